@@ -1,0 +1,244 @@
+"""The words of the house: protocols and value objects that every layer shares.
+
+Imports numpy and nothing of ours, so that any file may import it. Shapes are written with n = rows, H x W = the model's
+image, K = classes, D = width of the embedding; every array of pixels is float32 in [0, 1] with 0 = paper and 1 = ink.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+Verb = Literal["forward", "gradient", "features", "feature_map", "attention"]
+"""What a model can do. `feature_map` and `attention` say what `features` gives beside the embedding."""
+
+State = Literal["exact", "converged", "partial"]
+"""exact: no approximation at all. converged: an approximation that met its own stopping rule. partial: stopped before that."""
+
+Unit = Literal["logit", "probability", "logit_per_ink", "probability_per_ink", "share", "score"]
+"""What attribution values are: parts of a difference of the target's output (logit, probability), that output's slope per
+unit of ink (.._per_ink), parts of 1 (share), or numbers without a unit (score). Only equal units share a scale."""
+
+LaneName = Literal["predict", "explain"]
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """The picture that a model takes: height and width in pixels; one channel, 0 = paper, 1 = ink."""
+
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known of one version without running it; read from its `model_card.json` and `background.npz`.
+
+    `digest` is the SHA-256 of the card file. Probabilities are softmax(logits / temperature). A picture whose energy score
+    temperature * logsumexp(logits / temperature) is below `energy_threshold` does not look like the training data.
+    """
+
+    name: str
+    version: str
+    digest: str
+    architecture: str
+    classes: tuple[str, ...]
+    image: ImageSpec
+    temperature: float
+    energy_threshold: float
+    background: Array  # (m, H, W) float32, k-means centroids of the training images
+    verbs: frozenset[Verb]
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a model sees on the way to its logits, for n rows; None where it has no such thing."""
+
+    embedding: Array  # (n, D)
+    feature_map: Array | None  # (n, h, w, c)
+    feature_gradient: Array | None  # (n, h, w, c), d(weights . logits) / d feature_map
+    attention: Array | None  # (n, H, W), each row sums to 1
+
+
+class Model(Protocol):
+    """A classifier as three verbs on arrays: numpy in, numpy out, any number of rows, safe to call from several threads."""
+
+    @property
+    def card(self) -> ModelCard: ...
+
+    @property
+    def verbs(self) -> frozenset[Verb]: ...
+
+    def forward(self, images: Array) -> Array:
+        """Logits (n, K) of images (n, H, W)."""
+        ...
+
+    def gradient(self, images: Array, weights: Array) -> Array:
+        """d(weights . logits) / d images, (n, H, W), for images (n, H, W) and weights (n, K)."""
+        ...
+
+    def features(self, images: Array, weights: Array) -> Features:
+        """The inner views of images (n, H, W); the feature gradient is that of weights . logits, weights (n, K)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a model's image lies in the picture that was sent, and what was done on the way.
+
+    `transform` (a, b, c, d, e, f) maps a point of the model's image to the sent picture:
+    x' = a x + b y + c, y' = d x + e y + f, in pixels, with a pixel's centre at (column + 0.5, row + 0.5).
+    `picture` is the sent picture as a person saw it (upright, on its paper), at most 512 pixels on its longer side.
+    """
+
+    transform: tuple[float, float, float, float, float, float]
+    width: int  # of the sent picture, upright, in pixels
+    height: int
+    picture: Array  # (h, w, 3) uint8
+    steps: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Digit:
+    """One sent picture as the model takes it."""
+
+    pixels: Array  # (H, W) float32 in [0, 1]
+    placement: Placement
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is explained: a row of weights over the model's outputs. Class 7 is one-hot; "4, not 9" is +1 and -1.
+
+    Always an array, never a class index, so that one trace serves every class and class 0 is not mistaken for "none".
+    """
+
+    weights: Array  # (K,) float32
+    index: int
+    versus: int | None
+    label: str
+
+    @staticmethod
+    def of_class(index: int, classes: tuple[str, ...]) -> "Target":
+        weights = np.zeros(len(classes), np.float32)
+        weights[index] = 1
+        return Target(weights, index, None, classes[index])
+
+    @staticmethod
+    def contrast(index: int, versus: int, classes: tuple[str, ...]) -> "Target":
+        weights = np.zeros(len(classes), np.float32)
+        weights[index] += 1
+        weights[versus] -= 1
+        return Target(weights, index, versus, f"{classes[index]}, not {classes[versus]}")
+
+    def score(self, outputs: Array) -> Array:
+        """weights . outputs in float64: (n,) for outputs (n, K)."""
+        return outputs.astype(np.float64) @ self.weights.astype(np.float64)
+
+
+@dataclass(frozen=True)
+class InDistribution:
+    """Whether the picture looks like the training data: energy score against the threshold measured at export."""
+
+    ok: bool
+    score: float
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the digit is; computed once per request, so that the explained class can not change under way."""
+
+    card: ModelCard
+    index: int
+    probabilities: Array  # (K,)
+    logits: Array  # (K,)
+    in_distribution: InDistribution
+
+    @property
+    def label(self) -> str:
+        return self.card.classes[self.index]
+
+    @property
+    def probability(self) -> float:
+        return float(self.probabilities[self.index])
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """How much each pixel speaks for the target, sign kept, and how far that can be trusted.
+
+    Fields are None where the method can not say. `values` spread each segment's value evenly over its pixels, so that sums
+    are kept. `convergence_delta` = sum(values) - (score - base_value). `rows` counts images put through the model.
+    """
+
+    values: Array  # (H, W)
+    unit: Unit
+    state: State
+    rows: int
+    segments: Array | None = None  # (H, W) int, labels 0 .. n-1
+    segment_values: Array | None = None  # (n,)
+    score: float | None = None
+    base_value: float | None = None
+    convergence_delta: float | None = None
+    stderr: Array | None = None  # (H, W), standard error of values
+    local_r2: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Explainer(Protocol):
+    """A frozen dataclass whose fields are its options. The ClassVars are facts from which listing, validation and
+    rendering follow."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]  # one sentence for people
+    needs: ClassVar[frozenset[Verb]]
+    signed: ClassVar[bool]  # negative values speak against the target
+    complete: ClassVar[bool]  # values sum to score - base_value
+    paper: ClassVar[str]  # where the method comes from, with DOI or arXiv
+
+    def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
+        """Yield ever better attributions of image (H, W) for target; at least one, bounded rows between two."""
+        ...
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All that is needed to show an explanation, and to compute it again."""
+
+    digit: Digit
+    prediction: Prediction
+    target: Target
+    attribution: Attribution
+    explainer: Explainer
+    seed: int
+    output: Literal["logit", "probability"] = "logit"
+    frame: Literal["original", "model"] = "original"  # where a heatmap lies
+
+
+class Served(Protocol):
+    """One version of one model, kept alive for the length of one request."""
+
+    @property
+    def card(self) -> ModelCard: ...
+
+    @property
+    def verbs(self) -> frozenset[Verb]: ...
+
+    def lane(self, name: LaneName) -> Model:
+        """The model for this kind of work. Raises NotReady while it is still loading."""
+        ...
+
+
+class ModelStore(Protocol):
+    """What inference asks of a store."""
+
+    def handle(self, name: str, version: str | None) -> AbstractContextManager[Served]: ...

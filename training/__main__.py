@@ -1,0 +1,147 @@
+"""python -m training: fit a net into a model store, or measure a stored version again.
+
+TensorFlow is imported inside the commands, so that --help answers at once.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from training.data import DataError, load
+
+SIZES = {  # which options of a net are its own; everything else is shared
+    "mlp": ("units", "dropout"),
+    "cnn": ("filters", "depth", "heads", "dense", "dropout"),
+    "lstm": ("units", "attention", "dropout"),
+}
+
+
+def _numbers(_: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """A list such as 32,64."""
+    if value is None:
+        return None
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"got {value!r}; expected whole numbers with commas, such as 32,64", param=option) from None
+
+
+def _checked_data(source: str, seed: int) -> Any:
+    try:
+        return load(source, seed)
+    except DataError as error:
+        raise click.ClickException(str(error)) from error
+
+
+DATA = click.option("--data", default="mnist", show_default=True, help="mnist (downloaded), digits (offline), or FILE.npz")
+STORE = click.option("--store", default="model_store", show_default=True, type=click.Path(path_type=Path))
+
+
+@click.group()
+def main() -> None:
+    """Train nets that read digits, and measure them."""
+
+
+@main.command()
+@click.argument("architecture", type=click.Choice(sorted(SIZES)))
+@DATA
+@STORE
+@click.option("--name", help="Name in the store.  [default: the architecture]")
+@click.option("--epochs", default=30, show_default=True, type=click.IntRange(1))
+@click.option("--batch-size", default=128, show_default=True, type=click.IntRange(1))
+@click.option("--learning-rate", default=3e-3, show_default=True, type=click.FloatRange(0, min_open=True))
+@click.option("--weight-decay", default=1e-2, show_default=True, type=click.FloatRange(0))
+@click.option("--seed", default=0, show_default=True)
+@click.option("--augment/--no-augment", default=True, show_default=True)
+@click.option("--units", callback=_numbers, help="mlp: widths of the dense layers, such as 512,256. lstm: width of the state.")
+@click.option("--filters", callback=_numbers, help="cnn: channels of each stage, such as 32,64.")
+@click.option("--depth", type=click.IntRange(1), help="cnn: convolutions in a stage.")
+@click.option("--heads", type=click.IntRange(0), help="cnn: queries of the attention pooling; 0 = no attention.")
+@click.option("--dense", type=click.IntRange(0), help="cnn: width of a dense layer before the logits; 0 = none.")
+@click.option("--attention/--no-attention", default=None, help="lstm: pool the rows by learned attention.")
+@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True))
+@click.option("--checkpoints", type=click.Path(path_type=Path), help="Folder to resume from.  [default: runs/NAME]")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
+def fit(
+    architecture: str,
+    data: str,
+    store: Path,
+    name: str | None,
+    seed: int,
+    checkpoints: Path | None,
+    resume: bool,
+    **options: Any,
+) -> None:
+    """Train an ARCHITECTURE and export it as the next version of its name."""
+    sizes = _sizes(architecture, {key: options.pop(key) for key in ("units", "filters", "depth", "heads", "dense", "attention", "dropout")})
+    dataset = _checked_data(data, seed)
+    from training import architectures, export
+    from training.fit import Fit, FitOptions, local_strategy
+
+    height, width = dataset.train_images.shape[1:]
+    build = architectures.ARCHITECTURES[architecture]
+    run = Fit(
+        lambda: build(height, width, dataset.classes, **sizes), dataset, FitOptions(seed=seed, **options), local_strategy()
+    )
+    name = name or architecture
+    folder = checkpoints or Path("runs") / name
+    _show(run.run, folder, resume)
+    click.echo("exporting: background, twin, evaluation")
+    trained = export.Trained(name, architecture, sizes, run.model, run.record())
+    version = export.export(trained, dataset, store)
+    click.echo(f"wrote {version}")
+
+
+def _sizes(architecture: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The size options that were given, all of them options of this architecture."""
+    sizes = {key: value for key, value in given.items() if value is not None}
+    if foreign := sorted(set(sizes) - set(SIZES[architecture])):
+        raise click.UsageError(f"{architecture} has no --{foreign[0]}; its sizes are {', '.join(SIZES[architecture])}")
+    if architecture == "lstm" and "units" in sizes:
+        if len(sizes["units"]) != 1:
+            raise click.UsageError("lstm takes one number for --units, such as 128")
+        sizes["units"] = sizes["units"][0]
+    return sizes
+
+
+def _show(run: Callable[[Path, bool], Any], folder: Path, resume: bool) -> None:
+    """Show the run's progress with the time left; Ctrl-C keeps the checkpoint and says how to go on."""
+    try:
+        with click.progressbar(length=None, label="training", show_eta=True, item_show_func=_line) as bar:
+            epoch, last = 0, None
+            for progress in run(folder, resume):
+                bar.length = progress.steps
+                bar.update(1 if bar.pos else progress.step, progress)
+                if progress.epoch > epoch + 1 and last:
+                    click.echo(f"\n{_line(last)}")
+                epoch, last = progress.epoch - 1, progress
+    except FileNotFoundError as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        raise click.ClickException(f"stopped; the checkpoint is in {folder}, go on with the same command and --resume") from None
+
+
+def _line(progress: Any) -> str:
+    if progress is None:
+        return ""
+    return f"epoch {progress.epoch}  loss {progress.loss:.4f}  accuracy {progress.accuracy:.4f}"
+
+
+@main.command()
+@click.argument("version", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@DATA
+def evaluate(version: Path, data: str) -> None:
+    """Measure a stored VERSION, such as model_store/cnn/1, on the test images and compare with its card."""
+    dataset = _checked_data(data, 0)
+    from training.evaluate import evaluate_stored
+
+    measured, carded = evaluate_stored(version, dataset)
+    click.echo(f"{'':24}{'measured':>12}{'card':>12}")
+    for key, value in measured.items():
+        click.echo(f"{key:24}{value:>12}{carded.get(key, '-'):>12}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The training loop, one for all nets: AdamW with a cosine, augmentation on the fly, a checkpoint that can be resumed.
+
+Written with strategy.run and a gradient tape, because Keras's own fit breaks under multi-worker strategies.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from training.augment import augment
+from training.data import Dataset
+
+CHECKPOINT_EVERY = 500  # steps
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How to train: passes over the data, images per step, peak learning rate, decay of weights, seed, augmentation."""
+
+    epochs: int = 30
+    batch_size: int = 128
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    seed: int = 0
+    augment: bool = True
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands; loss and accuracy are means over the running epoch."""
+
+    step: int
+    steps: int
+    epoch: int
+    loss: float
+    accuracy: float
+
+
+class Fit:
+    """One run of training: model, optimizer and step counter, which together are what a checkpoint holds."""
+
+    def __init__(
+        self, build: Callable[[], keras.Model], data: Dataset, options: FitOptions, strategy: tf.distribute.Strategy
+    ) -> None:
+        self.data, self.options, self.strategy = data, options, strategy
+        self.steps_per_epoch = max(1, len(data.train_images) // options.batch_size)
+        self.steps = self.steps_per_epoch * options.epochs
+        keras.utils.set_random_seed(options.seed)
+        with strategy.scope():
+            self.model = build()
+            warm_up = min(self.steps // 20 + 1, 500)
+            schedule = keras.optimizers.schedules.CosineDecay(
+                options.learning_rate / 100, self.steps, 1e-3, warmup_target=options.learning_rate, warmup_steps=warm_up
+            )
+            self.optimizer = keras.optimizers.AdamW(schedule, weight_decay=options.weight_decay, clipnorm=1.0)
+            self.optimizer.build(self.model.trainable_variables)
+            self.seconds = tf.Variable(0.0, trainable=False, dtype=tf.float64)  # trained so far, resumed runs included
+            self.checkpoint = tf.train.Checkpoint(model=self.model, optimizer=self.optimizer, seconds=self.seconds)
+
+    def run(self, folder: Path, resume: bool) -> Iterator[Progress]:
+        """Train to the end, telling after every step. However it ends, `folder` holds a checkpoint to resume from.
+
+        Raises:
+            FileNotFoundError: resume was asked for and there is nothing to resume.
+        """
+        manager = tf.train.CheckpointManager(self.checkpoint, str(folder), max_to_keep=1)
+        if resume:
+            if manager.latest_checkpoint is None:
+                raise FileNotFoundError(f"no checkpoint in {folder}; start without --resume")
+            self.checkpoint.restore(manager.latest_checkpoint).assert_existing_objects_matched()
+        try:
+            yield from self._steps(manager)
+        finally:
+            manager.save()
+
+    def _steps(self, manager: tf.train.CheckpointManager) -> Iterator[Progress]:
+        first = int(self.optimizer.iterations.numpy())
+        batches = iter(self.strategy.experimental_distribute_dataset(self._batches(first)))
+        loss, accuracy = keras.metrics.Mean(), keras.metrics.Mean()
+        before = time.monotonic() - float(self.seconds.numpy())
+        for step in range(first + 1, self.steps + 1):
+            step_loss, step_accuracy = self._step(next(batches))
+            loss.update_state(step_loss)
+            accuracy.update_state(step_accuracy)
+            self.seconds.assign(time.monotonic() - before)
+            epoch = (step - 1) // self.steps_per_epoch + 1
+            yield Progress(step, self.steps, epoch, float(loss.result()), float(accuracy.result()))
+            if step % self.steps_per_epoch == 0:
+                loss.reset_state()
+                accuracy.reset_state()
+            if step % CHECKPOINT_EVERY == 0:
+                manager.save()
+
+    def _batches(self, first: int) -> tf.data.Dataset:
+        """An endless stream that, started at step `first`, gives other orders and changes than the steps before had."""
+        size, seed = self.options.batch_size, self.options.seed
+        data = tf.data.Dataset.from_tensor_slices((self.data.train_images, self.data.train_labels))
+        data = data.shuffle(len(self.data.train_images), seed=seed + first).repeat().batch(size, drop_remainder=True)
+        if self.options.augment:
+            numbered = tf.data.Dataset.zip(data, tf.data.Dataset.counter(first, dtype=tf.int32))
+            data = numbered.map(
+                lambda batch, step: (augment(batch[0], tf.stack([seed, step])), batch[1]), num_parallel_calls=2
+            )
+        return data.prefetch(2)
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def _step(self, batch: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        losses, accuracies = self.strategy.run(self._replica_step, args=(batch,))
+        add = tf.distribute.ReduceOp.SUM
+        return self.strategy.reduce(add, losses, axis=None), self.strategy.reduce(add, accuracies, axis=None)
+
+    def _replica_step(self, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Sums over the replica's share divided by the whole batch, so that adding up replicas gives means."""
+        images, labels = batch
+        whole = float(self.options.batch_size)
+        with tf.GradientTape() as tape:
+            logits = self.model(images, training=True)["logits"]
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            loss = tf.reduce_sum(losses) / whole
+        variables = self.model.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        right = tf.cast(tf.argmax(logits, axis=1) == labels, tf.float32)
+        return loss, tf.reduce_sum(right) / whole
+
+    def record(self) -> dict[str, Any]:
+        """What the card says of the training."""
+        data = {"name": Path(self.data.name).name, "train": len(self.data.train_images)}
+        return {"data": data, **asdict(self.options), "seconds": round(float(self.seconds.numpy())), "date": time.strftime("%Y-%m-%d")}
+
+
+def local_strategy() -> tf.distribute.Strategy:
+    """All GPUs of this machine when there are several, else the one device there is."""
+    if len(tf.config.list_physical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
