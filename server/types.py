@@ -18,11 +18,13 @@ Verb = Literal["forward", "gradient", "features", "feature_map", "attention"]
 """What a model can do. `feature_map` and `attention` say what `features` gives beside the embedding."""
 
 State = Literal["exact", "converged", "partial"]
-"""exact: no approximation at all. converged: an approximation that met its own stopping rule. partial: stopped before that."""
+"""exact: no approximation at all. converged: an approximation that met its own stopping rule. partial: stopped before
+that."""
 
 Unit = Literal["logit", "probability", "logit_per_ink", "probability_per_ink", "share", "score"]
-"""What attribution values are: parts of a difference of the target's output (logit, probability), that output's slope per
-unit of ink (.._per_ink), parts of 1 (share), or numbers without a unit (score). Only equal units share a scale."""
+"""What attribution values are: parts of a difference of the target's output (logit, probability), that output's
+slope per unit of ink (.._per_ink), parts of 1 (share), or numbers without a unit (score). Only equal units share a
+scale."""
 
 LaneName = Literal["predict", "explain"]
 
@@ -39,8 +41,9 @@ class ImageSpec:
 class ModelCard:
     """What is known of one version without running it; read from its `model_card.json` and `background.npz`.
 
-    `digest` is the SHA-256 of the card file. Probabilities are softmax(logits / temperature). A picture whose energy score
-    temperature * logsumexp(logits / temperature) is below `energy_threshold` does not look like the training data.
+    `digest` is the SHA-256 of the card file. Probabilities are softmax(logits / temperature). A picture whose energy
+    score temperature * logsumexp(logits / temperature) is below `energy_threshold` does not look like the training
+    data.
     """
 
     name: str
@@ -68,7 +71,8 @@ class Features:
 
 
 class Model(Protocol):
-    """A classifier as three verbs on arrays: numpy in, numpy out, any number of rows, safe to call from several threads."""
+    """A classifier as three verbs on arrays: numpy in, numpy out, any number of rows, safe to call from several
+    threads."""
 
     @property
     def card(self) -> ModelCard: ...
@@ -87,6 +91,14 @@ class Model(Protocol):
     def features(self, images: Array, weights: Array) -> Features:
         """The inner views of images (n, H, W); the feature gradient is that of weights . logits, weights (n, K)."""
         ...
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as it was sent: an encoded file, or numbers (`pixels`, straight from JSON and not yet checked)."""
+
+    body: bytes = b""
+    pixels: object = None
 
 
 @dataclass(frozen=True)
@@ -176,8 +188,8 @@ class Prediction:
 class Attribution:
     """How much each pixel speaks for the target, sign kept, and how far that can be trusted.
 
-    Fields are None where the method can not say. `values` spread each segment's value evenly over its pixels, so that sums
-    are kept. `convergence_delta` = sum(values) - (score - base_value). `rows` counts images put through the model.
+    Fields are None where the method can not say. `values` spread each segment's value evenly over its pixels, so that
+    sums are kept. `convergence_delta` = sum(values) - (score - base_value). `rows` counts images put through the model.
     """
 
     values: Array  # (H, W)
@@ -212,8 +224,9 @@ class Explainer(Protocol):
 
 @dataclass(frozen=True)
 class Explanation:
-    """All that is needed to show an explanation, and to compute it again."""
+    """All that is needed to show an explanation, and to compute it again; `id` is the hash of what determines it."""
 
+    id: str
     digit: Digit
     prediction: Prediction
     target: Target

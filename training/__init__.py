@@ -1,1 +1,1 @@
-"""Produces versioned SavedModels into a model store. Shares nothing with the server but the contract of model_store/."""
+"""Produces versioned SavedModels into a model store. Shares only the contract of model_store/ with the server."""

@@ -3,7 +3,6 @@
 TensorFlow is imported inside the commands, so that --help answers at once.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,9 @@ def _numbers(_: click.Context, option: click.Parameter, value: str | None) -> tu
     try:
         return tuple(int(part) for part in value.split(","))
     except ValueError:
-        raise click.BadParameter(f"got {value!r}; expected whole numbers with commas, such as 32,64", param=option) from None
+        raise click.BadParameter(
+            f"got {value!r}; expected whole numbers with commas, such as 32,64", param=option
+        ) from None
 
 
 def _checked_data(source: str, seed: int) -> Any:
@@ -35,7 +36,9 @@ def _checked_data(source: str, seed: int) -> Any:
         raise click.ClickException(str(error)) from error
 
 
-DATA = click.option("--data", default="mnist", show_default=True, help="mnist (downloaded), digits (offline), or FILE.npz")
+DATA = click.option(
+    "--data", default="mnist", show_default=True, help="mnist (downloaded), digits (offline), or FILE.npz"
+)
 STORE = click.option("--store", default="model_store", show_default=True, type=click.Path(path_type=Path))
 
 
@@ -55,7 +58,9 @@ def main() -> None:
 @click.option("--weight-decay", default=1e-2, show_default=True, type=click.FloatRange(0))
 @click.option("--seed", default=0, show_default=True)
 @click.option("--augment/--no-augment", default=True, show_default=True)
-@click.option("--units", callback=_numbers, help="mlp: widths of the dense layers, such as 512,256. lstm: width of the state.")
+@click.option(
+    "--units", callback=_numbers, help="mlp: widths of the dense layers, such as 512,256. lstm: width of the state."
+)
 @click.option("--filters", callback=_numbers, help="cnn: channels of each stage, such as 32,64.")
 @click.option("--depth", type=click.IntRange(1), help="cnn: convolutions in a stage.")
 @click.option("--heads", type=click.IntRange(0), help="cnn: queries of the attention pooling; 0 = no attention.")
@@ -75,7 +80,10 @@ def fit(
     **options: Any,
 ) -> None:
     """Train an ARCHITECTURE and export it as the next version of its name."""
-    sizes = _sizes(architecture, {key: options.pop(key) for key in ("units", "filters", "depth", "heads", "dense", "attention", "dropout")})
+    sizes = _sizes(
+        architecture,
+        {key: options.pop(key) for key in ("units", "filters", "depth", "heads", "dense", "attention", "dropout")},
+    )
     dataset = _checked_data(data, seed)
     from training import architectures, export
     from training.fit import Fit, FitOptions, local_strategy
@@ -83,11 +91,14 @@ def fit(
     height, width = dataset.train_images.shape[1:]
     build = architectures.ARCHITECTURES[architecture]
     run = Fit(
-        lambda: build(height, width, dataset.classes, **sizes), dataset, FitOptions(seed=seed, **options), local_strategy()
+        lambda: build(height, width, dataset.classes, **sizes),
+        dataset,
+        FitOptions(seed=seed, **options),
+        local_strategy(),
     )
     name = name or architecture
     folder = checkpoints or Path("runs") / name
-    _show(run.run, folder, resume)
+    _show(run, folder, resume)
     click.echo("exporting: background, twin, evaluation")
     trained = export.Trained(name, architecture, sizes, run.model, run.record())
     version = export.export(trained, dataset, store)
@@ -106,21 +117,20 @@ def _sizes(architecture: str, given: dict[str, Any]) -> dict[str, Any]:
     return sizes
 
 
-def _show(run: Callable[[Path, bool], Any], folder: Path, resume: bool) -> None:
+def _show(run: Any, folder: Path, resume: bool) -> None:
     """Show the run's progress with the time left; Ctrl-C keeps the checkpoint and says how to go on."""
     try:
-        with click.progressbar(length=None, label="training", show_eta=True, item_show_func=_line) as bar:
-            epoch, last = 0, None
-            for progress in run(folder, resume):
-                bar.length = progress.steps
-                bar.update(1 if bar.pos else progress.step, progress)
-                if progress.epoch > epoch + 1 and last:
-                    click.echo(f"\n{_line(last)}")
-                epoch, last = progress.epoch - 1, progress
+        with click.progressbar(length=run.steps, label="training", show_eta=True, item_show_func=_line) as bar:
+            for progress in run.run(folder, resume):
+                bar.update(progress.step - bar.pos, progress)
+                if progress.step % run.steps_per_epoch == 0:
+                    click.echo(f"\r{_line(progress)}{' ' * 60}")
     except FileNotFoundError as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
-        raise click.ClickException(f"stopped; the checkpoint is in {folder}, go on with the same command and --resume") from None
+        raise click.ClickException(
+            f"stopped; the checkpoint is in {folder}, go on with the same command and --resume"
+        ) from None
 
 
 def _line(progress: Any) -> str:

@@ -1,5 +1,5 @@
-"""The three nets. Each takes images (n, H, W) in [0, 1] and gives a dictionary: `logits` (n, K), `embedding` (n, D), and
-where it has them `feature_map` (n, h, w, c) and `attention` (n, H, W), whose rows sum to 1.
+"""The three nets. Each takes images (n, H, W) in [0, 1] and gives a dictionary: `logits` (n, K), `embedding` (n, D),
+and where it has them `feature_map` (n, h, w, c) and `attention` (n, H, W), whose rows sum to 1.
 
 To add one: a function here and its name in ARCHITECTURES. The server sees only signatures, never these functions.
 """
@@ -32,8 +32,10 @@ def cnn(
     dense: int = 0,
     dropout: float = 0.2,
 ) -> keras.Model:
-    """Stages of `depth` convolutions, each stage halving the picture; then attention pooling by `heads` learned queries,
-    or with `heads=0` all positions side by side. `filters=(32, 64), depth=1, heads=0, dense=128` is the classic 32-64-128.
+    """Stages of `depth` convolutions, each stage halving the picture; then attention pooling by `heads` learned
+    queries, or with `heads=0` all positions side by side.
+
+    `filters=(32, 64), depth=1, heads=0, dense=128` is the classic 32-64-128.
     """
     images = keras.Input((height, width), name="images")
     x = layers.Reshape((height, width, 1))(images)
@@ -56,8 +58,8 @@ def cnn(
 def lstm(
     height: int, width: int, classes: int, units: int = 96, attention: bool = True, dropout: float = 0.2
 ) -> keras.Model:
-    """The rows of the image as a sequence, read from the top and from the bottom; learned attention says how much each row
-    counts. `attention=False` keeps the last state of one reading from the top: the classic LSTM.
+    """The rows of the image as a sequence, read from the top and from the bottom; learned attention says how much each
+    row counts. `attention=False` keeps the last state of one reading from the top: the classic LSTM.
 
     Unrolled, because only then does it convert to built-in LiteRT operations.
     """

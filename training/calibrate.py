@@ -1,5 +1,5 @@
-"""What validation images tell of a trained net: the temperature that makes its probabilities honest, and the energy below
-which a picture does not look like the training data.
+"""What validation images tell of a trained net: the temperature that makes its probabilities honest, and the energy
+below which a picture does not look like the training data.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,9 @@ from scipy.special import log_softmax, logsumexp
 
 from training.data import Array
 
-QUANTILE = 0.01  # of validation images, half of them augmented, that the energy threshold calls unlike the training data
+QUANTILE = (
+    0.01  # of validation images, half of them augmented, that the energy threshold calls unlike the training data
+)
 
 
 def temperature(logits: Array, labels: Array) -> float:
@@ -42,7 +44,8 @@ def expected_calibration_error(probabilities: Array, labels: Array, bins: int = 
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = [
-        np.mean(bin_of == b) * abs(confidence[bin_of == b].mean() - right[bin_of == b].mean()) for b in np.unique(bin_of)
+        np.mean(bin_of == b) * abs(confidence[bin_of == b].mean() - right[bin_of == b].mean())
+        for b in np.unique(bin_of)
     ]
     return float(np.sum(gaps))
 

@@ -39,8 +39,8 @@ class Dataset:
 
 
 def load(source: str, seed: int = 0) -> Dataset:
-    """The data set that `source` names: `mnist`, `digits`, or the path of an .npz file. A twelfth of the training images
-    is set aside for validation.
+    """The data set that `source` names: `mnist`, `digits`, or the path of an .npz file. A twelfth of the training
+    images is set aside for validation.
 
     Raises:
         DataError: unknown name, unreadable file, or arrays that are not images with labels.
@@ -56,7 +56,9 @@ def load(source: str, seed: int = 0) -> Dataset:
     x_train, y_train = _checked(source, "train", arrays["x_train"], arrays["y_train"])
     x_test, y_test = _checked(source, "test", arrays["x_test"], arrays["y_test"])
     if x_train.shape[1:] != x_test.shape[1:]:
-        raise DataError(f"{source}: train images are {x_train.shape[1:]}, test images {x_test.shape[1:]}; make them equal")
+        raise DataError(
+            f"{source}: train images are {x_train.shape[1:]}, test images {x_test.shape[1:]}; make them equal"
+        )
     order = np.random.default_rng(seed).permutation(len(x_train))
     held, kept = np.split(order, [max(1, len(order) // 12)])
     return Dataset(source, x_train[kept], y_train[kept], x_train[held], y_train[held], x_test, y_test)
@@ -84,7 +86,7 @@ def _npz(path: Path) -> dict[str, Array]:
 
 
 def _digits() -> dict[str, Array]:
-    """scikit-learn's 1,797 digits of 8 x 8, enlarged and centred by mass the way MNIST is; every fifth is a test image."""
+    """scikit-learn's 1,797 digits of 8 x 8, enlarged and centred the way MNIST is; every fifth is a test image."""
     from sklearn.datasets import load_digits  # heavy, and only needed here
 
     bunch = load_digits()
@@ -99,7 +101,7 @@ def _digits() -> dict[str, Array]:
 
 
 def as_mnist(image: Array) -> Array:
-    """A small digit (h, w) in [0, 1] as MNIST has it: longest side 20 of 28 pixels, centre of mass at index (14, 14)."""
+    """A small digit (h, w) in [0, 1] as MNIST has it: longest side 20 of 28 pixels, centre of mass at index 14."""
     rows, columns = np.nonzero(image > 0)
     box = image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     digit = np.clip(ndimage.zoom(box, INK / max(box.shape), order=1, grid_mode=True, mode="nearest"), 0, 1)

@@ -1,4 +1,4 @@
-"""How good a version is, measured on the files that will be served and not on the net in memory: the numbers of the card."""
+"""How good a version is, measured on the files that will be served: the numbers of the card."""
 
 import json
 from pathlib import Path
@@ -15,8 +15,8 @@ AUGMENT_SEED = (20, 26)
 
 
 def evaluate(version: Path, data: Dataset, temperature: float, energy_threshold: float) -> dict[str, Any]:
-    """Accuracy, likelihood and calibration on the test images; accuracy on augmented ones; how many of the test images, and
-    of as many pictures of noise, count as in distribution."""
+    """Accuracy, likelihood and calibration on the test images; accuracy on augmented ones; how many of the test images,
+    and of as many pictures of noise, count as in distribution."""
     # The trackable must outlive its signatures: they hold its variables by weak references only.
     trackable = tf.saved_model.load(str(version))
     serve = trackable.signatures["serving_default"]

@@ -1,4 +1,4 @@
-"""The only writer of the contract (model_store/README.md): a trained net becomes a numbered, complete, immutable version.
+"""The only writer of the contract (model_store/README.md): a trained net becomes a numbered, immutable version.
 
 Everything is written and measured in a folder aside, the card last; then one rename makes it visible.
 """
@@ -92,7 +92,7 @@ def _write(aside: Path, trained: Trained, data: Dataset, version: int) -> None:
 
 
 def _validation(data: Dataset) -> Array:
-    """Validation images, each followed by augmented copies until there are twice as many and enough to verify a twin."""
+    """Validation images and augmented copies of them: as many again, or more where verifying a twin needs more."""
     images = data.validation_images
     copies = max(1, -(-VERIFIED // len(images)) - 1)
     changed = [augment(tf.constant(images), tf.constant((7, copy))).numpy() for copy in range(copies)]
@@ -108,9 +108,11 @@ def _write_twin(version: Path, images: Array) -> float:
     (version / "assets.extra" / "model.tflite").write_bytes(converted)
     trackable = tf.saved_model.load(str(version))
     serve = trackable.signatures["serving_default"]
-    return twin.check(
-        converted, lambda rows: calibrate.in_rows(lambda r: serve(images=tf.constant(r))["logits"].numpy(), rows), images
-    )
+
+    def logits_of(rows: Array) -> Array:
+        return calibrate.in_rows(lambda part: serve(images=tf.constant(part))["logits"].numpy(), rows)
+
+    return twin.check(converted, logits_of, images)
 
 
 def _centroids(images: Array) -> Array:
@@ -120,7 +122,8 @@ def _centroids(images: Array) -> Array:
     means = KMeans(clusters, n_init=1, max_iter=50, random_state=0).fit(flat)
     sizes = np.bincount(means.labels_, minlength=clusters)
     order = [k for k in np.argsort(-sizes, kind="stable") if sizes[k] >= MEMBERS]
-    return np.clip(means.cluster_centers_[order], 0, 1).astype(np.float32).reshape(-1, *images.shape[1:])
+    centroids: Array = np.clip(means.cluster_centers_[order], 0, 1).astype(np.float32)
+    return centroids.reshape(-1, *images.shape[1:])
 
 
 def _hashes(folder: Path) -> dict[str, str]:

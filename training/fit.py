@@ -130,7 +130,8 @@ class Fit:
     def record(self) -> dict[str, Any]:
         """What the card says of the training."""
         data = {"name": Path(self.data.name).name, "train": len(self.data.train_images)}
-        return {"data": data, **asdict(self.options), "seconds": round(float(self.seconds.numpy())), "date": time.strftime("%Y-%m-%d")}
+        seconds, date = round(float(self.seconds.numpy())), time.strftime("%Y-%m-%d")
+        return {"data": data, **asdict(self.options), "seconds": seconds, "date": date}
 
 
 def local_strategy() -> tf.distribute.Strategy:

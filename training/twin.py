@@ -1,4 +1,4 @@
-"""The LiteRT twin of a SavedModel: converted from the signature of the reloaded SavedModel, accepted only by its answers.
+"""The LiteRT twin of a SavedModel: converted from the signature of the reloaded SavedModel, accepted by its answers.
 
 Conversion can go wrong without any error (files whose logits are NaN or 1e19 have been seen), so the answers decide.
 """
@@ -28,7 +28,8 @@ def convert(version: Path) -> bytes:
 
     @tf.function  # type: ignore[untyped-decorator]
     def one(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return serve(images=images)
+        outputs: dict[str, tf.Tensor] = serve(images=images)
+        return outputs
 
     function = one.get_concrete_function(tf.TensorSpec((1, height, width), tf.float32, name="images"))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], trackable)

@@ -1,0 +1,69 @@
+"""The explanation methods, one file each. To add one: a file, an import, and its name in EXPLAINERS.
+
+Explainers are array code: they ask a Model and know neither HTTP, nor TensorFlow, nor whether they are batched.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from server.errors import MethodNotPossible, UnknownMethod
+from server.explainers.attention import Attention
+from server.explainers.expected_gradients import ExpectedGradients
+from server.explainers.grad_cam import GradCam
+from server.explainers.integrated_gradients import IntegratedGradients
+from server.explainers.lime import Lime
+from server.explainers.occlusion import Occlusion
+from server.explainers.options import describe, parse
+from server.explainers.saliency import Saliency
+from server.explainers.shapley import Shapley
+from server.types import Explainer, ModelCard, Verb
+
+EXPLAINERS: dict[str, Any] = {
+    explainer.name: explainer
+    for explainer in (
+        Shapley, Lime, Occlusion, Saliency, IntegratedGradients, ExpectedGradients, GradCam, Attention,
+    )
+}  # fmt: skip
+ALIASES = {"shap": "shapley"}
+
+
+def build(name: str, options: Mapping[str, Any], card: ModelCard, verbs: frozenset[Verb]) -> Explainer:
+    """The explainer `name` with `options` checked and put into its fields.
+
+    Raises:
+        UnknownMethod: no such method; the message lists them.
+        MethodNotPossible: the model can not do what it needs; the message lists the methods that do fit.
+        UnknownOption, InvalidOption: a name or value that the method does not take.
+    """
+    explainer = EXPLAINERS.get(ALIASES.get(name, name))
+    if explainer is None:
+        raise UnknownMethod(f"unknown method {name!r}; there are {', '.join(EXPLAINERS)}")
+    if missing := explainer.needs - verbs:
+        fitting = ", ".join(methods_for(verbs))
+        raise MethodNotPossible(
+            f"{card.name} can not do {name}: it has no {', '.join(sorted(missing))}; it can do {fitting}"
+        )
+    built: Explainer = explainer(**parse(explainer, options))
+    return built
+
+
+def methods_for(verbs: frozenset[Verb]) -> list[str]:
+    """The methods that a model with these verbs can do."""
+    return [name for name, explainer in EXPLAINERS.items() if explainer.needs <= verbs]
+
+
+def describe_all() -> list[dict[str, Any]]:
+    """Every method as data: what it is, what it needs, its options with their ranges."""
+    return [
+        {
+            "name": name,
+            "aliases": [alias for alias, of in ALIASES.items() if of == name],
+            "summary": explainer.summary,
+            "needs": sorted(explainer.needs),
+            "signed": explainer.signed,
+            "complete": explainer.complete,
+            "paper": explainer.paper,
+            "options": describe(explainer),
+        }
+        for name, explainer in EXPLAINERS.items()
+    ]

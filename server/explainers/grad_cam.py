@@ -1,0 +1,40 @@
+"""Grad-CAM: which cells of the last convolution's feature map speak for the target."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from server.explainers.perturbation import grid, score_of, spread
+from server.types import Array, Attribution, Model, Target, Verb
+
+
+@dataclass(frozen=True)
+class GradCam:
+    """a = ReLU(sum over channels c of w_c A_c), w_c the mean over positions of d(target) / dA_c, A the feature map.
+
+    The map is as coarse as the feature map and is shown in its cells, not smoothed up to the image. Cost: one row
+    through the graph of features, one forward. Do not read single pixels out of it.
+    """
+
+    name: ClassVar[str] = "grad_cam"
+    summary: ClassVar[str] = "Which coarse regions of a convolutional net's last feature map speak for the target."
+    needs: ClassVar[frozenset[Verb]] = frozenset({"features", "feature_map"})
+    signed: ClassVar[bool] = False
+    complete: ClassVar[bool] = False
+    paper: ClassVar[str] = "Selvaraju et al., Grad-CAM (2017), doi:10.1109/ICCV.2017.74, arXiv:1610.02391"
+
+    def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
+        features = model.features(image[None], target.weights[None])
+        assert features.feature_map is not None  # promised by `needs`
+        assert features.feature_gradient is not None
+        feature_map = features.feature_map[0].astype(np.float64)  # (h, w, c)
+        weights = features.feature_gradient[0].astype(np.float64).mean(axis=(0, 1))  # (c,)
+        cells = (feature_map @ weights).clip(min=0)  # (h, w)
+        segments = grid(image.shape, cells.shape)
+        score = float(score_of(model, image[None], target)[0])
+        yield Attribution(
+            spread(cells.ravel(), segments), "score", "exact", rows=2,
+            segments=segments, segment_values=cells.ravel(), score=score,
+        )  # fmt: skip

@@ -1,0 +1,58 @@
+"""Occlusion: how far the target's output falls when a patch of the image is covered."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from server.explainers.options import option
+from server.explainers.perturbation import Masks, baseline_of, masked_scores
+from server.types import Array, Attribution, Model, Target, Verb
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """a = mean over the patches that cover a pixel of target(x) - target(x with the patch covered).
+
+    Patches that change nothing (on black: without ink) are not asked. Cost: at most one forward for each patch position
+    and one for the image. Patches overlap, so values do not add up to the score, and two strokes that can stand in for
+    each other both look unimportant.
+    """
+
+    name: ClassVar[str] = "occlusion"
+    summary: ClassVar[str] = "How far the output falls when a small patch is covered."
+    needs: ClassVar[frozenset[Verb]] = frozenset({"forward"})
+    signed: ClassVar[bool] = True
+    complete: ClassVar[bool] = False
+    paper: ClassVar[str] = (
+        "Zeiler & Fergus, Visualizing and Understanding Convolutional Networks (2013), arXiv:1311.2901"
+    )
+
+    patch: int = option(4, "side of the covered square, in pixels", 1, 14)
+    stride: int = option(2, "pixels between neighbouring patches", 1, 14)
+    baseline: Literal["black", "mean"] = option("black", "what covers: empty paper, or the mean of the background")
+
+    def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
+        baseline = baseline_of(self.baseline, model.card)
+        segments, masks = _patches(image.shape, self.patch, min(self.stride, self.patch))
+        covered = ~masks[:, segments]  # (p, H, W)
+        masks[~(covered & (image != baseline)).any(axis=(1, 2))] = True  # covers nothing: the image itself
+        outputs, rows = masked_scores(model, image, segments, np.vstack([masks, np.ones_like(masks[:1])]), baseline)
+        scores = target.score(outputs)
+        drops = scores[-1] - scores[:-1]
+        values = np.tensordot(drops, covered, axes=1) / covered.sum(axis=0)
+        yield Attribution(values, "logit", "exact", rows, score=float(scores[-1]))
+
+
+def _patches(shape: tuple[int, ...], patch: int, stride: int) -> tuple[Array, Masks]:
+    """Cells (H, W) so fine that every patch is a union of cells; for each patch the cells that it leaves, (p, n)."""
+    side = math.gcd(patch, stride, *shape)
+    across = shape[1] // side
+    cell = np.arange(shape[0])[:, None] // side * across + np.arange(shape[1])[None, :] // side
+    tops, lefts = ([*range(0, length - patch, stride), length - patch] for length in shape)
+    masks = np.ones((len(tops) * len(lefts), cell.max() + 1), bool)
+    for row, (top, left) in enumerate((top, left) for top in tops for left in lefts):
+        masks[row, np.unique(cell[top : top + patch, left : left + patch])] = False
+    return cell, masks

@@ -1,0 +1,108 @@
+"""The options of an explainer are the fields of its dataclass: declared with `option`, read from a request by `parse`,
+listed by `describe`. One place for ranges, so that the listing can not differ from what is checked.
+"""
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, field, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from server.errors import InvalidOption, UnknownOption
+
+
+def option(default: Any, about: str, low: float | None = None, high: float | None = None) -> Any:
+    """A dataclass field with its sentence and, for numbers, the least and greatest value that is accepted."""
+    return field(default=default, metadata={"about": about, "low": low, "high": high})
+
+
+def parse(explainer: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given options (strings from a query, or JSON values) as the types of the explainer's fields.
+
+    Raises:
+        UnknownOption: a name that is not a field; the message has the nearest one.
+        InvalidOption: a value of the wrong type or outside its range.
+    """
+    known = {one.name: one for one in fields(explainer)}
+    hints = get_type_hints(explainer)
+    for name in given:
+        if name not in known:
+            raise unknown_name(name, known, f"method {explainer.name}")  # type: ignore[attr-defined]
+    return {name: _value(known[name], hints[name], raw) for name, raw in given.items()}
+
+
+def unknown_name(name: str, known: Iterable[str], where: str) -> UnknownOption:
+    """The error for a name that nobody knows, with the nearest known one."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names) or 'none'}"
+    return UnknownOption(f"unknown option {name!r} for {where}; {hint}")
+
+
+def describe(explainer: type) -> list[dict[str, Any]]:
+    """Each option with its type, default, range or choices, and its sentence."""
+    hints = get_type_hints(explainer)
+    return [_described(one, hints[one.name]) for one in fields(explainer)]
+
+
+def _described(one: Field[Any], hint: Any) -> dict[str, Any]:
+    facts: dict[str, Any] = {"name": one.name, "type": _type_name(hint), "default": one.default}
+    if get_origin(hint) is Literal:
+        facts["choices"] = list(get_args(hint))
+    if one.metadata["low"] is not None:
+        facts["minimum"] = one.metadata["low"]
+    if one.metadata["high"] is not None:
+        facts["maximum"] = one.metadata["high"]
+    return {**facts, "description": one.metadata["about"]}
+
+
+def _type_name(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "string"
+    return {int: "integer", float: "number", bool: "boolean", str: "string"}[hint]
+
+
+def _value(one: Field[Any], hint: Any, raw: Any) -> Any:
+    if get_origin(hint) is Literal:
+        if raw not in get_args(hint):
+            raise InvalidOption(f"{one.name}={raw!r}; expected one of {', '.join(map(str, get_args(hint)))}")
+        return raw
+    if hint is bool:
+        return boolean(one.name, raw)
+    return number(one.name, raw, hint, one.metadata["low"], one.metadata["high"])
+
+
+def boolean(name: str, raw: Any) -> bool:
+    """True or False from a query string or a JSON boolean."""
+    if isinstance(raw, bool):
+        return raw
+    if raw in ("true", "1", "false", "0"):
+        return raw in ("true", "1")
+    raise InvalidOption(f"{name}={raw!r}; expected true or false")
+
+
+def number(
+    name: str, raw: Any, kind: type[int] | type[float], low: float | None = None, high: float | None = None
+) -> Any:
+    """An int or a float in [low, high] from a query string or a JSON number; never a boolean, never NaN."""
+    try:
+        value = kind(raw) if isinstance(raw, str) else raw
+    except ValueError:
+        value = None
+    if kind is float and type(value) is int:
+        value = float(value)
+    if not isinstance(value, int | float) or type(value) is not kind or not math.isfinite(value):
+        raise InvalidOption(
+            f"{name}={raw!r}; expected {'a whole number' if kind is int else 'a number'}{_range(low, high)}"
+        )
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise InvalidOption(f"{name}={raw!r}; expected{_range(low, high)}")
+    return value
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is None and high is None:
+        return ""
+    if high is None:
+        return f" of at least {low:g}"
+    return f" from {low:g} to {high:g}" if low is not None else f" of at most {high:g}"

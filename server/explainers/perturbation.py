@@ -1,0 +1,62 @@
+"""masked_scores: the only way a black-box method asks the model. Cells of the image are kept or replaced by a baseline.
+
+Every distinct mask is evaluated once, for all classes at once; the pictures are made a chunk at a time, so memory does
+not grow with the number of masks.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from server.types import Array, Model, ModelCard, Target
+
+Masks = npt.NDArray[np.bool_]  # (m, n): mask i keeps cell j
+
+CHUNK = 512  # pictures made at once, 1.6 MB of 28 x 28
+
+
+def masked_scores(model: Model, image: Array, segments: Array, masks: Masks, baseline: Array) -> tuple[Array, int]:
+    """Outputs (m, K) of image (H, W) with the cells that each mask (m, n) drops replaced by baseline (H, W), and the
+    rows that it took. `segments` (H, W) says which cell, 0 .. n-1, a pixel belongs to.
+    """
+    distinct, where = np.unique(np.packbits(masks, axis=1), axis=0, return_inverse=True)
+    keep = np.unpackbits(distinct, axis=1, count=masks.shape[1]).astype(bool)
+    chunks = (keep[start : start + CHUNK] for start in range(0, len(keep), CHUNK))
+    outputs = [model.forward(np.where(chunk[:, segments], image, baseline).astype(np.float32)) for chunk in chunks]
+    return np.concatenate(outputs)[where.ravel()], len(keep)
+
+
+def grid(shape: tuple[int, ...], cells: tuple[int, ...]) -> Array:
+    """Labels (H, W) of a grid of (rows, columns) cells over an image of `shape`, as equal as whole pixels allow."""
+    rows, columns = (np.arange(side) * count // side for side, count in zip(shape, cells, strict=True))
+    labels: Array = rows[:, None] * cells[1] + columns[None, :]
+    return labels
+
+
+def spread(segment_values: Array, segments: Array) -> Array:
+    """Each segment's value divided evenly among its pixels, (H, W): sums are kept."""
+    sizes = np.bincount(segments.ravel(), minlength=len(segment_values))
+    shares: Array = (segment_values / np.maximum(sizes, 1))[segments]
+    return shares
+
+
+def baseline_of(name: str, card: ModelCard) -> Array:
+    """The picture (H, W) that stands for "nothing there": `black` (empty paper) or `mean` of the background."""
+    if name == "black":
+        return np.zeros((card.image.height, card.image.width), np.float32)
+    mean: Array = card.background.mean(axis=0).astype(np.float32)
+    return mean
+
+
+@lru_cache(maxsize=8)
+def all_masks(n: int) -> Masks:
+    """All 2^n masks of n cells, (2^n, n); row i keeps cell j when bit j of i is set, so the last keeps everything."""
+    masks: Masks = (np.arange(1 << n)[:, None] >> np.arange(n)) & 1 == 1
+    masks.flags.writeable = False
+    return masks
+
+
+def score_of(model: Model, images: Array, target: Target) -> Array:
+    """The target's score (n,) float64 of images (n, H, W)."""
+    return target.score(model.forward(images.astype(np.float32)))

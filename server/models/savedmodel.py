@@ -1,0 +1,99 @@
+"""A SavedModel folder -> Model. The only server file that imports tensorflow: importing it costs seconds and 600 MB, so
+it is itself imported only in the background (app.py).
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+
+from server.types import Array, Features, ModelCard, Verb
+
+CHUNK = 512  # rows put through a graph at once, so that activations stay within tens of MB
+FEWEST = 2  # rows: a single row takes other kernels, whose sums differ in the sixth digit
+
+
+def configure(device: Literal["auto", "cpu", "gpu"], worker: int = 0) -> str:
+    """Choose the device before the first model is loaded: with several GPUs worker i takes GPU i; memory grows as
+    needed.
+
+    Returns:
+        The name of the device that will compute, "cpu" or "gpu:<i>".
+
+    Raises:
+        RuntimeError: a GPU is demanded and there is none.
+    """
+    gpus = [] if device == "cpu" else tf.config.list_physical_devices("GPU")
+    if device == "gpu" and not gpus:
+        raise RuntimeError("INKLING_DEVICE=gpu, but TensorFlow sees no GPU; install requirements-gpu.txt or use auto")
+    chosen = worker % len(gpus) if gpus else None
+    mine = [] if chosen is None else [gpus[chosen]]
+    tf.config.set_visible_devices(mine, "GPU")
+    for gpu in mine:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    return "cpu" if chosen is None else f"gpu:{chosen}"
+
+
+class SavedModel:
+    """The SavedModel in `folder`: forward by its `serving_default`, gradient by a tape over it, features where
+    exported."""
+
+    def __init__(self, folder: Path, card: ModelCard) -> None:
+        self.card = card
+        # The trackable must outlive its signatures: they hold its variables by weak references only.
+        self._trackable = tf.saved_model.load(str(folder))
+        self._serve = self._trackable.signatures["serving_default"]
+        self._features = self._trackable.signatures.get("features")
+        own: set[Verb] = {"forward", "gradient"}
+        self.verbs: frozenset[Verb] = frozenset(own | (set(card.verbs) if self._features else set()))
+        images = tf.TensorSpec((None, card.image.height, card.image.width), tf.float32)
+        weights = tf.TensorSpec((None, len(card.classes)), tf.float32)
+        self._gradient = tf.function(self._taped, input_signature=[images, weights])
+        self._warm_up()
+
+    def forward(self, images: Array) -> Array:
+        """Logits (n, K) of images (n, H, W)."""
+        return _in_chunks(lambda rows: {"logits": self._serve(images=rows)["logits"]}, images)["logits"]
+
+    def gradient(self, images: Array, weights: Array) -> Array:
+        """d(weights . logits) / d images, (n, H, W)."""
+        return _in_chunks(lambda rows, w: {"gradient": self._gradient(rows, w)}, images, weights)["gradient"]
+
+    def features(self, images: Array, weights: Array) -> Features:
+        """The inner views of images (n, H, W)."""
+        if self._features is None:
+            raise NotImplementedError(f"{self.card.name} has no signature `features`")
+        signature = self._features
+        parts = _in_chunks(lambda rows, w: signature(images=rows, weights=w), images, weights)
+        optional = [parts.get(name) for name in ("feature_map", "feature_gradient", "attention")]
+        return Features(parts["embedding"], *optional)
+
+    def _taped(self, images: Any, weights: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            score = tf.reduce_sum(self._serve(images=images)["logits"] * weights)
+        return tape.gradient(score, images)
+
+    def _warm_up(self) -> None:
+        """Trace and run every graph once, so that no request pays for it."""
+        images = np.zeros((FEWEST, self.card.image.height, self.card.image.width), np.float32)
+        weights = np.zeros((FEWEST, len(self.card.classes)), np.float32)
+        self.forward(images)
+        self.gradient(images, weights)
+        if self._features is not None:
+            self.features(images, weights)
+
+
+def _in_chunks(graph: Callable[..., dict[str, Any]], *arrays: Array) -> dict[str, Array]:
+    """graph applied to the rows of all arrays, at most CHUNK and at least FEWEST at a time; its outputs by name."""
+    rows = len(arrays[0])
+    outputs = []
+    for start in range(0, rows, CHUNK):
+        part = [np.asarray(array[start : start + CHUNK], np.float32) for array in arrays]
+        count = len(part[0])
+        if count < FEWEST:
+            part = [np.repeat(array, FEWEST, axis=0) for array in part]
+        outputs.append({name: np.asarray(out)[:count] for name, out in graph(*map(tf.constant, part)).items()})
+    return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}

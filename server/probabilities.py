@@ -1,0 +1,49 @@
+"""A Model whose outputs are probabilities instead of logits, so that every explainer can explain either.
+
+p = softmax(z / T), so d(w . p) / dx is the gradient of the logits weighted with p (w - w . p) / T: one more forward.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import softmax
+
+from server.types import Array, Features, Model, ModelCard, Verb
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """`model` seen through its calibrated softmax; weights weigh probabilities."""
+
+    model: Model
+
+    @property
+    def card(self) -> ModelCard:
+        return self.model.card
+
+    @property
+    def verbs(self) -> frozenset[Verb]:
+        return self.model.verbs
+
+    def forward(self, images: Array) -> Array:
+        """Probabilities (n, K) float64 of images (n, H, W)."""
+        return probabilities_of(self.model.forward(images), self.card.temperature)
+
+    def gradient(self, images: Array, weights: Array) -> Array:
+        """d(weights . probabilities) / d images, (n, H, W)."""
+        return self.model.gradient(images, self._on_logits(images, weights))
+
+    def features(self, images: Array, weights: Array) -> Features:
+        """The inner views of images; the feature gradient is that of weights . probabilities."""
+        return self.model.features(images, self._on_logits(images, weights))
+
+    def _on_logits(self, images: Array, weights: Array) -> Array:
+        p = self.forward(images)
+        mean = (weights * p).sum(axis=1, keepdims=True)
+        on_logits: Array = (p * (weights - mean) / self.card.temperature).astype(np.float32)
+        return on_logits
+
+
+def probabilities_of(logits: Array, temperature: float) -> Array:
+    """softmax(logits / temperature) in float64, for logits (n, K)."""
+    return np.asarray(softmax(logits.astype(np.float64) / temperature, axis=1))

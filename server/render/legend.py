@@ -1,0 +1,137 @@
+"""What stands around the map, and where? Words, colour bar and sizes, the same for every picture format.
+
+Gives plain texts and boxes in pixels; knows neither fonts nor files. Words too long for the picture are cut.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from server.render.colours import eight_bit, over
+from server.render.ground import PAPER
+from server.render.heatmap import MARK_FROM, Heatmap, Mark
+from server.render.words import STRENGTHS, UNITS, number, predicted, sides
+from server.types import Array, Explanation
+
+MARGIN = 16
+NARROWEST = 364  # of what stands between the margins: room for two captions side by side
+BAR = 14  # height of the colour bar
+TITLE, TEXT, SMALL = 16, 13, 12  # sizes of letters
+BLACK, GREY, ALERT = "#1a1a1a", "#555555", "#9a2a00"  # on white all above 7:1
+EDGE = "#8c8c8c"  # around map and bar
+LETTER = 0.52  # width of a usual letter, of its size
+LONGEST = 14  # letters of a class's label in the title
+
+
+@dataclass(frozen=True)
+class Text:
+    """One line of words; y is its baseline. `anchor` says what x is: its start, middle or end."""
+
+    x: float
+    y: float
+    words: str
+    size: int
+    colour: str
+    anchor: str = "start"
+
+
+@dataclass(frozen=True)
+class Legend:
+    """A picture of width x height pixels with a map at (left, top) and a colour bar."""
+
+    width: int
+    height: int
+    left: int
+    top: int
+    bar: tuple[int, int, int, int]  # x, y, width, height
+    bar_colours: Array  # (bar width, 3) uint8, as the scale looks on paper
+    zero: float  # x of zero on the bar
+    minus: Mark | None  # the bar's own minus, where the map has any
+    texts: tuple[Text, ...]
+
+
+def legend(explanation: Explanation, heatmap: Heatmap, marked: bool) -> Legend:
+    """`marked`: the map bears minus signs, which the bar then explains."""
+    height, width = heatmap.ground.grey.shape
+    inner = max(width, NARROWEST)
+    titles = _titles(explanation, inner)
+    left, top = MARGIN + (inner - width) // 2, MARGIN + 20 * len(titles) + 4
+    bar = (MARGIN, top + height + 32, inner, BAR)
+    below, right = bar[1] + BAR, MARGIN + inner
+    centres = (np.arange(inner) + 0.5) / inner
+    colours = eight_bit(over(np.full(inner, PAPER), 2 * centres - 1 if heatmap.signed else centres, heatmap.signed))
+    texts = (
+        *(Text(MARGIN, MARGIN + 13 + 20 * row, *title) for row, title in enumerate(titles)),
+        *_ends(explanation, MARGIN, right, bar[1] - 6),
+        *_numbers(heatmap, MARGIN, right, below + 15),
+        Text(MARGIN, below + 34, cut(_scale(explanation, heatmap), SMALL, inner), SMALL, GREY),
+    )
+    return Legend(
+        width=inner + 2 * MARGIN,
+        height=below + 34 + MARGIN,
+        left=left,
+        top=top,
+        bar=bar,
+        bar_colours=colours,
+        zero=MARGIN + inner / 2 if heatmap.signed else MARGIN + 0.5,
+        minus=Mark(MARGIN + inner * (1 - MARK_FROM) / 4, bar[1] + BAR / 2, 4) if marked else None,
+        texts=texts,
+    )
+
+
+def cut(words: str, size: int, width: float) -> str:
+    return _short(words, int(width / (LETTER * size)))
+
+
+def _short(words: str, longest: int) -> str:
+    return words if len(words) <= longest else words[: longest - 1] + "…"
+
+
+def _titles(explanation: Explanation, width: float) -> list[tuple[str, int, str]]:
+    """Lines above the map: what, how, and a warning where one is due."""
+    prediction, card, target = explanation.prediction, explanation.prediction.card, explanation.target
+    why = _short(card.classes[target.index], LONGEST)
+    if target.versus is not None:
+        why += f", not {_short(card.classes[target.versus], LONGEST)}"
+    answer = predicted(_short(prediction.label, LONGEST), prediction.probability)
+    method = f"{card.name} {card.version} · {explanation.explainer.name} · {explanation.attribution.state}"
+    lines = [(cut(f"{answer} · why {why}", TITLE, width), TITLE, BLACK), (cut(method, TEXT, width), TEXT, GREY)]
+    if not prediction.in_distribution.ok:
+        lines.append(("Warning: unlike the digits the model was trained on", SMALL, ALERT))
+    return lines
+
+
+def _ends(explanation: Explanation, left: float, right: float, y: float) -> tuple[Text, Text]:
+    """What each end of the bar means."""
+    if explanation.explainer.signed:
+        pro, contra = (f"speaks {side}" for side in sides(explanation.target, explanation.prediction.card.classes))
+    else:
+        strength = STRENGTHS[explanation.attribution.unit]
+        pro, contra = f"strong {strength}", f"no {strength}"
+    half = (right - left) / 2
+    return Text(left, y, cut(contra, TEXT, half), TEXT, BLACK), Text(right, y, cut(pro, TEXT, half), TEXT, BLACK, "end")
+
+
+def _numbers(heatmap: Heatmap, left: float, right: float, y: float) -> tuple[Text, ...]:
+    """Limits and zero. A map that is zero everywhere has no limits to tell."""
+    limit = number(heatmap.limit)
+    middle, anchor = ((left + right) / 2, "middle") if heatmap.signed else (left, "start")
+    zero = Text(middle, y, "0", TEXT, BLACK, anchor)
+    if heatmap.limit == 0:
+        return (zero,)
+    if not heatmap.signed:
+        return zero, Text(right, y, limit, TEXT, BLACK, "end")
+    return Text(left, y, f"-{limit}", TEXT, BLACK), zero, Text(right, y, f"+{limit}", TEXT, BLACK, "end")
+
+
+def _scale(explanation: Explanation, heatmap: Heatmap) -> str:
+    """The unit, and what the bar does not show."""
+    words = UNITS[explanation.attribution.unit]
+    if heatmap.segments is not None:
+        words += " per segment"
+    if heatmap.limit == 0:
+        words += " · zero everywhere"
+    elif heatmap.clipped:
+        sign = "±" if heatmap.signed else ""
+        words += f" · clipped at {sign}{number(heatmap.limit)}, largest {number(heatmap.largest)}"
+    return words + (" · picture as a negative" if heatmap.ground.negative else "")

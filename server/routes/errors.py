@@ -1,0 +1,62 @@
+"""Any exception -> the one JSON shape of errors. A stranger's exception is a 500 without its text."""
+
+import logging
+import re
+
+from flask import Response, g, json, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+
+from server.errors import ServiceError
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+log = logging.getLogger(__name__)
+
+
+def error_body(error: ServiceError) -> dict[str, str]:
+    """What the caller is told, as fields."""
+    return {"error": str(error), "code": error.code, "request_id": g.request_id}
+
+
+def answer_error(error: Exception) -> Response:
+    """The response for any exception that reaches the application."""
+    if isinstance(error, ServiceError):
+        return _response(error, error.status, error.retry_after)
+    if isinstance(error, HTTPException):
+        return _answer_http(error)
+    log.exception("request %s failed", g.request_id, exc_info=error)
+    return _response(ServiceError("something went wrong on our side; the log has it under this request id"), 500)
+
+
+def _answer_http(error: HTTPException) -> Response:
+    """What Flask or werkzeug refused before any of our code ran."""
+    status = error.code or 500
+    known = ServiceError(error.description or error.name)
+    known.code = error.name.lower().replace(" ", "_")
+    if isinstance(error, NotFound):
+        known = ServiceError(
+            f"nothing is at {request.path[:200]}; see /v1/models, /v1/methods, POST /v1/predict, POST /v1/explain"
+        )
+        known.code = "not_found"
+    elif isinstance(error, MethodNotAllowed):
+        known = ServiceError(
+            f"{request.method} is not possible at {request.path}; use {', '.join(error.valid_methods or ())}"
+        )
+        known.code = "method_not_allowed"
+    elif isinstance(error, RequestEntityTooLarge):
+        limit = request.max_content_length or 0
+        known = ServiceError(
+            f"the body is larger than {limit} bytes; send a smaller picture, such as a JPEG of 2000 pixels"
+        )
+        known.code = "body_too_large"
+    response = _response(known, status)
+    if isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = ", ".join(error.valid_methods or ())
+    return response
+
+
+def _response(error: ServiceError, status: int, retry_after: int | None = None) -> Response:
+    response = Response(json.dumps(error_body(error)) + "\n", status, content_type="application/json")
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    return response

@@ -1,0 +1,188 @@
+"""Our own dialect, for people and apps: pictures in, answers out."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from flask import Blueprint, Response, current_app, g, json, request
+
+from server import inference
+from server.errors import NotAcceptable, ServiceError, UnknownModel
+from server.explainers import ALIASES, EXPLAINERS, describe_all, methods_for
+from server.explainers.options import number, unknown_name
+from server.models.store import Family, Store
+from server.render import RENDERERS, explanation_json, prediction_json
+from server.routes import parsing
+from server.routes.errors import error_body
+
+blueprint = Blueprint("inkling", __name__)
+
+ABOUT_MODEL = ("model", "version", "preprocess")
+ABOUT_EXPLANATION = (*ABOUT_MODEL, "method", "target", "versus", "output", "seed", "budget_ms", "frame", "format")
+FORMATS = {
+    "json": "application/json",
+    "png": "image/png",
+    "svg": "image/svg+xml",
+    "npz": "application/x-npz",
+}
+METHOD = "shapley"
+LARGEST_SEED = 2**32 - 1  # what numpy's RandomState takes
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the routes need of the application."""
+
+    store: Store
+    model: str
+    max_images: int
+    max_budget_ms: int
+
+
+def service() -> Service:
+    """The running application's Service."""
+    found: Service = current_app.extensions["inkling"]
+    return found
+
+
+@blueprint.post("/v1/predict")
+def predict() -> Response:
+    values = parsing.query(request)
+    parsing.only(values, ABOUT_MODEL, "/v1/predict")
+    which = _which(values)
+    pictures, several = parsing.pictures(request, service().max_images)
+
+    def one(picture: Any) -> dict[str, Any]:
+        digit, prediction = inference.predict(service().store, picture, which, g.stages)
+        return prediction_json(prediction, digit.placement)
+
+    return _json(_each(one, pictures) if several else one(pictures[0]))
+
+
+@blueprint.post("/v1/explain")
+def explain() -> Response:
+    values = parsing.query(request)
+    media_type = _media_type(values)
+    why, which = _why(values), _which(values)
+    pictures, several = parsing.pictures(request, service().max_images)
+    if several:
+        if media_type != FORMATS["json"]:
+            raise NotAcceptable(
+                f"{len(pictures)} pictures can not be answered as {media_type}; ask for JSON or send one"
+            )
+        return _json(_each(lambda one: explanation_json(_explained(one, which, why)), pictures))
+    explanation = _explained(pictures[0], which, why)
+    with g.stages("render"):
+        body = RENDERERS[media_type](explanation)
+    return Response(body, content_type=media_type, headers={"Vary": "Accept"})
+
+
+@blueprint.get("/v1/methods")
+def methods() -> Response:
+    store = service().store
+    fitting = {name: methods_for(_default(family).verbs) for name, family in store.families.items()}
+    described = [
+        {**method, "models": [model for model, names in fitting.items() if method["name"] in names]}
+        for method in describe_all()
+    ]
+    return _json({"methods": described, "default": METHOD})
+
+
+@blueprint.get("/v1/models")
+def models() -> Response:
+    families = service().store.families
+    return _json({"models": list(families), "details": [_details(name, family) for name, family in families.items()]})
+
+
+@blueprint.get("/v1/models/<model>")
+def one_model(model: str) -> Response:
+    families = service().store.families
+    if model not in families:
+        raise UnknownModel(f"unknown model {model!r}; this server has {', '.join(families) or 'none'}")
+    return _json(_details(model, families[model]))
+
+
+def _details(name: str, family: Family) -> dict[str, Any]:
+    version = _default(family)
+    card = version.card
+    return {
+        "name": name,
+        "versions": list(family.versions),
+        "labels": dict(family.labels),
+        "default": family.default,
+        "digest": card.digest,
+        "classes": list(card.classes),
+        "verbs": sorted(version.verbs),
+        "methods": methods_for(version.verbs),
+        "explain": "ready" if version.full else "off" if version.failure else "loading",
+        "card": {
+            "architecture": card.architecture,
+            "image": {"height": card.image.height, "width": card.image.width},
+            "temperature": card.temperature,
+            "energy_threshold": card.energy_threshold,
+            "metrics": card.metrics,
+            "training": card.training,
+        },
+    }
+
+
+def _default(family: Family) -> Any:
+    return family.versions[family.default]
+
+
+def _which(values: Mapping[str, str]) -> inference.Which:
+    preprocess = parsing.choice(values, "preprocess", ("auto", "none"), "auto")
+    return inference.Which(values.get("model", service().model), values.get("version"), preprocess)
+
+
+def _why(values: Mapping[str, str]) -> inference.Why:
+    method = values.get("method", METHOD)
+    options = {name: value for name, value in values.items() if name not in ABOUT_EXPLANATION}
+    explainer = EXPLAINERS.get(ALIASES.get(method, method))
+    if explainer is not None:
+        own = [one.name for one in fields(explainer)]
+        for name in options:
+            if name not in own:
+                raise unknown_name(name, [*ABOUT_EXPLANATION, *own], f"/v1/explain with method {method}")
+    most = service().max_budget_ms
+    return inference.Why(
+        method,
+        options,
+        values.get("target"),
+        values.get("versus"),
+        parsing.choice(values, "output", ("logit", "probability"), "logit"),
+        number("seed", values.get("seed", 0), int, 0, LARGEST_SEED),
+        number("budget_ms", values.get("budget_ms", most), int, 1, most) / 1000,
+        parsing.choice(values, "frame", ("original", "model"), "original"),
+    )
+
+
+def _media_type(values: Mapping[str, str]) -> str:
+    """What to answer with: `format` where it is given, else the best of what Accept names."""
+    if "format" in values:
+        return FORMATS[parsing.choice(values, "format", FORMATS, "json")]
+    if not request.accept_mimetypes:
+        return FORMATS["json"]
+    best = request.accept_mimetypes.best_match(list(RENDERERS))
+    if best is None:
+        raise NotAcceptable(f"Accept: {request.headers['Accept'][:200]}; this can be given as {', '.join(RENDERERS)}")
+    return best
+
+
+def _explained(picture: Any, which: inference.Which, why: inference.Why) -> Any:
+    return inference.explain(service().store, picture, which, why, g.stages)
+
+
+def _each(answer: Callable[[Any], dict[str, Any]], pictures: list[Any]) -> dict[str, Any]:
+    """The answer for every picture in order; a bad one has its error in its place and harms no other."""
+    results = []
+    for picture in pictures:
+        try:
+            results.append(answer(picture))
+        except ServiceError as error:
+            results.append(error_body(error))
+    return {"results": results}
+
+
+def _json(body: Any) -> Response:
+    return Response(json.dumps(body, allow_nan=False) + "\n", content_type="application/json")

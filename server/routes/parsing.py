@@ -1,0 +1,116 @@
+"""An HTTP request -> pictures and checked options. Every name in a query is known, or the request is refused."""
+
+import binascii
+from base64 import b64decode
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from flask import Request, json
+
+from server.errors import BadRequest, EmptyBody, InvalidOption
+from server.explainers.options import unknown_name
+from server.types import Picture
+
+FIELD = "image"
+JSON_FORMS = '{"image": {"b64": "..."}} or {"pixels": [[...]]}'
+
+
+def pictures(request: Request, most: int) -> tuple[list[Picture], bool]:
+    """The pictures of a request and whether they came as a list (several files named `image`).
+
+    Raises:
+        EmptyBody: no picture.
+        BadRequest: broken JSON or base64, unknown fields, or more pictures than `most`.
+    """
+    if request.mimetype == "multipart/form-data":
+        return _files(request, most)
+    # before anything touches request.form: curl's --data-binary says form-urlencoded, and parsing would eat the body
+    body = request.get_data(cache=False, parse_form_data=False)
+    if request.mimetype == "application/json" or body.lstrip()[:1] == b"{":
+        return [_from_json(body)], False
+    if not body:
+        raise EmptyBody(
+            "the body is empty; send a picture as the body, as multipart field `image`, or as JSON " + JSON_FORMS
+        )
+    return [Picture(body)], False
+
+
+def _files(request: Request, most: int) -> tuple[list[Picture], bool]:
+    sent = request.files.getlist(FIELD)
+    if not sent:
+        fields = sorted({*request.files, *request.form})
+        got = f"fields {', '.join(fields)}" if fields else "no fields"
+        raise EmptyBody(f"the form has {got}; expected one or several files named `{FIELD}` (curl -F {FIELD}=@7.png)")
+    if len(sent) > most:
+        raise BadRequest(
+            f"{len(sent)} pictures in one request; at most {most} are answered, send them in several requests"
+        )
+    return [Picture(one.read()) for one in sent], len(sent) > 1
+
+
+def _from_json(body: bytes) -> Picture:
+    try:
+        sent = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON ({error}); expected {JSON_FORMS}") from error
+    if not isinstance(sent, dict) or len(sent) != 1:
+        got = f"the fields {', '.join(map(str, sent)) or '(none)'}" if isinstance(sent, dict) else type(sent).__name__
+        raise BadRequest(f"got JSON with {got[:200]}; expected {JSON_FORMS}")
+    if "pixels" in sent:
+        if sent["pixels"] is None:
+            raise BadRequest("pixels is null; expected a list of rows")
+        return Picture(pixels=sent["pixels"])
+    match sent:
+        case {"image": {"b64": str(text)}}:
+            return Picture(_decoded(text))
+    raise BadRequest(f"got JSON with the field {str(next(iter(sent)))[:100]!r}; expected {JSON_FORMS}")
+
+
+def _decoded(text: str) -> bytes:
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        body = b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadRequest(
+            f"image.b64 is not base64 ({error}); expected the bytes of a picture file in base64"
+        ) from error
+    if not body:
+        raise EmptyBody("image.b64 is empty; expected the bytes of a picture file in base64")
+    return body
+
+
+def query(request: Request) -> dict[str, str]:
+    """The query as one value per name.
+
+    Raises:
+        InvalidOption: a name that is given twice.
+    """
+    values = request.args.to_dict(flat=False)
+    for name, given in values.items():
+        if len(given) > 1:
+            raise InvalidOption(f"{name} is given {len(given)} times; give it once")
+    return {name: given[0] for name, given in values.items()}
+
+
+def only(values: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    """Refuse names that are not known.
+
+    Raises:
+        UnknownOption: with the nearest known name.
+    """
+    for name in values:
+        if name not in known:
+            raise unknown_name(name, known, where)
+
+
+def choice(values: Mapping[str, str], name: str, choices: Collection[str], default: str) -> Any:
+    """One of `choices`.
+
+    Raises:
+        InvalidOption: another value.
+    """
+    value = values.get(name, default)
+    if value not in choices:
+        raise InvalidOption(f"{name}={value!r}; expected one of {', '.join(choices)}")
+    return value

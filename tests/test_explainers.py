@@ -1,0 +1,356 @@
+"""What every explanation method must hold, on models whose right explanations are known by hand; and for each of these
+axioms a broken method that it must reject.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from server.explainers import EXPLAINERS, build, describe_all, methods_for
+from server.explainers.expected_gradients import ExpectedGradients
+from server.explainers.integrated_gradients import IntegratedGradients
+from server.explainers.lime import Lime, superpixels
+from server.explainers.occlusion import Occlusion
+from server.explainers.perturbation import all_masks, grid, masked_scores
+from server.explainers.saliency import Saliency
+from server.explainers.shapley import Shapley
+from server.probabilities import Probabilities, probabilities_of
+from server.types import Array, Attribution, Model, Target
+from tests.fakes import CLASSES, Fake, Linear, Square, Wavy, ink
+
+LABELS = tuple(str(k) for k in range(CLASSES))
+EVERY = [explainer() for explainer in EXPLAINERS.values()]
+COMPLETE = [explainer for explainer in EVERY if explainer.complete]
+OF_A_TARGET = [explainer for explainer in EVERY if explainer.name != "attention"]
+LINEAR_IN_THE_TARGET = [explainer for explainer in OF_A_TARGET if explainer.name != "grad_cam"]  # it has a ReLU
+
+
+def by_name(explainer: Any) -> str:
+    return str(explainer.name)
+
+
+def one(index: int) -> Target:
+    return Target.of_class(index, LABELS)
+
+
+def last(explainer: Any, model: Model, target: Target, image: Array | None = None, seed: int = 0) -> Attribution:
+    return list(explainer.refine(model, ink() if image is None else image, target, seed))[-1]
+
+
+# Axioms: each takes a method and raises AssertionError where it does not hold.
+
+
+def sums_to_the_score(explainer: Any) -> None:
+    for model in (Linear(), Square(), Wavy()):
+        found = last(explainer, model, one(1))
+        gap = found.values.sum() - (found.score - found.base_value)
+        allowed = 1e-9 if found.state == "exact" else explainer.tolerance
+        assert abs(gap) <= allowed * abs(found.score - found.base_value) + 1e-12
+        assert found.convergence_delta == pytest.approx(gap, abs=1e-9)
+
+
+def tells_its_score_and_rows(explainer: Any) -> None:
+    model = Square()
+    found = last(explainer, model, one(2))
+    assert found.rows == model.rows
+    assert found.score == pytest.approx(float(Square().forward(ink()[None])[0, 2]), rel=1e-6)
+
+
+def follows_the_target(explainer: Any) -> None:
+    zero, first = (last(explainer, Square(), one(index)).values for index in (0, 1))
+    assert np.abs(zero - first).max() > 1e-3
+
+
+def is_linear_in_the_target(explainer: Any) -> None:
+    model = Square()
+    both = last(explainer, model, Target.contrast(2, 0, LABELS)).values
+    apart = last(explainer, model, one(2)).values - last(explainer, model, one(0)).values
+    assert both == pytest.approx(apart, abs=1e-6)
+
+
+def repeats_itself(explainer: Any) -> None:
+    first, second = (last(explainer, Wavy(), one(1), seed=7) for _ in range(2))
+    assert first.values.tobytes() == second.values.tobytes()
+
+
+def keeps_sums_in_segments(explainer: Any) -> None:
+    found = last(explainer, Square(), one(1))
+    if found.segments is not None:
+        assert found.segment_values is not None
+        sums = np.bincount(found.segments.ravel(), weights=found.values.ravel(), minlength=len(found.segment_values))
+        assert sums == pytest.approx(found.segment_values, abs=1e-9)
+
+
+class Halved(Square):
+    """Sees the left half of the image only."""
+
+    def _directions(self) -> Array:
+        directions = super()._directions().copy()
+        directions[:, :, 4:] = 0
+        return directions
+
+
+def gives_nothing_to_what_is_not_seen(explainer: Any) -> None:
+    found = last(explainer, Halved(), one(1))
+    assert np.abs(found.values[:, 4:]).max() < 1e-9
+    assert np.abs(found.values[:, :4]).max() > 1e-3
+
+
+@pytest.mark.parametrize("explainer", COMPLETE, ids=by_name)
+def test_complete_methods_sum_to_the_score(explainer: Any) -> None:
+    sums_to_the_score(explainer)
+
+
+@pytest.mark.parametrize("explainer", EVERY, ids=by_name)
+def test_score_and_rows_are_told(explainer: Any) -> None:
+    tells_its_score_and_rows(explainer)
+
+
+@pytest.mark.parametrize("explainer", OF_A_TARGET, ids=by_name)
+def test_another_target_gives_another_map(explainer: Any) -> None:
+    follows_the_target(explainer)
+
+
+@pytest.mark.parametrize("explainer", LINEAR_IN_THE_TARGET, ids=by_name)
+def test_a_contrast_is_the_difference_of_its_classes(explainer: Any) -> None:
+    is_linear_in_the_target(explainer)
+
+
+@pytest.mark.parametrize("explainer", EVERY, ids=by_name)
+def test_the_same_seed_gives_the_same_bytes(explainer: Any) -> None:
+    repeats_itself(explainer)
+
+
+@pytest.mark.parametrize("explainer", EVERY, ids=by_name)
+def test_segment_values_are_the_sums_of_their_pixels(explainer: Any) -> None:
+    keeps_sums_in_segments(explainer)
+
+
+@pytest.mark.parametrize("name", ["saliency", "integrated_gradients", "expected_gradients", "occlusion", "shapley"])
+def test_what_the_model_does_not_see_gets_nothing(name: str) -> None:
+    options = {"patch": 4, "stride": 4} if name == "occlusion" else {}  # patches that do not straddle the border
+    gives_nothing_to_what_is_not_seen(EXPLAINERS[name](**options))
+
+
+# Broken methods, one for each axiom.
+
+
+class ForgetsTheBaseline(IntegratedGradients):
+    def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
+        for found in super().refine(model, image, target, seed):
+            yield dataclasses.replace(found, values=found.values * (image > 0.5))
+
+
+class LiesAboutItsGap(Shapley):
+    def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
+        for found in super().refine(model, image, target, seed):
+            yield dataclasses.replace(found, convergence_delta=0.5)
+
+
+class AsksInSecret(Saliency):
+    def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
+        model.forward(image[None])
+        yield from super().refine(model, image, target, seed)
+
+
+class TakesZeroForNone(Saliency):
+    def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
+        yield from super().refine(model, image, one(target.index or 1), seed)
+
+
+class IgnoresVersus(Occlusion):
+    def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
+        yield from super().refine(model, image, one(target.index), seed)
+
+
+class DrawsAnew(Saliency):
+    def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
+        for found in super().refine(model, image, target, seed):
+            yield dataclasses.replace(found, values=found.values + np.random.default_rng().normal(size=image.shape))
+
+
+class PaintsWholeCells(Shapley):
+    def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
+        for found in super().refine(model, image, target, seed):
+            yield dataclasses.replace(found, values=found.segment_values[found.segments])
+
+
+class SmearsOut(Saliency):
+    def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
+        for found in super().refine(model, image, target, seed):
+            yield dataclasses.replace(found, values=(found.values + np.roll(found.values, 2, axis=1)) / 2)
+
+
+@pytest.mark.parametrize(
+    ("axiom", "broken"),
+    [
+        (sums_to_the_score, ForgetsTheBaseline()),
+        (sums_to_the_score, LiesAboutItsGap()),
+        (tells_its_score_and_rows, AsksInSecret()),
+        (follows_the_target, TakesZeroForNone()),
+        (is_linear_in_the_target, IgnoresVersus()),
+        (repeats_itself, DrawsAnew()),
+        (keeps_sums_in_segments, PaintsWholeCells()),
+        (gives_nothing_to_what_is_not_seen, SmearsOut()),
+    ],
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
+)
+def test_each_axiom_rejects_a_broken_method(axiom: Any, broken: Any) -> None:
+    with pytest.raises(AssertionError):
+        axiom(broken)
+
+
+# Answers known by hand.
+
+
+def test_a_linear_model_is_explained_by_its_weights() -> None:
+    model, image = Linear(), ink()
+    weights = model._directions()[1]
+    background = model.card.background.mean(axis=0)
+    assert last(Saliency(), model, one(1)).values == pytest.approx(weights)
+    assert last(IntegratedGradients(), model, one(1)).values == pytest.approx(weights * image, abs=1e-6)
+    assert last(ExpectedGradients(), model, one(1)).values == pytest.approx(weights * (image - background), abs=1e-6)
+    assert last(Occlusion(1, 1), model, one(1)).values == pytest.approx(weights * image, abs=1e-6)
+    cells = grid(image.shape, (4, 4))
+    sums = np.bincount(cells.ravel(), weights=(weights * image).ravel())
+    assert last(Shapley(), model, one(1)).segment_values == pytest.approx(sums, abs=1e-6)
+
+
+def test_integrated_gradients_of_a_square_are_known() -> None:
+    model, image = Square(), ink()
+    direction = model._directions()[2]
+    expected = image * direction * (direction * image).sum()
+    assert last(IntegratedGradients(), model, one(2)).values == pytest.approx(expected, abs=1e-5)
+
+
+def test_integrated_gradients_refine_until_the_gap_is_closed() -> None:
+    found = list(IntegratedGradients(n_steps=2, tolerance=1e-5).refine(Wavy(), ink(), one(1), 0))
+    assert [one.state for one in found[:-1]] == ["partial"] * (len(found) - 1)
+    assert found[-1].state == "converged"
+    assert len(found) > 1
+    gaps = [abs(one.convergence_delta or 0) for one in found]
+    assert gaps[-1] < gaps[0]
+
+
+def test_expected_gradients_from_one_baseline_are_integrated_gradients() -> None:
+    model = Wavy()
+    model.card = dataclasses.replace(model.card, background=np.zeros((1, 8, 8), np.float32))
+    expected = last(IntegratedGradients(tolerance=1e-6), model, one(0)).values
+    found = last(ExpectedGradients(n_samples=20000, tolerance=1e-6), model, one(0))
+    assert found.stderr is not None
+    assert found.values == pytest.approx(expected, abs=0.03)
+    assert (np.abs(found.values - expected) <= 5 * found.stderr + 1e-3).all()
+
+
+def test_shapley_values_are_the_mean_over_all_orders() -> None:
+    """Brute force over every order of the players, on an image whose ink lies in six cells."""
+    image = np.zeros((8, 8), np.float32)
+    image[:4, :6] = ink(3)[:4, :6]
+    model, cells = Square(), grid(image.shape, (4, 4))
+    players = np.unique(cells[image > 0])
+    assert len(players) == 6
+    worth = {
+        kept: float(model.forward(np.where(np.isin(cells, kept), image, 0)[None].astype(np.float32))[0, 1])
+        for size in range(7)
+        for kept in itertools.combinations(players.tolist(), size)
+    }
+    expected = np.zeros(16)
+    for order in itertools.permutations(players.tolist()):
+        for place, player in enumerate(order):
+            before = tuple(sorted(order[:place]))
+            expected[player] += worth[tuple(sorted((*before, player)))] - worth[before]
+    found = last(Shapley(), Square(), one(1), image)
+    assert found.segment_values == pytest.approx(expected / math.factorial(6), rel=1e-5, abs=1e-5)
+    assert found.rows == 2**6
+
+
+def test_shapley_of_an_image_that_is_its_baseline_is_zero() -> None:
+    found = last(Shapley(), Linear(), one(1), np.zeros((8, 8), np.float32))
+    assert not found.values.any()
+    assert found.score == found.base_value
+
+
+def test_occlusion_covers_every_pixel_and_weighs_overlaps() -> None:
+    model, image = Linear(), ink()
+    weights = model._directions()[1]
+    found = last(Occlusion(3, 2), model, one(1)).values
+    starts = [0, 2, 4, 5]
+    expected, covers = np.zeros((8, 8)), np.zeros((8, 8))
+    for top, left in itertools.product(starts, starts):
+        patch = np.s_[top : top + 3, left : left + 3]
+        expected[patch] += (weights * image)[patch].sum()
+        covers[patch] += 1
+    assert found == pytest.approx(expected / covers, abs=1e-5)
+
+
+def test_masked_scores_ask_each_distinct_picture_once() -> None:
+    model, image = Square(), ink()
+    cells = grid(image.shape, (2, 2))
+    masks = np.tile(all_masks(4), (3, 1))
+    outputs, rows = masked_scores(model, image, cells, masks, np.full_like(image, 0.25))
+    assert rows == model.rows == 16
+    expected = [Square().forward(np.where(mask[cells], image, 0.25).astype(np.float32)[None])[0] for mask in masks]
+    assert outputs == pytest.approx(np.array(expected))
+
+
+def test_lime_says_when_it_is_not_to_be_trusted() -> None:
+    found = last(Lime(kernel_size=6), Square(), one(1))
+    assert "superpixels" in " ".join(found.warnings)
+    assert found.local_r2 is not None
+
+
+def test_lime_segments_are_numbered_without_gaps() -> None:
+    segments = superpixels(ink(side=28), 1.0)
+    assert np.unique(segments).tolist() == list(range(segments.max() + 1))
+
+
+# Probabilities as the explained output.
+
+
+@pytest.mark.parametrize("fake", [Linear, Square, Wavy])
+def test_probability_gradients_match_finite_differences(fake: type[Fake]) -> None:
+    model = Probabilities(fake())
+    image, weights = ink()[None].astype(np.float64), np.array([[1.0, 0.0, -1.0]])
+    found = model.gradient(image, weights)[0]
+    for row, column in ((0, 0), (3, 4), (7, 1)):
+        step = np.zeros_like(image)
+        step[0, row, column] = 1e-5
+        scores = [(model.forward(image + sign * step) * weights).sum() for sign in (1, -1)]
+        assert found[row, column] == pytest.approx((scores[0] - scores[1]) / 2e-5, rel=1e-4, abs=1e-7)
+
+
+def test_probabilities_are_calibrated_and_sum_to_one() -> None:
+    logits = np.array([[2.0, 0.0, -2.0]])
+    expected = np.exp(logits / 2) / np.exp(logits / 2).sum()
+    assert probabilities_of(logits, 2.0) == pytest.approx(expected)
+
+
+# The registry.
+
+
+def test_a_method_lists_what_it_checks() -> None:
+    for method in describe_all():
+        for option in method["options"]:
+            if "maximum" in option:
+                with pytest.raises(Exception, match="expected"):
+                    build(method["name"], {option["name"]: str(option["maximum"] + 1)}, Linear().card, Linear().verbs)
+                at_most = {option["name"]: str(option["maximum"])}
+                built = build(method["name"], at_most, Linear().card, Linear().verbs)
+                assert getattr(built, option["name"]) == option["maximum"]
+
+
+def test_methods_are_offered_by_what_a_model_can_do() -> None:
+    assert methods_for(frozenset({"forward"})) == ["shapley", "lime", "occlusion"]
+    assert "grad_cam" not in methods_for(frozenset({"forward", "gradient", "features", "attention"}))
+
+
+def test_explainers_have_no_state() -> None:
+    for explainer in EVERY:
+        assert dataclasses.fields(explainer) is not None
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            explainer.n_samples = 3

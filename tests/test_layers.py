@@ -1,0 +1,136 @@
+"""Which file may import which, read from the syntax tree: the layers of the house, and one address for each third party."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted([ROOT / "wsgi.py", *(ROOT / "server").rglob("*.py"), *(ROOT / "training").rglob("*.py")])
+
+WORDS = {"server.types", "server.errors"}  # everybody may import them
+MAY_IMPORT = {  # longest prefix counts
+    "wsgi": {"server.app", "server.config"},
+    "server.app": {"server.config", "server.inference", "server.models", "server.routes"},
+    "server.config": set(),
+    "server.types": set(),
+    "server.errors": set(),
+    "server.images": {"server.normalise"},
+    "server.normalise": set(),
+    "server.probabilities": set(),
+    "server.inference": {"server.images", "server.explainers", "server.probabilities"},
+    "server.explainers": {"server.explainers"},
+    "server.models": {"server.models"},
+    "server.render": {"server.render"},
+    "server.routes": {"server.routes", "server.inference", "server.render", "server.explainers", "server.models.store"},
+    "training": {"training"},
+}
+ADDRESSES = {  # third party -> the only files that may import it
+    "tensorflow": {"server.models.savedmodel", "training"},
+    "keras": {"training"},
+    "ai_edge_litert": {"server.models.litert", "training.twin"},
+    "flask": {"server.app", "server.routes"},
+    "werkzeug": {"server.routes"},
+    "PIL": {"server.images", "server.render.png"},
+    "sklearn": {"training"},
+    "click": {"training.__main__"},
+    "lime": set(),
+    "shap": set(),
+}
+ALLOWED_INSIDE = {  # imports inside functions, loaded on purpose after start
+    ("server.app", "server.models"),
+    ("training.data", "keras"),
+    ("training.data", "sklearn.datasets"),
+    ("training.__main__", "training"),
+    ("training.__main__", "training.fit"),
+    ("training.__main__", "training.evaluate"),
+}
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(tree: ast.AST) -> list[tuple[str, bool]]:
+    """Every imported module, and whether it is imported inside a function."""
+    inside = {
+        child
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for child in ast.walk(node)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node in inside) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            whole = node.module in ("server", "server.models", "server.routes") and node not in inside
+            found += [(name, False) for name in names] if whole else [(str(node.module), node in inside)]
+    return found
+
+
+def covers(prefixes: set[str], module: str) -> bool:
+    return any(module == prefix or module.startswith(prefix + ".") for prefix in prefixes)
+
+
+def violations(module: str, tree: ast.AST) -> list[str]:
+    rule = max((key for key in MAY_IMPORT if covers({key}, module)), key=len, default=None)
+    allowed = MAY_IMPORT[rule] | (set() if rule == "training" else WORDS) if rule else set()
+    found = []
+    for name, inside in imports(tree):
+        if name.split(".")[0] in ("server", "training", "wsgi") and not covers(allowed, name):
+            found.append(f"{module} imports {name}")
+        party = name.split(".")[0]
+        if party in ADDRESSES and not covers(ADDRESSES[party], module):
+            found.append(f"{module} imports {party}, which lives elsewhere")
+        if inside and (module, name) not in ALLOWED_INSIDE:
+            found.append(f"{module} imports {name} inside a function")
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_imports_follow_the_layers(path: Path) -> None:
+    assert violations(module_of(path), ast.parse(path.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("server.types", "from server.errors import NotReady\nfrom server.images import decode"),
+        ("server.explainers.lime", "import tensorflow as tf"),
+        ("server.inference", "from flask import request"),
+        ("server.inference", "from server.routes.parsing import query"),
+        ("server.inference", "from server.models.store import Store"),
+        ("server.routes.inkling", "from server.config import Settings"),
+        ("server.routes.inkling", "from server import images"),
+        ("server.models.store", "def f():\n    import json"),
+        ("training.fit", "from server.types import ModelCard"),
+        ("server.models.card", "from training import export"),
+    ],
+)
+def test_the_walk_rejects_a_wrong_import(module: str, source: str) -> None:
+    assert violations(module, ast.parse(source)) != []
+
+
+def test_no_file_outgrows_its_size() -> None:
+    lines = {module_of(path): len(path.read_text().splitlines()) for path in FILES}
+    assert {name: count for name, count in lines.items() if count > 300} == {}
+    assert sorted(lines.values())[len(lines) // 2] <= 120
+
+
+def test_no_function_outgrows_its_size() -> None:
+    long = [
+        f"{module_of(path)}.{node.name}"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and _body_lines(node) > 40
+    ]
+    # a command's options are its parameters, and the signatures of a SavedModel are closures over one net
+    assert sorted(set(long) - {"training.__main__.fit", "training.signatures.signatures"}) == []
+
+
+def _body_lines(node: ast.FunctionDef) -> int:
+    first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+    return (node.end_lineno or 0) - first.lineno + 1
