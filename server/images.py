@@ -1,7 +1,7 @@
 """Bytes of a picture, or a table of numbers -> the digit as the model takes it, and where it lies in what was sent.
 
-Recognises the format by the bytes, guards size and memory, decodes, turns upright, puts transparent ink on paper and makes
-grey; `normalise` does the rest. The only place where pictures are decoded. Must not know HTTP or models.
+Recognises the format by the bytes, guards size and memory, decodes, turns upright, puts transparent ink on paper and
+makes grey; `normalise` does the rest. The only place where pictures are decoded. Must not know HTTP or models.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
@@ -74,7 +74,7 @@ LIKENESSES = (  # how bytes or texts begin that are no picture for us, in lower 
 
 @dataclass(frozen=True)
 class _Picture:
-    """An upright L or RGB image; its point (x, y) lies at (left + factor x, top + factor y) of the sent width x height."""
+    """Upright L or RGB image; its point (x, y) lies at (left + factor x, top + factor y) of the sent width x height."""
 
     image: Image.Image
     factor: int
@@ -111,10 +111,7 @@ def decode(body: bytes, spec: ImageSpec, preprocess: Literal["auto", "none"] = "
 
 
 def from_pixels(pixels: object, spec: ImageSpec) -> Digit:
-    """The digit in a nested list of numbers, height x width: whole numbers are 0..255, others 0..1. Nothing is normalised.
-
-    Raises InvalidPixels.
-    """
+    """The digit in nested lists: whole numbers are 0..255, others 0..1; never normalised. Raises InvalidPixels."""
     wanted = f"expected {spec.height} rows of {spec.width} numbers, all whole and 0..255 or all 0..1"
     if not isinstance(pixels, list) or len(pixels) != spec.height:
         got = f"{len(pixels)} rows" if isinstance(pixels, list) else f"a {type(pixels).__name__}"
@@ -194,8 +191,8 @@ def _read(body: bytes) -> _Picture:
         ) from error
     except Exception as error:  # damaged files make Pillow raise nearly anything
         raise DamagedImage(
-            f"the {reader.format} picture can not be decoded to its end; it is cut short or damaged. Expected a whole file: "
-            "save it again, or check that the upload was complete and binary."
+            f"the {reader.format} picture can not be decoded to its end; it is cut short or damaged. Expected a whole "
+            "file: save it again, or check that the upload was complete and binary."
         ) from error
     steps: tuple[str, ...] = ("reduced",) if factor > 1 else ()
     small, flattened = _flat(small)
@@ -213,8 +210,8 @@ def _read(body: bytes) -> _Picture:
 def _check_size(image: ImageFile) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise ImageTooLarge(
-            f"the picture has {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are read. Send a smaller copy: "
-            "1000 pixels a side are plenty."
+            f"the picture has {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are read. Send a smaller "
+            "copy: 1000 pixels a side are plenty."
         )
 
 
@@ -284,9 +281,11 @@ def _contrasting(image: Image.Image, luma: Array) -> tuple[Array, tuple[str, ...
     """The luma, unless ink and paper are equally light: then the colour channel that tells them apart best."""
     if image.mode == "L":
         return luma, ()
-    small = np.asarray(image.reduce(max(1, max(image.size) // 200))).reshape(-1, 3).astype(np.float32)
-    tones = np.column_stack([small @ np.array([0.299, 0.587, 0.114], np.float32), small])  # luma, R, G, B
-    contrasts = np.percentile(np.abs(tones - np.median(tones, axis=0)), 99.9, axis=0)
+    small = image.reduce(max(1, max(image.size) // 200))
+    detail = np.asarray(small, np.float32) - np.asarray(small.filter(ImageFilter.BoxBlur(10)), np.float32)
+    detail = detail.reshape(-1, 3)  # against the surroundings, for uneven light is no contrast
+    tones = np.column_stack([detail @ np.array([0.299, 0.587, 0.114], np.float32), detail])  # luma, R, G, B
+    contrasts = np.percentile(np.abs(tones), 99.8, axis=0)
     best = int(np.argmax(contrasts))
     if contrasts[best] <= 2 * contrasts[0]:
         return luma, ()

@@ -1,7 +1,7 @@
-"""Grey picture of a handwritten digit -> the digit as MNIST would have it: light ink on black, 20 of 28 pixels long, centred by mass.
+"""Grey picture of a digit -> the digit as in MNIST: light ink on black, 20 of 28 pixels long, centred by mass.
 
-Finds the ink (polarity, uneven light, ruled lines, specks), chooses the digit among it, and resamples it once. Coordinates are
-pixel edges: a pixel's centre lies at (column + 0.5, row + 0.5). Must not know file formats, colours or HTTP.
+Finds the ink (polarity, uneven light, ruled lines, specks), chooses the digit among it and resamples that. Coordinates
+count from pixels' edges: centres are at (column + 0.5, row + 0.5). Must not know file formats, colours or HTTP.
 """
 
 from dataclasses import dataclass, replace
@@ -45,7 +45,7 @@ class _Ink:
 
 @dataclass(frozen=True)
 class _Found:
-    """strokes (h, w) float32 in [0, 1] around one digit; pixel (0, 0) begins at (left, top) of the picture, in steps of `factor`."""
+    """strokes (h, w) float32 in [0, 1] of one digit; (0, 0) lies at (left, top) of the picture, a step is `factor`."""
 
     strokes: Array
     left: float
@@ -79,8 +79,9 @@ def normalise(grey: Array, spec: ImageSpec) -> Normalised:
 def resample(
     source: Array, left: float, top: float, scale: float | tuple[float, float], shape: tuple[int, int]
 ) -> Array:
-    """Picture of `shape` whose pixel (0, 0) begins at (left, top) of source (h, w) and spans `scale` (one, or x and y) of its
-    pixels. Antialiased (area when shrinking, linear when growing); source counts as 0 beyond its edges."""
+    """Picture of `shape` that begins at (left, top) of source (h, w); a pixel spans `scale` (one, or x and y) of its.
+
+    Antialiased: area when shrinking, linear when growing; source counts as 0 beyond its edges."""
     scale_x, scale_y = scale if isinstance(scale, tuple) else (scale, scale)
     rows = _weights(source.shape[0], top, scale_y, shape[0])
     columns = _weights(source.shape[1], left, scale_x, shape[1])
@@ -110,10 +111,9 @@ def _shrunk(grey: Array, side: int) -> tuple[Array, int]:
 
 
 def _has_light_ink(grey: Array) -> bool:
-    """Ink is the rare tone, so it skews the picture, taken against its near and its far surroundings; where these disagree
-    (a dark table around the paper, strokes that fill the picture), it is the tone that most pixels do not have."""
-    step = max(1, max(grey.shape) // 150)
-    small = _shrunk(grey, max(1, max(grey.shape) // step))[0]
+    """Ink is the rare tone, so it skews the picture, against its near and its far surroundings; where these disagree (a
+    dark table around the paper, strokes that fill the picture), it is the tone that most pixels do not have."""
+    small = _shrunk(grey, 120)[0]
     skews = []
     for share in (0.1, 0.2):
         detail = small - ndimage.gaussian_filter(small, share * max(small.shape), mode="nearest", truncate=2.0)
@@ -176,16 +176,15 @@ def _ink(grey: Array) -> _Ink:
     if level < MIN_CONTRAST:
         highest = max(0.0, float(amount.max()))
         raise BlankImage(
-            f"the picture looks blank: its strongest mark differs from the paper by {highest:.0%}; a digit must differ by at "
-            f"least {MIN_CONTRAST:.0%} and stand out of the noise. Write with a darker pen, or send a sharper, brighter picture."
+            f"the picture looks blank: its strongest mark differs from the paper by {highest:.0%}; a digit must differ "
+            f"by at least {MIN_CONTRAST:.0%} and stand out of the noise. Use a darker pen, or send a brighter picture."
         )
     return _Ink(amount, level, noise, ("light evened",) if uneven else ())
 
 
 def _paper(grey: Array) -> tuple[Array, bool]:
-    """What grey (h, w) would be without ink, and whether that is uneven: one tone or a quadratic surface
-    where that makes the border even, however thick the strokes; else, for shadows, a closing with a window wider than strokes.
-    """
+    """What grey (h, w) would be without ink, and whether that is uneven: one tone or a quadratic surface where that
+    evens the border, however thick the strokes; else, for shadows, a closing with a window wider than strokes."""
     step = max(1, -(-max(grey.shape) // 80))
     height, width = -(-grey.shape[0] // step), -(-grey.shape[1] // step)
     padded = np.pad(grey, ((0, height * step - grey.shape[0]), (0, width * step - grey.shape[1])), mode="edge")
@@ -216,15 +215,16 @@ def _lamp(grey: Array) -> Array:
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).reshape(-1, 6)
     values = grey.ravel().astype(np.float64)
-    surface = terms @ np.linalg.lstsq(terms, values)[0]
-    for _ in range(4):
+    kept, surface = np.ones(values.size, bool), values
+    for _ in range(5):
+        some = terms[kept]
+        surface = terms @ np.linalg.lstsq(some.T @ some, some.T @ values[kept])[0]
         kept = values - surface > -max(0.02, float(np.median(np.abs(values - surface))))
-        surface = terms @ np.linalg.lstsq(terms[kept], values[kept])[0]
-    return np.maximum(surface, 0.05).reshape(grey.shape)
+    return np.asarray(np.maximum(surface, 0.05).reshape(grey.shape))
 
 
 def _ruled_lines(mask: Array) -> Array:
-    """Pixels of mask (h, w) on thin straight lines from the left to the right edge; where a stroke crosses, it stays."""
+    """Pixels of mask (h, w) on thin straight lines from the left to the right edge, but where a stroke crosses."""
     height, width = mask.shape
     lines = np.zeros_like(mask)
     rows, columns = np.nonzero(mask)

@@ -1,7 +1,7 @@
 """Models whose right explanations are known by hand. They count the rows that they are asked.
 
-All take images (n, 8, 8), small enough for brute force, and give 3 classes; the class called "0" is index 0, so that a
-method which takes 0 for "none" is caught.
+All take images (n, 8, 8), small enough for brute force, and give 3 classes, unless their card says otherwise; the class
+called "0" is index 0, so that a method which takes 0 for "none" is caught.
 """
 
 from dataclasses import dataclass, field
@@ -15,10 +15,12 @@ CLASSES = 3
 EVERYTHING: frozenset[Verb] = frozenset({"forward", "gradient", "features", "feature_map", "attention"})
 
 
-def make_card(name: str = "fake", version: str = "1", side: int = SIDE, temperature: float = 2.0) -> ModelCard:
+def make_card(
+    name: str = "fake", version: str = "1", side: int = SIDE, temperature: float = 2.0, classes: int = CLASSES
+) -> ModelCard:
     background = np.random.default_rng(5).random((6, side, side), np.float32) * 0.5
     return ModelCard(
-        name, version, f"sha256:{name}{version}", "fake", tuple(str(k) for k in range(CLASSES)), ImageSpec(side, side),
+        name, version, f"sha256:{name}{version}", "fake", tuple(str(k) for k in range(classes)), ImageSpec(side, side),
         temperature, -1e9, background, EVERYTHING,
     )  # fmt: skip
 
@@ -33,7 +35,7 @@ class Fake:
 
     def _directions(self) -> Array:
         """(K, H, W) weights, different for every class."""
-        shape = (CLASSES, self.card.image.height, self.card.image.width)
+        shape = (len(self.card.classes), self.card.image.height, self.card.image.width)
         return np.random.default_rng(1).normal(size=shape)
 
     def forward(self, images: Array) -> Array:
@@ -49,7 +51,7 @@ class Fake:
         self.rows += len(images)
         n, height, width = images.shape
         quadrants = images.reshape(n, 2, height // 2, 2, width // 2).mean(axis=(2, 4))[..., None]
-        slopes = np.full_like(quadrants, 1.0) * (weights @ np.arange(1.0, CLASSES + 1))[:, None, None, None]
+        slopes = np.full_like(quadrants, 1.0) * (weights @ np.arange(1.0, weights.shape[1] + 1))[:, None, None, None]
         ink = images.sum(axis=(1, 2), keepdims=True)
         return Features(quadrants.reshape(n, -1), quadrants, slopes, images / ink)
 
@@ -64,7 +66,7 @@ class Linear(Fake):
     """logits_k = w_k . x + k: a pixel's part is w x, whatever the method."""
 
     def _logits(self, images: Array) -> Array:
-        return np.einsum("nhw,khw->nk", images, self._directions()) + np.arange(CLASSES)
+        return np.einsum("nhw,khw->nk", images, self._directions()) + np.arange(len(self.card.classes))
 
     def _slopes(self, images: Array) -> Array:
         return np.broadcast_to(self._directions(), (len(images), *self._directions().shape))

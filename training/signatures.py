@@ -44,5 +44,6 @@ def _grey(body: tf.Tensor, height: int, width: int) -> tf.Tensor:
     """A PNG, JPEG, BMP or GIF as grey pixels (height, width) in [0, 1]; nothing is inverted, cropped or centred."""
     pixels = tf.io.decode_image(body, channels=3, expand_animations=False)
     pixels.set_shape((None, None, 3))
-    grey = tf.image.rgb_to_grayscale(tf.cast(pixels, tf.float32) / 255.0)
+    # not rgb_to_grayscale: its weights sum to 0.9999, so that grey pixels would not stay what they are
+    grey = tf.tensordot(tf.cast(pixels, tf.float32) / 255.0, tf.constant([[0.299], [0.587], [0.114]]), 1)
     return tf.image.resize(grey, (height, width), antialias=True)[:, :, 0]

@@ -1,0 +1,52 @@
+# `make help` lists what there is. Everything runs in .venv, made on first use.
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test lint format figures lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+serve: .venv/serve.stamp ## answer on http://HOST:PORT (127.0.0.1:8000); needs nothing but Python
+	INKLING_HOST=$(HOST) INKLING_PORT=$(PORT) $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
+
+test: .venv/dev.stamp lint ## lint, types and all tests; INKLING_MNIST=FILE.npz for those that need MNIST
+	$(BIN)/python -m pytest
+
+lint: .venv/dev.stamp ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/dev.stamp ## put the code into the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+figures: .venv/serve.stamp ## draw the examples and the pictures of the README again
+	$(BIN)/python examples/draw.py
+	$(BIN)/python examples/figures.py
+
+lock: ## pin the requirements again; needs uv
+	uv pip compile $(LOCK) requirements.in -o requirements.txt
+	uv pip compile $(LOCK) requirements-dev.in -o requirements-dev.txt -c requirements.txt
+	uv pip compile $(LOCK) requirements-gpu.in -o requirements-gpu.txt -c requirements.txt
+LOCK := --universal --python-version 3.11 --generate-hashes --upgrade --quiet --no-emit-index-url --no-emit-find-links \
+	--custom-compile-command "make lock"
+
+clean: ## remove the virtual environment and all caches
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis runs
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("Inkling needs Python 3.11 to 3.13, got %d.%d; try make PYTHON=python3.12 ..." % v)'
+	$(PYTHON) -m venv .venv
+
+.venv/serve.stamp: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/dev.stamp: requirements-dev.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@ .venv/serve.stamp

@@ -1,0 +1,553 @@
+"""Pictures of digits, drawn here, in every format and state that people send; real ones where INKLING_MNIST says."""
+
+import os
+import struct
+import time
+import tracemalloc
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from server.errors import (
+    BadRequest,
+    BlankImage,
+    DamagedImage,
+    EmptyBody,
+    ImageTooLarge,
+    InvalidPixels,
+    ServiceError,
+    UnsupportedImage,
+)
+from server.images import MAX_PIXELS, THUMBNAIL, decode, from_pixels
+from server.types import Digit, ImageSpec
+
+Array = npt.NDArray[Any]
+SPEC = ImageSpec(28, 28)
+FIVE = [
+    [(0.36, 0.12), (0.31, 0.46), (0.5, 0.4), (0.7, 0.5), (0.72, 0.68), (0.6, 0.87), (0.4, 0.92), (0.25, 0.84)],
+    [(0.36, 0.12), (0.74, 0.09)],
+]
+SEVEN = [[(0.2, 0.12), (0.78, 0.1), (0.55, 0.5), (0.45, 0.92)]]
+
+
+def draw(
+    size: int = 280,
+    pen: int = 24,
+    strokes: Any = FIVE,
+    canvas: tuple[int, int] | None = None,
+    at: tuple[int, int] = (0, 0),
+) -> Image.Image:
+    """L: black strokes, size x size, at a place of a white canvas."""
+    fine = Image.new("L", (4 * size, 4 * size), 255)
+    pencil = ImageDraw.Draw(fine)
+    for stroke in strokes:
+        points = [(4 * size * x, 4 * size * y) for x, y in stroke]
+        pencil.line(points, fill=0, width=4 * pen)
+        for x, y in points:
+            pencil.ellipse((x - 2 * pen, y - 2 * pen, x + 2 * pen, y + 2 * pen), fill=0)
+    paper = Image.new("L", canvas or (size, size), 255)
+    paper.paste(fine.reduce(4), at)
+    return paper
+
+
+def encode(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    file = BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def read(image: Image.Image, kind: str = "PNG", **options: Any) -> Digit:
+    return decode(encode(image, kind, **options), SPEC)
+
+
+def alike(one: Array, other: Array) -> float:
+    """Correlation of two images."""
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+
+def exif(orientation: int) -> bytes:
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags.tobytes()
+
+
+def transparent(ink: int) -> Image.Image:
+    """RGBA: ink of one tone on transparent paper whose hidden colour is the same."""
+    cover = Image.eval(draw(), lambda value: 255 - value)
+    tone = Image.new("L", cover.size, ink)
+    return Image.merge("RGBA", (tone, tone, tone, cover))
+
+
+def palette() -> Image.Image:
+    """P: index 0 is transparent black, index 1 opaque black."""
+    image = draw().point(lambda value: 1 if value < 128 else 0).convert("L")
+    indexed = Image.frombytes("P", image.size, image.tobytes())
+    indexed.putpalette([0, 0, 0, 0, 0, 0])
+    indexed.info["transparency"] = 0
+    return indexed
+
+
+def sixteen() -> Image.Image:
+    return Image.fromarray(np.asarray(draw()).astype(np.uint16) * 257)
+
+
+def dark_sixteen() -> Image.Image:
+    """16 bits, all of it above 255: clipping instead of scaling makes it blank."""
+    return Image.fromarray((np.asarray(draw()).astype(np.uint16) + 256) * 100)
+
+
+REFERENCE = read(draw())
+
+
+def test_the_reference_is_a_digit_as_mnist_has_it() -> None:
+    pixels = REFERENCE.pixels
+    assert pixels.dtype == np.float32 and pixels.shape == (28, 28)
+    assert pixels.max() == 1 and pixels.min() == 0
+    rows, columns = np.nonzero(pixels > 0.1)
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
+    grid = np.arange(28)
+    assert abs(pixels.sum(1) @ grid / pixels.sum() - 14) <= 0.5
+    assert abs(pixels.sum(0) @ grid / pixels.sum() - 14) <= 0.5
+    assert ((pixels > 0.05) & (pixels < 0.95)).sum() > 30  # grey is kept
+    assert REFERENCE.placement.steps == ("inverted", "cropped", "centred")
+
+
+def test_a_detached_bar_belongs_to_its_digit() -> None:
+    loose = [FIVE[0], [(0.47, 0.12), (0.78, 0.09)]]
+    digit = read(draw(strokes=loose, pen=16))
+    assert digit.placement.warnings == ()
+    assert alike(digit.pixels, read(draw(strokes=FIVE, pen=16)).pixels) > 0.85
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(lambda: encode(draw(), "PNG"), id="png"),
+        pytest.param(lambda: encode(draw(), "JPEG", quality=60), id="jpeg"),
+        pytest.param(lambda: encode(draw(), "JPEG", progressive=True), id="jpeg-progressive"),
+        pytest.param(lambda: encode(draw(), "WEBP", quality=60), id="webp"),
+        pytest.param(lambda: encode(draw(), "WEBP", lossless=True), id="webp-lossless"),
+        pytest.param(lambda: encode(draw(), "BMP"), id="bmp"),
+        pytest.param(lambda: encode(draw(), "GIF"), id="gif"),
+        pytest.param(
+            lambda: encode(draw(), "GIF", save_all=True, append_images=[draw(strokes=SEVEN)] * 2), id="gif-animated"
+        ),
+        pytest.param(lambda: encode(draw().convert("1", dither=Image.Dither.NONE)), id="1"),
+        pytest.param(lambda: encode(draw().convert("1", dither=Image.Dither.NONE), "BMP"), id="1-bmp"),
+        pytest.param(lambda: encode(draw().convert("LA")), id="LA"),
+        pytest.param(lambda: encode(draw().convert("RGB").quantize(16)), id="P"),
+        pytest.param(lambda: encode(palette(), transparency=0), id="P-transparent"),
+        pytest.param(lambda: encode(draw().convert("RGB")), id="RGB"),
+        pytest.param(lambda: encode(draw().convert("RGBA")), id="RGBA-opaque"),
+        pytest.param(lambda: encode(transparent(0)), id="RGBA-dark-ink"),
+        pytest.param(lambda: encode(transparent(255)), id="RGBA-light-ink"),
+        pytest.param(lambda: encode(transparent(255), "WEBP"), id="webp-light-ink"),
+        pytest.param(lambda: encode(sixteen()), id="I;16"),
+        pytest.param(lambda: encode(dark_sixteen()), id="I;16-high"),
+        pytest.param(lambda: encode(draw().convert("RGB").convert("CMYK"), "JPEG"), id="CMYK"),
+        pytest.param(lambda: encode(Image.eval(draw(), lambda value: 255 - value)), id="inverted"),
+        pytest.param(lambda: encode(draw(size=1400, pen=120)), id="large"),
+        pytest.param(lambda: encode(draw(size=2800, pen=240).convert("RGB"), "JPEG"), id="large-jpeg"),
+        pytest.param(lambda: encode(draw(size=70, pen=6)), id="small"),
+        pytest.param(lambda: encode(draw(canvas=(1000, 700), at=(600, 40))), id="off-centre"),
+        pytest.param(lambda: encode(draw(size=180, pen=15, canvas=(3000, 2000), at=(2700, 60))), id="tiny-in-large"),
+    ],
+)
+def test_any_format_gives_the_same_digit(body: Callable[[], bytes]) -> None:
+    digit = decode(body(), SPEC)
+    assert alike(digit.pixels, REFERENCE.pixels) > 0.95
+    assert digit.placement.warnings == ()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    ("orientation", "stored"),
+    [
+        (1, None),
+        (2, Image.Transpose.FLIP_LEFT_RIGHT),
+        (3, Image.Transpose.ROTATE_180),
+        (4, Image.Transpose.FLIP_TOP_BOTTOM),
+        (5, Image.Transpose.TRANSPOSE),
+        (6, Image.Transpose.ROTATE_90),
+        (7, Image.Transpose.TRANSVERSE),
+        (8, Image.Transpose.ROTATE_270),
+    ],
+)
+def test_exif_orientation_is_undone(orientation: int, stored: Image.Transpose | None, kind: str) -> None:
+    upright = draw(canvas=(400, 300), at=(30, 10))
+    image = upright if stored is None else upright.transpose(stored)
+    digit = read(image.convert("RGB"), kind, exif=exif(orientation))
+    assert alike(digit.pixels, REFERENCE.pixels) > 0.95
+    assert (digit.placement.width, digit.placement.height) == (400, 300)
+    assert digit.placement.picture.shape == (300, 400, 3)
+    assert alike(digit.placement.picture[..., 0], np.asarray(upright)) > 0.95
+    assert ("upright" in digit.placement.steps) == (orientation != 1)
+
+
+def test_unreadable_exif_does_not_cost_the_picture() -> None:
+    digit = read(draw(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x00broken")
+    assert alike(digit.pixels, REFERENCE.pixels) > 0.95
+
+
+def lit(image: Image.Image, darkest: float) -> Image.Image:
+    """Light falling off from the upper left to `darkest`, with a camera's noise."""
+    array = np.asarray(image).astype(np.float64) / 255
+    height, width = array.shape
+    y, x = np.mgrid[0:height, 0:width]
+    light = 0.9 - (0.9 - darkest) * (x / width + y / height) / 2
+    noise = np.random.default_rng(0).normal(0, 0.015, array.shape)
+    return Image.fromarray(np.rint(255 * np.clip((0.15 + 0.85 * array) * light + noise, 0, 1)).astype(np.uint8))
+
+
+def test_uneven_light_is_evened() -> None:
+    digit = read(lit(draw(canvas=(800, 600), at=(450, 250)), 0.25), "JPEG")
+    assert alike(digit.pixels, REFERENCE.pixels) > 0.95
+    assert "light evened" in digit.placement.steps
+
+
+def test_ruled_lines_are_removed() -> None:
+    paper = draw(canvas=(800, 600), at=(300, 150))
+    pencil = ImageDraw.Draw(paper)
+    for y in range(30, 600, 60):
+        pencil.line([(0, y), (800, y + 12)], fill=110, width=3)
+    paper = Image.fromarray(np.minimum(np.asarray(paper), np.asarray(draw(canvas=(800, 600), at=(300, 150)))))
+    digit = read(paper)
+    assert "lines removed" in digit.placement.steps
+    assert alike(digit.pixels, REFERENCE.pixels) > 0.93
+
+
+@pytest.mark.parametrize(
+    ("ink", "paper"),
+    [((255, 225, 0), (255, 255, 255)), ((30, 40, 200), (250, 240, 180)), ((210, 60, 50), (90, 130, 90))],
+)
+def test_coloured_ink_keeps_its_contrast(ink: tuple[int, int, int], paper: tuple[int, int, int]) -> None:
+    cover = Image.eval(draw(), lambda value: 255 - value)
+    image = Image.composite(Image.new("RGB", cover.size, ink), Image.new("RGB", cover.size, paper), cover)
+    assert alike(read(image).pixels, REFERENCE.pixels) > 0.95
+
+
+def test_a_hairline_is_thickened_and_a_marker_thinned() -> None:
+    thin, thick = read(draw(size=1200, pen=2)), read(draw(size=300, pen=80, canvas=(340, 340), at=(20, 0)))
+    assert "thickened" in thin.placement.steps and "thinned" in thick.placement.steps
+    usual = REFERENCE.pixels.sum()
+    assert 0.55 * usual < thin.pixels.sum() < usual < thick.pixels.sum() < 2.5 * usual
+
+
+def test_two_digits_give_one_and_a_warning() -> None:
+    paper = draw(canvas=(600, 300))
+    paper.paste(draw(strokes=SEVEN), (310, 0))
+    digit = read(paper)
+    assert digit.placement.warnings == ("multiple-objects",)
+    assert alike(digit.pixels, REFERENCE.pixels) > 0.95
+
+
+def test_specks_are_dropped() -> None:
+    paper = draw(canvas=(600, 400), at=(100, 50))
+    for x, y in np.random.default_rng(1).integers(0, 390, (40, 2)).tolist():
+        paper.putpixel((x, y), 0)
+    assert alike(read(paper).pixels, REFERENCE.pixels) > 0.93
+
+
+def mnist_like() -> Array:
+    return np.asarray(np.rint(REFERENCE.pixels * 255), np.uint8)
+
+
+def test_a_picture_like_mnist_passes_untouched() -> None:
+    image = mnist_like()
+    for mode in ("L", "RGB"):
+        digit = read(Image.fromarray(image).convert(mode))
+        assert np.array_equal(digit.pixels, image / np.float32(255))
+        assert digit.placement.steps == () and digit.placement.transform == (1, 0, 0, 0, 1, 0)
+        assert np.array_equal(digit.placement.picture[..., 2], image)
+
+
+def test_a_small_picture_unlike_mnist_is_normalised() -> None:
+    digit = read(Image.fromarray(255 - mnist_like()))
+    assert digit.placement.steps[0] == "inverted"
+    assert alike(digit.pixels, REFERENCE.pixels) > 0.97
+
+
+def test_preprocess_none_only_resizes() -> None:
+    gradient = Image.fromarray(np.tile(np.linspace(0, 255, 560), (280, 1)).astype(np.uint8))
+    digit = decode(encode(gradient), SPEC, "none")
+    expected = np.tile((np.arange(28) + 0.5) / 28, (28, 1))
+    assert np.abs(digit.pixels - expected).max() < 0.005
+    assert digit.placement.transform == (20, 0, 0, 0, 10, 0) and digit.placement.steps == ()
+    blank = decode(encode(Image.new("L", (50, 50), 255)), SPEC, "none")
+    assert np.abs(blank.pixels - 1).max() < 1e-6
+
+
+def test_preprocess_none_antialiases_and_keeps_the_edges_when_it_enlarges() -> None:
+    stripes = np.zeros((560, 560), np.uint8)
+    stripes[::2] = 255
+    assert np.abs(decode(encode(Image.fromarray(stripes)), SPEC, "none").pixels - 0.5).max() < 0.01
+    small = decode(encode(Image.new("L", (5, 5), 51)), SPEC, "none")
+    assert np.abs(small.pixels - 0.2).max() < 1e-6
+
+
+def corner_of_ink(digit: Digit) -> tuple[float, float]:
+    """Upper left corner of the ink (at half height), in the sent picture."""
+    rows, columns = np.nonzero(digit.pixels > 0.5)
+    a, b, c, d, e, f = digit.placement.transform
+    x, y = columns.min(), rows.min()
+    return float(a * x + b * y + c), float(d * x + e * y + f)
+
+
+@pytest.mark.parametrize(
+    ("size", "corner", "side", "kind", "stored", "orientation"),
+    [
+        ((400, 300), (60, 40), 200, "PNG", None, 1),
+        ((400, 300), (60, 40), 200, "JPEG", Image.Transpose.ROTATE_90, 6),
+        ((1501, 1203), (700, 500), 400, "PNG", None, 1),
+        ((2503, 1999), (1400, 900), 600, "PNG", Image.Transpose.ROTATE_180, 3),
+        ((4003, 3001), (1800, 700), 1100, "JPEG", None, 1),
+        ((4003, 3001), (1800, 700), 1100, "JPEG", Image.Transpose.ROTATE_180, 3),
+        ((4003, 3001), (1800, 700), 1100, "JPEG", Image.Transpose.ROTATE_90, 6),
+        ((3001, 4003), (800, 1700), 1100, "JPEG", Image.Transpose.ROTATE_270, 8),
+        ((4003, 3001), (3000, 2000), 120, "JPEG", None, 1),
+    ],
+)
+def test_the_transform_leads_back_to_the_ink(
+    size: tuple[int, int],
+    corner: tuple[int, int],
+    side: int,
+    kind: str,
+    stored: Image.Transpose | None,
+    orientation: int,
+) -> None:
+    """An L of straight edges: its upper left and lower right corners are known to the pixel."""
+    paper = Image.new("RGB", size, "white")
+    pencil = ImageDraw.Draw(paper)
+    x, y = corner
+    pencil.rectangle((x, y, x + side // 8 - 1, y + side - 1), fill="black")
+    pencil.rectangle((x, y + side - side // 8, x + side * 3 // 4 - 1, y + side - 1), fill="black")
+    digit = read(paper if stored is None else paper.transpose(stored), kind, exif=exif(orientation))
+    placement = digit.placement
+    assert (placement.width, placement.height) == size
+    scale = placement.transform[0]
+    assert placement.transform[4] == scale and placement.transform[1] == placement.transform[3] == 0
+    assert scale == pytest.approx(side / 20, rel=0.02)
+    found = corner_of_ink(digit)
+    tolerance = 0.1 * scale + 1  # a tenth of a model pixel, and the sent picture's own grid
+    assert found == pytest.approx(corner, abs=tolerance)
+
+
+def test_the_thumbnail_is_small_upright_and_never_enlarged() -> None:
+    assert read(draw(size=1400, pen=100)).placement.picture.shape == (THUMBNAIL, THUMBNAIL, 3)
+    assert read(draw(size=100, pen=9)).placement.picture.shape == (100, 100, 3)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF"])
+def test_a_truncated_picture_is_a_callers_mistake(kind: str) -> None:
+    body = encode(draw(size=90, pen=8).convert("RGB"), kind)
+    refused = 0
+    for end in range(0, len(body) * 9 // 10, 10 if len(body) < 10_000 else 301):
+        try:
+            decode(body[:end], SPEC)
+        except (BadRequest, UnsupportedImage, BlankImage):
+            refused += 1
+    assert refused > 10 or kind == "GIF"
+    with pytest.raises(DamagedImage):
+        decode(body[: len(body) // 2], SPEC)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF"])
+def test_a_damaged_picture_never_raises_anything_else(kind: str) -> None:
+    body = encode(draw(size=60, pen=6).convert("RGB"), kind, **({"exif": exif(6)} if kind == "JPEG" else {}))
+    rng = np.random.default_rng(5)
+    for _ in range(150):
+        damaged = bytearray(body)
+        for place in rng.integers(2, len(body), 3):
+            damaged[place] = rng.integers(256)
+        with suppress(ServiceError):
+            decode(bytes(damaged), SPEC)
+
+
+def png_header(width: int, height: int) -> bytes:
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = b"IDAT" + zlib.compress(bytes(1000))
+    chunks = (struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (chunk, data))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def gif_header(width: int, height: int) -> bytes:
+    return (
+        b"GIF89a"
+        + struct.pack("<HHBBB", width, height, 0, 0, 0)
+        + b"\x2c"
+        + struct.pack("<HHHHB", 0, 0, width, height, 0)
+        + b"\x08\x01\x00\x00;"
+    )
+
+
+def webp_header(width: int, height: int) -> bytes:
+    canvas = bytes(4) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    return b"RIFF" + struct.pack("<I", 22) + b"WEBPVP8X" + struct.pack("<I", 10) + canvas
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        png_header(60000, 60000),
+        png_header(10000, 10000),
+        png_header(7072, 7072),
+        gif_header(60000, 60000),
+        webp_header(16000, 16000),
+    ],
+    ids=["png-3600M", "png-100M", "png-just-above", "gif", "webp"],
+)
+def test_a_bomb_is_refused_by_its_header(body: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageTooLarge, match=f"{MAX_PIXELS:,}"):
+            decode(body, SPEC)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Image.new("L", (300, 200), 255),
+        Image.new("RGB", (300, 200), "black"),
+        Image.new("RGBA", (300, 200), (0, 0, 0, 0)),
+        Image.new("L", (1, 1), 128),
+        Image.new("L", (28, 28), 0),
+        Image.new("L", (2000, 1), 200),
+        Image.fromarray(np.random.default_rng(2).integers(0, 256, (300, 400)).astype(np.uint8)),
+        Image.fromarray(np.random.default_rng(3).normal(220, 6, (300, 400)).astype(np.uint8)),
+        lit(Image.new("L", (400, 300), 255), 0.3),
+        Image.eval(draw(), lambda value: 240 + value // 20),
+    ],
+    ids=["white", "black", "transparent", "1px", "28px", "row", "static", "grain", "gradient", "too-faint"],
+)
+def test_a_blank_picture_is_said_to_be_blank(image: Image.Image) -> None:
+    with pytest.raises(BlankImage):
+        read(image)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40), "HEIC.*Most Compatible"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif" + bytes(40), "AVIF"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", "video"),
+        (b"II*\0\x08\0\0\0", "TIFF"),
+        (b"%PDF-1.7", "PDF"),
+        (b'\n <svg xmlns="http://www.w3.org/2000/svg">', "SVG"),
+        (b'{"image": 1}', "JSON"),
+        (b"<!DOCTYPE html>", "HTML"),
+        (b"data:image/png;base64,iVBOR", "data: URL"),
+        (b"iVBORw0KGgoAAAA", "base64"),
+        (b"\x01\x02\x03", "01 02 03"),
+    ],
+)
+def test_what_is_no_picture_is_named(body: bytes, says: str) -> None:
+    with pytest.raises(UnsupportedImage, match=says):
+        decode(body, SPEC)
+
+
+def test_an_empty_body_is_said_to_be_empty() -> None:
+    with pytest.raises(EmptyBody):
+        decode(b"", SPEC)
+
+
+def test_pixels_are_taken_as_they_are() -> None:
+    image = mnist_like()
+    whole = from_pixels(image.tolist(), SPEC)
+    parts = from_pixels((image / 255).tolist(), SPEC)
+    assert np.array_equal(whole.pixels, image / np.float32(255)) and np.allclose(parts.pixels, whole.pixels)
+    assert whole.pixels.dtype == np.float32
+    for digit in (whole, parts):
+        assert digit.placement.transform == (1, 0, 0, 0, 1, 0) and digit.placement.steps == ()
+        assert np.array_equal(digit.placement.picture[..., 0], image)
+    mixed: list[list[float]] = np.zeros((28, 28), int).tolist()
+    mixed[3][4], mixed[5][6] = 0.5, 1
+    assert from_pixels(mixed, SPEC).pixels[5, 6] == 1
+
+
+def with_entry(value: object, of: object = 0) -> list[list[object]]:
+    table: list[list[object]] = [[of] * 28 for _ in range(28)]
+    table[2][7] = value
+    return table
+
+
+@pytest.mark.parametrize(
+    ("pixels", "says"),
+    [
+        ([[0] * 28] * 27, "27 rows"),
+        ([[0] * 28] * 27 + [[0] * 27], "row 27.*27 entries"),
+        ([0] * 784, "784 rows"),
+        ([[[0] * 28] * 28], "1 rows"),
+        ([[[0]] * 28] * 28, "list"),
+        (None, "NoneType"),
+        ("x" * 28, "str"),
+        ({"a": 1}, "dict"),
+        (with_entry("1"), "str"),
+        (with_entry(True), "bool"),
+        (with_entry(None), "NoneType"),
+        (with_entry(256), "row 2, column 7.*256"),
+        (with_entry(-1), "row 2, column 7.*-1"),
+        (with_entry(10**400), "row 2, column 7"),
+        (with_entry(1.01, 0.0), "1.01"),
+        (with_entry(float("nan"), 0.0), "nan"),
+        (with_entry(float("inf"), 0.0), "inf"),
+        (with_entry(127.5, 200), "200"),
+    ],
+)
+def test_other_pixels_are_refused_with_a_reason(pixels: object, says: str) -> None:
+    with pytest.raises(InvalidPixels, match=says) as caught:
+        from_pixels(pixels, SPEC)
+    assert "expected 28 rows of 28" in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_a_small_png_is_quick() -> None:
+    body = encode(Image.fromarray(mnist_like()))
+    durations = []
+    for _ in range(200):
+        start = time.perf_counter()
+        decode(body, SPEC)
+        durations.append(time.perf_counter() - start)
+    assert min(durations) < 0.001  # 0.2 ms where it was written
+
+
+def on_paper(image: Array, rng: np.random.Generator) -> bytes:
+    """A photo of a digit (28, 28) uint8: bicubically enlarged, dark, anywhere on unevenly lit paper 1200 wide, JPEG."""
+    side = int(rng.integers(280, 700))  # the digit itself is 20 / 28 of it
+    large = Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)
+    ink = Image.new("L", (1200, 900), 0)
+    ink.paste(large, (int(rng.integers(20, 1180 - side)), int(rng.integers(20, 880 - side))))
+    cover = np.asarray(ink.filter(ImageFilter.GaussianBlur(1.2))) / 255
+    y, x = np.mgrid[0:900, 0:1200]
+    light = 0.95 - rng.uniform(0, 0.3) * x / 1200 - rng.uniform(0, 0.3) * y / 900
+    photo = (1 - 0.8 * cover) * light + rng.normal(0, 0.02, cover.shape)
+    return encode(Image.fromarray(np.rint(255 * np.clip(photo, 0, 1)).astype(np.uint8)), "JPEG", quality=80)
+
+
+def test_photos_of_mnist_digits_become_those_digits_again() -> None:
+    path = os.environ.get("INKLING_MNIST")
+    if not path:
+        pytest.skip("INKLING_MNIST does not name an npz file with x_test")
+    with np.load(path) as data:
+        images = data["x_test"][::50]
+    rng = np.random.default_rng(7)
+    correlations, off_centre, longest, grid = [], [], [], np.arange(28)
+    for image in images:
+        pixels = decode(on_paper(image, rng), SPEC).pixels
+        correlations.append(alike(pixels, image))
+        mass = pixels.sum()
+        off_centre.append(max(abs(pixels.sum(1) @ grid / mass - 14), abs(pixels.sum(0) @ grid / mass - 14)))
+        rows, columns = np.nonzero(pixels > 0.1)
+        longest.append(max(np.ptp(rows), np.ptp(columns)) + 1)
+    assert len(images) == 200
+    assert np.median(correlations) >= 0.97 and np.mean(np.array(correlations) > 0.75) >= 0.98
+    assert np.mean(np.array(off_centre) <= 0.6) >= 0.99
+    assert np.mean((np.array(longest) >= 19) & (np.array(longest) <= 21)) >= 0.98
