@@ -15,7 +15,7 @@ from server.config import Settings
 from server.inference import Stages
 from server.models.litert import Twin
 from server.models.store import LoadModel, Store
-from server.routes import inkling, ops
+from server.routes import inkling, ops, parsing
 from server.routes.errors import REQUEST_ID, answer_error
 from server.types import Model, ModelCard
 
@@ -38,10 +38,12 @@ def create_app(settings: Settings, load_twin: LoadModel = Twin, load_full: LoadM
         log.error(
             "the default model %r is not in %s; there is %s", settings.model, settings.model_store.resolve(), known
         )
+    app.url_map.converters["name"] = parsing.Name
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.register_error_handler(Exception, answer_error)
     app.before_request(_begin)
+    app.before_request(parsing.unchunk)
     app.after_request(_finish)
     if settings.explain == "on":
         _load_in_background(store, load_full or _savedmodel_loader(settings))

@@ -11,14 +11,15 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 PREFIX = "INKLING_"
 MIB = 1 << 20
+UNBOUNDED = 10**9
 
 
 class SettingsError(ValueError):
     """A variable with a value that can not be used; the message names it and says what was expected."""
 
 
-def _setting(default: Any, about: str, low: float | None = None) -> Any:
-    return field(default=default, metadata={"about": about, "low": low})
+def _setting(default: Any, about: str, low: int = 0, high: int = UNBOUNDED) -> Any:
+    return field(default=default, metadata={"about": about, "low": low, "high": high})
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Settings:
     """How this service runs."""
 
     host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 for all")
-    port: int = _setting(8000, "port to listen on", 1)
+    port: int = _setting(8000, "port to listen on", 1, 65535)
     workers: int = _setting(0, "processes; 0 = one per GPU, else one per core, at most 4", 0)
     threads: int = _setting(16, "requests that a process works on at once", 1)
     model_store: Path = _setting(Path("model_store"), "folder with the models; its README.md is the contract")
@@ -73,9 +74,21 @@ def _read(key: str, raw: str, hint: Any, facts: Mapping[str, Any]) -> Any:
             raise SettingsError(f"{key}={raw!r}; expected one of {', '.join(get_args(hint))}")
         return raw
     if hint is int:
-        if not raw.lstrip("-").isdecimal() or int(raw) < facts["low"]:
-            raise SettingsError(f"{key}={raw!r}; expected a whole number of at least {facts['low']}")
-        return int(raw)
+        number = int(raw) if raw.isdecimal() and len(raw) < 10 else -1
+        if not facts["low"] <= number <= facts["high"]:
+            bounds = f"of at least {facts['low']}"
+            if facts["high"] < UNBOUNDED:
+                bounds = f"from {facts['low']} to {facts['high']}"
+            raise SettingsError(f"{key}={raw[:50]!r}; expected a whole number {bounds}")
+        return number
     if not raw:
         raise SettingsError(f"{key} is empty; expected {facts['about']}")
     return hint(raw)
+
+
+def settings_table() -> str:
+    """The rows of the README's table of settings."""
+    rows = []
+    for one in fields(Settings):
+        rows.append(f"| `{PREFIX}{one.name.upper()}` | {one.default} | {one.metadata['about']} |")
+    return "\n".join(rows)

@@ -20,6 +20,10 @@ class BadRequest(ServiceError):
     code = "bad_request"
 
 
+class PictureError(ServiceError):
+    """Base of what can be wrong with one picture, whatever else is in the request."""
+
+
 class UnknownOption(BadRequest):
     """A name in the query that nobody here knows."""
 
@@ -32,21 +36,24 @@ class InvalidOption(BadRequest):
     code = "invalid_option"
 
 
-class InvalidPixels(BadRequest):
+class InvalidPixels(PictureError):
     """Pixels sent as numbers in a shape or range that no model takes."""
 
+    status = 400
     code = "invalid_pixels"
 
 
-class EmptyBody(BadRequest):
+class EmptyBody(PictureError):
     """No picture in the request."""
 
+    status = 400
     code = "empty_body"
 
 
-class DamagedImage(BadRequest):
+class DamagedImage(PictureError):
     """Recognised as a picture, but it can not be decoded to its end."""
 
+    status = 400
     code = "damaged_image"
 
 
@@ -78,21 +85,21 @@ class BodyTooLarge(ServiceError):
     code = "body_too_large"
 
 
-class ImageTooLarge(ServiceError):
+class ImageTooLarge(PictureError):
     """More pixels than are decoded."""
 
     status = 413
     code = "image_too_large"
 
 
-class UnsupportedImage(ServiceError):
+class UnsupportedImage(PictureError):
     """Not a picture, or one in a format that is not read here."""
 
     status = 415
     code = "unsupported_image"
 
 
-class BlankImage(ServiceError):
+class BlankImage(PictureError):
     """A picture without anything that could be a digit."""
 
     status = 422

@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+import numpy as np
 from scipy.special import logsumexp
 
 from server import explainers, images
 from server.errors import InvalidOption, OutOfTime
+from server.explainers.options import shown
 from server.probabilities import Probabilities, probabilities_of
 from server.types import (
     Array,
@@ -129,6 +131,8 @@ def _predict(served: Served, picture: Picture, which: Which, stages: Stages) -> 
         digit = _digit(picture, card.image, which.preprocess)
     with stages("predict"):
         logits = served.lane("predict").forward(digit.pixels[None])
+    if not np.isfinite(logits).all():
+        raise FloatingPointError(f"{card.name} version {card.version} gave logits that are not finite")
     probabilities = probabilities_of(logits, card.temperature)[0]
     energy = float(card.temperature * logsumexp(logits[0].astype(float) / card.temperature))
     known = InDistribution(energy >= card.energy_threshold, energy, card.energy_threshold)
@@ -154,7 +158,7 @@ def _target(why: Why, prediction: Prediction) -> Target:
 
 def _class(name: str, label: str, classes: tuple[str, ...]) -> int:
     if label not in classes:
-        raise InvalidOption(f"{name}={label!r} is no class of this model; expected one of {', '.join(classes)}")
+        raise InvalidOption(f"{name}={shown(label)} is no class of this model; expected one of {', '.join(classes)}")
     return classes.index(label)
 
 

@@ -1,4 +1,4 @@
-"""Where tests find MNIST itself: the file that INKLING_MNIST names, or the Keras cache. It is no part of the project."""
+"""Where tests find MNIST: the file that INKLING_MNIST names, or the Keras cache. It is no part of the project."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which file may import which, read from the syntax tree: the layers of the house, and one address for each third party."""
+"""Which file may import which, read from the syntax tree: the layers, and one address for each third party."""
 
 import ast
 from pathlib import Path
@@ -15,8 +15,7 @@ MAY_IMPORT = {  # longest prefix counts
     "server.config": set(),
     "server.types": set(),
     "server.errors": set(),
-    "server.images": {"server.normalise"},
-    "server.normalise": set(),
+    "server.images": {"server.images"},
     "server.probabilities": set(),
     "server.inference": {"server.images", "server.explainers", "server.probabilities"},
     "server.explainers": {"server.explainers"},

@@ -305,7 +305,7 @@ def test_light_ink_is_shown_as_a_negative() -> None:
     assert (chalk.grey == pen.grey).all()
     explanation = explain(spot(), placement=placed(dark))
     words = " ".join(text.words for text in legend(explanation, heatmap(explanation), False).texts)
-    assert "negative" in words
+    assert "inverted" in words
 
 
 def test_cells_maps_back() -> None:
@@ -386,7 +386,8 @@ def test_json_has_the_agreed_shape() -> None:
     document = json.loads(RENDERERS["application/json"](explanation))
     assert document == explanation_json(explanation)
     assert list(document) == [
-        "model", "prediction", "probabilities", "in_distribution", "preprocessing", "target", "explanation", "alt",
+        "id", "model", "prediction", "probabilities", "in_distribution", "preprocessing", "target", "explanation",
+        "alt",
     ]  # fmt: skip
     assert document["model"] == {"name": "cnn", "version": "1", "digest": "sha256:ab"}
     assert document["prediction"] == {"class": 0, "label": "0", "probability": 0.998}
@@ -398,7 +399,7 @@ def test_json_has_the_agreed_shape() -> None:
     assert inner["certificate"] == {
         "state": "exact", "convergence_delta": None, "stderr_max": 0.25, "local_r2": None, "rows": 512,
     }  # fmt: skip
-    assert prediction_json(explanation.prediction, explanation.digit.placement).keys() == set(list(document)[:5])
+    assert prediction_json(explanation.prediction, explanation.digit.placement).keys() == set(list(document)[1:6])
 
 
 def test_versus_class_0_is_not_none() -> None:

@@ -42,7 +42,7 @@ class Lime:
 
     n_samples: int = option(1000, "sampled masks, the unmasked image included", 10, 20000)
     kernel_size: float = option(
-        1.0, "width of quickshift's density kernel, in pixels; larger gives fewer superpixels", 0.5, 6.0
+        1.0, "width of quickshift's density kernel, in pixels; larger gives fewer superpixels", 1.0, 6.0
     )
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:

@@ -36,7 +36,7 @@ def unknown_name(name: str, known: Iterable[str], where: str) -> UnknownOption:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names) or 'none'}"
-    return UnknownOption(f"unknown option {name!r} for {where}; {hint}")
+    return UnknownOption(f"unknown option {shown(name)} for {where}; {hint}")
 
 
 def describe(explainer: type) -> list[dict[str, Any]]:
@@ -65,7 +65,7 @@ def _type_name(hint: Any) -> str:
 def _value(one: Field[Any], hint: Any, raw: Any) -> Any:
     if get_origin(hint) is Literal:
         if raw not in get_args(hint):
-            raise InvalidOption(f"{one.name}={raw!r}; expected one of {', '.join(map(str, get_args(hint)))}")
+            raise InvalidOption(f"{one.name}={shown(raw)}; expected one of {', '.join(map(str, get_args(hint)))}")
         return raw
     if hint is bool:
         return boolean(one.name, raw)
@@ -78,7 +78,7 @@ def boolean(name: str, raw: Any) -> bool:
         return raw
     if raw in ("true", "1", "false", "0"):
         return raw in ("true", "1")
-    raise InvalidOption(f"{name}={raw!r}; expected true or false")
+    raise InvalidOption(f"{name}={shown(raw)}; expected true or false")
 
 
 def number(
@@ -89,20 +89,34 @@ def number(
         value = kind(raw) if isinstance(raw, str) else raw
     except ValueError:
         value = None
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and abs(value) < 2**63:
         value = float(value)
-    if not isinstance(value, int | float) or type(value) is not kind or not math.isfinite(value):
+    if not isinstance(value, int | float) or type(value) is not kind or not _is_finite(value):
         raise InvalidOption(
-            f"{name}={raw!r}; expected {'a whole number' if kind is int else 'a number'}{_range(low, high)}"
+            f"{name}={shown(raw)}; expected {'a whole number' if kind is int else 'a number'}{_range(low, high)}"
         )
     if (low is not None and value < low) or (high is not None and value > high):
-        raise InvalidOption(f"{name}={raw!r}; expected{_range(low, high)}")
+        raise InvalidOption(f"{name}={shown(raw)}; expected{_range(low, high)}")
     return value
+
+
+def _is_finite(value: int | float) -> bool:
+    return isinstance(value, int) or math.isfinite(value)  # isfinite itself overflows on a huge whole number
 
 
 def _range(low: float | None, high: float | None) -> str:
     if low is None and high is None:
         return ""
     if high is None:
-        return f" of at least {low:g}"
-    return f" from {low:g} to {high:g}" if low is not None else f" of at most {high:g}"
+        return f" of at least {_plain(low)}"
+    return f" of at most {_plain(high)}" if low is None else f" from {_plain(low)} to {_plain(high)}"
+
+
+def _plain(bound: float | None) -> str:
+    return f"{bound:d}" if isinstance(bound, int) else f"{bound:g}"
+
+
+def shown(raw: Any) -> str:
+    """What was got, short enough to be told."""
+    text = repr(raw)
+    return text if len(text) <= 100 else text[:100] + "..."

@@ -6,8 +6,10 @@ Must not run the model: a card is read before TensorFlow is imported.
 import hashlib
 import json
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -17,6 +19,7 @@ CARD = Path("assets.extra", "model_card.json")
 BACKGROUND = Path("assets.extra", "background.npz")
 TWIN = Path("assets.extra", "model.tflite")
 FORMAT = 1
+UNREADABLE = (OSError, EOFError, BadZipFile, RecursionError, ValueError, KeyError, TypeError, AttributeError)
 
 
 class BrokenVersion(Exception):
@@ -36,7 +39,7 @@ def read_card(folder: Path) -> ModelCard:
             raise BrokenVersion(f"{folder}: card of format {stored.get('format')!r}; expected {FORMAT}")
         _check_files(folder, stored["files"])
         return _card(stored, "sha256:" + hashlib.sha256(text).hexdigest(), _background(folder))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except UNREADABLE as error:
         raise BrokenVersion(f"{folder}: {CARD} can not be used ({type(error).__name__}: {error})") from error
 
 
@@ -65,7 +68,8 @@ def _check_files(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def _background(folder: Path) -> Array:
-    with np.load(folder / BACKGROUND, allow_pickle=False) as stored:
+    # from memory: np.load leaves the file open when it is broken
+    with np.load(BytesIO((folder / BACKGROUND).read_bytes()), allow_pickle=False) as stored:
         centroids: Array = stored["centroids"]
     if centroids.ndim != 3 or not np.isfinite(centroids).all():
         raise BrokenVersion(f"{folder}: background of shape {centroids.shape}; expected finite (m, H, W)")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from server.errors import NotReady, UnknownModel
-from server.models.card import TWIN, BrokenVersion, read_card
+from server.models.card import TWIN, UNREADABLE, BrokenVersion, read_card
 from server.types import LaneName, Model, ModelCard, Verb
 
 log = logging.getLogger(__name__)
@@ -81,9 +81,11 @@ class Store:
         if family is None:
             known = ", ".join(sorted(self.families)) or "none"
             raise UnknownModel(f"unknown model {name!r}; this server has {known}")
-        number = family.default if version is None else family.labels.get(version, version)
+        number = family.default if version is None else version
         if number not in family.versions:
-            known = ", ".join([*family.versions, *family.labels])
+            number = family.labels.get(number, number)
+        if number not in family.versions:
+            known = ", ".join([*family.versions, *(one for one, to in family.labels.items() if to in family.versions)])
             raise UnknownModel(f"{name} has no version or label {version!r}; it has {known}")
         yield family.versions[number]
 
@@ -121,18 +123,31 @@ def _usable(folders: list[Path], load_twin: LoadModel) -> Iterator[Version]:
             card = read_card(folder)
             if (card.name, card.version) != (folder.parent.name, folder.name):
                 raise BrokenVersion(f"{folder}: its card is that of {card.name} version {card.version}")
-            twin = load_twin(folder / TWIN, card) if (folder / TWIN).is_file() else None
-            yield Version(card, folder, twin)
+            yield Version(card, folder, _twin(folder / TWIN, card, load_twin))
         except BrokenVersion as error:
             log.error("left out: %s", error)
+
+
+def _twin(path: Path, card: ModelCard, load: LoadModel) -> Model | None:
+    """The version's twin; without one its SavedModel predicts. One that does not load breaks the version."""
+    if not path.is_file():
+        return None
+    try:
+        return load(path, card)
+    except Exception as error:  # whatever a runtime raises, other versions must go on
+        raise BrokenVersion(f"{path}: can not be loaded ({type(error).__name__}: {error})") from error
 
 
 def _labels(path: Path) -> Mapping[str, str]:
     """{"stable": 3} as {"stable": "3"}; a broken file is logged and counts as empty."""
     try:
-        return {str(label): str(int(version)) for label, version in json.loads(path.read_text()).items()}
+        labels = json.loads(path.read_text())
+        for label, version in labels.items():
+            if type(version) is not int and not (isinstance(version, str) and version.isdecimal()):
+                raise ValueError(f"{label!r} points at {version!r}; expected the number of a version")
+        return {label: str(version) for label, version in labels.items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except UNREADABLE as error:
         log.error("%s is ignored: %s", path, error)
         return {}

@@ -134,4 +134,4 @@ def _scale(explanation: Explanation, heatmap: Heatmap) -> str:
     elif heatmap.clipped:
         sign = "±" if heatmap.signed else ""
         words += f" · clipped at {sign}{number(heatmap.limit)}, largest {number(heatmap.largest)}"
-    return words + (" · picture as a negative" if heatmap.ground.negative else "")
+    return words + (" · inverted" if heatmap.ground.negative else "")

@@ -1,12 +1,14 @@
 """Any exception -> the one JSON shape of errors. A stranger's exception is a 500 without its text."""
 
+import json
 import logging
 import re
 
-from flask import Response, g, json, request
+from flask import Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from server.errors import ServiceError
+from server.errors import BodyTooLarge, ServiceError
+from server.routes.parsing import too_large
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -45,10 +47,8 @@ def _answer_http(error: HTTPException) -> Response:
         known.code = "method_not_allowed"
     elif isinstance(error, RequestEntityTooLarge):
         limit = request.max_content_length or 0
-        known = ServiceError(
-            f"the body is larger than {limit} bytes; send a smaller picture, such as a JPEG of 2000 pixels"
-        )
-        known.code = "body_too_large"
+        fits = (request.content_length or 0) <= limit
+        known = BodyTooLarge("the form has too many fields; send files only" if fits else too_large(limit))
     response = _response(known, status)
     if isinstance(error, MethodNotAllowed):
         response.headers["Allow"] = ", ".join(error.valid_methods or ())

@@ -1,13 +1,15 @@
 """Our own dialect, for people and apps: pictures in, answers out."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from flask import Blueprint, Response, current_app, g, json, request
+from flask import Blueprint, Response, current_app, g, request
+from werkzeug.datastructures import MIMEAccept
 
 from server import inference
-from server.errors import NotAcceptable, ServiceError, UnknownModel
+from server.errors import NotAcceptable, OutOfTime, PictureError, UnknownModel
 from server.explainers import ALIASES, EXPLAINERS, describe_all, methods_for
 from server.explainers.options import number, unknown_name
 from server.models.store import Family, Store
@@ -47,10 +49,10 @@ def service() -> Service:
 
 @blueprint.post("/v1/predict")
 def predict() -> Response:
-    values = parsing.query(request)
+    values = parsing.query()
     parsing.only(values, ABOUT_MODEL, "/v1/predict")
     which = _which(values)
-    pictures, several = parsing.pictures(request, service().max_images)
+    pictures, several = parsing.pictures(service().max_images)
 
     def one(picture: Any) -> dict[str, Any]:
         digit, prediction = inference.predict(service().store, picture, which, g.stages)
@@ -61,10 +63,10 @@ def predict() -> Response:
 
 @blueprint.post("/v1/explain")
 def explain() -> Response:
-    values = parsing.query(request)
+    values = parsing.query()
     media_type = _media_type(values)
     why, which = _why(values), _which(values)
-    pictures, several = parsing.pictures(request, service().max_images)
+    pictures, several = parsing.pictures(service().max_images)
     if several:
         if media_type != FORMATS["json"]:
             raise NotAcceptable(
@@ -79,6 +81,7 @@ def explain() -> Response:
 
 @blueprint.get("/v1/methods")
 def methods() -> Response:
+    parsing.only(parsing.query(), (), request.path)
     store = service().store
     fitting = {name: methods_for(_default(family).verbs) for name, family in store.families.items()}
     described = [
@@ -90,12 +93,14 @@ def methods() -> Response:
 
 @blueprint.get("/v1/models")
 def models() -> Response:
+    parsing.only(parsing.query(), (), request.path)
     families = service().store.families
     return _json({"models": list(families), "details": [_details(name, family) for name, family in families.items()]})
 
 
-@blueprint.get("/v1/models/<model>")
+@blueprint.get("/v1/models/<name:model>")
 def one_model(model: str) -> Response:
+    parsing.only(parsing.query(), (), request.path)
     families = service().store.families
     if model not in families:
         raise UnknownModel(f"unknown model {model!r}; this server has {', '.join(families) or 'none'}")
@@ -163,7 +168,8 @@ def _media_type(values: Mapping[str, str]) -> str:
         return FORMATS[parsing.choice(values, "format", FORMATS, "json")]
     if not request.accept_mimetypes:
         return FORMATS["json"]
-    best = request.accept_mimetypes.best_match(list(RENDERERS))
+    accepted = MIMEAccept([(kind.partition(";")[0].strip(), quality) for kind, quality in request.accept_mimetypes])
+    best = accepted.best_match(list(RENDERERS))
     if best is None:
         raise NotAcceptable(f"Accept: {request.headers['Accept'][:200]}; this can be given as {', '.join(RENDERERS)}")
     return best
@@ -179,7 +185,7 @@ def _each(answer: Callable[[Any], dict[str, Any]], pictures: list[Any]) -> dict[
     for picture in pictures:
         try:
             results.append(answer(picture))
-        except ServiceError as error:
+        except (PictureError, OutOfTime) as error:
             results.append(error_body(error))
     return {"results": results}
 

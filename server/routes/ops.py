@@ -1,6 +1,8 @@
 """For those who run the service: is it alive, can it answer."""
 
-from flask import Blueprint, Response, json
+import json
+
+from flask import Blueprint, Response
 
 from server.routes.inkling import service
 

@@ -3,19 +3,47 @@
 import binascii
 from base64 import b64decode
 from collections.abc import Collection, Mapping
+from io import BytesIO
 from typing import Any
 
-from flask import Request, json
+from flask import json, request
+from werkzeug.routing import BaseConverter
 
-from server.errors import BadRequest, EmptyBody, InvalidOption
-from server.explainers.options import unknown_name
+from server.errors import BadRequest, BodyTooLarge, EmptyBody, InvalidOption
+from server.explainers.options import shown, unknown_name
 from server.types import Picture
 
 FIELD = "image"
 JSON_FORMS = '{"image": {"b64": "..."}} or {"pixels": [[...]]}'
 
 
-def pictures(request: Request, most: int) -> tuple[list[Picture], bool]:
+class Name(BaseConverter):
+    """A model's name in a path: no colon, because `name:verb` is another address."""
+
+    regex = "[^/:]+"
+
+
+def unchunk() -> None:
+    """Give a body sent in chunks, without a length, its length: werkzeug would cut a too long one off without a word.
+
+    Raises:
+        BodyTooLarge: more bytes than are read.
+    """
+    limit = request.max_content_length
+    if request.content_length is not None or not request.environ.get("wsgi.input_terminated") or limit is None:
+        return
+    body = request.environ["wsgi.input"].read(limit + 1)
+    if len(body) > limit:
+        raise BodyTooLarge(too_large(limit))
+    request.environ.update({"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))})
+
+
+def too_large(limit: int) -> str:
+    """What is said to a body of more than `limit` bytes."""
+    return f"the body is larger than {limit} bytes; send a smaller picture, such as a JPEG of 2000 pixels"
+
+
+def pictures(most: int) -> tuple[list[Picture], bool]:
     """The pictures of a request and whether they came as a list (several files named `image`).
 
     Raises:
@@ -23,7 +51,7 @@ def pictures(request: Request, most: int) -> tuple[list[Picture], bool]:
         BadRequest: broken JSON or base64, unknown fields, or more pictures than `most`.
     """
     if request.mimetype == "multipart/form-data":
-        return _files(request, most)
+        return _files(most)
     # before anything touches request.form: curl's --data-binary says form-urlencoded, and parsing would eat the body
     body = request.get_data(cache=False, parse_form_data=False)
     if request.mimetype == "application/json" or body.lstrip()[:1] == b"{":
@@ -35,7 +63,7 @@ def pictures(request: Request, most: int) -> tuple[list[Picture], bool]:
     return [Picture(body)], False
 
 
-def _files(request: Request, most: int) -> tuple[list[Picture], bool]:
+def _files(most: int) -> tuple[list[Picture], bool]:
     sent = request.files.getlist(FIELD)
     if not sent:
         fields = sorted({*request.files, *request.form})
@@ -80,7 +108,7 @@ def _decoded(text: str) -> bytes:
     return body
 
 
-def query(request: Request) -> dict[str, str]:
+def query() -> dict[str, str]:
     """The query as one value per name.
 
     Raises:
@@ -112,5 +140,5 @@ def choice(values: Mapping[str, str], name: str, choices: Collection[str], defau
     """
     value = values.get(name, default)
     if value not in choices:
-        raise InvalidOption(f"{name}={value!r}; expected one of {', '.join(choices)}")
+        raise InvalidOption(f"{name}={shown(value)}; expected one of {', '.join(choices)}")
     return value

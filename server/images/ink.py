@@ -1,36 +1,15 @@
-"""Grey picture of a digit -> the digit as in MNIST: light ink on black, 20 of 28 pixels long, centred by mass.
+"""Grey picture -> the strokes of its digit: polarity, uneven light, ruled lines, specks, what belongs together."""
 
-Finds the ink (polarity, uneven light, ruled lines, specks), chooses the digit among it and resamples that. Coordinates
-count from pixels' edges: centres are at (column + 0.5, row + 0.5). Must not know file formats, colours or HTTP.
-"""
-
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 from server.errors import BlankImage
-from server.types import Array, ImageSpec
+from server.images.resampling import resample, shrunk
+from server.types import Array
 
-WORK_SIDE = 600  # pixels; the filters below look at no more than this on the longer side
-FINE_SIDE = 120  # pixels; a digit found smaller than this is looked at again in the finer picture
 MIN_CONTRAST = 30 / 255  # between ink and paper, as a share of the paper's light
-INNER_SHARE = 20 / 28  # longest side of the digit in the model's image: MNIST's
-STROKES = (1.1, 4.0)  # stroke widths in model pixels that MNIST knows well; beyond them strokes are corrected ...
-STROKE_GOALS = (1.7, 3.4)  # ... to these
-CORRECTION_SIDE = 200  # pixels; the size at which strokes are corrected
-
-
-@dataclass(frozen=True)
-class Normalised:
-    """pixels (H, W) float32; model point (x, y) lies at (left + scale x, top + scale y) of the grey picture."""
-
-    pixels: Array
-    scale: float
-    left: float
-    top: float
-    steps: tuple[str, ...]
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -44,7 +23,7 @@ class _Ink:
 
 
 @dataclass(frozen=True)
-class _Found:
+class Found:
     """strokes (h, w) float32 in [0, 1] of one digit; (0, 0) lies at (left, top) of the picture, a step is `factor`."""
 
     strokes: Array
@@ -55,65 +34,10 @@ class _Found:
     warnings: tuple[str, ...]
 
 
-def is_normalised(grey: Array, spec: ImageSpec) -> bool:
-    """Whether grey (h, w) uint8 already is like MNIST: the size, a dark border, light ink in the usual amount."""
-    if grey.shape != (spec.height, spec.width):
-        return False
-    border = int(grey[0].sum()) + int(grey[-1].sum()) + int(grey[1:-1, 0].sum()) + int(grey[1:-1, -1].sum())
-    dark = border <= 0.05 * 255 * 2 * (spec.height + spec.width - 2)
-    return dark and int(grey.max()) >= 180 and 0.02 <= float(grey.mean()) / 255 <= 0.36
-
-
-def normalise(grey: Array, spec: ImageSpec) -> Normalised:
-    """Normalise grey (h, w) uint8, upright, either polarity. Raises BlankImage when there is nothing like a digit."""
-    coarse, factor = _shrunk(grey, WORK_SIDE)
-    coarse /= 255
-    light_ink = _has_light_ink(coarse)
-    found = _find(coarse, light_ink)
-    found = replace(found, left=found.left * factor, top=found.top * factor, factor=factor)
-    if factor > 1 and max(found.strokes.shape) < FINE_SIDE:
-        found = _find_again(grey, found, light_ink)
-    return _fit(found, spec)
-
-
-def resample(
-    source: Array, left: float, top: float, scale: float | tuple[float, float], shape: tuple[int, int]
-) -> Array:
-    """Picture of `shape` that begins at (left, top) of source (h, w); a pixel spans `scale` (one, or x and y) of its.
-
-    Antialiased: area when shrinking, linear when growing; source counts as 0 beyond its edges."""
-    scale_x, scale_y = scale if isinstance(scale, tuple) else (scale, scale)
-    rows = _weights(source.shape[0], top, scale_y, shape[0])
-    columns = _weights(source.shape[1], left, scale_x, shape[1])
-    return np.asarray(rows @ source.astype(np.float32) @ columns.T, np.float32)
-
-
-def _weights(n_in: int, start: float, step: float, n_out: int) -> Array:
-    """(n_out, n_in) float32: what each input pixel gives to each output pixel; a row inside sums to 1."""
-    low, pixels = start + step * np.arange(n_out)[:, None], np.arange(n_in)
-    if step < 1:  # growing: hat functions around the pixels' centres
-        weights = 1 - np.abs(low + step / 2 - 0.5 - pixels)
-    else:
-        weights = (np.minimum(low + step, pixels + 1) - np.maximum(low, pixels)) / step
-    return np.asarray(np.maximum(weights, 0), np.float32)
-
-
-def _shrunk(grey: Array, side: int) -> tuple[Array, int]:
-    """Mean over factor x factor blocks, float32; up to factor - 1 last rows and columns are left out."""
-    factor = -(-max(grey.shape) // side)
-    factor = max(1, min(factor, *grey.shape))
-    height, width = grey.shape[0] // factor * factor, grey.shape[1] // factor * factor
-    total = np.zeros((height // factor, width // factor), np.float32)
-    for row in range(factor):
-        for column in range(factor):
-            total += grey[row:height:factor, column:width:factor]
-    return total / np.float32(factor * factor), factor
-
-
-def _has_light_ink(grey: Array) -> bool:
+def has_light_ink(grey: Array) -> bool:
     """Ink is the rare tone, so it skews the picture, against its near and its far surroundings; where these disagree (a
     dark table around the paper, strokes that fill the picture), it is the tone that most pixels do not have."""
-    small = _shrunk(grey, 120)[0]
+    small = shrunk(grey, 120)[0]
     skews = []
     for share in (0.1, 0.2):
         detail = small - ndimage.gaussian_filter(small, share * max(small.shape), mode="nearest", truncate=2.0)
@@ -125,22 +49,7 @@ def _has_light_ink(grey: Array) -> bool:
     return dark > 0.5 if abs(dark - 0.5) > 0.1 else skews[1] > 0
 
 
-def _find_again(grey: Array, found: _Found, light_ink: bool) -> _Found:
-    """The same digit in the finer picture, with paper around it to compare with."""
-    height, width = (side * found.factor for side in found.strokes.shape)
-    margin = 0.4 * max(height, width)
-    top, left = max(0, int(found.top - margin)), max(0, int(found.left - margin))
-    crop = grey[top : int(found.top + height + margin), left : int(found.left + width + margin)]
-    fine, factor = _shrunk(crop, WORK_SIDE)
-    try:
-        finer = _find(fine / 255, light_ink)
-    except BlankImage:
-        return found
-    left_edge, top_edge = left + factor * finer.left, top + factor * finer.top
-    return replace(found, strokes=finer.strokes, left=left_edge, top=top_edge, factor=factor)
-
-
-def _find(grey: Array, light_ink: bool) -> _Found:
+def find_strokes(grey: Array, light_ink: bool) -> Found:
     """The strokes of the digit in grey (h, w) float32 in [0, 1]."""
     ink = _ink(1 - grey if light_ink else grey)
     faint = ink.amount > max(0.3 * ink.level, 3 * ink.noise)
@@ -160,7 +69,7 @@ def _find(grey: Array, light_ink: bool) -> _Found:
     near = ndimage.binary_dilation(group[rows, columns], np.ones((3, 3)), iterations=2) & ~ruled
     steps = (() if light_ink else ("inverted",)) + ink.steps + (("lines removed",) if lines.any() else ())
     strokes = np.asarray(ramp * near, np.float32)
-    return _Found(strokes, columns.start, rows.start, 1, steps, ("multiple-objects",) if crowded else ())
+    return Found(strokes, columns.start, rows.start, 1, steps, ("multiple-objects",) if crowded else ())
 
 
 def _ink(grey: Array) -> _Ink:
@@ -275,7 +184,7 @@ def _digit(mask: Array, strong: Array) -> tuple[Array, bool]:
             "Write it larger, or crop the picture to it."
         )
     rows, columns = (slice(extents[main, axis], extents[main, axis + 2]) for axis in (0, 1))
-    pen = _stroke_width((labels[rows, columns] == main).astype(np.float32))
+    pen = stroke_width((labels[rows, columns] == main).astype(np.float32))
     areas[areas < 0.4 * pen * sides] = 0  # too thin for this pen: rests of ruled lines
     members, crowded = _members(main, areas, extents, contact > 0)
     return np.isin(labels, members), crowded
@@ -304,65 +213,7 @@ def _members(main: int, areas: Array, extents: Array, is_edge: Array) -> tuple[l
     return members, bool(large - set(members))
 
 
-def _fit(found: _Found, spec: ImageSpec) -> Normalised:
-    """Strokes of MNIST's width, the longest side INNER_SHARE of the image, the centre of mass on its middle pixel."""
-    inner = round(INNER_SHARE * min(spec.height, spec.width))
-    found = _with_usual_strokes(found, inner)
-    top, left, bottom, right = _extent(found.strokes)
-    scale = max(bottom - top, right - left) / inner
-    mass = found.strokes.sum(dtype=np.float64)
-    row = float(found.strokes.sum(1) @ (np.arange(found.strokes.shape[0]) + 0.5) / mass)
-    column = float(found.strokes.sum(0) @ (np.arange(found.strokes.shape[1]) + 0.5) / mass)
-    # Whole pixels, as MNIST shifts: the digit's outer edges stay on the grid and crisp.
-    shift_y = round(spec.height // 2 + 0.5 - (row - top) / scale)
-    shift_x = round(spec.width // 2 + 0.5 - (column - left) / scale)
-    shift_y = max(0, min(shift_y, spec.height - round((bottom - top) / scale)))
-    shift_x = max(0, min(shift_x, spec.width - round((right - left) / scale)))
-    left, top = left - shift_x * scale, top - shift_y * scale
-    pixels = resample(found.strokes, left, top, scale, (spec.height, spec.width))
-    pixels = np.clip(pixels / max(float(pixels.max()), 1e-6), 0, 1)
-    steps = (*found.steps, "cropped", "centred")
-    f = found.factor
-    return Normalised(pixels, scale * f, found.left + left * f, found.top + top * f, steps, found.warnings)
-
-
-def _extent(strokes: Array) -> tuple[float, float, float, float]:
-    """Top, left, bottom, right of strokes (h, w); a partly covered outermost row or column counts by its cover."""
-    edges = []
-    for cover in (strokes.max(1), strokes.max(0)):
-        inside = np.flatnonzero(cover >= 0.5 * cover.max())
-        first, last = int(inside[0]), int(inside[-1])
-        before = float(cover[first - 1]) if first else 0.0
-        after = float(cover[last + 1]) if last + 1 < cover.size else 0.0
-        edges.append((first - before, last + 1 + after))
-    (top, bottom), (left, right) = edges
-    return top, left, bottom, right
-
-
-def _with_usual_strokes(found: _Found, inner: int) -> _Found:
-    """Hairlines thickened and markers thinned by an offset of their outline, in a picture large enough for it."""
-    top, left, bottom, right = _extent(found.strokes)
-    longest = max(bottom - top, right - left)
-    width = _stroke_width(found.strokes) * inner / longest
-    goal = STROKE_GOALS[0] if width < STROKES[0] else STROKE_GOALS[1]
-    if STROKES[0] <= width <= STROKES[1]:
-        return found
-    step = longest / CORRECTION_SIDE
-    margin = round(0.1 * CORRECTION_SIDE)
-    left, top = left - margin * step, top - margin * step
-    shape = tuple(int(np.ceil(side / step)) + margin for side in (bottom - top, right - left))
-    strokes = resample(found.strokes, left, top, step, (shape[0], shape[1]))
-    inside = strokes >= 0.5 * min(1.0, float(strokes.max()))
-    # Signed distance to the outline: below 0 inside. Offsetting it moves the outline by less than a pixel if need be.
-    distance = ndimage.distance_transform_edt(~inside) - ndimage.distance_transform_edt(inside)
-    offset = (goal - width) / 2 * CORRECTION_SIDE / inner
-    strokes = np.asarray(np.clip(0.5 + offset - distance, 0, 1), np.float32)
-    left, top = found.left + left * found.factor, found.top + top * found.factor
-    steps = (*found.steps, "thickened" if goal > width else "thinned")
-    return replace(found, strokes=strokes, left=left, top=top, factor=found.factor * step, steps=steps)
-
-
-def _stroke_width(strokes: Array) -> float:
+def stroke_width(strokes: Array) -> float:
     """Mean width of strokes (h, w) in pixels: twice the area over the perimeter (the total variation of soft edges)."""
     padded = np.pad(strokes, 1)
     down, across = np.gradient(padded)

@@ -1,0 +1,106 @@
+"""Bytes of a picture, or a table of numbers -> the digit as the model takes it, and where it lies in what was sent.
+
+formats.py recognises, reading.py decodes, ink.py finds the strokes, normalise.py makes of them what MNIST is. The only
+place where pictures are decoded. Must not know HTTP or models.
+"""
+
+from itertools import chain
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from server.errors import InvalidPixels
+from server.images.normalise import is_normalised, normalise
+from server.images.reading import UprightPicture, read
+from server.images.resampling import resample
+from server.types import Array, Digit, ImageSpec, Placement
+
+THUMBNAIL = 512  # pixels on the longer side of Placement.picture
+IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+def decode(body: bytes, spec: ImageSpec, preprocess: Literal["auto", "none"] = "auto") -> Digit:
+    """The digit in an encoded picture. "none" only makes it grey and resizes the whole picture.
+
+    Raises EmptyBody, UnsupportedImage, DamagedImage, ImageTooLarge, and BlankImage when "auto" finds nothing.
+    """
+    picture = read(body)
+    luma = np.asarray(picture.image.convert("L"))  # (h, w) uint8
+    f, steps = picture.factor, picture.steps
+    warnings: tuple[str, ...] = ()
+    if luma.shape == (spec.height, spec.width) and (preprocess == "none" or is_normalised(luma, spec)):
+        pixels, transform = luma / np.float32(255), IDENTITY
+    elif preprocess == "none":
+        pixels, transform = _whole(luma, picture, spec)
+    else:
+        grey, chosen = _contrasting(picture.image, luma)
+        result = normalise(grey, spec)
+        scale = f * result.scale
+        pixels, warnings = result.pixels, result.warnings
+        transform = (scale, 0.0, picture.left + f * result.left, 0.0, scale, picture.top + f * result.top)
+        steps = steps + chosen + result.steps
+    return Digit(
+        pixels, Placement(transform, picture.width, picture.height, _thumbnail(picture.image), steps, warnings)
+    )
+
+
+def from_pixels(pixels: object, spec: ImageSpec) -> Digit:
+    """The digit in nested lists: whole numbers are 0..255, others 0..1; never normalised. Raises InvalidPixels."""
+    wanted = f"expected {spec.height} rows of {spec.width} numbers, all whole and 0..255 or all 0..1"
+    if not isinstance(pixels, list) or len(pixels) != spec.height:
+        got = f"{len(pixels)} rows" if isinstance(pixels, list) else f"a {type(pixels).__name__}"
+        raise InvalidPixels(f"pixels is {got}; {wanted}. Send one picture as a list of rows.")
+    for number, row in enumerate(pixels):
+        if not isinstance(row, list) or len(row) != spec.width:
+            got = f"{len(row)} entries" if isinstance(row, list) else f"a {type(row).__name__}"
+            raise InvalidPixels(f"row {number} of pixels is {got}; {wanted}. Give every row the same length.")
+    values = list(chain.from_iterable(pixels))
+    kinds = set(map(type, values))
+    if not kinds <= {int, float}:
+        names = ", ".join(sorted(kind.__name__ for kind in kinds - {int, float}))
+        raise InvalidPixels(f"pixels holds {names}; {wanted}. Send plain numbers, one per pixel.")
+    top = 255 if kinds == {int} else 1
+    for index, value in enumerate(values):
+        if not 0 <= value <= top:  # also true of NaN
+            got = f"row {index // spec.width}, column {index % spec.width} of pixels is {str(value)[:20]}"
+            raise InvalidPixels(f"{got}; {wanted}. Scale the picture; 0 is paper and the highest value is ink.")
+    array = (np.array(values, np.float32) / np.float32(top)).reshape(spec.height, spec.width)
+    seen = np.repeat(np.rint(array * 255).astype(np.uint8)[..., None], 3, axis=2)
+    return Digit(array, Placement(IDENTITY, spec.width, spec.height, seen))
+
+
+def _contrasting(image: Image.Image, luma: Array) -> tuple[Array, tuple[str, ...]]:
+    """The luma, unless ink and paper are equally light: then the colour channel that tells them apart best."""
+    if image.mode == "L":
+        return luma, ()
+    small = image.reduce(max(1, max(image.size) // 200))
+    detail = np.asarray(small, np.float32) - np.asarray(small.filter(ImageFilter.BoxBlur(10)), np.float32)
+    detail = detail.reshape(-1, 3)  # against the surroundings, for uneven light is no contrast
+    tones = np.column_stack([detail @ np.array([0.299, 0.587, 0.114], np.float32), detail])  # luma, R, G, B
+    contrasts = np.percentile(np.abs(tones), 99.8, axis=0)
+    best = int(np.argmax(contrasts))
+    if contrasts[best] <= 2 * contrasts[0]:
+        return luma, ()
+    return np.asarray(image.getchannel(best - 1)), ("colour separated",)
+
+
+def _whole(
+    luma: Array, picture: UprightPicture, spec: ImageSpec
+) -> tuple[Array, tuple[float, float, float, float, float, float]]:
+    """All of the picture at the model's size, (H, W) float32, and its transform."""
+    scale = (picture.width / spec.width, picture.height / spec.height)
+    f = picture.factor
+    padded = np.pad(luma / np.float32(255), 1, mode="edge")  # linear interpolation looks half a pixel beyond the edge
+    start = (1 - picture.left / f, 1 - picture.top / f)
+    pixels = resample(padded, *start, (scale[0] / f, scale[1] / f), (spec.height, spec.width))
+    return np.clip(pixels, 0, 1), (scale[0], 0.0, 0.0, 0.0, scale[1], 0.0)
+
+
+def _thumbnail(image: Image.Image) -> Array:
+    """(h, w, 3) uint8, at most THUMBNAIL on the longer side, never larger than the image."""
+    longest = max(image.size)
+    if longest > THUMBNAIL:
+        size = (max(1, image.width * THUMBNAIL // longest), max(1, image.height * THUMBNAIL // longest))
+        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.5)
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))

@@ -1,0 +1,150 @@
+"""Bytes of a file -> an upright, opaque picture of 8 bits, decoded no larger than needed. Guards size and memory."""
+
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+
+from server.errors import DamagedImage, ImageTooLarge, ServiceError
+from server.images.formats import reader_of
+
+MAX_PIXELS = 50_000_000  # of a sent picture; a telephone's largest mode
+WORK_SIDE = 1024  # pixels; larger pictures are read at the smallest whole fraction that keeps this
+
+ORIENTATION_TAG = 0x0112
+TURNS = {  # EXIF orientation -> what makes it upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class UprightPicture:
+    """Upright L or RGB image; its point (x, y) lies at (left + factor x, top + factor y) of the sent width x height."""
+
+    image: Image.Image
+    factor: int
+    left: int
+    top: int
+    width: int
+    height: int
+    steps: tuple[str, ...]
+
+
+def read(body: bytes) -> UprightPicture:
+    """Decode at no more than the size needed, upright and opaque. Raises EmptyBody,
+    UnsupportedImage, DamagedImage, ImageTooLarge."""
+    reader = reader_of(body)
+    try:
+        # The format's own class: Image.open would first try it against a limit of its own, and warn.
+        image = reader(BytesIO(body))
+        _check_size(image)
+        width, height = image.size
+        factor = _draft(image)
+        image.load()
+        _check_size(image)  # a GIF's first frame may be larger than it announced
+        if factor == 1:
+            width, height = image.size
+        orientation = _orientation(image)
+        small, more = _eight_bit(image)
+        factor *= more
+    except ServiceError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageTooLarge(
+            f"the picture has too many pixels; at most {MAX_PIXELS:,} are read. Send a smaller copy."
+        ) from error
+    except Exception as error:  # damaged files make Pillow raise nearly anything
+        raise DamagedImage(
+            f"the {reader.format} picture can not be decoded to its end; it is cut short or damaged. Expected a whole "
+            "file: save it again, or check that the upload was complete and binary."
+        ) from error
+    steps: tuple[str, ...] = ("reduced",) if factor > 1 else ()
+    small, flattened = _flat(small)
+    left = top = 0
+    if orientation in TURNS:
+        small = small.transpose(TURNS[orientation])
+        steps += ("upright",)
+        width, height = (height, width) if orientation >= 5 else (width, height)
+        # The reduced last row or column is not full; turned round it becomes the first.
+        left = width - factor * small.width if orientation in (2, 3, 6, 7) else 0
+        top = height - factor * small.height if orientation in (3, 4, 7, 8) else 0
+    return UprightPicture(small, factor, left, top, width, height, steps + flattened)
+
+
+def _check_size(image: ImageFile) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageTooLarge(
+            f"the picture has {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are read. Send a smaller "
+            "copy: 1000 pixels a side are plenty."
+        )
+
+
+def _draft(image: ImageFile) -> int:
+    """Let a JPEG be decoded at 1/2, 1/4 or 1/8 where that keeps WORK_SIDE; the factor."""
+    longest = max(image.size)
+    if not isinstance(image, JpegImageFile) or longest < 2 * WORK_SIDE:
+        return 1
+    wanted = (max(1, image.width * WORK_SIDE // longest), max(1, image.height * WORK_SIDE // longest))
+    width = image.width
+    drafted = image.draft(None, wanted)
+    return 1 if drafted is None else round(width / drafted[1][2])
+
+
+def _orientation(image: ImageFile) -> int:
+    """EXIF orientation; 1 where there is none or it can not be read, for the pixels may be sound all the same."""
+    if "exif" not in image.info:
+        return 1
+    try:
+        value = image.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _eight_bit(image: ImageFile) -> tuple[Image.Image, int]:
+    """The loaded image as L, RGB or RGBA, reduced by a whole factor; in bands, so that no full-size copy is made."""
+    wide = image.mode.startswith("I")
+    grey = wide or image.mode in ("1", "L")
+    mode = "RGBA" if image.has_transparency_data and not wide else "L" if grey else "RGB"
+    factor = max(1, max(image.size) // WORK_SIDE)
+    if factor == 1:
+        return _eight_bit_of(image, mode), 1
+    small = Image.new(mode, (-(-image.width // factor), -(-image.height // factor)))
+    rows = 64 * factor
+    for top in range(0, image.height, rows):
+        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+        small.paste(_eight_bit_of(band, mode).reduce(factor), (0, top // factor))
+    return small, factor
+
+
+def _eight_bit_of(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion would clip at 255
+        values = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _flat(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    """RGBA on paper: white, or black where the rare opaque part is light ink (or the common one a dark page)."""
+    if image.mode != "RGBA":
+        return image, ()
+    alpha = np.asarray(image.getchannel("A"))
+    if alpha.min() == 255:
+        return image.convert("RGB"), ()
+    tone = np.asarray(image.convert("RGB").convert("L"))
+    weight = float(alpha.sum(dtype=np.float64))
+    mean = float((tone.astype(np.float32) * alpha).sum(dtype=np.float64)) / weight if weight else 0.0
+    is_ink = float((alpha > 127).mean()) < 0.5
+    paper = "black" if (mean > 127) == is_ink else "white"
+    canvas = Image.new("RGB", image.size, paper)
+    canvas.paste(image, mask=image.getchannel("A"))
+    return canvas, ("flattened",)

@@ -1,0 +1,39 @@
+"""Resampling of arrays with exact geometry: antialiased, by any factor, from any fraction of a pixel."""
+
+import numpy as np
+
+from server.types import Array
+
+
+def resample(
+    source: Array, left: float, top: float, scale: float | tuple[float, float], shape: tuple[int, int]
+) -> Array:
+    """Picture of `shape` that begins at (left, top) of source (h, w); a pixel spans `scale` (one, or x and y) of its.
+
+    Antialiased: area when shrinking, linear when growing; source counts as 0 beyond its edges."""
+    scale_x, scale_y = scale if isinstance(scale, tuple) else (scale, scale)
+    rows = _weights(source.shape[0], top, scale_y, shape[0])
+    columns = _weights(source.shape[1], left, scale_x, shape[1])
+    return np.asarray(rows @ source.astype(np.float32) @ columns.T, np.float32)
+
+
+def _weights(n_in: int, start: float, step: float, n_out: int) -> Array:
+    """(n_out, n_in) float32: what each input pixel gives to each output pixel; a row inside sums to 1."""
+    low, pixels = start + step * np.arange(n_out)[:, None], np.arange(n_in)
+    if step < 1:  # growing: hat functions around the pixels' centres
+        weights = 1 - np.abs(low + step / 2 - 0.5 - pixels)
+    else:
+        weights = (np.minimum(low + step, pixels + 1) - np.maximum(low, pixels)) / step
+    return np.asarray(np.maximum(weights, 0), np.float32)
+
+
+def shrunk(grey: Array, side: int) -> tuple[Array, int]:
+    """Mean over factor x factor blocks, float32; up to factor - 1 last rows and columns are left out."""
+    factor = -(-max(grey.shape) // side)
+    factor = max(1, min(factor, *grey.shape))
+    height, width = grey.shape[0] // factor * factor, grey.shape[1] // factor * factor
+    total = np.zeros((height // factor, width // factor), np.float32)
+    for row in range(factor):
+        for column in range(factor):
+            total += grey[row:height:factor, column:width:factor]
+    return total / np.float32(factor * factor), factor

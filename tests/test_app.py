@@ -1,0 +1,211 @@
+"""The application around the requests: starting, loading in the background, readiness, listings, and every header."""
+
+import re
+import threading
+import uuid
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from server.app import create_app
+from server.config import Settings
+from server.explainers import EXPLAINERS
+from server.types import Model, ModelCard
+from tests.answers import check_error, errors_in, explained, predicted
+from tests.conftest import MakeApp, loaded
+from tests.stores import CLASSES, SEVEN, linear, write_version
+
+
+class Gate:
+    """A loader that waits until it is opened, and notes what it loaded."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.loaded: list[str] = []
+
+    def __call__(self, folder: Path, card: ModelCard) -> Model:
+        assert self.open.wait(10)
+        self.loaded.append(f"{card.name} {card.version}")
+        return linear(folder, card)
+
+
+def test_while_models_load_predictions_answer_and_explanations_ask_for_patience(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = Gate()
+    client = make_app(gate, wait=False).test_client()
+    try:
+        assert client.get("/livez").status_code == 200
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.get_json()) == (200, {"ready": True, "explain": "loading"})
+        assert client.get("/v1/models/fake").get_json()["explain"] == "loading"
+        early = predicted(client)
+        response = client.post("/v1/explain", data=SEVEN)
+        check_error(response, 503, "not_ready", ("fake version 2", "loading", "try again"))
+        assert 1 <= int(response.headers["Retry-After"]) <= 10
+        assert not errors_in(caplog)
+    finally:
+        gate.open.set()
+        loaded()
+    assert client.get("/readyz").get_json() == {"ready": True, "explain": "ready"}
+    assert client.get("/v1/models/fake").get_json()["explain"] == "ready"
+    assert explained(client)["prediction"] == early["prediction"]
+    assert set(gate.loaded[:2]) == {"fake 2", "plain 1"}  # the defaults come first
+    assert set(gate.loaded) == {"fake 1", "fake 2", "fake 10", "plain 1"}
+
+
+def test_without_a_twin_nothing_is_answered_before_the_savedmodel_is_there(make_app: MakeApp, tmp_path: Path) -> None:
+    write_version(tmp_path, twin=False)
+    gate = Gate()
+    client = make_app(gate, wait=False, model_store=tmp_path).test_client()
+    try:
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.get_json()["ready"]) == (503, False)
+        response = client.post("/v1/predict", data=SEVEN)
+        check_error(response, 503, "not_ready", ("loading", "predict"))
+        assert response.headers["Retry-After"]
+    finally:
+        gate.open.set()
+        loaded()
+    assert client.get("/readyz").status_code == 200
+    assert predicted(client)["model"]["version"] == "1"
+    assert explained(client)["explanation"]["method"] == "shapley"
+
+
+def test_explanations_switched_off(make_app: MakeApp, caplog: pytest.LogCaptureFixture) -> None:
+    def never(folder: Path, card: ModelCard) -> Model:
+        raise AssertionError("nothing is loaded")
+
+    client = make_app(never, explain="off").test_client()
+    assert client.get("/readyz").get_json() == {"ready": True, "explain": "off"}
+    assert client.get("/v1/models/fake").get_json()["explain"] == "off"
+    assert predicted(client)["model"]["version"] == "2"
+    response = client.post("/v1/explain", data=SEVEN)
+    check_error(response, 503, "not_ready", ("INKLING_EXPLAIN=off", "fake version 2"))
+    assert int(response.headers["Retry-After"]) >= 10
+    assert not errors_in(caplog)
+
+
+def test_a_savedmodel_that_does_not_load_harms_only_its_own_explanations(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    def partly(folder: Path, card: ModelCard) -> Model:
+        if (card.name, card.version) == ("fake", "2"):
+            raise RuntimeError("no such op: swordfish")
+        return linear(folder, card)
+
+    client = make_app(partly).test_client()
+    (record,) = errors_in(caplog)
+    assert record.exc_info is not None and "swordfish" in str(record.exc_info[1])
+    assert predicted(client)["model"]["version"] == "2"
+    response = client.post("/v1/explain", data=SEVEN)
+    check_error(response, 503, "not_ready", ("fake version 2", "could not be loaded", "log"))
+    assert "swordfish" not in response.text and response.headers["Retry-After"]
+    for other in ("?version=1", "?version=10", "?model=plain"):
+        assert explained(client, other)["explanation"]["method"] == "shapley"
+    assert client.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_without_models_the_service_starts_and_says_what_is_missing(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture, tmp_path: Path, exists: bool
+) -> None:
+    folder = tmp_path / "empty"
+    if exists:
+        folder.mkdir()
+    client = make_app(model_store=folder).test_client()
+    (record,) = errors_in(caplog)
+    assert str(folder) in record.getMessage() and "'fake'" in record.getMessage()
+    assert client.get("/livez").status_code == 200
+    assert client.get("/readyz").status_code == 503
+    assert client.get("/v1/models").get_json() == {"models": [], "details": []}
+    assert all(method["models"] == [] for method in client.get("/v1/methods").get_json()["methods"])
+    for path in ("/v1/predict", "/v1/explain"):
+        check_error(client.post(path, data=SEVEN), 404, "unknown_model", ("'fake'", "none"))
+
+
+def test_another_default_model(make_app: MakeApp) -> None:
+    client = make_app(model="plain").test_client()
+    assert predicted(client)["model"]["name"] == "plain"
+    assert explained(client)["model"]["name"] == "plain"
+    assert client.get("/readyz").status_code == 200
+
+
+def test_the_root_and_livez_say_that_the_service_is_alive(client: FlaskClient) -> None:
+    assert client.get("/").get_json()["status"] == "alive"
+    assert client.get("/livez").get_json() == {"status": "alive"}
+
+
+REQUESTS = [("GET", "/livez"), ("POST", "/v1/predict"), ("GET", "/nowhere"), ("PUT", "/v1/predict")]
+
+
+@pytest.mark.parametrize(("method", "path"), REQUESTS)
+@pytest.mark.parametrize("given", ["a", "7f3.A_b-9", "x" * 128])
+def test_a_valid_request_id_comes_back(client: FlaskClient, method: str, path: str, given: str) -> None:
+    response = client.open(path, method=method, headers={"X-Request-ID": given})
+    assert response.headers.getlist("X-Request-ID") == [given]
+
+
+@pytest.mark.parametrize(("method", "path"), REQUESTS)
+@pytest.mark.parametrize("given", [None, "", " ", "a b", "x" * 129, "é", "a,b", "<b>"])
+def test_any_other_request_id_is_replaced_by_a_new_one(
+    client: FlaskClient, method: str, path: str, given: str | None
+) -> None:
+    headers = {} if given is None else {"X-Request-ID": given}
+    first, second = (client.open(path, method=method, headers=headers).headers["X-Request-ID"] for _ in range(2))
+    assert uuid.UUID(hex=first) != uuid.UUID(hex=second)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "stages"),
+    [
+        ("POST", "/v1/predict", ["decode", "predict", "total"]),
+        ("POST", "/v1/explain", ["decode", "predict", "explain", "render", "total"]),
+        ("GET", "/v1/models", ["total"]),
+        ("GET", "/nowhere", ["total"]),
+    ],
+)
+def test_server_timing_says_where_the_time_went(client: FlaskClient, method: str, path: str, stages: list[str]) -> None:
+    header = client.open(path, method=method, data=SEVEN).headers["Server-Timing"]
+    times = dict(re.findall(r"(\w+);dur=(\d+\.\d\d)(?:, |$)", header))
+    assert list(times) == stages
+    milliseconds = [float(value) for value in times.values()]
+    assert sum(milliseconds[:-1]) <= milliseconds[-1] + 0.01 * len(stages)
+
+
+def test_create_app_needs_nothing_but_settings(model_store: Path) -> None:
+    first, second = (
+        create_app(Settings(model_store=model_store, model=model, explain="off"), load_twin=linear)
+        for model in ("fake", "plain")
+    )
+    assert predicted(first.test_client())["model"]["name"] == "fake"
+    assert predicted(second.test_client())["model"]["name"] == "plain"
+
+
+def test_methods_are_listed_with_the_models_that_they_fit(client: FlaskClient) -> None:
+    answer = client.get("/v1/methods").get_json()
+    assert answer["default"] == "shapley"
+    methods = {method["name"]: method for method in answer["methods"]}
+    assert list(methods) == list(EXPLAINERS)
+    assert methods["shapley"]["aliases"] == ["shap"]
+    assert methods["lime"]["models"] == ["fake", "plain"]
+    assert methods["grad_cam"]["models"] == methods["attention"]["models"] == ["fake"]
+    samples = next(one for one in methods["lime"]["options"] if one["name"] == "n_samples")
+    assert (samples["type"], samples["default"], samples["minimum"], samples["maximum"]) == ("integer", 1000, 10, 20000)
+
+
+def test_models_are_listed_with_all_that_is_known(client: FlaskClient) -> None:
+    answer = client.get("/v1/models").get_json()
+    assert answer["models"] == ["fake", "plain"]
+    fake, plain = answer["details"]
+    assert fake == client.get("/v1/models/fake").get_json()
+    assert plain == client.get("/v1/models/plain").get_json()
+    assert fake["versions"] == ["1", "2", "10"]
+    assert (fake["labels"], fake["default"]) == ({"canary": "10", "stable": "2"}, "2")
+    assert fake["digest"] == predicted(client)["model"]["digest"]
+    assert fake["classes"] == [str(k) for k in range(CLASSES)]
+    assert (fake["explain"], fake["methods"]) == ("ready", list(EXPLAINERS))
+    assert (plain["labels"], plain["default"], plain["verbs"]) == ({}, "1", ["forward", "gradient"])
+    assert "grad_cam" not in plain["methods"] and "saliency" in plain["methods"]
+    assert fake["card"]["metrics"] == {"accuracy": 0.9} and fake["card"]["image"] == {"height": 28, "width": 28}

@@ -1,0 +1,136 @@
+"""The README does what it says: its commands are run against the server that `make serve` starts, its tables are true.
+
+Left out: make serve and make test themselves (this is make test), training on MNIST, GPU and Docker.
+"""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.config import settings_table
+from server.explainers import EXPLAINERS
+from server.types import Target
+from tests.fakes import Linear, ink
+from tests.servers import ROOT, serving
+
+README = (ROOT / "README.md").read_text()
+CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    (command, output.strip())
+    for block in CONSOLE
+    for command, output in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
+]
+STARTS = {".png": b"\x89PNG", ".svg": b"<svg", ".npz": b"PK"}
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(tmp_path_factory.mktemp("readme"), {}, explain="ready") as running:
+        yield running.url
+
+
+@pytest.mark.parametrize(("command", "output"), COMMANDS, ids=[command for command, _ in COMMANDS])
+def test_a_command_gives_what_is_shown(address: str, tmp_path: Path, command: str, output: str) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    line = command.replace("localhost:8000", address.removeprefix("http://"))
+    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    if "-o" in shlex.split(command):
+        name = command.split(" -o ")[1]
+        assert (tmp_path / name).read_bytes().startswith(STARTS[Path(name).suffix])
+    else:
+        assert output, "the README shows no output"
+        assert_alike(parsed(done.stdout.strip()), parsed(output))
+
+
+def parsed(text: str) -> Any:
+    """JSON as data; other text line by line, with Python's dictionaries as data."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        lines = [
+            line.replace("'", '"').replace("None", "null") if line.startswith("{") else line
+            for line in text.split("\n")
+        ]
+        return [json.loads(line) if line.startswith("{") else line for line in lines]
+
+
+def assert_alike(found: Any, shown: Any) -> None:
+    """Equal, numbers to a thousandth; a request id is new each time."""
+    if isinstance(shown, dict):
+        assert list(found) == list(shown)
+        for key in shown:
+            if key != "request_id":
+                assert_alike(found[key], shown[key])
+    elif isinstance(shown, list):
+        assert len(found) == len(shown)
+        for one, other in zip(found, shown, strict=True):
+            assert_alike(one, other)
+    elif isinstance(shown, float):
+        assert found == pytest.approx(shown, rel=1e-3, abs=1e-3)
+    else:
+        assert found == shown
+
+
+def test_the_shown_explainer_works_as_shown() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names: dict[str, Any] = {"__name__": "server.explainers.gradient_x_input"}
+    exec(compile(code, "README.md", "exec"), names)
+    model = Linear()
+    (found,) = names["GradientXInput"]().refine(model, ink(), Target.of_class(1, model.card.classes), 0)
+    assert found.values == pytest.approx(model._directions()[1] * ink())
+    assert found.rows == model.rows
+
+
+def test_every_method_is_in_the_table() -> None:
+    assert [name for name in EXPLAINERS if f"| `{name}`" not in README] == []
+
+
+def test_the_settings_are_listed() -> None:
+    assert settings_table() in README
+
+
+def test_the_models_are_listed_with_the_numbers_of_their_cards() -> None:
+    assert models_table() in README
+
+
+def models_table() -> str:
+    rows = []
+    for name in ("cnn", "lstm", "mlp"):
+        extra = ROOT / "model_store" / name / "1" / "assets.extra"
+        metrics = json.loads((extra / "model_card.json").read_text())["metrics"]
+        size = (extra / "model.tflite").stat().st_size
+        shares = f"{metrics['accuracy']:.2%} | {metrics['accuracy_augmented']:.2%}".replace("%", " %")
+        rows.append(f"| `{name}` | {shares} | {size / 1e6:.1f} MB |")
+    return "\n".join(rows)
+
+
+def test_the_offline_training_commands_run(tmp_path: Path) -> None:
+    shown = re.findall(r"^python (-m training .*--data digits.*?)(?: +#.*)?$", README, re.MULTILINE)
+    assert len(shown) == 2
+    python = shlex.quote(sys.executable)
+    (tmp_path / "model_store").symlink_to(ROOT / "model_store")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for arguments in shown:
+        line = f"{python} {arguments}"
+        done = subprocess.run(
+            ["bash", "-c", line],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "runs" / "store" / "tiny" / "1" / "saved_model.pb").is_file()
+    accuracy = re.search(r"^accuracy +(\S+)", done.stdout, re.MULTILINE)
+    assert accuracy is not None
+    assert float(accuracy[1]) > 0.8
