@@ -25,9 +25,10 @@ format: .venv/dev.stamp ## put the code into the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-figures: .venv/serve.stamp ## draw the examples and the pictures of the README again
+figures: .venv/serve.stamp ## draw the examples, and make the README's picture, outputs and tables again
 	$(BIN)/python examples/draw.py
-	$(BIN)/python examples/figures.py
+	PYTHONPATH=. $(BIN)/python examples/figures.py
+	$(BIN)/python -m tests.readme
 
 lock: ## pin the requirements again; needs uv
 	uv pip compile $(LOCK) requirements.in -o requirements.txt

@@ -18,7 +18,7 @@ from server.types import Picture
 HERE = Path(__file__).parent
 PICTURES = ("7.png", "photo.jpg", "3.png")
 METHODS = ("shapley", "lime", "integrated_gradients", "expected_gradients")
-WIDTH = 1600  # pixels of the whole sheet
+WIDTH = 1500  # pixels of the whole sheet
 
 
 def heatmaps(store: Store, picture: Path) -> list[Image.Image]:
@@ -41,7 +41,7 @@ def main() -> None:
         for x, map_ in enumerate(row):
             sheet.paste(map_, (x * width, y * height))
     size = (WIDTH, sheet.height * WIDTH // sheet.width)
-    sheet.resize(size, Image.Resampling.LANCZOS).quantize(256).save(HERE / "why.png", optimize=True)
+    sheet.resize(size, Image.Resampling.LANCZOS).save(HERE / "why.png", optimize=True)
 
 
 if __name__ == "__main__":

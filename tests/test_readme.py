@@ -15,19 +15,13 @@ from typing import Any
 
 import pytest
 
-from server.config import settings_table
 from server.explainers import EXPLAINERS
 from server.types import Target
 from tests.fakes import Linear, ink
+from tests.readme import PATH, TABLES, around, commands, run
 from tests.servers import ROOT, serving
 
-README = (ROOT / "README.md").read_text()
-CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
-COMMANDS = [
-    (command, output.strip())
-    for block in CONSOLE
-    for command, output in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
-]
+README = PATH.read_text()
 STARTS = {".png": b"\x89PNG", ".svg": b"<svg", ".npz": b"PK"}
 
 
@@ -37,17 +31,15 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield running.url
 
 
-@pytest.mark.parametrize(("command", "output"), COMMANDS, ids=[command for command, _ in COMMANDS])
+@pytest.mark.parametrize(("command", "output"), commands(), ids=[command for command, _ in commands()])
 def test_a_command_gives_what_is_shown(address: str, tmp_path: Path, command: str, output: str) -> None:
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    line = command.replace("localhost:8000", address.removeprefix("http://"))
-    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    printed = run(command, address, tmp_path)
     if "-o" in shlex.split(command):
         name = command.split(" -o ")[1]
         assert (tmp_path / name).read_bytes().startswith(STARTS[Path(name).suffix])
     else:
         assert output, "the README shows no output"
-        assert_alike(parsed(done.stdout.strip()), parsed(output))
+        assert_alike(parsed(printed), parsed(output))
 
 
 def parsed(text: str) -> Any:
@@ -93,23 +85,9 @@ def test_every_method_is_in_the_table() -> None:
     assert [name for name in EXPLAINERS if f"| `{name}`" not in README] == []
 
 
-def test_the_settings_are_listed() -> None:
-    assert settings_table() in README
-
-
-def test_the_models_are_listed_with_the_numbers_of_their_cards() -> None:
-    assert models_table() in README
-
-
-def models_table() -> str:
-    rows = []
-    for name in ("cnn", "lstm", "mlp"):
-        extra = ROOT / "model_store" / name / "1" / "assets.extra"
-        metrics = json.loads((extra / "model_card.json").read_text())["metrics"]
-        size = (extra / "model.tflite").stat().st_size
-        shares = f"{metrics['accuracy']:.2%} | {metrics['accuracy_augmented']:.2%}".replace("%", " %")
-        rows.append(f"| `{name}` | {shares} | {size / 1e6:.1f} MB |")
-    return "\n".join(rows)
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_say_what_holds(name: str) -> None:
+    assert around(name, README)[1] == TABLES[name]()
 
 
 def test_the_offline_training_commands_run(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The three nets. Each takes images (n, H, W) in [0, 1] and gives a dictionary: `logits` (n, K), `embedding` (n, D),
-and where it has them `feature_map` (n, h, w, c) and `attention` (n, H, W), whose rows sum to 1.
+and where it has them `feature_map` (n, h, w, c) and `attention` (n, H, W), whose rows sum to 1. Activations are
+smooth: gradients along a path are then integrated with far fewer steps than over the kinks of a ReLU.
 
 To add one: a function here and its name in ARCHITECTURES. The server sees only signatures, never these functions.
 """
@@ -12,13 +13,20 @@ from keras import layers, ops
 Outputs = dict[str, keras.KerasTensor]
 
 
-def mlp(height: int, width: int, classes: int, units: Sequence[int] = (512, 256), dropout: float = 0.2) -> keras.Model:
+def mlp(
+    height: int,
+    width: int,
+    classes: int,
+    units: Sequence[int] = (512, 256),
+    dropout: float = 0.2,
+    activation: str = "silu",
+) -> keras.Model:
     """Dense layers over the flattened pixels. `units=(64,)` is the classic 784-64-10."""
     images = keras.Input((height, width), name="images")
     x = layers.Flatten()(images)
     for size in units:
         x = layers.Dense(size, use_bias=False)(x)
-        x = layers.Dropout(dropout)(layers.ReLU()(layers.BatchNormalization()(x)))
+        x = layers.Dropout(dropout)(layers.Activation(activation)(layers.BatchNormalization()(x)))
     return keras.Model(images, {"logits": layers.Dense(classes)(x), "embedding": x}, name="mlp")
 
 
@@ -34,8 +42,7 @@ def cnn(
     activation: str = "silu",
 ) -> keras.Model:
     """Stages of `depth` convolutions, each stage halving the picture; then attention pooling by `heads` learned
-    queries, or with `heads=0` all positions side by side. A smooth activation, because gradient methods integrate it
-    with far fewer steps than one with kinks.
+    queries, or with `heads=0` all positions side by side.
 
     `filters=(32, 64), depth=1, heads=0, dense=128` is the classic 32-64-128.
     """
