@@ -1,7 +1,7 @@
 """Fixtures of the tests over HTTP: a store of fake versions, and applications that serve it."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from server.app import create_app
 from server.config import Settings
 from server.models.store import LoadModel
+from tests.servers import Running, serving
 from tests.stores import GRADIENT, linear, write_labels, write_version
 
 MakeApp = Callable[..., Flask]
@@ -53,3 +54,10 @@ def make_app(model_store: Path) -> MakeApp:
 @pytest.fixture
 def client(make_app: MakeApp) -> FlaskClient:
     return make_app().test_client()
+
+
+@pytest.fixture(scope="session")
+def explaining(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The shipped models behind a real gunicorn, ready to explain."""
+    with serving(tmp_path_factory.mktemp("explaining"), {}, explain="ready") as running:
+        yield running

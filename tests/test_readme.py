@@ -9,7 +9,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +18,15 @@ from server.explainers import EXPLAINERS
 from server.types import Target
 from tests.fakes import Linear, ink
 from tests.readme import PATH, TABLES, around, commands, run
-from tests.servers import ROOT, serving
+from tests.servers import ROOT, Running
 
 README = PATH.read_text()
 STARTS = {".png": b"\x89PNG", ".svg": b"<svg", ".npz": b"PK"}
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(tmp_path_factory.mktemp("readme"), {}, explain="ready") as running:
-        yield running.url
-
-
 @pytest.mark.parametrize(("command", "output"), commands(), ids=[command for command, _ in commands()])
-def test_a_command_gives_what_is_shown(address: str, tmp_path: Path, command: str, output: str) -> None:
-    printed = run(command, address, tmp_path)
+def test_a_command_gives_what_is_shown(explaining: Running, tmp_path: Path, command: str, output: str) -> None:
+    printed = run(command, explaining.url, tmp_path)
     if "-o" in shlex.split(command):
         name = command.split(" -o ")[1]
         assert (tmp_path / name).read_bytes().startswith(STARTS[Path(name).suffix])

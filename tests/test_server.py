@@ -1,44 +1,23 @@
-"""The real thing: gunicorn, our settings, a trained model, and a client that knows only HTTP."""
+"""The real thing: gunicorn, our settings, the shipped models, and a client that knows only HTTP."""
 
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from http.client import HTTPConnection
+from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from tests.stores import SEVEN
+from tests.servers import ROOT, Running, ask, serving
 
-ROOT = Path(__file__).parent.parent
-SLOWEST_START = 90  # seconds, on a busy machine
+SEVEN = (ROOT / "examples" / "7.png").read_bytes()
+MODELS = ("cnn", "mlp", "lstm")
 MIB = 1 << 20
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-def ask(url: str, body: bytes | None = None, timeout: float = 20) -> tuple[int, str, Any]:
-    """Status, content type and JSON."""
-    try:
-        with urlopen(Request(url, body), timeout=timeout) as response:
-            return response.status, response.headers["Content-Type"], json.load(response)
-    except HTTPError as error:
-        with error:
-            return error.code, error.headers["Content-Type"], json.load(error)
 
 
 def send_too_much(url: str, body: bytes) -> tuple[int, str, Any]:
@@ -51,54 +30,62 @@ def send_too_much(url: str, body: bytes) -> tuple[int, str, Any]:
         return response.status, response.headers["Content-Type"], json.load(response)
 
 
-def wait_until_ready(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + SLOWEST_START
-    while time.monotonic() < deadline:
-        assert server.poll() is None, log.read_text()
-        try:
-            if ask(f"{url}/readyz", timeout=5)[0] == 200:
-                return
-        except (URLError, OSError):
-            time.sleep(0.1)
-    pytest.fail(f"not ready within {SLOWEST_START} s: {log.read_text()}")
+def test_it_starts_answers_refuses_and_stops(tmp_path: Path) -> None:
+    with serving(tmp_path, {"EXPLAIN": "off"}) as server:
+        # urllib says application/x-www-form-urlencoded, as curl --data-binary does
+        status, kind, answer = ask(f"{server.url}/v1/predict", SEVEN)
+        assert (status, kind) == (200, "application/json")
+        assert (answer["prediction"]["label"], answer["model"]["name"]) == ("7", "cnn")
+        assert answer["prediction"]["probability"] > 0.5
+        assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-5)
+
+        status, kind, answer = send_too_much(f"{server.url}/v1/predict", SEVEN + bytes(12 * MIB))
+        assert (status, kind, answer["code"]) == (413, "application/json", "body_too_large")
+
+        status, kind, answer = ask(f"{server.url}/v1/explain", SEVEN)
+        assert (status, kind, answer["code"]) == (503, "application/json", "not_ready")
+        assert ask(f"{server.url}/v1/predict", SEVEN)[0] == 200
+
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(10) == 0
+        assert "Traceback" not in server.log.read_text()
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]", Path]]:
-    """Address, process and log of a server that is ready."""
-    port, log = free_port(), tmp_path / "log"
-    ours = {"HOST": "127.0.0.1", "PORT": str(port), "WORKERS": "1", "EXPLAIN": "off", "MODEL": "cnn"}
-    others = {key: value for key, value in os.environ.items() if not key.startswith("INKLING_")}
-    environ = {**others, **{f"INKLING_{key}": value for key, value in ours.items()}}
-    command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]
-    with log.open("wb") as out, subprocess.Popen(command, cwd=ROOT, env=environ, stdout=out, stderr=out) as server:
-        try:
-            wait_until_ready(f"http://127.0.0.1:{port}", server, log)
-            yield f"http://127.0.0.1:{port}", server, log
-        finally:
-            server.kill()
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("digit", range(10))
+def test_every_example_is_read_by_every_model(explaining: Running, model: str, digit: int) -> None:
+    body = (ROOT / "examples" / f"{digit}.png").read_bytes()
+    _, _, answer = ask(f"{explaining.url}/v1/predict?model={model}", body)
+    assert answer["prediction"]["class"] == digit
+    assert answer["in_distribution"]["ok"]
 
 
-@pytest.mark.skipif(not (ROOT / "model_store" / "cnn").is_dir(), reason="needs the trained model model_store/cnn")
-def test_it_starts_answers_refuses_and_stops(served: tuple[str, "subprocess.Popen[bytes]", Path]) -> None:
-    url, server, log = served
-    example = ROOT / "examples" / "7.png"
-    picture = example.read_bytes() if example.is_file() else SEVEN
+@pytest.mark.parametrize("model", MODELS)
+def test_every_method_of_every_model_gives_a_heatmap_with_colour_on_it(explaining: Running, model: str) -> None:
+    _, _, details = ask(f"{explaining.url}/v1/models/{model}")
+    assert details["explain"] == "ready"
+    for method in details["methods"]:
+        status, kind, body = ask(f"{explaining.url}/v1/explain?model={model}&method={method}&format=png", SEVEN)
+        assert (status, kind) == (200, "image/png")
+        with Image.open(BytesIO(body)) as picture:
+            assert picture.text["Description"].startswith("Predicted 7")  # type: ignore[attr-defined]
+            pixels = np.asarray(picture.convert("RGB")).astype(int)
+        map_ = pixels[60:400]
+        assert (np.ptp(map_, axis=2) > 60).mean() > 0.005  # colour, and not on the legend only
 
-    # urllib says application/x-www-form-urlencoded, as curl --data-binary does
-    status, kind, answer = ask(f"{url}/v1/predict", picture)
-    assert (status, kind) == (200, "application/json")
-    assert (answer["prediction"]["label"], answer["model"]["name"]) == ("7", "cnn")
-    assert answer["prediction"]["probability"] > 0.5
-    assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-5)
 
-    status, kind, answer = send_too_much(f"{url}/v1/predict", picture + bytes(12 * MIB))
-    assert (status, kind, answer["code"]) == (413, "application/json", "body_too_large")
-
-    status, kind, answer = ask(f"{url}/v1/explain", picture)
-    assert (status, kind, answer["code"]) == (503, "application/json", "not_ready")
-    assert ask(f"{url}/v1/predict", picture)[0] == 200
-
-    server.send_signal(signal.SIGTERM)
-    assert server.wait(10) == 0
-    assert "Traceback" not in log.read_text()
+@pytest.mark.parametrize("model", MODELS)
+def test_a_map_lies_on_the_stroke_of_the_picture_that_was_sent(explaining: Running, model: str) -> None:
+    """Integrated gradients from black are zero where there is no ink: in the sent picture they lie on dark pixels."""
+    question = f"{explaining.url}/v1/explain?model={model}&method=integrated_gradients"
+    with Image.open(BytesIO(SEVEN)) as opened:
+        dark = np.asarray(opened.convert("L")) < 128
+    _, _, answer = ask(question, SEVEN)
+    values = np.abs(np.array(answer["explanation"]["values"]))
+    a, b, c, d, e, f = answer["preprocessing"]["transform"]
+    rows, columns = np.mgrid[0:28, 0:28] + 0.5
+    x, y = a * columns + b * rows + c, d * columns + e * rows + f
+    inside = (x >= 0) & (x < dark.shape[1]) & (y >= 0) & (y < dark.shape[0])
+    on_ink = dark[y[inside].astype(int), x[inside].astype(int)]
+    assert values[inside][on_ink].sum() > 0.7 * values.sum()
+    assert on_ink.mean() < 0.25

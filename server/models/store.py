@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from server.errors import NotReady, UnknownModel
 from server.models.card import TWIN, UNREADABLE, BrokenVersion, read_card
@@ -33,6 +34,11 @@ class Version:
     @property
     def verbs(self) -> frozenset[Verb]:
         return self.card.verbs if self.full is None else self.full.verbs
+
+    @property
+    def explain(self) -> Literal["ready", "loading", "off"]:
+        """Whether this version can explain: now, shortly, or never."""
+        return "ready" if self.full is not None else "loading" if self.failure is None else "off"
 
     def lane(self, name: LaneName) -> Model:
         """The twin for predictions where there is one; the SavedModel for everything else.
@@ -62,6 +68,11 @@ class Family:
         """The label `stable` where it points at a version, else the latest."""
         stable = self.labels.get(STABLE)
         return stable if stable in self.versions else list(self.versions)[-1]
+
+    @property
+    def served(self) -> Version:
+        """The default version."""
+        return self.versions[self.default]
 
 
 class Store:
@@ -98,7 +109,7 @@ class Store:
     def load_full(self, load: LoadModel) -> None:
         """Load every SavedModel, default versions first. A failure is logged and told to whoever asks that version."""
         every = [version for family in self.families.values() for version in family.versions.values()]
-        defaults = {id(family.versions[family.default]) for family in self.families.values()}
+        defaults = {id(family.served) for family in self.families.values()}
         for version in sorted(every, key=lambda one: id(one) not in defaults):
             try:
                 version.full = load(version.folder, version.card)

@@ -83,7 +83,7 @@ def explain() -> Response:
 def methods() -> Response:
     parsing.only(parsing.query(), (), request.path)
     store = service().store
-    fitting = {name: methods_for(_default(family).verbs) for name, family in store.families.items()}
+    fitting = {name: methods_for(family.served.verbs) for name, family in store.families.items()}
     described = [
         {**method, "models": [model for model, names in fitting.items() if method["name"] in names]}
         for method in describe_all()
@@ -108,7 +108,7 @@ def one_model(model: str) -> Response:
 
 
 def _details(name: str, family: Family) -> dict[str, Any]:
-    version = _default(family)
+    version = family.served
     card = version.card
     return {
         "name": name,
@@ -119,7 +119,7 @@ def _details(name: str, family: Family) -> dict[str, Any]:
         "classes": list(card.classes),
         "verbs": sorted(version.verbs),
         "methods": methods_for(version.verbs),
-        "explain": "ready" if version.full else "off" if version.failure else "loading",
+        "explain": version.explain,
         "card": {
             "architecture": card.architecture,
             "image": {"height": card.image.height, "width": card.image.width},
@@ -129,10 +129,6 @@ def _details(name: str, family: Family) -> dict[str, Any]:
             "training": card.training,
         },
     }
-
-
-def _default(family: Family) -> Any:
-    return family.versions[family.default]
 
 
 def _which(values: Mapping[str, str]) -> inference.Which:

@@ -21,12 +21,13 @@ def livez() -> Response:
 
 @blueprint.get("/readyz")
 def readyz() -> Response:
-    """Ready when the default model can predict; explanations may still be loading."""
-    family = service().store.families.get(service().model)
-    version = family.versions[family.default] if family else None
-    ready = version is not None and (version.twin is not None or version.full is not None)
-    explain = "ready" if version and version.full else "off" if version is None or version.failure else "loading"
-    return _json({"ready": ready, "explain": explain}, 200 if ready else 503)
+    """Ready when the default model can predict; `explain` says whether all models can explain yet."""
+    families = service().store.families
+    default = families[service().model].served if service().model in families else None
+    ready = default is not None and (default.twin is not None or default.full is not None)
+    states = {family.served.explain for family in families.values()}
+    explain = next((state for state in ("loading", "off") if state in states), "ready")
+    return _json({"ready": ready, "explain": explain if families else "off"}, 200 if ready else 503)
 
 
 def _json(body: object, status: int) -> Response:
