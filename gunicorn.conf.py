@@ -6,6 +6,8 @@ from typing import Any
 
 from server.config import Settings
 
+# TensorFlow's C++ side says on every start, as an error, that a machine without a GPU has none; 0 shows it all
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 settings = Settings.from_env()
 gpus = 0 if settings.device == "cpu" else len(glob("/dev/nvidia[0-9]*"))
 

@@ -2,6 +2,7 @@
 it is itself imported only in the background (app.py).
 """
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from server.types import Array, Features, ModelCard, Verb
+
+logging.getLogger("absl").setLevel(logging.WARNING)  # it tells of every SavedModel that it has no fingerprint
 
 CHUNK = 512  # rows put through a graph at once, so that activations stay within tens of MB
 FEWEST = 2  # rows: a single row takes other kernels, whose sums differ in the sixth digit
