@@ -70,9 +70,7 @@ def _mnist() -> dict[str, Array]:
     try:
         (x_train, y_train), (x_test, y_test) = keras.datasets.mnist.load_data()
     except Exception as error:  # Keras raises bare Exceptions for a failed download
-        raise DataError(
-            f"MNIST can not be downloaded ({error}); use --data FILE.npz, or --data digits offline"
-        ) from error
+        raise DataError(f"MNIST can not be downloaded ({error}); use --data FILE.npz or --data digits") from error
     return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
 
 
