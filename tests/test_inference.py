@@ -116,7 +116,7 @@ CHANGES: list[dict[str, Any]] = [
     {"target": "1", "versus": "0"},
     {"output": "probability"},
     {"seed": 1},
-    {"options": {"n_steps": "16"}},
+    {"options": {"n_steps": "32"}},
     {"options": {"baseline": "mean"}},
     {"method": "saliency"},
     {"body": encoded(draw_seven(80))},
@@ -137,6 +137,6 @@ def test_nothing_else_changes_the_id() -> None:
         {"budget": 9.0},
         {"frame": "model"},
         {"target": plain.target.label},
-        {"options": {"n_steps": "32"}},
+        {"options": {"n_steps": "16"}},
     ]
     assert {explained(wavy, **one).id for one in same} == {plain.id}
