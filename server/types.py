@@ -18,8 +18,8 @@ Verb = Literal["forward", "gradient", "features", "feature_map", "attention"]
 """What a model can do. `feature_map` and `attention` say what `features` gives beside the embedding."""
 
 State = Literal["exact", "converged", "partial"]
-"""exact: no approximation at all. converged: an approximation that met its own stopping rule. partial: stopped before
-that."""
+"""exact: no approximation at all. converged: an approximation that met its stopping rule or did all that its options
+ask. partial: stopped before that."""
 
 Unit = Literal["logit", "probability", "logit_per_ink", "probability_per_ink", "share", "score"]
 """What attribution values are: parts of a difference of the target's output (logit, probability), that output's

@@ -13,12 +13,15 @@ import pytest
 
 from server.explainers import EXPLAINERS, build, describe_all, methods_for
 from server.explainers.expected_gradients import ExpectedGradients
+from server.explainers.gradient_x_input import GradientXInput
 from server.explainers.integrated_gradients import IntegratedGradients
 from server.explainers.lime import Lime, superpixels
 from server.explainers.occlusion import Occlusion
 from server.explainers.perturbation import all_masks, grid, masked_scores
+from server.explainers.rise import Rise, random_masks
 from server.explainers.saliency import Saliency
 from server.explainers.shapley import Shapley
+from server.explainers.smooth_grad import SmoothGrad, SquareGrad, VarGrad
 from server.probabilities import Probabilities, probabilities_of
 from server.types import Array, Attribution, Model, Target
 from tests.fakes import CLASSES, Fake, Linear, Square, Wavy, ink
@@ -27,7 +30,8 @@ LABELS = tuple(str(k) for k in range(CLASSES))
 EVERY = [explainer() for explainer in EXPLAINERS.values()]
 COMPLETE = [explainer for explainer in EVERY if explainer.complete]
 OF_A_TARGET = [explainer for explainer in EVERY if explainer.name != "attention"]
-LINEAR_IN_THE_TARGET = [explainer for explainer in OF_A_TARGET if explainer.name != "grad_cam"]  # it has a ReLU
+NOT_LINEAR = ("grad_cam", "square_grad", "var_grad")  # a ReLU, squares
+LINEAR_IN_THE_TARGET = [explainer for explainer in OF_A_TARGET if explainer.name not in NOT_LINEAR]
 
 
 def by_name(explainer: Any) -> str:
@@ -288,6 +292,53 @@ def test_occlusion_covers_every_pixel_and_weighs_overlaps() -> None:
     assert found == pytest.approx(expected / covers, abs=1e-5)
 
 
+def test_noisy_slopes_have_the_moments_of_their_noise() -> None:
+    """The slope of a square along w is 2 w (w . x): with noise of sigma its variance is 4 w^2 sigma^2 |w|^2."""
+    model, image, sigma = Square(), ink(), 0.3
+    direction = model._directions()[1]
+    slope = 2 * direction * (direction * image).sum()
+    variance = 4 * direction**2 * sigma**2 * (direction**2).sum()
+    mean = last(SmoothGrad(2000, sigma), model, one(1))
+    assert mean.values == pytest.approx(slope, abs=1e-4)  # pairs cancel the noise of a linear slope
+    assert last(VarGrad(2000, sigma), model, one(1)).values == pytest.approx(variance, rel=0.15, abs=0.01)
+    expected = slope**2 + variance
+    assert last(SquareGrad(2000, sigma), model, one(1)).values == pytest.approx(expected, rel=0.15, abs=0.01)
+
+
+def test_smooth_grad_tells_its_error() -> None:
+    small, large = (last(SmoothGrad(n), Wavy(), one(1)) for n in (50, 2000))
+    assert small.stderr is not None
+    off = np.abs(small.values - large.values) / (small.stderr + 1e-9)
+    assert np.median(off) < 1.5
+    assert (off < 5).mean() > 0.95
+
+
+def test_rise_finds_the_weights_of_a_linear_model() -> None:
+    """With one-pixel masks, the mean output with a pixel less the mean output is w x / 2."""
+    model, image = Linear(), ink()
+    found = last(Rise(n_samples=8000, grid=8), model, one(1))
+    coarse = np.abs(found.values)
+    assert found.stderr is not None
+    assert np.corrcoef(found.values.ravel(), (model._directions()[1] * image).ravel())[0, 1] > 0.6
+    again = last(Rise(n_samples=8000, grid=8), model, one(1), seed=1)
+    off = np.abs(found.values - again.values) / np.hypot(found.stderr, again.stderr)
+    assert np.median(off) < 1.2
+    assert coarse.max() > 5 * found.stderr.max()
+
+
+def test_each_rise_mask_has_its_own_shift() -> None:
+    masks = random_masks((28, 28), 7, 0.5, 0, 0, 200)
+    assert abs(masks.mean() - 0.5) < 0.03
+    steps = np.abs(np.diff(masks, axis=2)).argmax(axis=2)  # where each row changes most
+    assert len(np.unique(steps % 4)) == 4
+
+
+def test_gradient_x_input_tells_its_gap() -> None:
+    found = last(GradientXInput(), Square(), one(1))
+    assert found.values.sum() == pytest.approx(2 * (found.score or 0), rel=1e-5)  # a square's slope counts twice
+    assert found.convergence_delta == pytest.approx(found.score, rel=1e-5)
+
+
 def test_masked_scores_ask_each_distinct_picture_once() -> None:
     model, image = Square(), ink()
     cells = grid(image.shape, (2, 2))
@@ -345,7 +396,7 @@ def test_a_method_lists_what_it_checks() -> None:
 
 
 def test_methods_are_offered_by_what_a_model_can_do() -> None:
-    assert methods_for(frozenset({"forward"})) == ["shapley", "lime", "occlusion"]
+    assert methods_for(frozenset({"forward"})) == ["shapley", "lime", "occlusion", "rise"]
     assert "grad_cam" not in methods_for(frozenset({"forward", "gradient", "features", "attention"}))
 
 

@@ -10,18 +10,22 @@ from server.errors import MethodNotPossible, UnknownMethod
 from server.explainers.attention import Attention
 from server.explainers.expected_gradients import ExpectedGradients
 from server.explainers.grad_cam import GradCam
+from server.explainers.gradient_x_input import GradientXInput
 from server.explainers.integrated_gradients import IntegratedGradients
 from server.explainers.lime import Lime
 from server.explainers.occlusion import Occlusion
 from server.explainers.options import describe, parse
+from server.explainers.rise import Rise
 from server.explainers.saliency import Saliency
 from server.explainers.shapley import Shapley
+from server.explainers.smooth_grad import SmoothGrad, SquareGrad, VarGrad
 from server.types import Explainer, ModelCard, Verb
 
 EXPLAINERS: dict[str, Any] = {
     explainer.name: explainer
     for explainer in (
-        Shapley, Lime, Occlusion, Saliency, IntegratedGradients, ExpectedGradients, GradCam, Attention,
+        Shapley, Lime, Occlusion, Rise, Saliency, GradientXInput, SmoothGrad, SquareGrad, VarGrad,
+        IntegratedGradients, ExpectedGradients, GradCam, Attention,
     )
 }  # fmt: skip
 ALIASES = {"shap": "shapley"}

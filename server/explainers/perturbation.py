@@ -27,6 +27,12 @@ def masked_scores(model: Model, image: Array, segments: Array, masks: Masks, bas
     return np.concatenate(outputs)[where.ravel()], len(keep)
 
 
+def blended_scores(model: Model, image: Array, masks: Array, baseline: Array) -> Array:
+    """Outputs (m, K) of m x image + (1 - m) x baseline for each soft mask m of masks (m, H, W) in [0, 1]."""
+    chunks = (masks[start : start + CHUNK] for start in range(0, len(masks), CHUNK))
+    return np.concatenate([model.forward(baseline + chunk * (image - baseline)) for chunk in chunks])
+
+
 def grid(shape: tuple[int, ...], cells: tuple[int, ...]) -> Array:
     """Labels (H, W) of a grid of (rows, columns) cells over an image of `shape`, as equal as whole pixels allow."""
     rows, columns = (np.arange(side) * count // side for side, count in zip(shape, cells, strict=True))

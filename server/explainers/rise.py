@@ -1,0 +1,84 @@
+"""RISE: how much higher the target's output is when a pixel is visible, over random soft masks."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from server.explainers.options import option
+from server.explainers.perturbation import baseline_of, blended_scores, score_of
+from server.types import Array, Attribution, Model, State, Target, Verb
+
+CHUNK = 500  # masks between two attributions
+
+
+@dataclass(frozen=True)
+class Rise:
+    """a_j = sum_i m_ij (f_i - mean f) / sum_i m_ij, for random masks m_i and the outputs f_i of the masked images.
+
+    Masks are coarse random grids, enlarged linearly, each shifted by its own fraction of a cell, as in the paper.
+    Differs from it: the mean output is subtracted, so that 0 means "makes no difference" and the sign says which way.
+    Cost: n_samples forwards. Neighbouring pixels share their masks: do not read single pixels out of it.
+    """
+
+    name: ClassVar[str] = "rise"
+    summary: ClassVar[str] = "How much higher the output is when a pixel is visible, over random soft masks."
+    needs: ClassVar[frozenset[Verb]] = frozenset({"forward"})
+    signed: ClassVar[bool] = True
+    complete: ClassVar[bool] = False
+    paper: ClassVar[str] = "Petsiuk et al., RISE: Randomized Input Sampling for Explanation (2018), arXiv:1806.07421"
+
+    n_samples: int = option(1000, "random masks", 50, 8000)
+    grid: int = option(7, "cells a side of the coarse masks", 2, 14)
+    keep: float = option(0.5, "share of the cells that a mask keeps", 0.05, 0.95)
+    baseline: Literal["black", "mean"] = option("black", "what shows where a mask hides: empty paper, or a mean digit")
+
+    def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
+        baseline = baseline_of(self.baseline, model.card)
+        score = float(score_of(model, image[None], target)[0])
+        outputs = np.empty(0)
+        sums = np.zeros((5, *image.shape))
+        while len(outputs) < self.n_samples:
+            count = min(CHUNK, self.n_samples - len(outputs))
+            masks = random_masks(image.shape, self.grid, self.keep, seed, len(outputs), count)
+            new = target.score(blended_scores(model, image, masks, baseline))
+            outputs = np.concatenate([outputs, new])
+            sums += _sums(masks.astype(np.float64), new)
+            values, stderr = _map(sums, float(outputs.mean()))
+            state: State = "converged" if len(outputs) == self.n_samples else "partial"
+            yield Attribution(values, "logit", state, rows=1 + len(outputs), score=score, stderr=stderr)
+
+
+def _sums(masks: Array, outputs: Array) -> Array:
+    """(5, H, W): the sums over masks m and outputs f of m, m f, m^2, m^2 f and m^2 f^2."""
+    terms = ((masks, outputs**0), (masks, outputs), *((masks**2, outputs**power) for power in range(3)))
+    return np.stack([np.tensordot(factor, mask, axes=1) for mask, factor in terms])
+
+
+def _map(sums: Array, mean: float) -> tuple[Array, Array]:
+    """The weighted means of the outputs less their plain mean, and the standard error of that ratio; both (H, W)."""
+    total, first, square0, square1, square2 = sums
+    level = first / total
+    residuals = np.maximum(square2 - 2 * level * square1 + level**2 * square0, 0)
+    return level - mean, np.sqrt(residuals) / total
+
+
+@lru_cache(maxsize=8)
+def random_masks(shape: tuple[int, ...], cells: int, keep: float, seed: int, start: int, count: int) -> Array:
+    """Masks start .. start + count of the stream that `seed` begins, (count, H, W) float32 in [0, 1]."""
+    rng = np.random.default_rng((seed, start))
+    coarse = (rng.random((count, cells + 1, cells + 1)) < keep).astype(np.float32)
+    weights = [_enlarging(side, cells, rng.random(count)) for side in shape]  # (count, side, cells + 1) each
+    masks: Array = np.einsum("mhi,mij,mwj->mhw", weights[0], coarse, weights[1], optimize=True).astype(np.float32)
+    masks.flags.writeable = False
+    return masks
+
+
+def _enlarging(side: int, cells: int, shifts: Array) -> Array:
+    """What each coarse value gives to each pixel of a side, for each shift in cells: (m, side, cells + 1)."""
+    places = (np.arange(side) + 0.5) * cells / side + shifts[:, None] * 0.999 - 0.5
+    places = np.clip(places, 0, cells)
+    weights: Array = np.maximum(1 - np.abs(places[:, :, None] - np.arange(cells + 1)), 0)
+    return weights
