@@ -144,9 +144,10 @@ def test_every_method_that_fits_explains(name: str) -> None:
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("output", ["logit", "probability"])
-def test_lime_gives_what_the_lime_package_gives(name: str, output: str) -> None:
+@pytest.mark.parametrize("compat", [False, True])
+def test_lime_gives_what_the_lime_package_gives(name: str, output: str, compat: bool) -> None:
     model: Any = net(name) if output == "logit" else Probabilities(net(name))
-    agrees_with_lime(model, digits()[5], seed=3)
+    agrees_with_lime(model, digits()[5], seed=3, compat=compat)
 
 
 def test_the_background_is_made_of_means(name: str) -> None:

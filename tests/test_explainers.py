@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from server.errors import MethodNotPossible
 from server.explainers import EXPLAINERS, build, describe_all, methods_for
 from server.explainers.expected_gradients import ExpectedGradients
 from server.explainers.gradient_x_input import GradientXInput
 from server.explainers.integrated_gradients import IntegratedGradients
-from server.explainers.lime import Lime, superpixels
+from server.explainers.lime import Lime
 from server.explainers.occlusion import Occlusion
-from server.explainers.perturbation import all_masks, grid, masked_scores
+from server.explainers.perturbation import all_masks, masked_scores
 from server.explainers.rise import Rise, random_masks
 from server.explainers.saliency import Saliency
+from server.explainers.segmentation import grid, segment, superpixels
 from server.explainers.shapley import Shapley
 from server.explainers.smooth_grad import SmoothGrad, SquareGrad, VarGrad
 from server.probabilities import Probabilities, probabilities_of
@@ -350,9 +352,36 @@ def test_masked_scores_ask_each_distinct_picture_once() -> None:
 
 
 def test_lime_says_when_it_is_not_to_be_trusted() -> None:
-    found = last(Lime(kernel_size=6), Square(), one(1))
-    assert "superpixels" in " ".join(found.warnings)
+    found = last(Lime(compat=True), Square(), one(1))
+    assert "superpixel" in " ".join(found.warnings)
     assert found.local_r2 is not None
+
+
+def test_exact_lime_is_what_sampled_lime_is_on_average() -> None:
+    image, model = ink(side=8), Square()
+    exact = last(Lime(exact=True, segmentation="grid", n_segments=9), model, one(1), image)
+    assert exact.state == "exact"
+    assert exact.rows == 2**9
+    sampled = [last(Lime(segmentation="grid", n_segments=9), model, one(1), image, seed=seed) for seed in range(40)]
+    values = np.array([found.segment_values for found in sampled])
+    off = (values.mean(axis=0) - exact.segment_values) / (values.std(axis=0) / np.sqrt(len(values)))
+    assert np.abs(off).max() < 4
+    told = np.array([np.bincount(found.segments.ravel(), weights=found.stderr.ravel()) for found in sampled])
+    assert told.mean(axis=0) == pytest.approx(values.std(axis=0), rel=0.5)
+
+
+def test_exact_lime_refuses_too_many_segments() -> None:
+    with pytest.raises(MethodNotPossible, match="at most 12 segments and this picture has 16"):
+        last(Lime(exact=True, segmentation="grid"), Square(), one(1))
+
+
+@pytest.mark.parametrize("how", ["quickshift", "slic", "grid"])
+@pytest.mark.parametrize("kind", ["digit", "one dot", "empty", "full"])
+def test_every_image_is_cut_into_enough_segments(how: Any, kind: str) -> None:
+    image = ink(side=28) if kind == "digit" else np.full((28, 28), float(kind == "full"), np.float32)
+    if kind == "one dot":
+        image[14, 14] = 1
+    assert segment(image, how, 1.0, 16).max() + 1 >= 5
 
 
 def test_lime_segments_are_numbered_without_gaps() -> None:

@@ -6,35 +6,38 @@ from typing import Any
 import numpy as np
 import pytest
 
-from server.explainers.lime import Lime, superpixels
+from server.explainers.lime import Lime
+from server.explainers.segmentation import Segmentation, segment, superpixels
 from server.explainers.shapley import Shapley
 from server.types import Array, Model, Target
-from tests.fakes import CLASSES, Linear, Square, Wavy, ink
+from tests.fakes import CLASSES, Linear, Square, Wavy, ink, make_card
 
 pytestmark = pytest.mark.filterwarnings("default")  # the packages' own warnings are not ours to mend
 
 
-def lime_package(model: Model, image: Array, seed: int, kernel_size: float, samples: int) -> Any:
-    """The package's explanation over our superpixels, of every class."""
+def lime_package(model: Model, image: Array, seed: int, segments: Array | None, samples: int) -> Any:
+    """The package's explanation of every class, over our segments or, without, over its own."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from lime.lime_image import LimeImageExplainer
-    segments = superpixels(image, kernel_size)
     classes = len(model.card.classes)
     return LimeImageExplainer(random_state=seed).explain_instance(
         image,
         lambda pictures: model.forward(pictures[..., 0].astype(np.float32)),
         top_labels=classes,
         num_samples=samples,
-        segmentation_fn=lambda _: segments,
+        segmentation_fn=None if segments is None else lambda _: segments,
     )
 
 
-def agrees_with_lime(model: Model, image: Array, seed: int, kernel_size: float = 1.0, samples: int = 1000) -> None:
+def agrees_with_lime(
+    model: Model, image: Array, seed: int, how: Segmentation = "quickshift", compat: bool = False
+) -> None:
     """Coefficients and intercept of every class to 1e-6; R2 of the top one, which is all that the package keeps."""
-    theirs = lime_package(model, image, seed, kernel_size, samples)
+    theirs = lime_package(model, image, seed, None if compat else segment(image, how, 1.0, 16), 1000)
+    explainer = Lime(segmentation=how, compat=compat)
     for index in range(len(model.card.classes)):
-        ours = next(Lime(samples, kernel_size).refine(model, image, Target.of_class(index, model.card.classes), seed))
+        ours = next(explainer.refine(model, image, Target.of_class(index, model.card.classes), seed))
         assert ours.segment_values is not None
         expected = [value for _, value in sorted(theirs.local_exp[index])]
         assert ours.segment_values == pytest.approx(expected, abs=1e-6)
@@ -47,6 +50,18 @@ def agrees_with_lime(model: Model, image: Array, seed: int, kernel_size: float =
 @pytest.mark.parametrize("seed", [0, 11])
 def test_lime_gives_what_the_lime_package_gives(fake: Any, seed: int) -> None:
     agrees_with_lime(fake(), ink(seed), seed)
+
+
+@pytest.mark.parametrize("how", ["slic", "grid"])
+def test_other_segmentations_are_fitted_alike(how: Segmentation) -> None:
+    agrees_with_lime(Square(), ink(2), 5, how)
+
+
+def test_compat_gives_the_packages_own_segments() -> None:
+    """Nothing is handed over but the image: the package cuts it itself."""
+    image = ink(1, side=28)
+    agrees_with_lime(Square(make_card(side=28)), image, 4, compat=True)
+    assert superpixels(image, 4.0).max() < superpixels(image, 1.0).max()
 
 
 def test_the_lime_oracle_rejects_another_seed() -> None:

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from server.explainers.perturbation import grid, score_of, spread
+from server.explainers.perturbation import score_of, spread
+from server.explainers.segmentation import grid
 from server.types import Array, Attribution, Model, Target, Verb
 
 

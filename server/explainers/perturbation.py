@@ -33,13 +33,6 @@ def blended_scores(model: Model, image: Array, masks: Array, baseline: Array) ->
     return np.concatenate([model.forward(baseline + chunk * (image - baseline)) for chunk in chunks])
 
 
-def grid(shape: tuple[int, ...], cells: tuple[int, ...]) -> Array:
-    """Labels (H, W) of a grid of (rows, columns) cells over an image of `shape`, as equal as whole pixels allow."""
-    rows, columns = (np.arange(side) * count // side for side, count in zip(shape, cells, strict=True))
-    labels: Array = rows[:, None] * cells[1] + columns[None, :]
-    return labels
-
-
 def spread(segment_values: Array, segments: Array) -> Array:
     """Each segment's value divided evenly among its pixels, (H, W): sums are kept."""
     sizes = np.bincount(segments.ravel(), minlength=len(segment_values))

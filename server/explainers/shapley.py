@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from server.explainers.options import option
-from server.explainers.perturbation import all_masks, baseline_of, grid, masked_scores, spread
+from server.explainers.perturbation import all_masks, baseline_of, masked_scores, spread
+from server.explainers.segmentation import grid
 from server.types import Array, Attribution, Model, Target, Verb
 
 CELLS = 4  # a side: 16 cells, at worst 65,536 rows

@@ -1,0 +1,52 @@
+"""How an image is cut into the cells that black-box methods cover: superpixels or a grid. Labels are 0 .. n-1."""
+
+from typing import Literal
+
+import numpy as np
+from skimage.color import gray2rgb
+from skimage.segmentation import quickshift, slic
+
+from server.types import Array
+
+Segmentation = Literal["quickshift", "slic", "grid"]
+
+FEWEST = 5  # superpixels: with fewer there is nothing to rank
+FINER = 5.0  # pixels; links of quickshift longer than this are cut where too few superpixels came out
+COARSE_GRID = 4  # cells a side, where even that gives too few
+
+
+def grid(shape: tuple[int, ...], cells: tuple[int, ...]) -> Array:
+    """Labels (H, W) of a grid of (rows, columns) cells over an image of `shape`, as equal as whole pixels allow."""
+    rows, columns = (np.arange(side) * count // side for side, count in zip(shape, cells, strict=True))
+    labels: Array = rows[:, None] * cells[1] + columns[None, :]
+    return labels
+
+
+def superpixels(image: Array, kernel_size: float, max_dist: float = 200.0) -> Array:
+    """Labels (H, W) of quickshift; what is not given is as in the lime package, and 4 and 200 are its own defaults.
+
+    Vedaldi & Soatto, Quick Shift and Kernel Methods for Mode Seeking (2008), doi:10.1007/978-3-540-88693-8_52.
+    """
+    return _numbered(quickshift(gray2rgb(image), kernel_size=kernel_size, max_dist=max_dist, ratio=0.2))
+
+
+def segment(image: Array, how: Segmentation, kernel_size: float, n_segments: int) -> Array:
+    """Labels (H, W) of at least five segments: quickshift with a kernel of `kernel_size` pixels, SLIC, or a grid, the
+    latter two of about `n_segments`. Where superpixels are too few, they are cut finer, then a grid is taken.
+
+    SLIC: Achanta et al. (2012), doi:10.1109/TPAMI.2012.120.
+    """
+    if how == "quickshift":
+        labels = superpixels(image, kernel_size)
+        if labels.max() + 1 < FEWEST:
+            labels = superpixels(image, min(kernel_size, 1.0), FINER)
+    elif how == "slic":
+        labels = _numbered(slic(image, n_segments=n_segments, compactness=0.1, channel_axis=None, start_label=0))
+    else:
+        side = max(3, round(n_segments**0.5))
+        return grid(image.shape, (side, side))
+    return labels if labels.max() + 1 >= FEWEST else grid(image.shape, (COARSE_GRID, COARSE_GRID))
+
+
+def _numbered(labels: Array) -> Array:
+    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
