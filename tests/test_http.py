@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.special import softmax
 
 from server.explainers import describe_all
-from server.explainers.perturbation import grid
+from server.explainers.segmentation import grid
 from server.images import decode
 from tests.answers import MODEL, digit, explained, logits, predicted
 from tests.conftest import MakeApp
