@@ -162,7 +162,7 @@ def test_shap_is_another_name_for_the_default(client: FlaskClient) -> None:
 def test_options_and_seed_reach_the_method(client: FlaskClient) -> None:
     query = "?method=lime&n_samples=50&kernel_size=2.5&seed=%d"
     first, other = explained(client, query % 3), explained(client, query % 4)
-    assert first["explanation"]["options"] == {"n_samples": 50, "kernel_size": 2.5}
+    assert first["explanation"]["options"].items() >= {"n_samples": 50, "kernel_size": 2.5}.items()
     assert first["explanation"]["seed"] == 3 and other["explanation"]["seed"] == 4
     assert first["explanation"]["segment_values"] != other["explanation"]["segment_values"]
     assert first["id"] != other["id"]

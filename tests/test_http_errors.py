@@ -161,7 +161,7 @@ CASES: dict[str, Case] = {
     "blank": body(422, "blank_image", "blank", "darker pen", data=encoded(Image.new("L", (90, 90), 255))),
     "what the model can not do": Case(
         "/v1/explain?model=plain&method=grad_cam", 422, "method_not_possible",
-        ("plain", "grad_cam", "feature_map", "shapley, lime, occlusion, saliency"),
+        ("plain", "grad_cam", "feature_map", "shapley, lime, occlusion, rise, saliency"),
     ),
 }  # fmt: skip
 ELSEWHERE = {"internal_error", "body_too_large", "not_ready", "out_of_time"}  # test_http_limits.py and test_app.py
