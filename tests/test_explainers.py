@@ -275,6 +275,40 @@ def test_shapley_values_are_the_mean_over_all_orders() -> None:
     assert found.rows == 2**6
 
 
+@pytest.mark.parametrize("baseline", ["black", "mean", "blur", "background"])
+def test_shapley_values_sum_to_the_score_whatever_is_missing(baseline: Any) -> None:
+    """All 16 cells of a 7 x 7 grid's 49 are players but for those like the baseline; both ways must sum."""
+    for explainer in (Shapley(baseline=baseline, max_rows=2000), Shapley(baseline=baseline, grid=7, max_rows=2000)):
+        model = Square()
+        *_, found = explainer.refine(model, ink(), one(2), 0)
+        assert found.convergence_delta == pytest.approx(0, abs=1e-9)
+        assert found.rows == model.rows
+        assert found.values.sum() == pytest.approx((found.score or 0) - (found.base_value or 0), abs=1e-9)
+
+
+def test_sampled_shapley_values_are_the_exact_ones_within_their_errors() -> None:
+    exact = last(Shapley(), Square(), one(1))
+    assert exact.state == "exact"
+    glance, rough = Shapley(max_rows=400).refine(Square(), ink(), one(1), 0)
+    assert (glance.state, rough.state) == ("partial", "converged")
+    assert rough.stderr is not None
+    assert 0 < rough.rows <= 400 < exact.rows
+    off = np.abs(rough.values - exact.values) / (rough.stderr + 1e-9)
+    assert off.max() < 5
+    assert np.abs(glance.values - exact.values).sum() > np.abs(rough.values - exact.values).sum()
+
+
+def test_a_mean_over_backgrounds_is_the_mean_of_their_explanations() -> None:
+    model = Square()
+    whole = last(Shapley(baseline="background", grid=2), model, one(1))
+    parts = []
+    for background in model.card.background:
+        alone = Square()
+        alone.card = dataclasses.replace(alone.card, background=background[None])
+        parts.append(last(Shapley(baseline="background", grid=2), alone, one(1)).segment_values)
+    assert whole.segment_values == pytest.approx(np.mean(parts, axis=0), abs=1e-6)
+
+
 def test_shapley_of_an_image_that_is_its_baseline_is_zero() -> None:
     found = last(Shapley(), Linear(), one(1), np.zeros((8, 8), np.float32))
     assert not found.values.any()

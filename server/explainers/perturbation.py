@@ -8,12 +8,14 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import gaussian_filter
 
 from server.types import Array, Model, ModelCard, Target
 
 Masks = npt.NDArray[np.bool_]  # (m, n): mask i keeps cell j
 
 CHUNK = 512  # pictures made at once, 1.6 MB of 28 x 28
+BLUR = 4.0  # pixels, standard deviation: twice the width of a stroke
 
 
 def masked_scores(model: Model, image: Array, segments: Array, masks: Masks, baseline: Array) -> tuple[Array, int]:
@@ -46,6 +48,17 @@ def baseline_of(name: str, card: ModelCard) -> Array:
         return np.zeros((card.image.height, card.image.width), np.float32)
     mean: Array = card.background.mean(axis=0).astype(np.float32)
     return mean
+
+
+def baselines_of(name: str, card: ModelCard, image: Array) -> Array:
+    """The pictures (m, H, W) that stand for "nothing there", over which a method takes the mean: one for `black` and
+    `mean`, one for `blur` (the image itself without its strokes), every background image for `background`."""
+    if name == "background":
+        return card.background
+    if name == "blur":
+        blurred: Array = gaussian_filter(image, BLUR)[None].astype(np.float32)
+        return blurred
+    return baseline_of(name, card)[None]
 
 
 @lru_cache(maxsize=8)

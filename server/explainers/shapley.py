@@ -1,34 +1,19 @@
-"""Shapley values of a grid of cells, exact by enumeration."""
+"""Shapley values of the cells of an image: exact by enumeration, or by weighted sampling where that is too dear."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from math import comb
 from typing import ClassVar, Literal
 
 import numpy as np
 
+from server.explainers.coalitions import all_pairs, leverage_sample, shapley_matrix
 from server.explainers.options import option
-from server.explainers.perturbation import all_masks, baseline_of, masked_scores, spread
-from server.explainers.segmentation import grid
-from server.types import Array, Attribution, Model, Target, Verb
+from server.explainers.perturbation import Masks, all_masks, baselines_of, masked_scores, spread
+from server.explainers.segmentation import grid, segment
+from server.types import Array, Attribution, Model, State, Target, Verb
 
-CELLS = 4  # a side: 16 cells, at worst 65,536 rows
-
-
-@lru_cache(maxsize=4)
-def shapley_matrix(n: int) -> Array:
-    """P (n, 2^n) float64 with phi = P v: the Shapley values of n players from the values v of all coalitions, in
-    the order of `all_masks`. A coalition of k weighs 1 / (n C(n-1, k-1)) for its members and -1 / (n C(n-1, k)) for the
-    others.
-    """
-    masks = all_masks(n)
-    sizes = masks.sum(axis=1)
-    member = np.array([0.0] + [1 / (n * comb(n - 1, k - 1)) for k in range(1, n + 1)])[sizes]
-    other = np.array([1 / (n * comb(n - 1, k)) for k in range(n)] + [0.0])[sizes]
-    matrix: Array = np.where(masks.T, member, -other)
-    matrix.flags.writeable = False
-    return matrix
+FIRST_GLANCE = 8  # the share of the rows after which a first answer is given is one in this many
+SMALL = 256  # rows; below, there is no first glance
 
 
 @dataclass(frozen=True)
@@ -36,14 +21,15 @@ class Shapley:
     """phi_i = mean over all orders of the cells of what cell i adds when its turn comes; a cell that is not in shows
     the baseline.
 
-    Nothing is sampled: all 2^n coalitions of the n cells that differ from the baseline are evaluated (a cell that
-    equals it adds nothing in any order, so its value is exactly 0). The values sum to score - base_value. Cost: 2^n
-    forwards; on black paper n is 9 for the median digit and at most 16. Covering cells makes pictures that no pen drew:
-    the values say what the net does with them.
+    Cells that equal the baseline add nothing in any order and are left out. With n others, all 2^n coalitions are
+    evaluated when `max_rows` allows: no sampling error. Else KernelSHAP on pairs of coalitions drawn by leverage
+    scores, with standard errors. The values sum to score - base_value either way. On black paper a 4 x 4 grid has 9
+    cells with ink for the median digit and at most 16. Covering cells makes pictures that no pen drew: the values say
+    what the net does with them, and depend on the baseline.
     """
 
     name: ClassVar[str] = "shapley"
-    summary: ClassVar[str] = "The fair share of each cell of a 4 x 4 grid in the score, exact; the values sum to it."
+    summary: ClassVar[str] = "The fair share of each cell in the score; exact for most digits, and always sums to it."
     needs: ClassVar[frozenset[Verb]] = frozenset({"forward"})
     signed: ClassVar[bool] = True
     complete: ClassVar[bool] = True
@@ -52,22 +38,84 @@ class Shapley:
         "Lundberg & Lee, A Unified Approach to Interpreting Model Predictions (2017), arXiv:1705.07874"
     )
 
-    baseline: Literal["black", "mean"] = option("black", "what a missing cell shows: empty paper, or a mean digit")
+    segmentation: Literal["grid", "quickshift", "slic"] = option("grid", "what the players are: cells or superpixels")
+    grid: int = option(4, "cells a side of the grid", 2, 7)
+    baseline: Literal["black", "mean", "blur", "background"] = option(
+        "black",
+        "what a missing cell shows: empty paper, a mean digit, the image blurred, or the background images in turn",
+    )
+    max_rows: int = option(8192, "images put through the model at most; beyond, coalitions are sampled", 64, 131072)
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
-        baseline = baseline_of(self.baseline, model.card)
-        segments = grid(image.shape, (CELLS, CELLS))
-        players = np.unique(segments[image != baseline])
-        coalitions = np.zeros((1 << len(players), CELLS * CELLS), bool)
-        coalitions[:, players] = all_masks(len(players))
-        outputs, rows = masked_scores(model, image, segments, coalitions, baseline)
-        worth = target.score(outputs)
-        phi = np.zeros(CELLS * CELLS)
-        if len(players):
-            phi[players] = shapley_matrix(len(players)) @ worth
-        gap = float(phi.sum() - (worth[-1] - worth[0]))
-        yield Attribution(
-            spread(phi, segments), "logit", "exact", rows,
-            segments=segments, segment_values=phi,
-            score=float(worth[-1]), base_value=float(worth[0]), convergence_delta=gap,
+        if self.segmentation == "grid":
+            segments = grid(image.shape, (self.grid, self.grid))
+        else:
+            segments = segment(image, self.segmentation, 1.0, 16)
+        game = _Game(model, image, target, segments, baselines_of(self.baseline, model.card, image))
+        n = len(game.players)
+        none, full = game.worths(np.array([[False] * n, [True] * n]))
+        stages = _stages(n, self.max_rows // len(game.baselines))
+        for pairs in stages:
+            stderr = None
+            if pairs == all_pairs(n):
+                phi = shapley_matrix(n) @ game.worths(all_masks(n))
+            else:
+                sample = leverage_sample(n, pairs, seed)
+                phi, stderr = sample.values(game.worths(sample.masks), none, full)
+            state: State = "exact" if stderr is None else "converged" if pairs == stages[-1] else "partial"
+            yield game.attribution(phi, stderr, none, full, state)
+
+
+def _stages(n: int, most: int) -> list[int]:
+    """How many pairs of coalitions are asked before each attribution; `most` is in coalitions."""
+    last = min(all_pairs(n), max(most // 2 - 1, n)) if n > 1 else all_pairs(n)
+    first = last // FIRST_GLANCE
+    return [first, last] if 2 * last > SMALL and first >= n else [last]
+
+
+class _Game:
+    """The cells of one image as players; every coalition is evaluated once, whoever asks for it again."""
+
+    def __init__(self, model: Model, image: Array, target: Target, segments: Array, baselines: Array) -> None:
+        self.model, self.image, self.target = model, image, target
+        self.segments, self.baselines = segments, baselines
+        self.players = np.unique(segments[(image != baselines).any(axis=0)])
+        self.rows = 0
+        self._codes = np.empty(0, np.uint64)  # of the coalitions evaluated so far, ascending: bit j = player j is in
+        self._worths = np.empty(0)
+
+    def worths(self, coalitions: Masks) -> Array:
+        """The target's score (m,) with the cells of each coalition (m, n) as they are and the others as the baseline;
+        the mean over baselines."""
+        codes = coalitions @ (np.uint64(1) << np.arange(coalitions.shape[1], dtype=np.uint64))
+        distinct, first = np.unique(codes, return_index=True)
+        new = ~np.isin(distinct, self._codes)
+        if new.any():
+            worths = self._evaluate(coalitions[first[new]])
+            order = np.argsort(merged := np.concatenate([self._codes, distinct[new]]))
+            self._codes, self._worths = merged[order], np.concatenate([self._worths, worths])[order]
+        found: Array = self._worths[np.searchsorted(self._codes, codes)]
+        return found
+
+    def _evaluate(self, coalitions: Masks) -> Array:
+        masks = np.zeros((len(coalitions), int(self.segments.max()) + 1), bool)
+        masks[:, self.players] = coalitions
+        total = np.zeros(len(masks))
+        for baseline in self.baselines:
+            outputs, rows = masked_scores(self.model, self.image, self.segments, masks, baseline)
+            total += self.target.score(outputs)
+            self.rows += rows
+        return total / len(self.baselines)
+
+    def attribution(self, phi: Array, stderr: Array | None, none: float, full: float, state: State) -> Attribution:
+        """The values (n,) of the players as an attribution of the image; cells that are no players get 0."""
+        values = np.zeros(int(self.segments.max()) + 1)
+        values[self.players] = phi
+        errors = np.zeros_like(values)
+        errors[self.players] = 0 if stderr is None else stderr
+        return Attribution(
+            spread(values, self.segments), "logit", state, self.rows,
+            segments=self.segments, segment_values=values, score=float(full), base_value=float(none),
+            convergence_delta=float(values.sum() - (full - none)),
+            stderr=None if stderr is None else spread(errors, self.segments),
         )  # fmt: skip
