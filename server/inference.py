@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from server import explainers, images
+from server.certificate import certified
 from server.errors import InvalidOption, OutOfTime
 from server.explainers.options import shown
 from server.probabilities import Probabilities, probabilities_of
@@ -118,7 +119,7 @@ def explain(
         if why.output == "probability":
             model = Probabilities(model)
         with stages("explain"):
-            attribution = _best(explainer.refine(model, digit.pixels, target, why.seed))
+            attribution = certified(*_best(explainer.refine(model, digit.pixels, target, why.seed)))
     if why.output == "probability":
         attribution = replace(attribution, unit=OF_PROBABILITY.get(attribution.unit, attribution.unit))
     identity = _identity(digit, served.card, explainer, target, why)
@@ -162,13 +163,14 @@ def _class(name: str, label: str, classes: tuple[str, ...]) -> int:
     return classes.index(label)
 
 
-def _best(attributions: Iterator[Attribution]) -> Attribution:
-    """The last attribution before the method is done or out of time.
+def _best(attributions: Iterator[Attribution]) -> tuple[Attribution, bool]:
+    """The last attribution before the method is done or out of time, and whether it was out of time.
 
     Raises:
         OutOfTime: there was none in time.
     """
     best = None
+    out_of_time = False
     try:
         for best in attributions:
             if best.state != "partial":
@@ -176,8 +178,9 @@ def _best(attributions: Iterator[Attribution]) -> Attribution:
     except OutOfTime:
         if best is None:
             raise
+        out_of_time = True
     assert best is not None  # an explainer yields at least once
-    return best
+    return best, out_of_time
 
 
 def _identity(digit: Digit, card: ModelCard, explainer: Explainer, target: Target, why: Why) -> str:

@@ -21,6 +21,10 @@ State = Literal["exact", "converged", "partial"]
 """exact: no approximation at all. converged: an approximation that met its stopping rule or did all that its options
 ask. partial: stopped before that."""
 
+Stop = Literal["exact", "converged", "limit", "budget"]
+"""Why no better attribution was sought: nothing is left to improve, the method's own rule, the end of what its options
+allow, or of the request's time."""
+
 Unit = Literal["logit", "probability", "logit_per_ink", "probability_per_ink", "share", "score"]
 """What attribution values are: parts of a difference of the target's output (logit, probability), that output's
 slope per unit of ink (.._per_ink), parts of 1 (share), or numbers without a unit (score). Only equal units share a
@@ -203,6 +207,8 @@ class Attribution:
     convergence_delta: float | None = None
     stderr: Array | None = None  # (H, W), standard error of values
     local_r2: float | None = None
+    stop: Stop | None = None  # set when the request ends, as is the next
+    top3_probability: float | None = None  # that the three strongest values are the right ones in the right order
     warnings: tuple[str, ...] = ()
 
 

@@ -95,4 +95,6 @@ def _certificate(attribution: Attribution) -> dict[str, Any]:
         "stderr_max": None if stderr is None else known_float(float(np.max(stderr)), "stderr_max"),
         "local_r2": known_float(attribution.local_r2, "local_r2"),
         "rows": int(attribution.rows),
+        "stop": attribution.stop,
+        "top3_probability": known_float(attribution.top3_probability, "top3_probability"),
     }

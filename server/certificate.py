@@ -1,0 +1,46 @@
+"""How far an attribution can be trusted, beyond what its method says: why it stopped, and if its order is certain."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from server.types import Array, Attribution, Stop
+
+TOP = 3
+CANDIDATES = 40  # the strongest values; weaker ones do not come to the top
+DRAWS = 2000
+
+
+def certified(attribution: Attribution, out_of_time: bool) -> Attribution:
+    """The attribution with its reason for stopping and the probability that its three strongest values are in the right
+    order."""
+    stop: Stop = "budget" if out_of_time else "limit"
+    if attribution.state != "partial":
+        stop = attribution.state
+    return replace(attribution, stop=stop, top3_probability=top_order_probability(attribution))
+
+
+def top_order_probability(attribution: Attribution) -> float | None:
+    """The probability that the true values have the same three strongest, in the same order; None where the method can
+    not say.
+
+    1 for exact values. Else the share of draws of all values from independent normal distributions around them, with
+    their standard errors, that agree; the errors' dependence is not known here. Ties count as certain.
+    """
+    if attribution.state == "exact":
+        return 1.0
+    if attribution.stderr is None:
+        return None
+    values, errors = _units(attribution, attribution.stderr)
+    strongest = np.argsort(-np.abs(values), kind="stable")[:CANDIDATES]
+    draws = np.random.default_rng(0).normal(values[strongest], errors[strongest], (DRAWS, len(strongest)))
+    order = np.argsort(-np.abs(draws), axis=1, kind="stable")[:, :TOP]
+    return float((order == np.arange(min(TOP, len(strongest)))).all(axis=1).mean())
+
+
+def _units(attribution: Attribution, stderr: Array) -> tuple[Array, Array]:
+    """Values and errors of what is ranked: segments where there are any, else pixels."""
+    if attribution.segments is None or attribution.segment_values is None:
+        return attribution.values.ravel(), stderr.ravel()
+    count = len(attribution.segment_values)
+    return attribution.segment_values, np.bincount(attribution.segments.ravel(), stderr.ravel(), minlength=count)

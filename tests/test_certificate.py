@@ -1,0 +1,55 @@
+"""The certificate says what holds."""
+
+import numpy as np
+import pytest
+
+from server.certificate import certified, top_order_probability
+from server.types import Array, Attribution, State
+
+
+def attribution(values: Array, stderr: Array | None, state: State = "converged") -> Attribution:
+    return Attribution(values, "logit", state, rows=1, stderr=stderr)
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.5, 1.5])
+def test_the_probability_is_how_often_the_order_is_right(gap: float) -> None:
+    """Measured the other way round: true values known, estimates drawn, and the told probabilities averaged."""
+    truth = np.array([[5 + 2 * gap, -(5 + gap)], [5, 0.1]])
+    stderr = np.full((2, 2), 0.5)
+    rng = np.random.default_rng(1)
+    right, told = [], []
+    for _ in range(400):
+        seen = truth + rng.normal(0, stderr)
+        right.append((np.argsort(-np.abs(seen).ravel())[:3] == [0, 1, 2]).all())
+        told.append(top_order_probability(attribution(truth, stderr)))
+    assert np.mean(told) == pytest.approx(np.mean(right), abs=0.08)
+
+
+def test_exact_values_are_certain_and_unknown_errors_are_not_guessed() -> None:
+    values = np.array([[1.0, 2.0], [3.0, 4.0]])
+    assert top_order_probability(attribution(values, None, "exact")) == 1
+    assert top_order_probability(attribution(values, None)) is None
+    assert top_order_probability(attribution(values, np.full((2, 2), 1e-6))) == 1
+
+
+def test_segments_are_ranked_as_wholes() -> None:
+    segments = np.array([[0, 0], [0, 1]])
+    found = Attribution(
+        np.array([[1.0, 1.0], [1.0, 2.0]]), "logit", "converged", 1, segments=segments,
+        segment_values=np.array([3.0, 2.0]), stderr=np.array([[0.1, 0.1], [0.1, 0.3]]),
+    )  # fmt: skip
+    draws = np.random.default_rng(5).normal([3, 2], [0.3, 0.3], (100_000, 2))
+    assert top_order_probability(found) == pytest.approx((draws[:, 0] > draws[:, 1]).mean(), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("state", "out_of_time", "stop"),
+    [
+        ("exact", False, "exact"),
+        ("converged", False, "converged"),
+        ("partial", False, "limit"),
+        ("partial", True, "budget"),
+    ],
+)
+def test_it_says_why_it_stopped(state: State, out_of_time: bool, stop: str) -> None:
+    assert certified(attribution(np.eye(2), None, state), out_of_time).stop == stop
