@@ -17,7 +17,7 @@ from scipy.special import logsumexp
 from server import explainers, images
 from server.certificate import certified
 from server.errors import InvalidOption, OutOfTime
-from server.explainers.options import shown
+from server.options import shown
 from server.probabilities import Probabilities, probabilities_of
 from server.types import (
     Array,

@@ -14,11 +14,11 @@ from server.explainers.gradient_x_input import GradientXInput
 from server.explainers.integrated_gradients import IntegratedGradients
 from server.explainers.lime import Lime
 from server.explainers.occlusion import Occlusion
-from server.explainers.options import describe, parse
 from server.explainers.rise import Rise
 from server.explainers.saliency import Saliency
 from server.explainers.shapley import Shapley
 from server.explainers.smooth_grad import SmoothGrad, SquareGrad, VarGrad
+from server.options import describe, parse
 from server.types import Explainer, ModelCard, Verb
 
 EXPLAINERS: dict[str, Any] = {

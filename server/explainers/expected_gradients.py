@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from server.explainers.options import option
 from server.explainers.perturbation import score_of
+from server.options import option
 from server.types import Array, Attribution, Model, Target, Verb
 
 GOLDEN = (5**0.5 - 1) / 2  # steps shifted by it again and again fill [0, 1] evenly, however often

@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from server.explainers.options import option
 from server.explainers.perturbation import baseline_of, score_of
+from server.options import option
 from server.types import Array, Attribution, Model, Target, Verb
 
 MOST_STEPS = 512

@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from server.errors import MethodNotPossible
-from server.explainers.options import option
 from server.explainers.perturbation import Masks, all_masks, masked_scores, spread
 from server.explainers.segmentation import Segmentation, segment, superpixels
+from server.options import option
 from server.types import Array, Attribution, Model, Target, Verb
 
 KERNEL_WIDTH = 0.25

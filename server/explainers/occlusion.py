@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from server.explainers.options import option
 from server.explainers.perturbation import Masks, baseline_of, masked_scores
+from server.options import option
 from server.types import Array, Attribution, Model, Target, Verb
 
 

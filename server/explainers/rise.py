@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from server.explainers.options import option
 from server.explainers.perturbation import baseline_of, blended_scores, score_of
+from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
 
 CHUNK = 500  # masks between two attributions

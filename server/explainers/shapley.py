@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from server.explainers.coalitions import all_pairs, leverage_sample, shapley_matrix
-from server.explainers.options import option
 from server.explainers.perturbation import Masks, all_masks, baselines_of, masked_scores, spread
 from server.explainers.segmentation import grid, segment
+from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
 
 FIRST_GLANCE = 8  # the share of the rows after which a first answer is given is one in this many

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from server.explainers.options import option
 from server.explainers.perturbation import score_of
+from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
 
 PAIRS = 32  # at once: noise and its opposite

@@ -11,8 +11,8 @@ from werkzeug.datastructures import MIMEAccept
 from server import inference
 from server.errors import NotAcceptable, OutOfTime, PictureError, UnknownModel
 from server.explainers import ALIASES, EXPLAINERS, describe_all, methods_for
-from server.explainers.options import number, unknown_name
 from server.models.store import Family, Store
+from server.options import number, unknown_name
 from server.render import RENDERERS, explanation_json, prediction_json
 from server.routes import parsing
 from server.routes.errors import error_body

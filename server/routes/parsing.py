@@ -10,7 +10,7 @@ from flask import json, request
 from werkzeug.routing import BaseConverter
 
 from server.errors import BadRequest, BodyTooLarge, EmptyBody, InvalidOption
-from server.explainers.options import shown, unknown_name
+from server.options import shown, unknown_name
 from server.types import Picture
 
 FIELD = "image"

@@ -1,0 +1,110 @@
+"""Attacks on models whose nearest flip is known by hand."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from server.attacks import ATTACKS
+from server.attacks.deepfool import DeepFool
+from server.attacks.fgsm import Fgsm
+from server.attacks.margin import FLIPPED, Asked
+from server.attacks.pgd import Pgd
+from server.types import Array
+from tests.fakes import Linear, Wavy
+
+EVERY = [attack() for attack in ATTACKS.values()]
+
+
+class Grey(Linear):
+    """A linear model on pictures that stay far from 0 and 1, so that no clipping disturbs the algebra."""
+
+    def _directions(self) -> Array:
+        return super()._directions() * 0.1
+
+
+def grey() -> Array:
+    return np.full((8, 8), 0.5, np.float32)
+
+
+def nearest(model: Grey, image: Array, norm: Any) -> tuple[float, int]:
+    """The distance to the nearest border of a linear model in the given dual norm, and the class beyond it."""
+    logits = model.forward(image[None])[0]
+    loser = int(logits.argmax())
+    directions = model._directions()
+    distances = {
+        k: (logits[loser] - logits[k] + FLIPPED) / norm(directions[k] - directions[loser])
+        for k in range(len(logits))
+        if k != loser
+    }
+    winner = min(distances, key=lambda k: distances[k])
+    return float(distances[winner]), winner
+
+
+def test_deepfool_takes_the_shortest_way_across_a_linear_border() -> None:
+    model, image = Grey(), grey()
+    loser = int(model.forward(image[None]).argmax())
+    expected, winner = nearest(model, image, np.linalg.norm)
+    found = DeepFool().search(model, image, loser, None, 0)
+    assert found.pixels is not None
+    assert found.l2 == pytest.approx(expected, rel=0.01)
+    assert int(model.forward(found.pixels[None]).argmax()) == winner
+
+
+@pytest.mark.parametrize("attack", [Fgsm(), Pgd()], ids=lambda attack: attack.name)
+def test_the_box_is_as_small_as_a_linear_border_allows(attack: Any) -> None:
+    """In Linf the nearest border is at lead / sum |w_k - w_loser|, along the signs."""
+    model, image = Grey(), grey()
+    loser = int(model.forward(image[None]).argmax())
+    wanted = nearest(model, image, lambda w: np.abs(w).sum())[1]
+    expected = nearest(model, image, lambda w: np.abs(w).sum())[0]
+    found = attack.search(model, image, loser, wanted, 0)
+    assert found.linf == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("attack", EVERY, ids=lambda attack: attack.name)
+def test_what_is_found_flips_and_is_measured(attack: Any) -> None:
+    model = Wavy()
+    image = grey()
+    loser = int(model.forward(image[None]).argmax())
+    before = model.rows
+    found = attack.search(model, image, loser, None, 0)
+    assert found.rows == model.rows - before
+    assert found.pixels is not None
+    assert found.pixels.min() >= 0 and found.pixels.max() <= 1
+    assert int(model.forward(found.pixels[None]).argmax()) != loser
+    assert found.l2 == pytest.approx(np.linalg.norm(found.pixels - image), rel=1e-5)
+    assert found.linf == pytest.approx(np.abs(found.pixels - image).max(), rel=1e-5)
+    halfway = image + 0.98 * (found.pixels - image)
+    assert int(model.forward(halfway[None]).argmax()) == loser  # no shorter along the same line
+
+
+@pytest.mark.parametrize("attack", [Fgsm(limit=0.01), Pgd(limit=0.01), DeepFool(limit=0.1)], ids=lambda a: a.name)
+def test_nothing_is_claimed_within_a_limit_that_is_too_small(attack: Any) -> None:
+    model = Grey()
+    loser = int(model.forward(grey()[None]).argmax())
+    found = attack.search(model, grey(), loser, None, 0)
+    assert (found.pixels, found.l2, found.linf, found.logits) == (None, None, None, None)
+    assert found.rows > 0
+
+
+@pytest.mark.parametrize("attack", EVERY, ids=lambda attack: attack.name)
+@pytest.mark.parametrize("wanted", [0, 1, 2])
+def test_a_wanted_class_is_what_it_flips_to(attack: Any, wanted: int) -> None:
+    model = Grey()
+    loser = int(model.forward(grey()[None]).argmax())
+    if wanted != loser:
+        found = attack.search(model, grey(), loser, wanted, 0)
+        assert found.pixels is not None
+        assert int(model.forward(found.pixels[None]).argmax()) == wanted
+
+
+def test_a_margin_wants_the_wanted_class_to_lead_all() -> None:
+    class Fixed(Linear):
+        def _logits(self, images: Array) -> Array:
+            return np.tile([1.0, 3.0, 2.0], (len(images), 1))
+
+    images = grey()[None]
+    assert Asked(Fixed(), 1, None).margins(images) == pytest.approx([-1])
+    assert Asked(Fixed(), 2, 0).margins(images) == pytest.approx([-2])  # 1 leads, whoever loses
+    assert Asked(Fixed(), 0, None).margins(images) == pytest.approx([2])
