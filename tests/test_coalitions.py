@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from server.explainers.coalitions import all_pairs, leverage_sample, shapley_matrix
+from server.explainers.coalitions import all_pairs, leverage_sample, shapley_values
 from server.explainers.perturbation import Masks, all_masks
 from server.types import Array
 
@@ -31,7 +31,7 @@ def test_all_coalitions_give_the_exact_values(n: int) -> None:
     """Kernel SHAP with every coalition is the Shapley value: another way to the same numbers."""
     worths = game(n)
     values, stderr = sampled(worths, n, all_pairs(n), 0)
-    assert values == pytest.approx(shapley_matrix(n) @ worths, abs=1e-9)
+    assert values == pytest.approx(shapley_values(worths), abs=1e-9)
     assert stderr == pytest.approx(np.zeros(n), abs=1e-12)
 
 
@@ -45,7 +45,7 @@ def test_sampled_values_sum_exactly(pairs: int) -> None:
 def test_the_error_falls_with_the_sample_and_is_told() -> None:
     """Over 60 seeds: the mean is right, the spread falls, and it is what the standard errors say."""
     n, worths = 12, game(12)
-    exact = shapley_matrix(n) @ worths
+    exact = shapley_values(worths)
     spreads = []
     for pairs in (30, 120, 480):
         runs = [sampled(worths, n, pairs, seed) for seed in range(60)]
@@ -60,7 +60,7 @@ def test_the_error_falls_with_the_sample_and_is_told() -> None:
 def test_pairs_and_leverage_beat_plain_kernel_sampling() -> None:
     """Against KernelSHAP as it is usually drawn: sizes by the kernel, no pairs, with replacement, equal rows."""
     n, pairs, worths = 12, 100, game(12)
-    exact = shapley_matrix(n) @ worths
+    exact = shapley_values(worths)
     ours = np.mean([np.square(sampled(worths, n, pairs, seed)[0] - exact).sum() for seed in range(30)])
     theirs = np.mean([np.square(plain_kernel_shap(worths, n, 2 * pairs, seed) - exact).sum() for seed in range(30)])
     assert ours < theirs / 2

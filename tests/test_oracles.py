@@ -37,7 +37,7 @@ def agrees_with_lime(
     theirs = lime_package(model, image, seed, None if compat else segment(image, how, 1.0, 16), 1000)
     explainer = Lime(segmentation=how, compat=compat)
     for index in range(len(model.card.classes)):
-        ours = next(explainer.refine(model, image, Target.of_class(index, model.card.classes), seed))
+        *_, ours = explainer.refine(model, image, Target.of_class(index, model.card.classes), seed)
         assert ours.segment_values is not None
         expected = [value for _, value in sorted(theirs.local_exp[index])]
         assert ours.segment_values == pytest.approx(expected, abs=1e-6)

@@ -1,5 +1,6 @@
 """Which coalitions of n players are asked, and the linear maps from their worths to Shapley values. Knows no images."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -11,20 +12,31 @@ from server.explainers.perturbation import Masks, all_masks
 from server.types import Array
 
 ENUMERABLE = 5000  # coalitions of one size; up to here they are listed and shuffled, beyond drawn until distinct
+PART = 8192  # coalitions whose numbers are in memory at once
+KEPT = 1 << 18  # bits of a sample that is kept for the next picture
+
+
+def shapley_values(worths: Array) -> Array:
+    """Shapley values (n,) from the worths (2^n,) of all coalitions in the order of `all_masks`: what player i adds to
+    the coalitions of k others, weighed with 1 / (n C(n-1, k)).
+
+    Coalitions without and with player i stand 2^i apart, so that no matrix (n, 2^n) is needed.
+    """
+    n = len(worths).bit_length() - 1
+    weights = np.array([1 / (n * comb(n - 1, k)) for k in range(n)])
+    sizes = _sizes(n)
+    values = np.empty(n)
+    for player in range(n):
+        without, joined = worths.reshape(-1, 2, 1 << player).swapaxes(0, 1)
+        values[player] = (weights[sizes.reshape(-1, 2, 1 << player)[:, 0]] * (joined - without)).sum()
+    return values
 
 
 @lru_cache(maxsize=8)
-def shapley_matrix(n: int) -> Array:
-    """P (n, 2^n) float64 with phi = P v: the Shapley values of n players from the worths v of all coalitions, in the
-    order of `all_masks`. A coalition of k weighs 1 / (n C(n-1, k-1)) for its members, -1 / (n C(n-1, k)) for the rest.
-    """
-    masks = all_masks(n)
-    sizes = masks.sum(axis=1)
-    member = np.array([0.0] + [1 / (n * comb(n - 1, k - 1)) for k in range(1, n + 1)])[sizes]
-    other = np.array([1 / (n * comb(n - 1, k)) for k in range(n)] + [0.0])[sizes]
-    matrix: Array = np.where(masks.T, member, -other)
-    matrix.flags.writeable = False
-    return matrix
+def _sizes(n: int) -> Array:
+    """How many players each coalition of `all_masks` has, (2^n,)."""
+    sizes: Array = all_masks(n).sum(axis=1, dtype=np.uint8)
+    return sizes
 
 
 @dataclass(frozen=True)
@@ -32,7 +44,8 @@ class Sample:
     """Coalitions in pairs: rows 2i and 2i + 1 of `masks` (2p, n) are complements; neither empty nor full."""
 
     masks: Masks
-    matrix: Array  # (n, 2p): phi - (v(all) - v(none)) / n = matrix @ excess
+    weights: Array  # (2p,) of the regression
+    inverse: Array  # (n, n), of its normal matrix: rank n - 1, the constant is no direction of its masks
     surprise: Array  # (p,) 1 - share of the pairs of that size that were drawn: 0 where all were
 
     def values(self, worths: Array, none: float, full: float) -> tuple[Array, Array]:
@@ -41,16 +54,18 @@ class Sample:
         n = self.masks.shape[1]
         share = (full - none) / n
         excess = worths - none - self.masks.sum(axis=1) * share
-        deviation = self.matrix @ excess
+        sums = sum(centred.T @ (self.weights[part] * excess[part]) for part, centred in _parts(self.masks))
+        deviation = self.inverse @ sums
         deviation -= deviation.mean()  # is 0 but for rounding
-        residuals = excess - self.masks @ deviation
-        each = (self.matrix * residuals).reshape(n, -1, 2).sum(axis=2)  # (n, p): what each pair pulls
+        variance = np.zeros(n)
+        for part, centred in _parts(self.masks):
+            residuals = self.weights[part] * (excess[part] - centred @ deviation)
+            pulls = (centred * residuals[:, None]).reshape(-1, 2, n).sum(axis=1) @ self.inverse  # (pairs, n)
+            variance += self.surprise[part.start // 2 : part.stop // 2] @ pulls**2
         degrees = max(1, len(self.surprise) - n + 1)
-        variance = (each**2 * self.surprise).sum(axis=1) * len(self.surprise) / degrees
-        return share + deviation, np.sqrt(variance)
+        return share + deviation, np.sqrt(variance * len(self.surprise) / degrees)
 
 
-@lru_cache(maxsize=16)
 def leverage_sample(n: int, pairs: int, seed: int) -> Sample:
     """`pairs` pairs of coalitions of n players, drawn by leverage scores without replacement: as many of every size as
     of every other, until a size is used up. A larger sample of the same seed begins, size by size, with the smaller.
@@ -58,19 +73,31 @@ def leverage_sample(n: int, pairs: int, seed: int) -> Sample:
     Musco & Witter, Provably Accurate Shapley Value Estimation via Leverage Score Sampling (2024), arXiv:2410.01917;
     pairs: Covert & Lee (2020), arXiv:2012.01536. Differs: the number drawn of each size is fixed instead of random.
     """
+    return _kept(n, pairs, seed) if 2 * pairs * n <= KEPT else _drawn(n, pairs, seed)
+
+
+def _drawn(n: int, pairs: int, seed: int) -> Sample:
     sizes = range(1, n // 2 + 1)
     there = np.array([comb(n, k) // (2 if 2 * k == n else 1) for k in sizes], float)  # pairs of each size
     counts = _shared_out(pairs, there, np.array([1.0 if 2 * k == n else 2.0 for k in sizes]))
-    drawn = [_draw(n, k, int(count), seed) for k, count in zip(sizes, counts, strict=True)]
-    smaller = np.concatenate(drawn)  # (p, n)
+    smaller = np.concatenate([_draw(n, k, int(count), seed) for k, count in zip(sizes, counts, strict=True)])  # (p, n)
     masks = np.stack([smaller, ~smaller], axis=1).reshape(-1, n)
     size = np.repeat(list(sizes), counts)
     kernel = np.array([1 / (comb(n, k) * k * (n - k)) for k in sizes])
     weights = np.repeat(np.repeat(kernel * there / np.maximum(counts, 1), counts), 2)
-    centred = masks - masks.sum(axis=1, keepdims=True) / n  # rows sum to 0, and so do the values that they can give
-    root = np.sqrt(weights / weights.max())[:, None]
-    matrix = np.linalg.pinv(root * centred, rcond=1e-9) * root.T  # rank n - 1: the constant is no direction of theirs
-    return Sample(masks, matrix, 1 - (counts / there)[size - 1])
+    weights /= weights.max()
+    normal = sum(centred.T @ (weights[part, None] * centred) for part, centred in _parts(masks))
+    return Sample(masks, weights, np.linalg.pinv(normal, rcond=1e-12, hermitian=True), 1 - (counts / there)[size - 1])
+
+
+_kept = lru_cache(maxsize=16)(_drawn)
+
+
+def _parts(masks: Masks) -> Iterator[tuple[slice, Array]]:
+    """PART rows at a time: where they stand, and the rows (.., n) less their means, so that each sums to 0."""
+    for start in range(0, len(masks), PART):
+        part = slice(start, min(start + PART, len(masks)))
+        yield part, masks[part] - masks[part].mean(axis=1, keepdims=True)
 
 
 def all_pairs(n: int) -> int:

@@ -2,21 +2,24 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
 
 from server.errors import MethodNotPossible
-from server.explainers.perturbation import Masks, all_masks, masked_scores, spread
+from server.explainers.perturbation import Bank, Masks, all_masks, spread
 from server.explainers.segmentation import Segmentation, segment, superpixels
 from server.options import option
-from server.types import Array, Attribution, Model, Target, Verb
+from server.types import Array, Attribution, Model, State, Target, Verb
 
 KERNEL_WIDTH = 0.25
 RIDGE = 1.0
 MOST_EXACT = 12  # superpixels, 4,096 masks
 FEW_SEGMENTS = 4
 POOR_FIT = 0.5  # local R2
+GLANCE = 100  # samples of a first answer, where all take more than twice as many pictures
+KEPT = 1 << 16  # masks x cells of a regression that is kept for the next picture
 
 
 @dataclass(frozen=True)
@@ -55,35 +58,50 @@ class Lime:
             if self.compat
             else segment(image, self.segmentation, self.kernel_size, self.n_segments)
         )
-        masks, counts = self._masks(int(segments.max()) + 1, seed)
-        outputs, rows = masked_scores(model, image, segments, masks, painted_over(image, segments))
-        fit = Ridge.of(masks, counts, target.score(outputs))
-        score = float(target.score(outputs[masks.all(axis=1)][:1])[0])
-        yield Attribution(
-            spread(fit.coefficients, segments), "logit", "exact" if self.exact else "converged", rows,
-            segments=segments, segment_values=fit.coefficients, score=score, base_value=fit.intercept,
-            convergence_delta=float(fit.coefficients.sum() + fit.intercept - score), local_r2=fit.r2,
-            stderr=None if self.exact else spread(fit.stderr, segments),
-            warnings=_warnings(len(fit.coefficients), fit.r2),
-        )  # fmt: skip
+        bank = Bank(model, image, segments, painted_over(image, segments))
+        n = int(segments.max()) + 1
+        score = float(target.score(bank.outputs(np.ones((1, n), bool)))[0])
+        whole = self._masks(n, seed)
+        first = sampled_masks(n, GLANCE, seed)
+        for masks in [first, whole] if len(whole.masks) > 2 * GLANCE else [whole]:
+            fit = Ridge.of(masks).fit(target.score(bank.outputs(masks.masks)))
+            exact = self.exact and masks is whole
+            state: State = "partial" if masks is not whole else "exact" if exact else "converged"
+            yield Attribution(
+                spread(fit.coefficients, segments), "logit", state, bank.rows,
+                segments=segments, segment_values=fit.coefficients, score=score, base_value=fit.intercept,
+                convergence_delta=float(fit.coefficients.sum() + fit.intercept - score), local_r2=fit.r2,
+                stderr=None if exact else spread(fit.stderr, segments), warnings=_warnings(n, fit.r2),
+            )  # fmt: skip
 
-    def _masks(self, n: int, seed: int) -> tuple[Masks, Array]:
-        """The masks (m, n) and how often each counts (m,)."""
-        if self.exact:
-            if n > MOST_EXACT:
-                raise MethodNotPossible(
-                    f"exact=true takes at most {MOST_EXACT} segments and this picture has {n}; "
-                    "use a larger kernel_size, fewer n_segments, or exact=false"
-                )
-            masks = all_masks(n)
-            counts = np.full(len(masks), (self.n_samples - 1) / len(masks))
-            counts[-1] += 1  # the unmasked image, which every sample begins with
-            return masks, counts
-        random = np.random.RandomState(seed)
-        random.randint(0, 1000)  # lime draws its segmentation seed here, and quickshift then ignores it
-        masks = random.randint(0, 2, self.n_samples * n).reshape(self.n_samples, n).astype(bool)
-        masks[0] = True
-        return masks, np.ones(len(masks))
+    def _masks(self, n: int, seed: int) -> "Weighted":
+        if not self.exact:
+            return sampled_masks(n, self.n_samples, seed)
+        if n > MOST_EXACT:
+            raise MethodNotPossible(
+                f"exact=true takes at most {MOST_EXACT} segments and this picture has {n}; "
+                "use a larger kernel_size, fewer n_segments, or exact=false"
+            )
+        return every_mask(n, self.n_samples)
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted:
+    """Distinct masks (m, n) and how often each counts (m,)."""
+
+    masks: Masks
+    counts: Array
+
+
+@lru_cache(maxsize=16)
+def sampled_masks(n: int, n_samples: int, seed: int) -> Weighted:
+    """The masks that lime 0.2.0.1 draws for n superpixels, equal ones put together."""
+    random = np.random.RandomState(seed)
+    random.randint(0, 1000)  # lime draws its segmentation seed here, and quickshift then ignores it
+    drawn = random.randint(0, 2, n_samples * n).reshape(n_samples, n).astype(bool)
+    drawn[0] = True
+    packed, counts = np.unique(np.packbits(drawn, axis=1), axis=0, return_counts=True)
+    return Weighted(np.unpackbits(packed, axis=1, count=n).astype(bool), counts)
 
 
 def painted_over(image: Array, segments: Array) -> Array:
@@ -94,36 +112,66 @@ def painted_over(image: Array, segments: Array) -> Array:
     return painted
 
 
+@lru_cache(maxsize=16)
+def every_mask(n: int, n_samples: int) -> Weighted:
+    """All 2^n masks, each as often as it is among n_samples on average."""
+    masks = all_masks(n)
+    counts = np.full(len(masks), (n_samples - 1) / len(masks))
+    counts[-1] += 1  # the unmasked image, which every sample begins with
+    return Weighted(masks, counts)
+
+
 @dataclass(frozen=True)
-class Ridge:
-    """A weighted ridge regression on masks, as the lime package sets it up."""
+class Fit:
+    """A linear model of the scores."""
 
     coefficients: Array  # (n,)
     intercept: float
     r2: float  # weighted, as scikit-learn's `score`
     stderr: Array  # (n,), of the coefficients over other draws of the masks
 
-    @staticmethod
-    def of(masks: Array, counts: Array, scores: Array) -> "Ridge":
-        """Fit scores (m,) on masks (m, n) that count `counts` (m,) times; a mask that keeps k of n cells weighs
-        exp(-d^2 / width^2)^(1/2) with the cosine distance d = 1 - sqrt(k / n).
 
-        The standard errors are the sandwich estimate sum_i p_i^2 r_i^2, with b = P scores and r the residuals.
-        """
-        n = masks.shape[1]
-        kept = masks.sum(axis=1)
-        weights = counts * np.exp(-(((1 - np.sqrt(kept / n)) / KERNEL_WIDTH) ** 2) / 2)
-        share = weights / weights.sum()
-        x = masks - share @ masks
+@dataclass(frozen=True)
+class Ridge:
+    """The weighted ridge regression on masks that the lime package sets up, as one linear map of the scores: the same
+    for every image and class."""
+
+    masks: Masks  # (m, n)
+    counts: Array  # (m,)
+    weights: Array  # (m,), those of all draws of a mask together
+    matrix: Array  # P (n, m): coefficients = P (scores - their weighted mean)
+
+    @staticmethod
+    def of(masks: Weighted) -> "Ridge":
+        """A mask that keeps k of n cells weighs exp(-d^2 / width^2)^(1/2) with the cosine distance d = 1 -
+        sqrt(k / n)."""
+        small = masks.masks.size <= KEPT
+        return _kept_ridge(masks) if small else _ridge(masks)
+
+    def fit(self, scores: Array) -> Fit:
+        """Fit scores (m,). The standard errors are the sandwich estimate sum_i p_i^2 r_i^2 over all draws i, with r the
+        residuals."""
+        share = self.weights / self.weights.sum()
         y = scores - share @ scores
-        weighted = x * weights[:, None]
-        p = np.linalg.solve(weighted.T @ x + RIDGE * np.eye(n), weighted.T)  # (n, m)
-        coefficients = p @ y
-        residuals = y - x @ coefficients
-        total = weights @ y**2
-        r2 = 1 - float(weights @ residuals**2 / total) if total > 0 else 1.0
-        intercept = float(share @ (scores - masks @ coefficients))
-        return Ridge(coefficients, intercept, r2, np.sqrt(p**2 @ residuals**2))
+        coefficients = self.matrix @ y
+        intercept = float(share @ scores - share @ self.masks @ coefficients)
+        residuals = scores - intercept - self.masks @ coefficients
+        total = self.weights @ y**2
+        r2 = 1 - float(self.weights @ residuals**2 / total) if total > 0 else 1.0
+        return Fit(coefficients, intercept, r2, np.sqrt(self.matrix**2 @ (residuals**2 / self.counts)))
+
+
+def _ridge(masks: Weighted) -> Ridge:
+    n = masks.masks.shape[1]
+    kept = masks.masks.sum(axis=1)
+    weights = masks.counts * np.exp(-(((1 - np.sqrt(kept / n)) / KERNEL_WIDTH) ** 2) / 2)
+    x = masks.masks - weights @ masks.masks / weights.sum()
+    weighted = (x * weights[:, None]).T
+    matrix = np.linalg.solve(weighted @ x + RIDGE * np.eye(n), weighted)
+    return Ridge(masks.masks, masks.counts, weights, matrix)
+
+
+_kept_ridge = lru_cache(maxsize=16)(_ridge)
 
 
 def _warnings(n: int, r2: float) -> tuple[str, ...]:

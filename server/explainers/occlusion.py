@@ -7,9 +7,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from server.explainers.perturbation import Masks, baseline_of, masked_scores
+from server.explainers.perturbation import Bank, Masks, baseline_of
 from server.options import option
-from server.types import Array, Attribution, Model, Target, Verb
+from server.types import Array, Attribution, Model, State, Target, Verb
+
+SMALL = 200  # patches; with more, some that cover the image are asked first
 
 
 @dataclass(frozen=True)
@@ -35,19 +37,21 @@ class Occlusion:
     baseline: Literal["black", "mean"] = option("black", "what covers: empty paper, or the mean of the background")
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
-        baseline = baseline_of(self.baseline, model.card)
-        segments, masks = _patches(image.shape, self.patch, min(self.stride, self.patch))
-        covered = ~masks[:, segments]  # (p, H, W)
-        masks[~(covered & (image != baseline)).any(axis=(1, 2))] = True  # covers nothing: the image itself
-        outputs, rows = masked_scores(model, image, segments, np.vstack([masks, np.ones_like(masks[:1])]), baseline)
-        scores = target.score(outputs)
-        drops = scores[-1] - scores[:-1]
-        values = np.tensordot(drops, covered, axes=1) / covered.sum(axis=0)
-        yield Attribution(values, "logit", "exact", rows, score=float(scores[-1]))
+        stride = min(self.stride, self.patch)
+        segments, masks, glance = _patches(image.shape, self.patch, stride)
+        bank = Bank(model, image, segments, baseline_of(self.baseline, model.card))
+        score = float(target.score(bank.outputs(np.ones_like(masks[:1])))[0])
+        for asked in [masks[glance], masks] if len(masks) > SMALL else [masks]:
+            covered = ~asked[:, segments]  # (p, H, W)
+            drops = score - target.score(bank.outputs(asked))
+            values = np.tensordot(drops, covered, axes=1) / covered.sum(axis=0)
+            state: State = "exact" if asked is masks else "partial"
+            yield Attribution(values, "logit", state, bank.rows, score=score)
 
 
-def _patches(shape: tuple[int, ...], patch: int, stride: int) -> tuple[Array, Masks]:
-    """Cells (H, W) so fine that every patch is a union of cells; for each patch the cells that it leaves, (p, n)."""
+def _patches(shape: tuple[int, ...], patch: int, stride: int) -> tuple[Array, Masks, Array]:
+    """Cells (H, W) so fine that every patch is a union of cells; for each patch the cells that it leaves, (p, n); and
+    which patches (p,) are enough to cover the image."""
     side = math.gcd(patch, stride, *shape)
     across = shape[1] // side
     cell = np.arange(shape[0])[:, None] // side * across + np.arange(shape[1])[None, :] // side
@@ -55,4 +59,11 @@ def _patches(shape: tuple[int, ...], patch: int, stride: int) -> tuple[Array, Ma
     masks = np.ones((len(tops) * len(lefts), cell.max() + 1), bool)
     for row, (top, left) in enumerate((top, left) for top in tops for left in lefts):
         masks[row, np.unique(cell[top : top + patch, left : left + patch])] = False
-    return cell, masks
+    few = [_apart(len(starts), patch // stride) for starts in (tops, lefts)]
+    return cell, masks, (few[0][:, None] & few[1]).ravel()
+
+
+def _apart(count: int, every: int) -> Array:
+    """Which of `count` starts (count,) are enough to cover a side: every so manieth, and the last."""
+    place = np.arange(count)
+    return np.asarray((place % every == 0) | (place == count - 1))

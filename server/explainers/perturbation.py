@@ -1,7 +1,7 @@
-"""masked_scores: the only way a black-box method asks the model. Cells of the image are kept or replaced by a baseline.
+"""The bank of masks: how a black-box method asks the model. Cells of the image are kept or replaced by a baseline.
 
-Every distinct mask is evaluated once, for all classes at once; the pictures are made a chunk at a time, so memory does
-not grow with the number of masks.
+Every distinct picture is evaluated once, for all classes at once; the pictures are made a chunk at a time, so memory
+does not grow with the number of masks.
 """
 
 from functools import lru_cache
@@ -18,15 +18,38 @@ CHUNK = 512  # pictures made at once, 1.6 MB of 28 x 28
 BLUR = 4.0  # pixels, standard deviation: twice the width of a stroke
 
 
-def masked_scores(model: Model, image: Array, segments: Array, masks: Masks, baseline: Array) -> tuple[Array, int]:
-    """Outputs (m, K) of image (H, W) with the cells that each mask (m, n) drops replaced by baseline (H, W), and the
-    rows that it took. `segments` (H, W) says which cell, 0 .. n-1, a pixel belongs to.
+class Bank:
+    """The model's answers to one image with cells replaced by one baseline: each distinct picture is asked once,
+    however many masks, stages, classes and methods ask for it.
     """
-    distinct, where = np.unique(np.packbits(masks, axis=1), axis=0, return_inverse=True)
-    keep = np.unpackbits(distinct, axis=1, count=masks.shape[1]).astype(bool)
-    chunks = (keep[start : start + CHUNK] for start in range(0, len(keep), CHUNK))
-    outputs = [model.forward(np.where(chunk[:, segments], image, baseline).astype(np.float32)) for chunk in chunks]
-    return np.concatenate(outputs)[where.ravel()], len(keep)
+
+    def __init__(self, model: Model, image: Array, segments: Array, baseline: Array) -> None:
+        """`segments` (H, W) says which cell, 0 .. n-1, a pixel of `image` (H, W) belongs to."""
+        self._model, self._image, self._segments, self._baseline = model, image, segments, baseline
+        self._cells = int(segments.max()) + 1
+        self.seen = np.unique(segments[image != baseline])  # dropping any other cell leaves the picture as it is
+        self._places: dict[bytes, int] = {}  # a mask of the seen cells -> its row in _outputs
+        self._outputs: Array = np.empty((0, len(model.card.classes)))
+
+    @property
+    def rows(self) -> int:
+        """Pictures that have been put through the model."""
+        return len(self._places)
+
+    def outputs(self, masks: Masks) -> Array:
+        """Outputs (m, K) of the image with the cells that each mask (m, n) drops replaced by the baseline."""
+        keys = [key.tobytes() for key in np.packbits(masks[:, self.seen], axis=1)]
+        new = {key: row for row, key in enumerate(keys) if key not in self._places}
+        rows = list(new.values())
+        for start in range(0, len(rows), CHUNK):
+            part = rows[start : start + CHUNK]
+            self._outputs = np.concatenate([self._outputs, self._asked(masks[part])])
+            self._places.update((keys[row], len(self._places)) for row in part)
+        return self._outputs[[self._places[key] for key in keys]]
+
+    def _asked(self, masks: Masks) -> Array:
+        pictures = np.where(masks[:, self._segments], self._image, self._baseline)
+        return self._model.forward(pictures.astype(np.float32))
 
 
 def blended_scores(model: Model, image: Array, masks: Array, baseline: Array) -> Array:
@@ -64,7 +87,8 @@ def baselines_of(name: str, card: ModelCard, image: Array) -> Array:
 @lru_cache(maxsize=8)
 def all_masks(n: int) -> Masks:
     """All 2^n masks of n cells, (2^n, n); row i keeps cell j when bit j of i is set, so the last keeps everything."""
-    masks: Masks = (np.arange(1 << n)[:, None] >> np.arange(n)) & 1 == 1
+    bits = np.arange(1 << n, dtype="<u4").view(np.uint8).reshape(-1, 4)
+    masks: Masks = np.unpackbits(bits, axis=1, count=n, bitorder="little").astype(bool)
     masks.flags.writeable = False
     return masks
 

@@ -11,7 +11,7 @@ from server.explainers.perturbation import baseline_of, blended_scores, score_of
 from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
 
-CHUNK = 500  # masks between two attributions
+CHUNK = 250  # masks between two attributions
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ Segmentation = Literal["quickshift", "slic", "grid"]
 FEWEST = 5  # superpixels: with fewer there is nothing to rank
 FINER = 5.0  # pixels; links of quickshift longer than this are cut where too few superpixels came out
 COARSE_GRID = 4  # cells a side, where even that gives too few
+COARSEST = 6.0  # pixels, the largest kernel of quickshift
+MOST = 64  # superpixels: noise is cut into hundreds, which nobody can rank and no sample can tell apart
 
 
 def grid(shape: tuple[int, ...], cells: tuple[int, ...]) -> Array:
@@ -31,8 +33,9 @@ def superpixels(image: Array, kernel_size: float, max_dist: float = 200.0) -> Ar
 
 
 def segment(image: Array, how: Segmentation, kernel_size: float, n_segments: int) -> Array:
-    """Labels (H, W) of at least five segments: quickshift with a kernel of `kernel_size` pixels, SLIC, or a grid, the
-    latter two of about `n_segments`. Where superpixels are too few, they are cut finer, then a grid is taken.
+    """Labels (H, W) of 5 to 64 segments: quickshift with a kernel of `kernel_size` pixels, SLIC, or a grid, the latter
+    two of about `n_segments`. Superpixels that are too few are cut finer, those that are too many coarser; then a grid
+    is taken.
 
     SLIC: Achanta et al. (2012), doi:10.1109/TPAMI.2012.120.
     """
@@ -40,12 +43,15 @@ def segment(image: Array, how: Segmentation, kernel_size: float, n_segments: int
         labels = superpixels(image, kernel_size)
         if labels.max() + 1 < FEWEST:
             labels = superpixels(image, min(kernel_size, 1.0), FINER)
+        while labels.max() + 1 > MOST and kernel_size < COARSEST:
+            kernel_size = min(kernel_size + 1, COARSEST)
+            labels = superpixels(image, kernel_size)
     elif how == "slic":
         labels = _numbered(slic(image, n_segments=n_segments, compactness=0.1, channel_axis=None, start_label=0))
     else:
         side = max(3, round(n_segments**0.5))
         return grid(image.shape, (side, side))
-    return labels if labels.max() + 1 >= FEWEST else grid(image.shape, (COARSE_GRID, COARSE_GRID))
+    return labels if FEWEST <= labels.max() + 1 <= MOST else grid(image.shape, (COARSE_GRID, COARSE_GRID))
 
 
 def _numbered(labels: Array) -> Array:

@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from server.explainers.coalitions import all_pairs, leverage_sample, shapley_matrix
-from server.explainers.perturbation import Masks, all_masks, baselines_of, masked_scores, spread
+from server.explainers.coalitions import all_pairs, leverage_sample, shapley_values
+from server.explainers.perturbation import Bank, Masks, all_masks, baselines_of, spread
 from server.explainers.segmentation import grid, segment
 from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
@@ -54,11 +54,11 @@ class Shapley:
         game = _Game(model, image, target, segments, baselines_of(self.baseline, model.card, image))
         n = len(game.players)
         none, full = game.worths(np.array([[False] * n, [True] * n]))
-        stages = _stages(n, self.max_rows // len(game.baselines))
+        stages = _stages(n, self.max_rows // len(game.banks))
         for pairs in stages:
             stderr = None
             if pairs == all_pairs(n):
-                phi = shapley_matrix(n) @ game.worths(all_masks(n))
+                phi = shapley_values(game.worths(all_masks(n)))
             else:
                 sample = leverage_sample(n, pairs, seed)
                 phi, stderr = sample.values(game.worths(sample.masks), none, full)
@@ -74,38 +74,22 @@ def _stages(n: int, most: int) -> list[int]:
 
 
 class _Game:
-    """The cells of one image as players; every coalition is evaluated once, whoever asks for it again."""
+    """The cells of one image as players."""
 
     def __init__(self, model: Model, image: Array, target: Target, segments: Array, baselines: Array) -> None:
-        self.model, self.image, self.target = model, image, target
-        self.segments, self.baselines = segments, baselines
-        self.players = np.unique(segments[(image != baselines).any(axis=0)])
-        self.rows = 0
-        self._codes = np.empty(0, np.uint64)  # of the coalitions evaluated so far, ascending: bit j = player j is in
-        self._worths = np.empty(0)
+        self.target, self.segments = target, segments
+        self.banks = [Bank(model, image, segments, baseline) for baseline in baselines]
+        self.players = np.unique(np.concatenate([bank.seen for bank in self.banks]))
 
     def worths(self, coalitions: Masks) -> Array:
         """The target's score (m,) with the cells of each coalition (m, n) as they are and the others as the baseline;
         the mean over baselines."""
-        codes = coalitions @ (np.uint64(1) << np.arange(coalitions.shape[1], dtype=np.uint64))
-        distinct, first = np.unique(codes, return_index=True)
-        new = ~np.isin(distinct, self._codes)
-        if new.any():
-            worths = self._evaluate(coalitions[first[new]])
-            order = np.argsort(merged := np.concatenate([self._codes, distinct[new]]))
-            self._codes, self._worths = merged[order], np.concatenate([self._worths, worths])[order]
-        found: Array = self._worths[np.searchsorted(self._codes, codes)]
-        return found
-
-    def _evaluate(self, coalitions: Masks) -> Array:
         masks = np.zeros((len(coalitions), int(self.segments.max()) + 1), bool)
         masks[:, self.players] = coalitions
         total = np.zeros(len(masks))
-        for baseline in self.baselines:
-            outputs, rows = masked_scores(self.model, self.image, self.segments, masks, baseline)
-            total += self.target.score(outputs)
-            self.rows += rows
-        return total / len(self.baselines)
+        for bank in self.banks:
+            total += self.target.score(bank.outputs(masks))
+        return total / len(self.banks)
 
     def attribution(self, phi: Array, stderr: Array | None, none: float, full: float, state: State) -> Attribution:
         """The values (n,) of the players as an attribution of the image; cells that are no players get 0."""
@@ -114,7 +98,7 @@ class _Game:
         errors = np.zeros_like(values)
         errors[self.players] = 0 if stderr is None else stderr
         return Attribution(
-            spread(values, self.segments), "logit", state, self.rows,
+            spread(values, self.segments), "logit", state, sum(bank.rows for bank in self.banks),
             segments=self.segments, segment_values=values, score=float(full), base_value=float(none),
             convergence_delta=float(values.sum() - (full - none)),
             stderr=None if stderr is None else spread(errors, self.segments),
