@@ -17,6 +17,7 @@ from scipy.special import logsumexp
 from server import explainers, images
 from server.certificate import certified
 from server.errors import InvalidOption, OutOfTime
+from server.handles import ModelStore, Served
 from server.options import shown
 from server.probabilities import Probabilities, probabilities_of
 from server.types import (
@@ -30,10 +31,8 @@ from server.types import (
     InDistribution,
     Model,
     ModelCard,
-    ModelStore,
     Picture,
     Prediction,
-    Served,
     Target,
     Unit,
     Verb,

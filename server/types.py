@@ -5,7 +5,6 @@ image, K = classes, D = width of the embedding; every array of pixels is float32
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -29,8 +28,6 @@ Unit = Literal["logit", "probability", "logit_per_ink", "probability_per_ink", "
 """What attribution values are: parts of a difference of the target's output (logit, probability), that output's
 slope per unit of ink (.._per_ink), parts of 1 (share), or numbers without a unit (score). Only equal units share a
 scale."""
-
-LaneName = Literal["predict", "explain"]
 
 
 @dataclass(frozen=True)
@@ -212,6 +209,32 @@ class Attribution:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Measure:
+    """One measure of a map, and the same of two maps that explain nothing; None where it can not be taken."""
+
+    name: str
+    value: float | None
+    random: float | None  # of the same cells in random order, the mean of many
+    intensity: float | None  # of the ink itself taken as the map
+    better: Literal["lower", "higher"]
+    beaten: float | None  # share of the random ones that the map beats
+
+    @property
+    def better_than_ink(self) -> bool:
+        if self.value is None or self.intensity is None:
+            return False
+        return self.value < self.intensity if self.better == "lower" else self.value > self.intensity
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How faithful a map is, and the same in one sentence."""
+
+    measures: tuple[Measure, ...]
+    verdict: str
+
+
 class Explainer(Protocol):
     """A frozen dataclass whose fields are its options. The ClassVars are facts from which listing, validation and
     rendering follow."""
@@ -277,23 +300,4 @@ class Explanation:
     seed: int
     output: Literal["logit", "probability"] = "logit"
     frame: Literal["original", "model"] = "original"  # where a heatmap lies
-
-
-class Served(Protocol):
-    """One version of one model, kept alive for the length of one request."""
-
-    @property
-    def card(self) -> ModelCard: ...
-
-    @property
-    def verbs(self) -> frozenset[Verb]: ...
-
-    def lane(self, name: LaneName) -> Model:
-        """The model for this kind of work. Raises NotReady while it is still loading."""
-        ...
-
-
-class ModelStore(Protocol):
-    """What inference asks of a store."""
-
-    def handle(self, name: str, version: str | None) -> AbstractContextManager[Served]: ...
+    quality: Quality | None = None  # where it was asked for

@@ -14,12 +14,18 @@ MAY_IMPORT = {  # longest prefix counts
     "server.app": {"server.config", "server.inference", "server.models", "server.routes"},
     "server.config": set(),
     "server.types": set(),
+    "server.handles": set(),
     "server.errors": set(),
     "server.images": {"server.images"},
     "server.probabilities": set(),
     "server.certificate": set(),
+    "server.remembered": set(),
+    "server.quality": {"server.quality", "server.explainers.perturbation"},
     "server.inference": {
         "server.attacks",
+        "server.handles",
+        "server.quality",
+        "server.remembered",
         "server.options",
         "server.certificate",
         "server.images",
@@ -29,7 +35,7 @@ MAY_IMPORT = {  # longest prefix counts
     "server.options": set(),
     "server.explainers": {"server.explainers", "server.options"},
     "server.attacks": {"server.attacks", "server.options"},
-    "server.models": {"server.models"},
+    "server.models": {"server.models", "server.handles"},
     "server.render": {"server.render"},
     "server.routes": {
         "server.routes",
@@ -43,7 +49,7 @@ MAY_IMPORT = {  # longest prefix counts
     "training": {"training"},
 }
 ADDRESSES = {  # third party -> the only files that may import it
-    "tensorflow": {"server.models.savedmodel", "training"},
+    "tensorflow": {"server.models.savedmodel", "server.models.compiled", "training"},
     "keras": {"training"},
     "ai_edge_litert": {"server.models.litert", "training.twin"},
     "flask": {"server.app", "server.routes"},

@@ -26,7 +26,7 @@ class Bank:
     def __init__(self, model: Model, image: Array, segments: Array, baseline: Array) -> None:
         """`segments` (H, W) says which cell, 0 .. n-1, a pixel of `image` (H, W) belongs to."""
         self._model, self._image, self._segments, self._baseline = model, image, segments, baseline
-        self._cells = int(segments.max()) + 1
+        self.cells = int(segments.max()) + 1
         self.seen = np.unique(segments[image != baseline])  # dropping any other cell leaves the picture as it is
         self._places: dict[bytes, int] = {}  # a mask of the seen cells -> its row in _outputs
         self._outputs: Array = np.empty((0, len(model.card.classes)))

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from server.errors import NotReady, UnknownModel
+from server.handles import LaneName
 from server.models.card import TWIN, UNREADABLE, BrokenVersion, read_card
-from server.types import LaneName, Model, ModelCard, Verb
+from server.types import Model, ModelCard, Verb
 
 log = logging.getLogger(__name__)
 

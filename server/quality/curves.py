@@ -1,0 +1,44 @@
+"""Deletion and insertion: how fast the score falls when cells are removed in the map's order, and rises when they are
+put back.
+"""
+
+import numpy as np
+
+from server.quality.cells import CONTROLS, Cells
+from server.types import Array, Measure
+
+STEPS = 12  # of a curve at most, so that single pixels are removed by the dozen
+
+
+def deletion_and_insertion(cells: Cells, rng: np.random.Generator) -> tuple[Measure, Measure]:
+    """Areas under the curve of the target's score over the share of cells removed (lower is better) or put back on
+    empty paper (higher is better), in the unit of the target's output.
+
+    Petsiuk et al., RISE (2018), arXiv:1806.07421; Bach et al. (2015), doi:10.1371/journal.pone.0130140. As xplique, the
+    area is a trapezoid mean over [0, 1], and the score is the explained output; Quantus divides by nothing and takes
+    one pixel at a time. Differs from both: only cells with ink are in the order.
+    """
+    random = [rng.permutation(len(cells.values)) for _ in range(CONTROLS)]
+    orders = np.array([cells.order(cells.values, rng), cells.order(cells.ink, rng), *random])
+    deletion, insertion = areas(cells, orders)
+    return (
+        Measure("deletion_auc", deletion[0], deletion[2:].mean(), deletion[1], "lower", _beaten(-deletion)),
+        Measure("insertion_auc", insertion[0], insertion[2:].mean(), insertion[1], "higher", _beaten(insertion)),
+    )
+
+
+def areas(cells: Cells, orders: Array) -> tuple[Array, Array]:
+    """Deletion and insertion areas (r,) of the orders (r, n)."""
+    n = orders.shape[1]
+    places = np.argsort(orders, axis=1)  # (r, n): when each cell's turn comes
+    counts = np.unique(np.rint(np.linspace(0, n, min(n, STEPS) + 1)).astype(int))
+    gone = places[:, None, :] < counts[:, None]  # (r, steps, n)
+    scores = [cells.scores(kept.reshape(-1, n)).reshape(len(orders), -1) for kept in (~gone, gone)]
+    share = counts / max(n, 1)
+    deletion, insertion = (np.trapezoid(score, share, axis=1) for score in scores)
+    return deletion, insertion
+
+
+def _beaten(areas: Array) -> float:
+    """The share of the random orders that the map, which comes first, beats; larger is better here."""
+    return float((areas[0] > areas[2:] + 1e-9).mean())

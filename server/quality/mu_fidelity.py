@@ -1,0 +1,52 @@
+"""mu-fidelity: whether the score falls as much as the map says when random sets of cells are removed."""
+
+import math
+
+import numpy as np
+
+from server.quality.cells import Cells
+from server.types import Array, Measure
+
+SUBSETS = 100
+SHARE = 0.3  # of the cells that a set removes
+FEWEST = 3  # cells
+
+
+def mu_fidelity(cells: Cells, rng: np.random.Generator) -> Measure:
+    """corr over random sets S of a fixed size of sum_{i in S} a_i and f(x) - f(x without S); in [-1, 1], higher is
+    better, 0 for a map that knows nothing.
+
+    Bhatt et al., Evaluating and Aggregating Feature-based Model Explanations (2020), arXiv:2005.00631, definition 3:
+    Pearson's correlation and sets of one size. Quantus does so too; xplique ranks (Spearman) and lets the size vary.
+    """
+    n = len(cells.values)
+    if n < FEWEST:
+        return Measure("mu_fidelity", None, None, None, "higher", None)
+    sets = _sets(n, rng)
+    drops = cells.scores(np.ones((1, n), bool)) - cells.scores(~sets)
+    random = _correlations(cells.controls(rng), sets, drops)
+    found, ink = _correlations(np.stack([cells.values, cells.ink]), sets, drops)
+    return Measure("mu_fidelity", found, random.mean(), ink, "higher", float((found > random + 1e-9).mean()))
+
+
+def _sets(n: int, rng: np.random.Generator) -> Array:
+    """Distinct sets (m, n) of SHARE of n cells: SUBSETS of them, or as many as there are."""
+    size = max(1, round(SHARE * n))
+    wanted = min(SUBSETS, math.comb(n, size))
+    sets = np.empty((0, n), bool)
+    while len(sets) < wanted:
+        drawn = rng.random((4 * SUBSETS, n)).argsort(axis=1) < size
+        _, first = np.unique(np.concatenate([sets, drawn]), axis=0, return_index=True)
+        sets = np.concatenate([sets, drawn])[np.sort(first)][:wanted]
+    return sets
+
+
+def _correlations(values: Array, sets: Array, drops: Array) -> Array:
+    """Pearson's correlation (r,) of the maps (r, n) with the drops (m,) over the sets (m, n); 0 where either does not
+    vary."""
+    told = values @ sets.T
+    told = told - told.mean(axis=1, keepdims=True)
+    fell = drops - drops.mean()
+    scale = np.sqrt((told**2).sum(axis=1) * (fell**2).sum())
+    found: Array = (told @ fell) / np.where(scale > 1e-12, scale, np.inf)
+    return found
