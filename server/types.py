@@ -277,6 +277,7 @@ class Explanation:
     seed: int
     output: Literal["logit", "probability"] = "logit"
     frame: Literal["original", "model"] = "original"  # where a heatmap lies
+    engine: Literal["inkling", "reference"] = "inkling"  # whose code: ours, or the package that people know
 
 
 class Served(Protocol):

@@ -64,7 +64,7 @@ class Lime:
             segments=segments, segment_values=fit.coefficients, score=score, base_value=fit.intercept,
             convergence_delta=float(fit.coefficients.sum() + fit.intercept - score), local_r2=fit.r2,
             stderr=None if self.exact else spread(fit.stderr, segments),
-            warnings=_warnings(len(fit.coefficients), fit.r2),
+            warnings=cautions(len(fit.coefficients), fit.r2),
         )  # fmt: skip
 
     def _masks(self, n: int, seed: int) -> tuple[Masks, Array]:
@@ -126,7 +126,8 @@ class Ridge:
         return Ridge(coefficients, intercept, r2, np.sqrt(p**2 @ residuals**2))
 
 
-def _warnings(n: int, r2: float) -> tuple[str, ...]:
+def cautions(n: int, r2: float) -> tuple[str, ...]:
+    """What to be told of a fit over n superpixels with this local R2."""
     few = f"only {n} superpixel{'s' * (n > 1)}: there is little to rank; leave compat and kernel_size at their defaults"
     poor = f"a linear model explains only {r2:.0%} of the variance around this image: do not trust single values"
     return (few,) * (n < FEW_SEGMENTS) + (poor,) * (r2 < POOR_FIT)
