@@ -1,6 +1,8 @@
 """engine=reference on models with known explanations: that it is the packages' word, and that nobody else notices."""
 
+import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -172,14 +174,18 @@ def test_the_same_seed_gives_the_same_values(method: str, options: dict[str, Any
 
 
 @pytest.mark.parametrize(("method", "options"), KINDS)
-def test_nobody_notices(method: str, options: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> None:
+def test_nobody_notices(
+    method: str, options: dict[str, Any], capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     """Neither numpy's global generator, nor who reads the log."""
+    caplog.set_level(logging.INFO)
     np.random.seed(77)
     expected = np.random.random(3)
     np.random.seed(77)
     asked(Linear(card_28()), method, options)
     assert np.array_equal(np.random.random(3), expected)
     assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
 
 
 LONG: list[tuple[str, dict[str, Any]]] = [  # three chunks and more
@@ -253,8 +259,10 @@ def somebody_else() -> Iterator[None]:
 def test_one_request_at_a_time(method: str, options: dict[str, Any]) -> None:
     model = Linear(card_28())
     with somebody_else():
+        start = time.monotonic()
         with pytest.raises(NotReady, match="busy") as caught:
             asked(model, method, options, budget=0.05)
+        assert time.monotonic() - start < 4  # no longer than the budget, on the slowest machine
         assert model.rows == 1  # the prediction: it waited before the packages were asked
         assert asked(model, method, {}, engine="inkling", budget=0.05)
     assert (caught.value.status, caught.value.retry_after) == (503, 2)

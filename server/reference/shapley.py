@@ -1,5 +1,6 @@
 """Shapley values by the shap package: KernelExplainer and ExactExplainer over cells, PartitionExplainer over pixels."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -13,6 +14,8 @@ from server.options import option
 from server.reference.alone import alone
 from server.reference.score import Score
 from server.types import Array, Attribution, Model, State, Target, Verb
+
+logging.getLogger("shap").setLevel(logging.WARNING)  # KernelExplainer tells its intermediate results
 
 Outcome = tuple[Array, float, State]  # values, base value, and whether anything was left out or sampled
 
