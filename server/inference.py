@@ -7,14 +7,14 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from scipy.special import logsumexp
 
-from server import explainers, images
+from server import explainers, images, reference
 from server.certificate import certified
 from server.errors import InvalidOption, OutOfTime
 from server.handles import ModelStore, Served
@@ -66,6 +66,7 @@ class Why:
     seed: int = 0
     budget: float = 30.0  # seconds
     frame: Literal["original", "model"] = "original"
+    engine: Literal["inkling", "reference"] = "inkling"
 
 
 class Stages:
@@ -106,23 +107,26 @@ def explain(
     Raises:
         ServiceError: the picture can not be read; no such model, method, option or class; the model can not do the
         method
-            or is still loading; or the budget ended before there was any attribution.
+            or is still loading; the engine is busy; or the budget ended before there was any attribution.
     """
     deadline = now() + why.budget
     with store.handle(which.model, which.version) as served:
-        explainer = explainers.build(why.method, why.options, served.card, served.verbs)
+        build = reference.build if why.engine == "reference" else explainers.build
+        explainer = build(why.method, why.options, served.card, served.verbs)
         lane = served.lane("explain")
         digit, prediction = _predict(served, picture, which, stages)
         target = _target(why, prediction)
         model: Model = Timed(lane, deadline, why.budget, now)
         if why.output == "probability":
             model = Probabilities(model)
-        with stages("explain"):
+        with stages("explain"), _turn(why, deadline - now()):
             attribution = certified(*_best(explainer.refine(model, digit.pixels, target, why.seed)))
     if why.output == "probability":
         attribution = replace(attribution, unit=OF_PROBABILITY.get(attribution.unit, attribution.unit))
     identity = _identity(digit, served.card, explainer, target, why)
-    return Explanation(identity, digit, prediction, target, attribution, explainer, why.seed, why.output, why.frame)
+    return Explanation(
+        identity, digit, prediction, target, attribution, explainer, why.seed, why.output, why.frame, why.engine
+    )
 
 
 def _predict(served: Served, picture: Picture, which: Which, stages: Stages) -> tuple[Digit, Prediction]:
@@ -162,6 +166,11 @@ def _class(name: str, label: str, classes: tuple[str, ...]) -> int:
     return classes.index(label)
 
 
+def _turn(why: Why, seconds: float) -> AbstractContextManager[None]:
+    """What a request has to wait for, `seconds` at most, before it computes: its turn at the packages, or nothing."""
+    return reference.turn(seconds) if why.engine == "reference" else nullcontext()
+
+
 def _best(attributions: Iterator[Attribution]) -> tuple[Attribution, bool]:
     """The last attribution before the method is done or out of time, and whether it was out of time.
 
@@ -186,6 +195,8 @@ def _identity(digit: Digit, card: ModelCard, explainer: Explainer, target: Targe
     """The hash of all that changes the values of an explanation."""
     options = asdict(cast("DataclassInstance", explainer))
     facts = [card.digest, explainer.name, options, target.index, target.versus, why.output, why.seed]
+    if why.engine != "inkling":
+        facts.append(why.engine)
     pixels = digit.pixels.astype("<f4").tobytes()
     return hashlib.sha256(pixels + json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 

@@ -300,4 +300,5 @@ class Explanation:
     seed: int
     output: Literal["logit", "probability"] = "logit"
     frame: Literal["original", "model"] = "original"  # where a heatmap lies
+    engine: Literal["inkling", "reference"] = "inkling"  # whose code: ours, or the package that people know
     quality: Quality | None = None  # where it was asked for

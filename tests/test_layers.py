@@ -31,10 +31,12 @@ MAY_IMPORT = {  # longest prefix counts
         "server.images",
         "server.explainers",
         "server.probabilities",
+        "server.reference",
     },
     "server.options": set(),
     "server.explainers": {"server.explainers", "server.options"},
     "server.attacks": {"server.attacks", "server.options"},
+    "server.reference": {"server.reference", "server.explainers", "server.options", "server.probabilities"},
     "server.models": {"server.models", "server.handles"},
     "server.render": {"server.render"},
     "server.routes": {
@@ -44,6 +46,7 @@ MAY_IMPORT = {  # longest prefix counts
         "server.inference",
         "server.render",
         "server.explainers",
+        "server.reference",
         "server.models.store",
     },
     "training": {"training"},
@@ -57,9 +60,10 @@ ADDRESSES = {  # third party -> the only files that may import it
     "PIL": {"server.images", "server.render.png"},
     "sklearn": {"training"},
     "click": {"training.__main__"},
-    "lime": set(),
-    "shap": set(),
+    "lime": {"server.reference"},
+    "shap": {"server.reference"},
 }
+LATE = {"lime", "shap"}  # imported when first asked for: they cost seconds
 ALLOWED_INSIDE = {  # imports inside functions, loaded on purpose after start
     ("server.app", "server.models"),
     ("training.data", "keras"),
@@ -67,7 +71,11 @@ ALLOWED_INSIDE = {  # imports inside functions, loaded on purpose after start
     ("training.__main__", "training"),
     ("training.__main__", "training.fit"),
     ("training.__main__", "training.evaluate"),
+    ("server.reference.lime", "lime"),
+    ("server.reference.shapley", "shap"),
+    ("server.reference.expected_gradients", "shap"),
 }
+OWN_GENERATORS = {"default_rng", "Generator", "RandomState", "SeedSequence"}  # of numpy.random; all else is global
 
 
 def module_of(path: Path) -> str:
@@ -108,6 +116,8 @@ def violations(module: str, tree: ast.AST) -> list[str]:
         party = name.split(".")[0]
         if party in ADDRESSES and not covers(ADDRESSES[party], module):
             found.append(f"{module} imports {party}, which lives elsewhere")
+        if party in LATE and not inside:
+            found.append(f"{module} imports {party} before it is asked for")
         if inside and (module, name) not in ALLOWED_INSIDE:
             found.append(f"{module} imports {name} inside a function")
     return found
@@ -131,10 +141,50 @@ def test_imports_follow_the_layers(path: Path) -> None:
         ("server.models.store", "def f():\n    import json"),
         ("training.fit", "from server.types import ModelCard"),
         ("server.models.card", "from training import export"),
+        ("server.explainers.lime", "def f():\n    from lime import lime_image"),
+        ("server.reference.lime", "from lime import lime_image"),
+        ("server.reference.lime", "def f():\n    import shap"),
     ],
 )
 def test_the_walk_rejects_a_wrong_import(module: str, source: str) -> None:
     assert violations(module, ast.parse(source)) != []
+
+
+def global_draws(tree: ast.AST) -> list[str]:
+    """Uses of numpy's global generator, which the packages in server/reference reseed under everyone's feet."""
+    names = [
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("np.random", "numpy.random")
+    ]
+    imported = [
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module in ("numpy.random", "numpy")
+        for alias in node.names
+    ]
+    return [name for name in names + imported if name not in OWN_GENERATORS]
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_nobody_draws_from_numpys_global_generator(path: Path) -> None:
+    allowed = ["get_state", "seed", "set_state"] if module_of(path) == "server.reference.alone" else []
+    assert global_draws(ast.parse(path.read_text())) == allowed
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "np.random.seed(0)",
+        "def f():\n    return numpy.random.randint(3)",
+        "draw = np.random.normal",
+        "from numpy.random import rand",
+        "from numpy import random",
+    ],
+)
+def test_the_walk_rejects_a_global_draw(source: str) -> None:
+    assert global_draws(ast.parse(source)) != []
+    assert global_draws(ast.parse("rng = np.random.default_rng(0)\nrng.random()\nnp.random.RandomState(1)")) == []
 
 
 def test_no_file_outgrows_its_size() -> None:

@@ -42,10 +42,15 @@ def build(name: str, options: Mapping[str, Any], card: ModelCard, verbs: frozens
     explainer = EXPLAINERS.get(ALIASES.get(name, name))
     if explainer is None:
         raise UnknownMethod(f"unknown method {name!r}; there are {', '.join(EXPLAINERS)}")
+    return fitted(explainer, options, card, verbs)
+
+
+def fitted(explainer: Any, options: Mapping[str, Any], card: ModelCard, verbs: frozenset[Verb]) -> Explainer:
+    """An explainer of this class, for a model with this card and these verbs. Raises as `build` does after the name."""
     if missing := explainer.needs - verbs:
         fitting = ", ".join(methods_for(verbs))
         raise MethodNotPossible(
-            f"{card.name} can not do {name}: it has no {', '.join(sorted(missing))}; it can do {fitting}"
+            f"{card.name} can not do {explainer.name}: it has no {', '.join(sorted(missing))}; it can do {fitting}"
         )
     built: Explainer = explainer(**parse(explainer, options))
     return built

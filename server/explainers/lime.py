@@ -71,7 +71,7 @@ class Lime:
                 spread(fit.coefficients, segments), "logit", state, bank.rows,
                 segments=segments, segment_values=fit.coefficients, score=score, base_value=fit.intercept,
                 convergence_delta=float(fit.coefficients.sum() + fit.intercept - score), local_r2=fit.r2,
-                stderr=None if exact else spread(fit.stderr, segments), warnings=_warnings(n, fit.r2),
+                stderr=None if exact else spread(fit.stderr, segments), warnings=cautions(n, fit.r2),
             )  # fmt: skip
 
     def _masks(self, n: int, seed: int) -> "Weighted":
@@ -174,7 +174,8 @@ def _ridge(masks: Weighted) -> Ridge:
 _kept_ridge = lru_cache(maxsize=16)(_ridge)
 
 
-def _warnings(n: int, r2: float) -> tuple[str, ...]:
+def cautions(n: int, r2: float) -> tuple[str, ...]:
+    """What to be told of a fit over n superpixels with this local R2."""
     few = f"only {n} superpixel{'s' * (n > 1)}: there is little to rank; leave compat and kernel_size at their defaults"
     poor = f"a linear model explains only {r2:.0%} of the variance around this image: do not trust single values"
     return (few,) * (n < FEW_SEGMENTS) + (poor,) * (r2 < POOR_FIT)

@@ -81,6 +81,18 @@ class SavedModel:
         optional = [found.get(name) for name in ("feature_map", "feature_gradient", "attention")]
         return Features(found["embedding"], *optional)
 
+    def keras_model(self, weights: Array, output: Literal["logit", "probability"]) -> Any:
+        """A keras.Model from images (n, H, W) to weights (K,) . logits, or . probabilities, (n, 1): for packages that
+        differentiate such a model themselves. Over the graph that is loaded, so it costs milliseconds."""
+
+        def score(images: Any) -> Any:
+            logits = self._serve(images=images)["logits"]
+            outputs = logits if output == "logit" else tf.nn.softmax(logits / self.card.temperature)
+            return tf.reduce_sum(outputs * weights, axis=1, keepdims=True)
+
+        images = tf.keras.Input((self.card.image.height, self.card.image.width))
+        return tf.keras.Model([images], tf.keras.layers.Lambda(score, output_shape=(1,))(images))
+
     def _taped(self, images: Any, weights: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(images)

@@ -28,6 +28,7 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
         "target": _target(explanation.target),
         "explanation": {
             "method": explanation.explainer.name,
+            "engine": explanation.engine,
             "options": options(explanation.explainer),
             "seed": int(explanation.seed),
             "output": explanation.output,

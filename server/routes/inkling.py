@@ -13,6 +13,7 @@ from server.errors import NotAcceptable, OutOfTime, PictureError, UnknownModel
 from server.explainers import ALIASES, EXPLAINERS, describe_all, methods_for
 from server.models.store import Family, Store
 from server.options import number, unknown_name
+from server.reference import ENGINES, REFERENCES, engines_of
 from server.render import RENDERERS, explanation_json, prediction_json
 from server.routes import parsing
 from server.routes.errors import error_body
@@ -20,7 +21,9 @@ from server.routes.errors import error_body
 blueprint = Blueprint("inkling", __name__)
 
 ABOUT_MODEL = ("model", "version", "preprocess")
-ABOUT_EXPLANATION = (*ABOUT_MODEL, "method", "target", "versus", "output", "seed", "budget_ms", "frame", "format")
+ABOUT_EXPLANATION = (
+    *ABOUT_MODEL, "method", "engine", "target", "versus", "output", "seed", "budget_ms", "frame", "format",
+)  # fmt: skip
 FORMATS = {
     "json": "application/json",
     "png": "image/png",
@@ -85,7 +88,11 @@ def methods() -> Response:
     store = service().store
     fitting = {name: methods_for(family.served.verbs) for name, family in store.families.items()}
     described = [
-        {**method, "models": [model for model, names in fitting.items() if method["name"] in names]}
+        {
+            **method,
+            **engines_of(method["name"]),
+            "models": [model for model, names in fitting.items() if method["name"] in names],
+        }
         for method in describe_all()
     ]
     return _json({"methods": described, "default": METHOD})
@@ -139,7 +146,8 @@ def _which(values: Mapping[str, str]) -> inference.Which:
 def _why(values: Mapping[str, str]) -> inference.Why:
     method = values.get("method", METHOD)
     options = {name: value for name, value in values.items() if name not in ABOUT_EXPLANATION}
-    explainer = EXPLAINERS.get(ALIASES.get(method, method))
+    engine = parsing.choice(values, "engine", ENGINES, "inkling")
+    explainer = (REFERENCES if engine == "reference" else EXPLAINERS).get(ALIASES.get(method, method))
     if explainer is not None:
         own = [one.name for one in fields(explainer)]
         for name in options:
@@ -155,6 +163,7 @@ def _why(values: Mapping[str, str]) -> inference.Why:
         number("seed", values.get("seed", 0), int, 0, LARGEST_SEED),
         number("budget_ms", values.get("budget_ms", most), int, 1, most) / 1000,
         parsing.choice(values, "frame", ("original", "model"), "original"),
+        engine,
     )
 
 

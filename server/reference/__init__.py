@@ -1,0 +1,49 @@
+"""engine=reference: the lime and shap packages themselves on the same model, for whoever wants the libraries' own word.
+
+One file per method, each with an explainer as `server/explainers/` has them. The packages are slow to import, draw from
+numpy's global generator and ask the model in their own way: they are imported when first asked for, and only one
+request of a process is with them at a time (alone.py).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from server.errors import MethodNotPossible, UnknownMethod
+from server.explainers import ALIASES, EXPLAINERS, fitted
+from server.options import describe
+from server.reference.alone import turn as turn
+from server.reference.expected_gradients import ExpectedGradients
+from server.reference.lime import Lime
+from server.reference.shapley import Shapley
+from server.types import Explainer, ModelCard, Verb
+
+ENGINES = ("inkling", "reference")
+REFERENCES: dict[str, Any] = {explainer.name: explainer for explainer in (Shapley, Lime, ExpectedGradients)}
+
+
+def build(name: str, options: Mapping[str, Any], card: ModelCard, verbs: frozenset[Verb]) -> Explainer:
+    """The reference for method `name` with `options` checked and put into its fields.
+
+    Raises:
+        UnknownMethod: no such method; the message lists those with a reference.
+        MethodNotPossible: the method has no reference, or the model can not do what it needs.
+        UnknownOption, InvalidOption: a name or value that the reference does not take.
+    """
+    method = ALIASES.get(name, name)
+    there_are = f"engine=reference has {', '.join(REFERENCES)}"
+    if method not in EXPLAINERS:
+        raise UnknownMethod(f"unknown method {name!r}; {there_are}")
+    if method not in REFERENCES:
+        raise MethodNotPossible(f"no package is the reference for {name}; {there_are}; use engine=inkling for {name}")
+    return fitted(REFERENCES[method], options, card, verbs)
+
+
+def engines_of(name: str) -> dict[str, Any]:
+    """What GET /v1/methods says of the engines of method `name`: which there are, and what the reference is."""
+    reference = REFERENCES.get(name)
+    if reference is None:
+        return {"engines": ["inkling"], "reference": None}
+    return {
+        "engines": list(ENGINES),
+        "reference": {"summary": reference.summary, "complete": reference.complete, "options": describe(reference)},
+    }

@@ -1,0 +1,79 @@
+"""Expected gradients by the shap package: GradientExplainer."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from server.errors import MethodNotPossible
+from server.options import option
+from server.probabilities import Probabilities
+from server.reference.alone import alone
+from server.reference.score import Score
+from server.types import Array, Attribution, Model, Target, Verb
+
+
+@dataclass(frozen=True)
+class ExpectedGradients:
+    """GradientExplainer over the SavedModel's graph as a keras.Model with one output, the target's score; the
+    background is that of the card.
+
+    The package draws background and step at random and says neither a base value nor how far the values miss the sum:
+    base_value is the mean score of the background, and the gap is told. `stderr` comes from what it calls variances,
+    which are var / sqrt(n). It can not be stopped once it has begun, so the clock is looked at just before. Cost:
+    n_samples gradients, a forward for each of the background, two for the image, and seconds to trace an LSTM.
+    """
+
+    name: ClassVar[str] = "expected_gradients"
+    summary: ClassVar[str] = "GradientExplainer of the shap package, over the model's background."
+    needs: ClassVar[frozenset[Verb]] = frozenset({"gradient"})
+    signed: ClassVar[bool] = True
+    complete: ClassVar[bool] = True
+    paper: ClassVar[str] = (
+        "Erion et al., Learning Explainable Models Using Attribution Priors (2019), arXiv:1906.10670; "
+        "package shap, github.com/shap/shap"
+    )
+
+    n_samples: int = option(200, "gradients", 10, 2000)
+
+    def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
+        background = model.card.background
+        score = Score(model, target)
+        with alone(seed):
+            theirs = keras_model(model, target)
+            import shap
+
+            base = float(score(background).mean())
+            full = float(score(image[None])[0])
+            values, variances = shap.GradientExplainer(theirs, background).shap_values(
+                image[None], nsamples=self.n_samples, rseed=seed, return_variances=True
+            )
+        found = values[0, ..., 0]  # (1, H, W, 1): of one image and one output
+        yield Attribution(
+            found, "logit", "converged", self.n_samples + 1 + score.rows,  # 1: it asks for the image's own score
+            score=full, base_value=base, convergence_delta=float(found.sum() - (full - base)),
+            stderr=np.sqrt(variances[0][0] / np.sqrt(self.n_samples)),
+        )  # fmt: skip
+
+
+def keras_model(model: Model, target: Target) -> Any:
+    """The target's score by `model` as a keras.Model: what is at its heart, seen through softmax where it is.
+
+    A model's wrappers have it as their field `model`; that one of them can be a keras.Model is the business of nobody
+    but this package.
+
+    Raises:
+        MethodNotPossible: there is no SavedModel within.
+    """
+    inner: Any = model
+    output = "logit"
+    while not hasattr(inner, "keras_model"):
+        if isinstance(inner, Probabilities):
+            output = "probability"
+        if not hasattr(inner, "model"):
+            raise MethodNotPossible(
+                f"GradientExplainer takes a Keras model and {model.card.name} can not be had as one; use engine=inkling"
+            )
+        inner = inner.model
+    return inner.keras_model(target.weights, output)

@@ -1,0 +1,30 @@
+"""What the packages are given for a model: a function from pictures to the target's score, which counts them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from server.explainers.perturbation import CHUNK, score_of
+from server.types import Array, Model, Target
+
+
+@dataclass
+class Score:
+    """weights . outputs of `model`, and the rows that it took so far. A contrast is explained like a class: it is one
+    output too. The model is asked a chunk at a time, however many pictures a package sends, and it may be out of time
+    at any.
+    """
+
+    model: Model
+    target: Target
+    rows: int = 0
+
+    def __call__(self, images: Array) -> Array:
+        """(n,) float64 for images (n, H, W).
+
+        Raises:
+            OutOfTime: the request's budget has ended.
+        """
+        self.rows += len(images)
+        chunks = (images[start : start + CHUNK] for start in range(0, len(images), CHUNK))
+        return np.concatenate([score_of(self.model, chunk, self.target) for chunk in chunks])
