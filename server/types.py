@@ -233,9 +233,8 @@ class Adversarial:
     """The nearest picture found that is answered otherwise; all but `rows` are None where none was found."""
 
     pixels: Array | None  # (H, W) float32 in [0, 1]
-    logits: Array | None  # (K,)
-    l2: float | None  # of the change
-    linf: float | None
+    l2: float | None  # of the change, in ink: 1 = full ink of one pixel
+    linf: float | None  # the largest change of a pixel, in ink
     rows: int
 
 
@@ -260,6 +259,7 @@ class Attacked:
     prediction: Prediction
     attack: Attack
     adversarial: Adversarial
+    changed: Prediction | None  # what is answered to the changed picture
     seed: int
     wanted: int | None
 

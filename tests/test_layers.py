@@ -18,8 +18,8 @@ MAY_IMPORT = {  # longest prefix counts
     "server.images": {"server.images"},
     "server.probabilities": set(),
     "server.certificate": set(),
+    "server.adversarial": {"server.attacks", "server.inference"},
     "server.inference": {
-        "server.attacks",
         "server.options",
         "server.certificate",
         "server.images",
@@ -33,6 +33,7 @@ MAY_IMPORT = {  # longest prefix counts
     "server.render": {"server.render"},
     "server.routes": {
         "server.routes",
+        "server.adversarial",
         "server.attacks",
         "server.options",
         "server.inference",
