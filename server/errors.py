@@ -36,6 +36,10 @@ class InvalidOption(BadRequest):
     code = "invalid_option"
 
 
+class AlreadyAnswered(InvalidOption, PictureError):
+    """An attack towards the class that is answered to this picture anyway."""
+
+
 class InvalidPixels(PictureError):
     """Pixels sent as numbers in a shape or range that no model takes."""
 

@@ -91,7 +91,7 @@ def predict(store: ModelStore, picture: Picture, which: Which, stages: Stages) -
         ServiceError: the picture can not be read, or there is no such model.
     """
     with store.handle(which.model, which.version) as served:
-        return _predict(served, picture, which, stages)
+        return predicted(served, picture, which, stages)
 
 
 def explain(
@@ -114,7 +114,7 @@ def explain(
         build = reference.build if why.engine == "reference" else explainers.build
         explainer = build(why.method, why.options, served.card, served.verbs)
         lane = served.lane("explain")
-        digit, prediction = _predict(served, picture, which, stages)
+        digit, prediction = predicted(served, picture, which, stages)
         target = _target(why, prediction)
         model: Model = Timed(lane, deadline, why.budget, now)
         if why.output == "probability":
@@ -129,18 +129,24 @@ def explain(
     )
 
 
-def _predict(served: Served, picture: Picture, which: Which, stages: Stages) -> tuple[Digit, Prediction]:
-    card = served.card
+def predicted(served: Served, picture: Picture, which: Which, stages: Stages) -> tuple[Digit, Prediction]:
+    """The digit as this version takes it, and what it is."""
     with stages("decode"):
-        digit = _digit(picture, card.image, which.preprocess)
+        digit = _digit(picture, served.card.image, which.preprocess)
     with stages("predict"):
-        logits = served.lane("predict").forward(digit.pixels[None])
+        return digit, prediction_of(served, digit.pixels)
+
+
+def prediction_of(served: Served, pixels: Array) -> Prediction:
+    """What this version answers to a model's image (H, W)."""
+    card = served.card
+    logits = served.lane("predict").forward(pixels[None])
     if not np.isfinite(logits).all():
         raise FloatingPointError(f"{card.name} version {card.version} gave logits that are not finite")
     probabilities = probabilities_of(logits, card.temperature)[0]
     energy = float(card.temperature * logsumexp(logits[0].astype(float) / card.temperature))
     known = InDistribution(energy >= card.energy_threshold, energy, card.energy_threshold)
-    return digit, Prediction(card, int(logits[0].argmax()), probabilities, logits[0], known)
+    return Prediction(card, int(logits[0].argmax()), probabilities, logits[0], known)
 
 
 def _digit(picture: Picture, spec: ImageSpec, preprocess: Literal["auto", "none"]) -> Digit:
@@ -151,16 +157,21 @@ def _digit(picture: Picture, spec: ImageSpec, preprocess: Literal["auto", "none"
 
 def _target(why: Why, prediction: Prediction) -> Target:
     classes = prediction.card.classes
-    index = prediction.index if why.target is None else _class("target", why.target, classes)
+    index = prediction.index if why.target is None else class_index("target", why.target, classes)
     if why.versus is None:
         return Target.of_class(index, classes)
-    versus = _class("versus", why.versus, classes)
+    versus = class_index("versus", why.versus, classes)
     if versus == index:
         raise InvalidOption(f"versus={why.versus} is the explained class itself; give another class, or another target")
     return Target.contrast(index, versus, classes)
 
 
-def _class(name: str, label: str, classes: tuple[str, ...]) -> int:
+def class_index(name: str, label: str, classes: tuple[str, ...]) -> int:
+    """The class of that label; `name` is the option that named it.
+
+    Raises:
+        InvalidOption: there is none.
+    """
     if label not in classes:
         raise InvalidOption(f"{name}={shown(label)} is no class of this model; expected one of {', '.join(classes)}")
     return classes.index(label)

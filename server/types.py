@@ -252,42 +252,6 @@ class Explainer(Protocol):
 
 
 @dataclass(frozen=True)
-class Adversarial:
-    """The nearest picture found that is answered otherwise; all but `rows` are None where none was found."""
-
-    pixels: Array | None  # (H, W) float32 in [0, 1]
-    logits: Array | None  # (K,)
-    l2: float | None  # of the change
-    linf: float | None
-    rows: int
-
-
-class Attack(Protocol):
-    """A frozen dataclass whose fields are its options, as of an Explainer."""
-
-    name: ClassVar[str]
-    summary: ClassVar[str]
-    paper: ClassVar[str]
-
-    def search(self, model: Model, image: Array, loser: int, wanted: int | None, seed: int) -> Adversarial:
-        """The smallest change of image (H, W) found by which class `loser` is answered no more; but class `wanted`,
-        where it is not None."""
-        ...
-
-
-@dataclass(frozen=True)
-class Attacked:
-    """An attack's outcome with all that is needed to show it, and to compute it again."""
-
-    digit: Digit
-    prediction: Prediction
-    attack: Attack
-    adversarial: Adversarial
-    seed: int
-    wanted: int | None
-
-
-@dataclass(frozen=True)
 class Explanation:
     """All that is needed to show an explanation, and to compute it again; `id` is the hash of what determines it."""
 

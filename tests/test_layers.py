@@ -21,8 +21,8 @@ MAY_IMPORT = {  # longest prefix counts
     "server.certificate": set(),
     "server.remembered": set(),
     "server.quality": {"server.quality", "server.explainers.perturbation"},
+    "server.adversarial": {"server.attacks", "server.handles", "server.inference"},
     "server.inference": {
-        "server.attacks",
         "server.handles",
         "server.quality",
         "server.remembered",
@@ -38,9 +38,10 @@ MAY_IMPORT = {  # longest prefix counts
     "server.attacks": {"server.attacks", "server.options"},
     "server.reference": {"server.reference", "server.explainers", "server.options", "server.probabilities"},
     "server.models": {"server.models", "server.handles"},
-    "server.render": {"server.render"},
+    "server.render": {"server.render", "server.attacks.types"},
     "server.routes": {
         "server.routes",
+        "server.adversarial",
         "server.attacks",
         "server.options",
         "server.inference",

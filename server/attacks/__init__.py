@@ -10,9 +10,10 @@ from typing import Any
 from server.attacks.deepfool import DeepFool
 from server.attacks.fgsm import Fgsm
 from server.attacks.pgd import Pgd
+from server.attacks.types import Attack
 from server.errors import MethodNotPossible, UnknownMethod
 from server.options import describe, parse
-from server.types import Attack, ModelCard, Verb
+from server.types import ModelCard, Verb
 
 ATTACKS: dict[str, Any] = {attack.name: attack for attack in (Pgd, DeepFool, Fgsm)}
 NEEDS: frozenset[Verb] = frozenset({"forward", "gradient"})

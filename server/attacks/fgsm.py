@@ -6,8 +6,9 @@ from typing import ClassVar
 import numpy as np
 
 from server.attacks.margin import FLIPPED, Asked, outcome
+from server.attacks.types import Adversarial
 from server.options import option
-from server.types import Adversarial, Array, Model
+from server.types import Array, Model
 
 LENGTHS = 32  # tried at once
 

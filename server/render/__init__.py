@@ -1,15 +1,17 @@
-"""Explanation -> bytes: which media types an explanation can be had in, and who writes each.
+"""Explanation, or an attack's outcome -> bytes: which media types each can be had in, and who writes them.
 
-The same explanation gives the same bytes, whoever asks and when. Nothing in this package knows HTTP beyond the names of
+The same answer gives the same bytes, whoever asks and when. Nothing in this package knows HTTP beyond the names of
 the media types, nor how an attribution was computed. `png.py` alone knows Pillow.
 """
 
 from collections.abc import Callable
 
+from server.attacks.types import Attacked
+from server.render.adversarial import attack_json, attack_json_bytes
 from server.render.alt import alt_text
 from server.render.json import explanation_json, json_bytes, prediction_json
-from server.render.npz import npz_bytes
-from server.render.png import png_bytes
+from server.render.npz import attack_npz_bytes, npz_bytes
+from server.render.png import attack_png_bytes, png_bytes
 from server.render.svg import svg_bytes
 from server.types import Explanation
 
@@ -20,4 +22,10 @@ RENDERERS: dict[str, Callable[[Explanation], bytes]] = {
     "application/x-npz": npz_bytes,
 }
 
-__all__ = ["RENDERERS", "alt_text", "explanation_json", "prediction_json"]
+ATTACK_RENDERERS: dict[str, Callable[[Attacked], bytes]] = {
+    "application/json": attack_json_bytes,
+    "image/png": attack_png_bytes,
+    "application/x-npz": attack_npz_bytes,
+}
+
+__all__ = ["ATTACK_RENDERERS", "RENDERERS", "alt_text", "attack_json", "explanation_json", "prediction_json"]

@@ -3,11 +3,13 @@
 Places are the nine fields of a 3 x 3 layout of the model's image, which holds the digit upright and centred.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from server.render.plain import finite
 from server.render.words import STRANGE, STRENGTHS, predicted, sides
-from server.types import Array, Explanation
+from server.types import Array, Explanation, Prediction
 
 PLACES = (
     "in the upper left", "at the top", "in the upper right",
@@ -30,7 +32,10 @@ def alt_text(explanation: Explanation) -> str:
         sentences += _signed(explanation)
     else:
         sentences.append(_unsigned(explanation))
-    return " ".join(sentences + _cautions(explanation))
+    if attribution.state == "partial":
+        sentences.append("This is a partial result: the method was stopped before it was done.")
+    notes = explanation.digit.placement.warnings + attribution.warnings
+    return " ".join(sentences + cautions(explanation.prediction, notes))
 
 
 def places(values: Array) -> Array:
@@ -83,14 +88,10 @@ def _whole(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def _cautions(explanation: Explanation) -> list[str]:
-    cautions = []
-    if explanation.attribution.state == "partial":
-        cautions.append("This is a partial result: the method was stopped before it was done.")
-    if not explanation.prediction.in_distribution.ok:
-        cautions.append(f"Warning: {STRANGE}.")
-    notes = explanation.digit.placement.warnings + explanation.attribution.warnings
-    return cautions + [f"Note: {_ended(note)}" for note in notes]
+def cautions(prediction: Prediction, notes: Iterable[str]) -> list[str]:
+    """What to beware of: a strange picture, and notes made on the way."""
+    strange = [] if prediction.in_distribution.ok else [f"Warning: {STRANGE}."]
+    return strange + [f"Note: {_ended(note)}" for note in notes]
 
 
 def _ended(sentence: str) -> str:

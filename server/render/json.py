@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from server.attacks.types import Attack
 from server.render.alt import alt_text
 from server.render.plain import known_float, plain, plain_float, plain_floats
 from server.types import Attribution, Explainer, Explanation, Placement, Prediction, Target
@@ -68,10 +69,10 @@ def prediction_json(prediction: Prediction, placement: Placement) -> dict[str, A
     }
 
 
-def options(explainer: Explainer) -> dict[str, Any]:
-    """The fields of the explainer, which are its options."""
-    names = [field.name for field in dataclasses.fields(cast(Any, explainer))]
-    return {name: plain(getattr(explainer, name), name) for name in names}
+def options(method: Explainer | Attack) -> dict[str, Any]:
+    """The fields of a method, which are its options."""
+    names = [field.name for field in dataclasses.fields(cast(Any, method))]
+    return {name: plain(getattr(method, name), name) for name in names}
 
 
 def _target(target: Target) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""An explanation as numpy arrays in one file, for those who compute on. Opens with np.load(file, allow_pickle=False).
+"""An explanation or an attack as numpy arrays in one file, for those who compute on.
 
-Everything small is in `meta`, a JSON text; arrays that the method does not give are absent.
+Opens with np.load(file, allow_pickle=False). Everything small is in `meta`, a JSON text; arrays that the
+method does not give, or did not find, are absent.
 """
 
 import io
@@ -8,6 +9,8 @@ import json
 
 import numpy as np
 
+from server.attacks.types import Attacked
+from server.render.adversarial import attack_json
 from server.render.json import explanation_json
 from server.types import Array, Explanation
 
@@ -18,6 +21,19 @@ def npz_bytes(explanation: Explanation) -> bytes:
     """numpy dates every member 1980-01-01, so equal explanations are equal bytes. Raises ValueError as JSON does."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **_arrays(explanation))
+    return buffer.getvalue()
+
+
+def attack_npz_bytes(attacked: Attacked) -> bytes:
+    """The digit as the model takes it and, where one was found, the changed one, with what is answered to each."""
+    buffer, document = io.BytesIO(), attack_json(attacked)
+    arrays = {"image": attacked.digit.pixels, "logits": attacked.prediction.logits}
+    if attacked.changed is not None:
+        arrays |= {"pixels": np.asarray(attacked.adversarial.pixels), "changed_logits": attacked.changed.logits}
+    for name in ("pixels", "change"):  # the change is their difference
+        del document["adversarial"][name]
+    meta = np.array(json.dumps(document, allow_nan=False))
+    np.savez_compressed(buffer, allow_pickle=False, meta=meta, **arrays)
     return buffer.getvalue()
 
 

@@ -1,4 +1,6 @@
-"""An explanation as a PNG with its legend; the alt text travels in it. Here alone the package knows Pillow."""
+"""Explanations and attacks as PNGs with their legends; the alt text travels in them. Here alone the package knows
+Pillow.
+"""
 
 import functools
 import io
@@ -6,10 +8,13 @@ import unicodedata
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
+from server.attacks.types import Attacked
+from server.render.adversarial import attack_alt
 from server.render.alt import alt_text
 from server.render.colours import eight_bit
 from server.render.heatmap import heatmap, marks, paint
 from server.render.legend import EDGE, Legend, Text, legend
+from server.render.panels import Scale, sheet
 from server.types import Array, Explanation
 
 DRAWN = frozenset(map(chr, range(32, 127))) | frozenset("·±…")
@@ -37,6 +42,24 @@ def png_bytes(explanation: Explanation) -> bytes:
     return _encoded(canvas, alt_text(explanation))
 
 
+def attack_png_bytes(attacked: Attacked) -> bytes:
+    """The digit, the change and the changed digit. Raises ValueError when there is a number that is not finite."""
+    drawn = sheet(attacked)
+    canvas = Image.new("RGB", (drawn.width, drawn.height), "white")
+    draw = ImageDraw.Draw(canvas)
+    for panel in drawn.panels:
+        canvas.paste(Image.fromarray(panel.picture), (panel.left, panel.top))
+        height, width = panel.picture.shape[:2]
+        draw.rectangle((panel.left - 1, panel.top - 1, panel.left + width, panel.top + height), outline=EDGE)
+    for mark in drawn.minuses:
+        _minus(draw, mark.x, mark.y, mark.half_width)
+    if drawn.scale is not None:
+        _bar(canvas, draw, drawn.scale)
+    for text in drawn.texts:
+        _write(draw, text)
+    return _encoded(canvas, attack_alt(attacked))
+
+
 def photo(grey: Array, lossless: bool) -> tuple[str, bytes]:
     """A grey picture (h, w) in [0, 1] to be put into another file: media type and bytes, photos kept small."""
     image, buffer = Image.fromarray(eight_bit(grey)), io.BytesIO()
@@ -62,7 +85,7 @@ def _minus(draw: ImageDraw.ImageDraw, x: float, y: float, half: float) -> None:
     draw.rectangle((round(x - half), round(y) - thick, round(x + half) - 1, round(y) + thick - 1), fill="white")
 
 
-def _bar(canvas: Image.Image, draw: ImageDraw.ImageDraw, frame: Legend) -> None:
+def _bar(canvas: Image.Image, draw: ImageDraw.ImageDraw, frame: Legend | Scale) -> None:
     x, y, width, height = frame.bar
     canvas.paste(Image.fromarray(frame.bar_colours[None].repeat(height, axis=0)), (x, y))
     draw.rectangle((x, y, x + width - 1, y + height - 1), outline=EDGE)

@@ -1,22 +1,23 @@
 """Our own dialect, for people and apps: pictures in, answers out."""
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, Response, current_app, g, request
 from werkzeug.datastructures import MIMEAccept
 
-from server import inference
+from server import attacks, inference
 from server.errors import NotAcceptable, OutOfTime, PictureError, UnknownModel
 from server.explainers import ALIASES, EXPLAINERS, describe_all, methods_for
 from server.models.store import Family, Store
-from server.options import number, unknown_name
+from server.options import number
 from server.reference import ENGINES, REFERENCES, engines_of
 from server.render import RENDERERS, explanation_json, prediction_json
 from server.routes import parsing
 from server.routes.errors import error_body
+from server.types import Picture
 
 blueprint = Blueprint("inkling", __name__)
 
@@ -54,7 +55,7 @@ def service() -> Service:
 def predict() -> Response:
     values = parsing.query()
     parsing.only(values, ABOUT_MODEL, "/v1/predict")
-    which = _which(values)
+    which = which_of(values)
     pictures, several = parsing.pictures(service().max_images)
 
     def one(picture: Any) -> dict[str, Any]:
@@ -67,19 +68,14 @@ def predict() -> Response:
 @blueprint.post("/v1/explain")
 def explain() -> Response:
     values = parsing.query()
-    media_type = _media_type(values)
-    why, which = _why(values), _which(values)
-    pictures, several = parsing.pictures(service().max_images)
-    if several:
-        if media_type != FORMATS["json"]:
-            raise NotAcceptable(
-                f"{len(pictures)} pictures can not be answered as {media_type}; ask for JSON or send one"
-            )
-        return _json(_each(lambda one: explanation_json(_explained(one, which, why)), pictures))
-    explanation = _explained(pictures[0], which, why)
-    with g.stages("render"):
-        body = RENDERERS[media_type](explanation)
-    return Response(body, content_type=media_type, headers={"Vary": "Accept"})
+    media_type = media_type_of(values, RENDERERS)
+    why, which = _why(values), which_of(values)
+    return respond(
+        media_type,
+        lambda picture: inference.explain(service().store, picture, which, why, g.stages),
+        RENDERERS,
+        explanation_json,
+    )
 
 
 @blueprint.get("/v1/methods")
@@ -95,7 +91,9 @@ def methods() -> Response:
         }
         for method in describe_all()
     ]
-    return _json({"methods": described, "default": METHOD})
+    able = [name for name, family in store.families.items() if family.served.verbs >= attacks.NEEDS]
+    against = [{**attack, "models": able} for attack in attacks.describe_attacks()]
+    return _json({"methods": described, "default": METHOD, "attacks": against})
 
 
 @blueprint.get("/v1/models")
@@ -138,25 +136,20 @@ def _details(name: str, family: Family) -> dict[str, Any]:
     }
 
 
-def _which(values: Mapping[str, str]) -> inference.Which:
+def which_of(values: Mapping[str, str]) -> inference.Which:
+    """Which model a query asks."""
     preprocess = parsing.choice(values, "preprocess", ("auto", "none"), "auto")
     return inference.Which(values.get("model", service().model), values.get("version"), preprocess)
 
 
 def _why(values: Mapping[str, str]) -> inference.Why:
     method = values.get("method", METHOD)
-    options = {name: value for name, value in values.items() if name not in ABOUT_EXPLANATION}
     engine = parsing.choice(values, "engine", ENGINES, "inkling")
     explainer = (REFERENCES if engine == "reference" else EXPLAINERS).get(ALIASES.get(method, method))
-    if explainer is not None:
-        own = [one.name for one in fields(explainer)]
-        for name in options:
-            if name not in own:
-                raise unknown_name(name, [*ABOUT_EXPLANATION, *own], f"/v1/explain with method {method}")
     most = service().max_budget_ms
     return inference.Why(
         method,
-        options,
+        parsing.own_options(values, ABOUT_EXPLANATION, explainer, f"/v1/explain with method {method}"),
         values.get("target"),
         values.get("versus"),
         parsing.choice(values, "output", ("logit", "probability"), "logit"),
@@ -167,21 +160,49 @@ def _why(values: Mapping[str, str]) -> inference.Why:
     )
 
 
-def _media_type(values: Mapping[str, str]) -> str:
-    """What to answer with: `format` where it is given, else the best of what Accept names."""
+def media_type_of(values: Mapping[str, str], renderers: Collection[str]) -> str:
+    """What to answer with: `format` where it is given, else the best of what Accept names; one of `renderers`.
+
+    Raises:
+        InvalidOption, NotAcceptable: a format that is unknown, or that this can not be given in.
+    """
+    given = ", ".join(renderers)
     if "format" in values:
-        return FORMATS[parsing.choice(values, "format", FORMATS, "json")]
+        chosen = FORMATS[parsing.choice(values, "format", FORMATS, "json")]
+        if chosen not in renderers:
+            raise NotAcceptable(f"format={values['format']}; this can be given as {given}")
+        return chosen
     if not request.accept_mimetypes:
         return FORMATS["json"]
     accepted = MIMEAccept([(kind.partition(";")[0].strip(), quality) for kind, quality in request.accept_mimetypes])
-    best = accepted.best_match(list(RENDERERS))
+    best = accepted.best_match(list(renderers))
     if best is None:
-        raise NotAcceptable(f"Accept: {request.headers['Accept'][:200]}; this can be given as {', '.join(RENDERERS)}")
+        raise NotAcceptable(f"Accept: {request.headers['Accept'][:200]}; this can be given as {given}")
     return best
 
 
-def _explained(picture: Any, which: inference.Which, why: inference.Why) -> Any:
-    return inference.explain(service().store, picture, which, why, g.stages)
+def respond(
+    media_type: str,
+    answer: Callable[[Picture], Any],
+    renderers: Mapping[str, Callable[[Any], bytes]],
+    as_json: Callable[[Any], dict[str, Any]],
+) -> Response:
+    """The answer to the request's picture as `media_type`, or to its pictures as JSON.
+
+    Raises:
+        NotAcceptable: several pictures as anything else.
+    """
+    pictures, several = parsing.pictures(service().max_images)
+    if several:
+        if media_type != FORMATS["json"]:
+            raise NotAcceptable(
+                f"{len(pictures)} pictures can not be answered as {media_type}; ask for JSON or send one"
+            )
+        return _json(_each(lambda picture: as_json(answer(picture)), pictures))
+    answered = answer(pictures[0])
+    with g.stages("render"):
+        body = renderers[media_type](answered)
+    return Response(body, content_type=media_type, headers={"Vary": "Accept"})
 
 
 def _each(answer: Callable[[Any], dict[str, Any]], pictures: list[Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ blueprint = Blueprint("ops", __name__)
 
 @blueprint.get("/")
 def root() -> Response:
-    return _json({"status": "alive", "see": ["/v1/models", "/v1/methods", "POST /v1/predict", "POST /v1/explain"]}, 200)
+    see = ["/v1/models", "/v1/methods", "POST /v1/predict", "POST /v1/explain", "POST /v1/adversarial"]
+    return _json({"status": "alive", "see": see}, 200)
 
 
 @blueprint.get("/livez")

@@ -3,6 +3,7 @@
 import binascii
 from base64 import b64decode
 from collections.abc import Collection, Mapping
+from dataclasses import fields
 from io import BytesIO
 from typing import Any
 
@@ -130,6 +131,18 @@ def only(values: Mapping[str, Any], known: Collection[str], where: str) -> None:
     for name in values:
         if name not in known:
             raise unknown_name(name, known, where)
+
+
+def own_options(values: Mapping[str, str], about: Collection[str], method: Any, where: str) -> dict[str, str]:
+    """What is not `about` the request: the options of a method, whose fields they are (None where it is unknown).
+
+    Raises:
+        UnknownOption: the method has none of that name; the message has the nearest known one.
+    """
+    options = {name: value for name, value in values.items() if name not in about}
+    if method is not None:
+        only(options, [*about, *(one.name for one in fields(method))], where)
+    return options
 
 
 def choice(values: Mapping[str, str], name: str, choices: Collection[str], default: str) -> Any:

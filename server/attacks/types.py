@@ -1,0 +1,42 @@
+"""The words of attacks: what one is, and what it finds. Beside those of types.py, which every layer shares."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from server.types import Array, Digit, Model, Prediction
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """The nearest picture found that is answered otherwise; all but `rows` are None where none was found."""
+
+    pixels: Array | None  # (H, W) float32 in [0, 1]
+    l2: float | None  # of the change, in ink: 1 = full ink of one pixel
+    linf: float | None  # the largest change of a pixel, in ink
+    rows: int
+
+
+class Attack(Protocol):
+    """A frozen dataclass whose fields are its options, as of an Explainer."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    paper: ClassVar[str]
+
+    def search(self, model: Model, image: Array, loser: int, wanted: int | None, seed: int) -> Adversarial:
+        """The smallest change of image (H, W) found by which class `loser` is answered no more; but class `wanted`,
+        where it is not None."""
+        ...
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """An attack's outcome with all that is needed to show it, and to compute it again."""
+
+    digit: Digit
+    prediction: Prediction
+    attack: Attack
+    adversarial: Adversarial
+    changed: Prediction | None  # what is answered to the changed picture
+    seed: int
+    wanted: int | None

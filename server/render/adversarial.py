@@ -1,0 +1,99 @@
+"""An attack's outcome as the JSON of Inkling's own API, and in words. Knows neither colours nor pictures.
+
+Lengths are in ink: 1 is a pixel gone from paper to full ink. Raises ValueError where a number is not finite.
+"""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from server.attacks.types import Attacked
+from server.render.alt import PLACES, cautions, places
+from server.render.json import options, prediction_json
+from server.render.plain import known_float, plain_floats
+from server.render.words import number, percent, predicted
+from server.types import Array
+
+
+def attack_json_bytes(attacked: Attacked) -> bytes:
+    """Strict JSON in UTF-8, without spaces."""
+    return json.dumps(attack_json(attacked), allow_nan=False, separators=(",", ":")).encode()
+
+
+def attack_json(attacked: Attacked) -> dict[str, Any]:
+    """All of POST /v1/adversarial. What was not found is null."""
+    adversarial = attacked.adversarial
+    return {
+        **prediction_json(attacked.prediction, attacked.digit.placement),
+        "adversarial": {
+            "method": attacked.attack.name,
+            "options": options(attacked.attack),
+            "seed": int(attacked.seed),
+            "target": None if attacked.wanted is None else int(attacked.wanted),
+            "found": attacked.changed is not None,
+            **_answer(attacked),
+            "pixels": None if adversarial.pixels is None else plain_floats(adversarial.pixels, "pixels"),
+            "change": None if adversarial.pixels is None else plain_floats(change(attacked), "change"),
+            "l2": known_float(adversarial.l2, "l2"),
+            "linf": known_float(adversarial.linf, "linf"),
+            "rows": int(adversarial.rows),
+        },
+        "alt": attack_alt(attacked),
+    }
+
+
+def change(attacked: Attacked) -> Array:
+    """(H, W) float64: ink added, less than 0 where it was removed. Only where a picture was found."""
+    assert attacked.adversarial.pixels is not None
+    return attacked.adversarial.pixels.astype(np.float64) - attacked.digit.pixels
+
+
+def attack_alt(attacked: Attacked) -> str:
+    """What was answered, what it takes to change that, and what to beware of."""
+    before = attacked.prediction
+    sentences = [predicted(before.label, before.probability) + ".", *outcome(attacked)]
+    return " ".join(sentences + cautions(before, attacked.digit.placement.warnings))
+
+
+def outcome(attacked: Attacked) -> list[str]:
+    """What was found, or tried, and what that means: a few sentences."""
+    name, adversarial, changed = attacked.attack.name, attacked.adversarial, attacked.changed
+    if changed is None or adversarial.l2 is None or adversarial.linf is None:
+        return _nothing(attacked)
+    length = f"L2 {number(adversarial.l2)} (1 is the full ink of one pixel), largest {number(adversarial.linf)} of ink"
+    added, removed = (places(np.maximum(sign * change(attacked), 0)) for sign in (1, -1))
+    where = [
+        f"most ink is {verb} {PLACES[amounts.argmax()]}"
+        for verb, amounts in (("added", added), ("removed", removed))
+        if amounts.any()
+    ]
+    return [
+        f"Changed by {length}, the picture is answered {changed.label} ({percent(changed.probability)}), by {name}.",
+        ", ".join(where).capitalize() + ".",
+        "A smaller change that does the same may exist.",
+    ]
+
+
+def _nothing(attacked: Attacked) -> list[str]:
+    prediction, attack = attacked.prediction, attacked.attack
+    otherwise = "otherwise" if attacked.wanted is None else prediction.card.classes[attacked.wanted]
+    tried = ", ".join(f"{name}={value:g}" for name, value in options(attack).items())
+    return [
+        f"{attack.name} ({tried}) found no picture that is answered {otherwise}.",
+        f"One may exist all the same: raise {' or '.join(options(attack))}, or try another method or seed.",
+    ]
+
+
+def _answer(attacked: Attacked) -> dict[str, Any]:
+    """What is answered to the changed picture."""
+    changed = attacked.changed
+    if changed is None:
+        return {"class": None, "label": None, "probability": None, "probabilities": None}
+    probabilities = plain_floats(changed.probabilities, "probabilities")
+    return {
+        "class": int(changed.index),
+        "label": changed.label,
+        "probability": probabilities[changed.index],
+        "probabilities": probabilities,
+    }
