@@ -13,7 +13,8 @@ from server import attacks
 from server.attacks.types import Adversarial, Attacked
 from server.errors import AlreadyAnswered
 from server.handles import ModelStore
-from server.inference import Stages, Timed, Which, class_index, predicted, prediction_of
+from server.inference import Stages, Which, class_index, predicted, prediction_of
+from server.timed import Timed
 from server.types import Array, Features, Model, ModelCard, Picture, Prediction, Verb
 
 

@@ -20,13 +20,15 @@ from server.errors import InvalidOption, OutOfTime
 from server.handles import ModelStore, Served
 from server.options import shown
 from server.probabilities import Probabilities, probabilities_of
+from server.quality import assess
+from server.remembered import Remembered
+from server.timed import Timed
 from server.types import (
     Array,
     Attribution,
     Digit,
     Explainer,
     Explanation,
-    Features,
     ImageSpec,
     InDistribution,
     Model,
@@ -35,7 +37,6 @@ from server.types import (
     Prediction,
     Target,
     Unit,
-    Verb,
 )
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Why:
     budget: float = 30.0  # seconds
     frame: Literal["original", "model"] = "original"
     engine: Literal["inkling", "reference"] = "inkling"
+    quality: bool = False  # whether the map is measured too
 
 
 class Stages:
@@ -111,22 +113,43 @@ def explain(
     """
     deadline = now() + why.budget
     with store.handle(which.model, which.version) as served:
-        build = reference.build if why.engine == "reference" else explainers.build
-        explainer = build(why.method, why.options, served.card, served.verbs)
+        explainer = built(why, served)
         lane = served.lane("explain")
         digit, prediction = predicted(served, picture, which, stages)
-        target = _target(why, prediction)
-        model: Model = Timed(lane, deadline, why.budget, now)
-        if why.output == "probability":
-            model = Probabilities(model)
-        with stages("explain"), _turn(why, deadline - now()):
+        model = Timed(Remembered(lane) if why.quality else lane, deadline, why.budget, now)
+        return explained(model, digit, prediction, explainer, why, stages)
+
+
+def built(why: Why, served: Served) -> Explainer:
+    """The method that is asked for, with its options, for this version.
+
+    Raises:
+        ServiceError: no such method or option; or the version can not do it.
+    """
+    build = reference.build if why.engine == "reference" else explainers.build
+    return build(why.method, why.options, served.card, served.verbs)
+
+
+def explained(
+    timed: Timed, digit: Digit, prediction: Prediction, explainer: Explainer, why: Why, stages: Stages
+) -> Explanation:
+    """The best attribution that the time of `timed` allows and, where it is asked for, how faithful it is."""
+    target = _target(why, prediction)
+    model: Model = Probabilities(timed) if why.output == "probability" else timed
+    quality = None
+    with _turn(why, timed.left()):
+        with stages("explain"):
             attribution = certified(*_best(explainer.refine(model, digit.pixels, target, why.seed)))
+        if why.quality:
+            with stages("quality"):
+                quality = assess(model, digit.pixels, target, explainer, attribution, why.seed)
     if why.output == "probability":
         attribution = replace(attribution, unit=OF_PROBABILITY.get(attribution.unit, attribution.unit))
-    identity = _identity(digit, served.card, explainer, target, why)
+    identity = _identity(digit, prediction.card, explainer, target, why)
     return Explanation(
-        identity, digit, prediction, target, attribution, explainer, why.seed, why.output, why.frame, why.engine
-    )
+        identity, digit, prediction, target, attribution, explainer,
+        why.seed, why.output, why.frame, why.engine, quality,
+    )  # fmt: skip
 
 
 def predicted(served: Served, picture: Picture, which: Which, stages: Stages) -> tuple[Digit, Prediction]:
@@ -210,39 +233,3 @@ def _identity(digit: Digit, card: ModelCard, explainer: Explainer, target: Targe
         facts.append(why.engine)
     pixels = digit.pixels.astype("<f4").tobytes()
     return hashlib.sha256(pixels + json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
-
-
-@dataclass(frozen=True)
-class Timed:
-    """A model that answers only until the deadline; explainers ask in bounded steps, so they end soon after it."""
-
-    model: Model
-    deadline: float
-    budget: float  # seconds, for the message
-    now: Callable[[], float]
-
-    @property
-    def card(self) -> ModelCard:
-        return self.model.card
-
-    @property
-    def verbs(self) -> frozenset[Verb]:
-        return self.model.verbs
-
-    def forward(self, images: Array) -> Array:
-        self._check()
-        return self.model.forward(images)
-
-    def gradient(self, images: Array, weights: Array) -> Array:
-        self._check()
-        return self.model.gradient(images, weights)
-
-    def features(self, images: Array, weights: Array) -> Features:
-        self._check()
-        return self.model.features(images, weights)
-
-    def _check(self) -> None:
-        if self.now() >= self.deadline:
-            raise OutOfTime(
-                f"no result within {self.budget * 1000:.0f} ms; raise budget_ms or ask for a cheaper method"
-            )

@@ -266,3 +266,13 @@ class Explanation:
     frame: Literal["original", "model"] = "original"  # where a heatmap lies
     engine: Literal["inkling", "reference"] = "inkling"  # whose code: ours, or the package that people know
     quality: Quality | None = None  # where it was asked for
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several explanations of one picture and one class."""
+
+    explanations: tuple[Explanation, ...]
+    agreement: Array  # (m, m) rank correlation of their values on ink; NaN where it is not defined
+    difference: Attribution | None  # of two versions: the second less the first
+    rows: int  # images put through the models for all of them together

@@ -1,0 +1,129 @@
+"""compare(): several explanations of one picture, by several methods, models or versions, and how far they agree.
+
+Beside predict() and explain() of inference.py. Explanations of one version share every picture that they ask; all have
+the same seed, so that masks and noise are the same and differences are not those of the draw.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from server.handles import ModelStore, Served
+from server.inference import Stages, Which, Why, built, explained, predicted
+from server.remembered import Remembered
+from server.timed import Timed
+from server.types import Array, Attribution, Comparison, Digit, Explanation, Picture, Prediction
+
+Case = tuple[Which, Why]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One picture before one version, with the memory of what has been asked of it."""
+
+    digit: Digit
+    prediction: Prediction
+    model: Remembered
+
+
+def compare(
+    store: ModelStore,
+    picture: Picture,
+    cases: Sequence[Case],
+    stages: Stages,
+    now: Callable[[], float] = time.monotonic,
+) -> Comparison:
+    """The explanations of all `cases`, each within its fair share of the time that is left of the first one's budget.
+
+    All explain the same class: that of the first case, or what the first version predicts.
+
+    Raises:
+        ServiceError: as explain() does; one case that is not possible fails all.
+    """
+    deadline = now() + cases[0][1].budget
+    seen: dict[str, _Seen] = {}
+    explanations: list[Explanation] = []
+    with ExitStack() as stack:
+        handles = [stack.enter_context(store.handle(which.model, which.version)) for which, _ in cases]
+        methods = [built(why, served) for (_, why), served in zip(cases, handles, strict=True)]
+        for (which, why), served, explainer in zip(cases, handles, methods, strict=True):
+            one = _seen(seen, served, picture, which, stages)
+            share = (deadline - now()) / (len(cases) - len(explanations))
+            timed = Timed(one.model, now() + share, share, now)
+            asked = replace(why, target=_class(why, explanations))
+            explanations.append(explained(timed, one.digit, one.prediction, explainer, asked, stages))
+    rows = sum(one.model.rows for one in seen.values())
+    return Comparison(tuple(explanations), agreement(explanations), _difference(explanations), rows)
+
+
+def _seen(seen: dict[str, _Seen], served: Served, picture: Picture, which: Which, stages: Stages) -> _Seen:
+    digest = served.card.digest
+    if digest not in seen:
+        model = Remembered(served.lane("explain"))
+        seen[digest] = _Seen(*predicted(served, picture, which, stages), model)
+    return seen[digest]
+
+
+def _class(why: Why, before: Sequence[Explanation]) -> str | None:
+    """The label of the class that is explained: the first explanation decides for all."""
+    if not before:
+        return why.target
+    return before[0].prediction.card.classes[before[0].target.index]
+
+
+def agreement(explanations: Sequence[Explanation]) -> Array:
+    """Spearman's rank correlation (m, m) of the values on ink, ties at their mean rank; NaN where one has but one value
+    or the images differ in size."""
+    ink = explanations[0].digit.pixels > 0
+    maps = [one.attribution.values for one in explanations]
+    return np.array([[_spearman(a, b, ink) for b in maps] for a in maps])
+
+
+def _spearman(one: Array, other: Array, ink: Array) -> float:
+    if not one.shape == other.shape == ink.shape:
+        return float("nan")
+    ranks = [rankdata(np.round(values[ink], 9)) for values in (one, other)]
+    if any(np.ptp(rank) == 0 for rank in ranks):
+        return float("nan")
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def _difference(explanations: Sequence[Explanation]) -> Attribution | None:
+    """The second map less the first, where two versions of one model explain the same by the same method; else None.
+
+    With the same seed both saw the same masks and noise, whose errors cancel in part; how much is not known.
+    """
+    if not _are_versions(explanations):
+        return None
+    first, second = (one.attribution for one in explanations)
+    cells = first.segments if _same(first.segments, second.segments) else None
+    return Attribution(
+        second.values - first.values,
+        first.unit,
+        min((first.state, second.state), key=("partial", "converged", "exact").index),
+        first.rows + second.rows,
+        segments=cells,
+        segment_values=None if cells is None else _less(second.segment_values, first.segment_values),
+        score=_less(second.score, first.score),
+        base_value=_less(second.base_value, first.base_value),
+        convergence_delta=_less(second.convergence_delta, first.convergence_delta),
+    )
+
+
+def _are_versions(explanations: Sequence[Explanation]) -> bool:
+    cards = [one.prediction.card for one in explanations]
+    same = len(cards) == 2 and (cards[0].name, cards[0].image) == (cards[1].name, cards[1].image)
+    return same and cards[0].version != cards[1].version
+
+
+def _same(one: Array | None, other: Array | None) -> bool:
+    return one is not None and other is not None and np.array_equal(one, other)
+
+
+def _less(one: Any, other: Any) -> Any:
+    return None if one is None or other is None else one - other
