@@ -15,11 +15,11 @@ from server.config import Settings
 from server.inference import Stages
 from server.models.litert import Twin
 from server.models.store import LoadModel, Store
-from server.routes import adversarial, inkling, ops, parsing
+from server.routes import adversarial, comparison, inkling, ops, parsing
 from server.routes.errors import REQUEST_ID, answer_error
 from server.types import Model, ModelCard
 
-BLUEPRINTS = (inkling.blueprint, adversarial.blueprint, ops.blueprint)
+BLUEPRINTS = (inkling.blueprint, comparison.blueprint, adversarial.blueprint, ops.blueprint)
 LOADER_NICENESS = 10  # TensorFlow's threads inherit it, so explanations yield to predictions
 
 log = logging.getLogger(__name__)

@@ -77,8 +77,8 @@ def _class(why: Why, before: Sequence[Explanation]) -> str | None:
 
 
 def agreement(explanations: Sequence[Explanation]) -> Array:
-    """Spearman's rank correlation (m, m) of the values on ink, ties at their mean rank; NaN where one has but one value
-    or the images differ in size."""
+    """Spearman's rank correlation (m, m) of the values on ink, as float32 as they are told, ties at their mean rank; NaN
+    where one has but one value or the images differ in size."""
     ink = explanations[0].digit.pixels > 0
     maps = [one.attribution.values for one in explanations]
     return np.array([[_spearman(a, b, ink) for b in maps] for a in maps])
@@ -87,7 +87,7 @@ def agreement(explanations: Sequence[Explanation]) -> Array:
 def _spearman(one: Array, other: Array, ink: Array) -> float:
     if not one.shape == other.shape == ink.shape:
         return float("nan")
-    ranks = [rankdata(np.round(values[ink], 9)) for values in (one, other)]
+    ranks = [rankdata(values[ink].astype(np.float32)) for values in (one, other)]
     if any(np.ptp(rank) == 0 for rank in ranks):
         return float("nan")
     return float(np.corrcoef(*ranks)[0, 1])

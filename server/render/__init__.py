@@ -1,4 +1,4 @@
-"""Explanation, or an attack's outcome -> bytes: which media types each can be had in, and who writes them.
+"""Explanation, comparison, or an attack's outcome -> bytes: which media types each can be had in, and who writes them.
 
 The same answer gives the same bytes, whoever asks and when. Nothing in this package knows HTTP beyond the names of
 the media types, nor how an attribution was computed. `png.py` alone knows Pillow.
@@ -9,11 +9,12 @@ from collections.abc import Callable
 from server.attacks.types import Attacked
 from server.render.adversarial import attack_json, attack_json_bytes
 from server.render.alt import alt_text
+from server.render.comparison import comparison_json, comparison_json_bytes
 from server.render.json import explanation_json, json_bytes, prediction_json
 from server.render.npz import attack_npz_bytes, npz_bytes
-from server.render.png import attack_png_bytes, png_bytes
+from server.render.png import attack_png_bytes, comparison_png_bytes, png_bytes
 from server.render.svg import svg_bytes
-from server.types import Explanation
+from server.types import Comparison, Explanation
 
 RENDERERS: dict[str, Callable[[Explanation], bytes]] = {
     "application/json": json_bytes,
@@ -28,4 +29,12 @@ ATTACK_RENDERERS: dict[str, Callable[[Attacked], bytes]] = {
     "application/x-npz": attack_npz_bytes,
 }
 
-__all__ = ["ATTACK_RENDERERS", "RENDERERS", "alt_text", "attack_json", "explanation_json", "prediction_json"]
+COMPARISON_RENDERERS: dict[str, Callable[[Comparison], bytes]] = {
+    "application/json": comparison_json_bytes,
+    "image/png": comparison_png_bytes,
+}
+
+__all__ = [
+    "ATTACK_RENDERERS", "COMPARISON_RENDERERS", "RENDERERS",
+    "alt_text", "attack_json", "comparison_json", "explanation_json", "prediction_json",
+]  # fmt: skip

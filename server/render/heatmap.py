@@ -47,12 +47,15 @@ class Mark:
     half_width: float
 
 
-def heatmap(explanation: Explanation) -> Heatmap:
-    """Raises ValueError when there is a value that is not finite."""
+def heatmap(explanation: Explanation, signed: bool | None = None, limit: float | None = None) -> Heatmap:
+    """`signed` and `limit` stand for what the explanation says by itself: its method's sign, its largest strength.
+
+    Raises ValueError when there is a value that is not finite.
+    """
     painted = _painted(explanation.attribution)  # (H, W) float64
-    signed = explanation.explainer.signed
+    signed = explanation.explainer.signed if signed is None else signed
     strengths = np.abs(painted) if signed else np.maximum(painted, 0)
-    limit = _limit(strengths)
+    limit = _limit(strengths) if limit is None else limit
     levels = np.zeros_like(painted) if limit == 0 else np.clip(painted / limit, -1 if signed else 0, 1)
     ink = explanation.digit.pixels >= 0.5
     segments = explanation.attribution.segments

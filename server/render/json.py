@@ -12,7 +12,7 @@ import numpy as np
 from server.attacks.types import Attack
 from server.render.alt import alt_text
 from server.render.plain import known_float, plain, plain_float, plain_floats
-from server.types import Attribution, Explainer, Explanation, Placement, Prediction, Target
+from server.types import Array, Attribution, Explainer, Explanation, Placement, Prediction, Quality, Target
 
 
 def json_bytes(explanation: Explanation) -> bytes:
@@ -33,14 +33,22 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
             "options": options(explanation.explainer),
             "seed": int(explanation.seed),
             "output": explanation.output,
-            "unit": attribution.unit,
-            **_arrays(attribution),
-            "score": known_float(attribution.score, "score"),
-            "base_value": known_float(attribution.base_value, "base_value"),
-            "certificate": _certificate(attribution),
-            "warnings": list(attribution.warnings),
+            **attribution_json(attribution),
+            "quality": None if explanation.quality is None else _quality(explanation.quality),
         },
         "alt": alt_text(explanation),
+    }
+
+
+def attribution_json(attribution: Attribution) -> dict[str, Any]:
+    """What a method said, and how far that can be trusted."""
+    return {
+        "unit": attribution.unit,
+        **_arrays(attribution),
+        "score": known_float(attribution.score, "score"),
+        "base_value": known_float(attribution.base_value, "base_value"),
+        "certificate": _certificate(attribution),
+        "warnings": list(attribution.warnings),
     }
 
 
@@ -84,9 +92,38 @@ def _arrays(attribution: Attribution) -> dict[str, Any]:
     segments, per_segment = attribution.segments, attribution.segment_values
     return {
         "values": plain_floats(attribution.values, "values"),
+        "stderr": _known_floats(attribution.stderr, "stderr"),
         "segments": None if segments is None else segments.tolist(),
         "segment_values": None if per_segment is None else plain_floats(per_segment, "segment_values"),
+        "segment_stderr": _known_floats(_segment_stderr(attribution), "segment_stderr"),
     }
+
+
+def _segment_stderr(attribution: Attribution) -> Array | None:
+    """The standard error of each segment's value: those of its pixels put together, because all are shares of it."""
+    segments, values, stderr = attribution.segments, attribution.segment_values, attribution.stderr
+    if segments is None or values is None or stderr is None:
+        return None
+    return np.bincount(segments.ravel(), stderr.ravel(), minlength=len(values))
+
+
+def _known_floats(array: Array | None, name: str) -> list[Any] | None:
+    return None if array is None or not np.isfinite(array).all() else plain_floats(array, name)
+
+
+def _quality(quality: Quality) -> dict[str, Any]:
+    """Each measure with its two controls, and the sentence."""
+    measures = {
+        one.name: {
+            "value": known_float(one.value, one.name),
+            "random": known_float(one.random, one.name),
+            "intensity": known_float(one.intensity, one.name),
+            "better": one.better,
+            "random_beaten": known_float(one.beaten, one.name),
+        }
+        for one in quality.measures
+    }
+    return {"measures": measures, "verdict": quality.verdict}
 
 
 def _certificate(attribution: Attribution) -> dict[str, Any]:

@@ -50,11 +50,20 @@ class Legend:
     texts: tuple[Text, ...]
 
 
-def legend(explanation: Explanation, heatmap: Heatmap, marked: bool) -> Legend:
+@dataclass(frozen=True)
+class Caption:
+    """What stands in place of an explanation's own words, where its map is a difference of two."""
+
+    title: str
+    contra: str  # what values below 0 mean
+    pro: str
+
+
+def legend(explanation: Explanation, heatmap: Heatmap, marked: bool, caption: Caption | None = None) -> Legend:
     """`marked`: the map bears minus signs, which the bar then explains."""
     height, width = heatmap.ground.grey.shape
     inner = max(width, NARROWEST)
-    titles = _titles(explanation, inner)
+    titles = _titles(explanation, inner, caption)
     left, top = MARGIN + (inner - width) // 2, MARGIN + 20 * len(titles) + 4
     bar = (MARGIN, top + height + 32, inner, BAR)
     below, right = bar[1] + BAR, MARGIN + inner
@@ -62,7 +71,7 @@ def legend(explanation: Explanation, heatmap: Heatmap, marked: bool) -> Legend:
     colours = eight_bit(over(np.full(inner, PAPER), 2 * centres - 1 if heatmap.signed else centres, heatmap.signed))
     texts = (
         *(Text(MARGIN, MARGIN + 13 + 20 * row, *title) for row, title in enumerate(titles)),
-        *_ends(explanation, MARGIN, right, bar[1] - 6),
+        *_ends(explanation, caption, MARGIN, right, bar[1] - 6),
         *_numbers(heatmap, MARGIN, right, below + 15),
         Text(MARGIN, below + 34, cut(_scale(explanation, heatmap), SMALL, inner), SMALL, GREY),
     )
@@ -87,7 +96,7 @@ def _short(words: str, longest: int) -> str:
     return words if len(words) <= longest else words[: longest - 1] + "…"
 
 
-def _titles(explanation: Explanation, width: float) -> list[tuple[str, int, str]]:
+def _titles(explanation: Explanation, width: float, caption: Caption | None) -> list[tuple[str, int, str]]:
     """Lines above the map: what, how, and a warning where one is due."""
     prediction, card, target = explanation.prediction, explanation.prediction.card, explanation.target
     why = _short(card.classes[target.index], LONGEST)
@@ -95,15 +104,18 @@ def _titles(explanation: Explanation, width: float) -> list[tuple[str, int, str]
         why += f", not {_short(card.classes[target.versus], LONGEST)}"
     answer = predicted(_short(prediction.label, LONGEST), prediction.probability)
     method = f"{card.name} {card.version} · {explanation.explainer.name} · {explanation.attribution.state}"
-    lines = [(cut(f"{answer} · why {why}", TITLE, width), TITLE, BLACK), (cut(method, TEXT, width), TEXT, GREY)]
+    title = f"{answer} · why {why}" if caption is None else caption.title
+    lines = [(cut(title, TITLE, width), TITLE, BLACK), (cut(method, TEXT, width), TEXT, GREY)]
     if not prediction.in_distribution.ok:
         lines.append(("Warning: unlike the digits the model was trained on", SMALL, ALERT))
     return lines
 
 
-def _ends(explanation: Explanation, left: float, right: float, y: float) -> tuple[Text, Text]:
+def _ends(explanation: Explanation, caption: Caption | None, left: float, right: float, y: float) -> tuple[Text, Text]:
     """What each end of the bar means."""
-    if explanation.explainer.signed:
+    if caption is not None:
+        pro, contra = caption.pro, caption.contra
+    elif explanation.explainer.signed:
         pro, contra = (f"speaks {side}" for side in sides(explanation.target, explanation.prediction.card.classes))
     else:
         strength = STRENGTHS[explanation.attribution.unit]

@@ -1,5 +1,5 @@
-"""Explanations and attacks as PNGs with their legends; the alt text travels in them. Here alone the package knows
-Pillow.
+"""Explanations, comparisons and attacks as PNGs with their legends; the alt text travels in them. Here alone the
+package knows Pillow.
 """
 
 import functools
@@ -12,23 +12,46 @@ from server.attacks.types import Attacked
 from server.render.adversarial import attack_alt
 from server.render.alt import alt_text
 from server.render.colours import eight_bit
-from server.render.heatmap import heatmap, marks, paint
-from server.render.legend import EDGE, Legend, Text, legend
+from server.render.comparison import agreement_lines, comparison_alt, parts_of
+from server.render.heatmap import Heatmap, heatmap, marks, paint
+from server.render.legend import BLACK, EDGE, MARGIN, TEXT, Caption, Legend, Text, legend
 from server.render.panels import Scale, sheet
-from server.types import Array, Explanation
+from server.types import Array, Comparison, Explanation
 
 DRAWN = frozenset(map(chr, range(32, 127))) | frozenset("·±…")
 """Letters that Pillow's own font has. Others would be drawn as empty boxes, so they are spelt otherwise."""
 
 ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}  # Pillow's names, on the baseline
+ACROSS = 4  # maps of a comparison in one row
 JPEG_BYTES = 48_000  # of a photo inside an SVG, unless it is all noise
 
 
 def png_bytes(explanation: Explanation) -> bytes:
     """8 bit RGB, no smoothing but that of letters. Raises ValueError when there is a value that is not finite."""
-    hot = heatmap(explanation)
+    return _encoded(_drawn(explanation, heatmap(explanation)), alt_text(explanation))
+
+
+def comparison_png_bytes(comparison: Comparison) -> bytes:
+    """All maps side by side, those in the same unit on one scale, and below how far they agree. Raises as
+    `png_bytes`."""
+    parts = [_drawn(*part) for part in parts_of(comparison)]
+    width, height = max(part.width for part in parts), max(part.height for part in parts)
+    columns = min(len(parts), ACROSS)
+    words = agreement_lines(comparison, columns * width - 2 * MARGIN)
+    rows = -(-len(parts) // columns)
+    canvas = Image.new("RGB", (columns * width, rows * height + 18 * len(words) + MARGIN), "white")
+    for place, part in enumerate(parts):
+        canvas.paste(part, (place % columns * width, place // columns * height))
+    draw = ImageDraw.Draw(canvas)
+    for line, text in enumerate(words):
+        _write(draw, Text(MARGIN, rows * height + 18 * line + 8, text, TEXT, BLACK))
+    return _encoded(canvas, comparison_alt(comparison))
+
+
+def _drawn(explanation: Explanation, hot: Heatmap, caption: Caption | None = None) -> Image.Image:
+    """A map with its legend."""
     minuses = marks(hot)
-    frame = legend(explanation, hot, bool(minuses))
+    frame = legend(explanation, hot, bool(minuses), caption)
     canvas = Image.new("RGB", (frame.width, frame.height), "white")
     canvas.paste(Image.fromarray(paint(hot)), (frame.left, frame.top))
     draw = ImageDraw.Draw(canvas)
@@ -39,7 +62,7 @@ def png_bytes(explanation: Explanation) -> bytes:
     _bar(canvas, draw, frame)
     for text in frame.texts:
         _write(draw, text)
-    return _encoded(canvas, alt_text(explanation))
+    return canvas
 
 
 def attack_png_bytes(attacked: Attacked) -> bytes:

@@ -12,7 +12,7 @@ from server import attacks, inference
 from server.errors import NotAcceptable, OutOfTime, PictureError, UnknownModel
 from server.explainers import ALIASES, EXPLAINERS, describe_all, methods_for
 from server.models.store import Family, Store
-from server.options import number
+from server.options import boolean, number
 from server.reference import ENGINES, REFERENCES, engines_of
 from server.render import RENDERERS, explanation_json, prediction_json
 from server.routes import parsing
@@ -23,7 +23,7 @@ blueprint = Blueprint("inkling", __name__)
 
 ABOUT_MODEL = ("model", "version", "preprocess")
 ABOUT_EXPLANATION = (
-    *ABOUT_MODEL, "method", "engine", "target", "versus", "output", "seed", "budget_ms", "frame", "format",
+    *ABOUT_MODEL, "method", "engine", "target", "versus", "output", "seed", "budget_ms", "quality", "frame", "format",
 )  # fmt: skip
 FORMATS = {
     "json": "application/json",
@@ -69,7 +69,7 @@ def predict() -> Response:
 def explain() -> Response:
     values = parsing.query()
     media_type = media_type_of(values, RENDERERS)
-    why, which = _why(values), which_of(values)
+    why, which = why_of(values, ABOUT_EXPLANATION, "/v1/explain"), which_of(values)
     return respond(
         media_type,
         lambda picture: inference.explain(service().store, picture, which, why, g.stages),
@@ -142,14 +142,15 @@ def which_of(values: Mapping[str, str]) -> inference.Which:
     return inference.Which(values.get("model", service().model), values.get("version"), preprocess)
 
 
-def _why(values: Mapping[str, str]) -> inference.Why:
+def why_of(values: Mapping[str, str], about: Collection[str], where: str) -> inference.Why:
+    """What a query wants explained; what is not `about` the request are options of its method."""
     method = values.get("method", METHOD)
     engine = parsing.choice(values, "engine", ENGINES, "inkling")
     explainer = (REFERENCES if engine == "reference" else EXPLAINERS).get(ALIASES.get(method, method))
     most = service().max_budget_ms
     return inference.Why(
         method,
-        parsing.own_options(values, ABOUT_EXPLANATION, explainer, f"/v1/explain with method {method}"),
+        parsing.own_options(values, about, explainer, f"{where} with method {method}"),
         values.get("target"),
         values.get("versus"),
         parsing.choice(values, "output", ("logit", "probability"), "logit"),
@@ -157,6 +158,7 @@ def _why(values: Mapping[str, str]) -> inference.Why:
         number("budget_ms", values.get("budget_ms", most), int, 1, most) / 1000,
         parsing.choice(values, "frame", ("original", "model"), "original"),
         engine,
+        boolean("quality", values.get("quality", False)),
     )
 
 

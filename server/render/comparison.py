@@ -1,0 +1,105 @@
+"""A comparison as the JSON of Inkling's own API, in words, and as the maps of one picture.
+
+Maps in the same unit, of cells of the same kind, share one scale; others can not be compared by their colours.
+"""
+
+import json
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from server.render.alt import alt_text
+from server.render.heatmap import Heatmap, heatmap
+from server.render.json import attribution_json, explanation_json
+from server.render.legend import LETTER, TEXT, Caption
+from server.render.plain import known_float
+from server.render.words import sides
+from server.types import Comparison, Explanation
+
+MEASURE = "Spearman's rank correlation of the values on ink"
+
+
+def comparison_json_bytes(comparison: Comparison) -> bytes:
+    """Strict JSON in UTF-8, without spaces."""
+    return json.dumps(comparison_json(comparison), allow_nan=False, separators=(",", ":")).encode()
+
+
+def comparison_json(comparison: Comparison) -> dict[str, Any]:
+    """All of POST /v1/compare. `difference` is null but for two versions."""
+    difference = comparison.difference
+    return {
+        "explanations": [explanation_json(one) for one in comparison.explanations],
+        "agreement": {
+            "measure": MEASURE,
+            "labels": labels(comparison.explanations),
+            "matrix": [[known_float(each, "agreement") for each in row] for row in comparison.agreement.tolist()],
+        },
+        "difference": None if difference is None else attribution_json(difference),
+        "rows": int(comparison.rows),
+        "alt": comparison_alt(comparison),
+    }
+
+
+def labels(explanations: Sequence[Explanation]) -> list[str]:
+    """What tells the explanations apart: method, model or version, or several of them."""
+    cards = [one.prediction.card for one in explanations]
+    columns = [
+        [card.name for card in cards],
+        [f"version {card.version}" for card in cards],
+        [one.explainer.name for one in explanations],
+    ]
+    telling = [column for column in columns if len(set(column)) > 1]
+    if telling == columns[:2]:  # other models have other versions, which is not the point
+        telling = columns[:1]
+    return [" ".join(words) for words in zip(*(telling or columns[2:]), strict=True)]
+
+
+def comparison_alt(comparison: Comparison) -> str:
+    """Each explanation in words, then how far they agree."""
+    named = zip(labels(comparison.explanations), comparison.explanations, strict=True)
+    return " ".join([*(f"{label}: {alt_text(one)}" for label, one in named), _agreement(comparison)])
+
+
+def parts_of(comparison: Comparison) -> Iterator[tuple[Explanation, Heatmap, Caption | None]]:
+    """What is drawn side by side: each explanation, then the difference of two versions."""
+    maps = [heatmap(one) for one in comparison.explanations]
+    kinds = [_kind(one) for one in comparison.explanations]
+    limits = {kind: max(one.limit for one, of in zip(maps, kinds, strict=True) if of == kind) for kind in kinds}
+    for explanation, kind in zip(comparison.explanations, kinds, strict=True):
+        yield explanation, heatmap(explanation, limit=limits[kind]), None
+    if comparison.difference is not None:
+        first, second = comparison.explanations
+        shown = replace(second, attribution=comparison.difference)
+        yield shown, heatmap(shown, signed=True), _difference_caption(first, second)
+
+
+def agreement_lines(comparison: Comparison, width: float) -> list[str]:
+    """How far they agree, in lines of at most `width` pixels."""
+    return textwrap.wrap(_agreement(comparison), int(width / (LETTER * TEXT)))
+
+
+def _kind(explanation: Explanation) -> tuple[Any, ...]:
+    return explanation.attribution.unit, explanation.attribution.segments is None, explanation.explainer.signed
+
+
+def _difference_caption(first: Explanation, second: Explanation) -> Caption:
+    old, new = (one.prediction.card.version for one in (first, second))
+    pro = sides(second.target, second.prediction.card.classes)[0]
+    return Caption(f"Version {new} less version {old}", f"{old} says more {pro}", f"{new} says more {pro}")
+
+
+def _agreement(comparison: Comparison) -> str:
+    """One sentence: every pair with its correlation."""
+    names = labels(comparison.explanations)
+    pairs = [
+        f"{names[i]} and {names[j]} {_two(comparison.agreement[i, j])}" for i, j in combinations(range(len(names)), 2)
+    ]
+    return f"Agreement on ink (rank correlation, 1 is the same order): {', '.join(pairs)}."
+
+
+def _two(correlation: float) -> str:
+    return "not defined" if np.isnan(correlation) else f"{correlation + 0.0:.2f}"

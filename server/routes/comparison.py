@@ -1,0 +1,77 @@
+"""One picture in, several explanations out: POST /v1/compare."""
+
+from collections.abc import Mapping
+
+from flask import Blueprint, Response, g
+
+from server import comparison
+from server.errors import InvalidOption
+from server.options import shown, unknown_name
+from server.render import COMPARISON_RENDERERS, comparison_json
+from server.routes import parsing
+from server.routes.inkling import ABOUT_EXPLANATION, media_type_of, respond, service, which_of, why_of
+
+blueprint = Blueprint("comparison", __name__)
+
+AXES = {"methods": "method", "models": "model", "versions": "version"}  # what is compared -> what it stands in for
+ABOUT_COMPARISON = (*ABOUT_EXPLANATION, *AXES)
+MOST = 8
+
+
+@blueprint.post("/v1/compare")
+def compare() -> Response:
+    values = parsing.query()
+    media_type = media_type_of(values, COMPARISON_RENDERERS)
+    cases = _cases(values)
+    return respond(
+        media_type,
+        lambda picture: comparison.compare(service().store, picture, cases, g.stages),
+        COMPARISON_RENDERERS,
+        comparison_json,
+    )
+
+
+def _cases(values: Mapping[str, str]) -> list[comparison.Case]:
+    """What is compared: one query for each member of the one list that is given."""
+    given = [axis for axis in AXES if axis in values]
+    if len(given) != 1:
+        got = " and ".join(given) or "none of them"
+        raise InvalidOption(
+            f"got {got}; expected one of methods=lime,shapley, models=mlp,cnn or versions=1,2, and the others as one: "
+            "method=, model=, version="
+        )
+    axis, single = given[0], AXES[given[0]]
+    if single in values:
+        raise InvalidOption(f"{axis} and {single} are both given; give {axis} alone")
+    members = _members(axis, values[axis])
+    rest = {name: value for name, value in values.items() if name != axis}
+    queries = _for_methods(rest, members) if axis == "methods" else [rest] * len(members)
+    return [_case({**query, single: member}) for query, member in zip(queries, members, strict=True)]
+
+
+def _members(axis: str, text: str) -> list[str]:
+    members = text.split(",")
+    most = 2 if axis == "versions" else MOST
+    if not all(members) or len(set(members)) < len(members) or not 2 <= len(members) <= most:
+        bounds = "2" if most == 2 else f"2 to {most}"
+        raise InvalidOption(f"{axis}={shown(text)}; expected {bounds} different names with commas between them")
+    return members
+
+
+def _for_methods(values: Mapping[str, str], methods: list[str]) -> list[dict[str, str]]:
+    """The query of each method: `lime.n_samples=500` is an option of lime alone."""
+    shared, own = {}, {method: dict[str, str]() for method in methods}
+    for name, value in values.items():
+        method, _, option = name.partition(".")
+        if name in ABOUT_EXPLANATION:
+            shared[name] = value
+        elif option and method in own:
+            own[method][option] = value
+        else:
+            known = [*ABOUT_COMPARISON, *(f"{method}.<option>" for method in methods)]
+            raise unknown_name(name, known, "/v1/compare")
+    return [{**shared, **own[method]} for method in methods]
+
+
+def _case(values: Mapping[str, str]) -> comparison.Case:
+    return which_of(values), why_of(values, ABOUT_COMPARISON, "/v1/compare")
