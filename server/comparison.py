@@ -77,8 +77,8 @@ def _class(why: Why, before: Sequence[Explanation]) -> str | None:
 
 
 def agreement(explanations: Sequence[Explanation]) -> Array:
-    """Spearman's rank correlation (m, m) of the values on ink, as float32 as they are told, ties at their mean rank; NaN
-    where one has but one value or the images differ in size."""
+    """Spearman's rank correlation (m, m) of the values on ink, in float32 as they are told, with ties at their mean
+    rank; NaN where one has but one value or the images differ in size."""
     ink = explanations[0].digit.pixels > 0
     maps = [one.attribution.values for one in explanations]
     return np.array([[_spearman(a, b, ink) for b in maps] for a in maps])
