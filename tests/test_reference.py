@@ -16,7 +16,7 @@ from server.errors import InvalidOption, MethodNotPossible, NotReady, OutOfTime,
 from server.explainers import EXPLAINERS
 from server.explainers.segmentation import grid
 from server.explainers.shapley import Shapley as OurShapley
-from server.inference import Stages, Which, Why, explain
+from server.inference import Stages, Which, Why, _identity, explain
 from server.reference import REFERENCES, build
 from server.reference.alone import turn
 from server.reference.shapley import Shapley
@@ -295,6 +295,13 @@ def test_the_engine_is_told_and_is_part_of_the_id(client: FlaskClient) -> None:
     }  # fmt: skip
     assert theirs["id"] != ours["id"] == explained(client, query + "&engine=inkling")["id"]
     assert theirs["explanation"]["segment_values"] == pytest.approx(ours["explanation"]["segment_values"], abs=1e-5)
+
+
+def test_the_engine_alone_changes_the_id() -> None:
+    found = asked(Linear(card_28()), *KINDS[0])
+    rest = (found.digit, found.prediction.card, found.explainer, found.target)
+    ids = [_identity(*rest, Why("lime", engine=engine)) for engine in ("inkling", "reference")]
+    assert ids[0] != ids[1] == found.id
 
 
 def test_shap_is_another_name_here_too(client: FlaskClient) -> None:
