@@ -2,60 +2,24 @@
 
 import io
 import json
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from server.explainers import EXPLAINERS, methods_for
-from server.models.card import TWIN, read_card
-from server.models.litert import Twin
-from server.models.savedmodel import SavedModel
 from server.probabilities import Probabilities, probabilities_of
-from server.types import Array, ModelCard, Target
 from tests.mnist import mnist_path, mnist_test
+from tests.nets import STORE, card, digits, folder, net, one, twin
 from tests.test_oracles import agrees_with_lime
 from training import data, evaluate
 
-STORE = Path(__file__).parent.parent / "model_store"
 NETS = {"mlp": 0.984, "cnn": 0.995, "lstm": 0.990}  # and the accuracy on MNIST's test images that each must reach
 METHODS = {"mlp": 11, "cnn": 13, "lstm": 12}
 
 pytestmark = pytest.mark.parametrize("name", NETS)
-
-
-def folder(name: str) -> Path:
-    return STORE / name / "1"
-
-
-@cache
-def card(name: str) -> ModelCard:
-    return read_card(folder(name))
-
-
-@cache
-def net(name: str) -> SavedModel:
-    return SavedModel(folder(name), card(name))
-
-
-@cache
-def twin(name: str) -> Twin:
-    return Twin(folder(name) / TWIN, card(name))
-
-
-@cache
-def digits() -> Array:
-    """200 of scikit-learn's digits, placed as MNIST's are."""
-    return np.stack([data.as_mnist(image / 16.0) for image in load_digits().images[:200]])
-
-
-def one(name: str, index: int = 3) -> Target:
-    return Target.of_class(index, card(name).classes)
 
 
 def test_every_file_is_what_the_card_says(name: str) -> None:

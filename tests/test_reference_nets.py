@@ -9,12 +9,12 @@ from server.inference import Stages, Which, Why, explain
 from server.probabilities import Probabilities
 from server.reference.expected_gradients import keras_model
 from server.types import Explanation, Picture, Target
-from tests.test_contract import NETS, card, digits, net
+from tests.nets import NAMES, card, digits, net
 from tests.test_inference import Clock, One
 
 # of shap's import: it calls functions of matplotlib that are going to go
 pytestmark = pytest.mark.filterwarnings("ignore:The set_.* function will be deprecated:PendingDeprecationWarning")
-every_net = pytest.mark.parametrize("name", NETS)
+every_net = pytest.mark.parametrize("name", NAMES)
 
 INDEX = 5  # the picture that is explained
 

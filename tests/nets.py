@@ -1,0 +1,45 @@
+"""The shipped versions, loaded once for all tests of a process, and pictures to show them."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+from server.models.card import TWIN, read_card
+from server.models.litert import Twin
+from server.models.savedmodel import SavedModel
+from server.types import Array, ModelCard, Target
+from training import data
+
+STORE = Path(__file__).parent.parent / "model_store"
+NAMES = ("mlp", "cnn", "lstm")
+
+
+def folder(name: str) -> Path:
+    return STORE / name / "1"
+
+
+@cache
+def card(name: str) -> ModelCard:
+    return read_card(folder(name))
+
+
+@cache
+def net(name: str) -> SavedModel:
+    return SavedModel(folder(name), card(name))
+
+
+@cache
+def twin(name: str) -> Twin:
+    return Twin(folder(name) / TWIN, card(name))
+
+
+@cache
+def digits() -> Array:
+    """200 of scikit-learn's digits, placed as MNIST's are."""
+    return np.stack([data.as_mnist(image / 16.0) for image in load_digits().images[:200]])
+
+
+def one(name: str, index: int = 3) -> Target:
+    return Target.of_class(index, card(name).classes)
