@@ -12,6 +12,7 @@ from server.explainers.perturbation import Masks, all_masks
 from server.types import Array
 
 ENUMERABLE = 5000  # coalitions of one size; up to here they are listed and shuffled, beyond drawn until distinct
+BATCH = 4096  # coalitions drawn at once
 PART = 8192  # coalitions whose numbers are in memory at once
 KEPT = 1 << 18  # bits of a sample that is kept for the next picture
 
@@ -122,18 +123,22 @@ def _draw(n: int, k: int, count: int, seed: int) -> Masks:
     """The first `count` of the coalitions of size k in the random order that `seed` gives, no two complements."""
     rng = np.random.default_rng((seed, n, k))
     half = 2 * k == n  # each coalition's complement is of the same size: keep those with player 0
-    if comb(n, k) <= ENUMERABLE:
-        chosen = [c for c in combinations(range(n), k) if not half or c[0] == 0]
-        chosen = [chosen[i] for i in rng.permutation(len(chosen))[:count]]
-    else:
-        distinct: dict[tuple[int, ...], None] = {}
-        while len(distinct) < count:
-            c = tuple(sorted(rng.choice(n, k, replace=False).tolist()))
-            if half and c[0] != 0:
-                c = tuple(sorted(set(range(n)) - set(c)))
-            distinct[c] = None
-        chosen = list(distinct)
-    masks = np.zeros((len(chosen), n), bool)
-    for row, members in enumerate(chosen):
-        masks[row, list(members)] = True
+    if comb(n, k) > ENUMERABLE:
+        return _drawn_until_distinct(n, k, count, rng, half)
+    chosen = [c for c in combinations(range(n), k) if not half or c[0] == 0]
+    masks = np.zeros((count, n), bool)
+    for row, place in enumerate(rng.permutation(len(chosen))[:count]):
+        masks[row, list(chosen[place])] = True
     return masks
+
+
+def _drawn_until_distinct(n: int, k: int, count: int, rng: np.random.Generator, half: bool) -> Masks:
+    found = np.zeros((0, n), bool)
+    while len(found) < count:
+        drawn = rng.random((BATCH, n)).argsort(axis=1) < k
+        if half:
+            drawn[~drawn[:, 0]] ^= True
+        found = np.concatenate([found, drawn])
+        first = np.unique(np.packbits(found, axis=1), axis=0, return_index=True)[1]
+        found = found[np.sort(first)]
+    return found[:count]

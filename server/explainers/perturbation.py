@@ -28,24 +28,34 @@ class Bank:
         self._model, self._image, self._segments, self._baseline = model, image, segments, baseline
         self.cells = int(segments.max()) + 1
         self.seen = np.unique(segments[image != baseline])  # dropping any other cell leaves the picture as it is
-        self._places: dict[bytes, int] = {}  # a mask of the seen cells -> its row in _outputs
-        self._outputs: Array = np.empty((0, len(model.card.classes)))
+        self._keys = np.empty(0, f"S{max(1, -(-len(self.seen) // 8))}")  # masks of the seen cells, ascending
+        self._outputs: Array = np.empty((0, len(model.card.classes)))  # theirs
 
     @property
     def rows(self) -> int:
         """Pictures that have been put through the model."""
-        return len(self._places)
+        return len(self._keys)
 
     def outputs(self, masks: Masks) -> Array:
         """Outputs (m, K) of the image with the cells that each mask (m, n) drops replaced by the baseline."""
-        keys = [key.tobytes() for key in np.packbits(masks[:, self.seen], axis=1)]
-        new = {key: row for row, key in enumerate(keys) if key not in self._places}
-        rows = list(new.values())
-        for start in range(0, len(rows), CHUNK):
-            part = rows[start : start + CHUNK]
-            self._outputs = np.concatenate([self._outputs, self._asked(masks[part])])
-            self._places.update((keys[row], len(self._places)) for row in part)
-        return self._outputs[[self._places[key] for key in keys]]
+        keys = self._keys_of(masks)
+        distinct, first = np.unique(keys, return_index=True)
+        new = np.sort(first[~np.isin(distinct, self._keys)])
+        for start in range(0, len(new), CHUNK):
+            part = new[start : start + CHUNK]
+            self._keep(keys[part], self._asked(masks[part]))
+        return self._outputs[np.searchsorted(self._keys, keys)]
+
+    def _keys_of(self, masks: Masks) -> Array:
+        """The bits of each mask's seen cells as one word (m,). numpy drops zero bytes from the end of words, which for
+        words of one length leaves different ones different."""
+        packed = np.packbits(masks[:, self.seen], axis=1) if len(self.seen) else np.zeros((len(masks), 1), np.uint8)
+        return np.ascontiguousarray(packed).view(self._keys.dtype).ravel()
+
+    def _keep(self, keys: Array, outputs: Array) -> None:
+        keys, outputs = np.concatenate([self._keys, keys]), np.concatenate([self._outputs, outputs])
+        order = np.argsort(keys)
+        self._keys, self._outputs = keys[order], outputs[order]
 
     def _asked(self, masks: Masks) -> Array:
         pictures = np.where(masks[:, self._segments], self._image, self._baseline)

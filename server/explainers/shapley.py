@@ -44,7 +44,7 @@ class Shapley:
         "black",
         "what a missing cell shows: empty paper, a mean digit, the image blurred, or the background images in turn",
     )
-    max_rows: int = option(8192, "images put through the model at most; beyond, coalitions are sampled", 64, 131072)
+    max_rows: int = option(8192, "images put through the model at most; beyond, coalitions are sampled", 64, 65536)
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
         if self.segmentation == "grid":
