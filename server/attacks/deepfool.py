@@ -30,7 +30,7 @@ class DeepFool:
     summary: ClassVar[str] = "The shortest steps to the nearest class, as if the model were linear: the smallest in L2."
     paper: ClassVar[str] = "Moosavi-Dezfooli et al., DeepFool (2015), doi:10.1109/CVPR.2016.282, arXiv:1511.04599"
 
-    limit: float = option(10.0, "largest change in L2; a typical digit has about 9", 0.1, 28.0)
+    limit: float = option(10.0, "largest change in L2; one pixel of full ink is 1, a digit about 9", 0.1, 28.0)
     n_steps: int = option(200, "steps at most", 1, 1000)
 
     def search(self, model: Model, image: Array, loser: int, wanted: int | None, seed: int) -> Adversarial:
