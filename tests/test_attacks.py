@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 from server.attacks import ATTACKS
 from server.attacks.deepfool import DeepFool
@@ -11,7 +12,7 @@ from server.attacks.fgsm import Fgsm
 from server.attacks.margin import FLIPPED, Asked
 from server.attacks.pgd import Pgd
 from server.types import Array
-from tests.fakes import Linear, Wavy
+from tests.fakes import Fake, Linear, Wavy
 
 EVERY = [attack() for attack in ATTACKS.values()]
 
@@ -49,6 +50,46 @@ def test_deepfool_takes_the_shortest_way_across_a_linear_border() -> None:
     assert found.pixels is not None
     assert found.l2 == pytest.approx(expected, rel=0.01)
     assert int(model.forward(found.pixels[None]).argmax()) == winner
+
+
+class Bowl(Fake):
+    """Class 1 beats class 0 outside of an ellipsoid about grey; class 2 never wins."""
+
+    weights = np.linspace(1, 30, 64).reshape(8, 8) ** 2
+
+    def _logits(self, images: Array) -> Array:
+        height = (self.weights * (images - 0.5) ** 2).sum(axis=(1, 2))
+        return np.stack([np.full_like(height, 9), height, np.full_like(height, -99)], axis=1)
+
+    def _slopes(self, images: Array) -> Array:
+        slopes = 2 * self.weights * (images - 0.5)
+        return np.stack([0 * slopes, slopes, 0 * slopes], axis=1)
+
+    def nearest(self, image: Array) -> float:
+        """From the inside to the border: x with x - p = -t w (x - c), for the t that puts it there."""
+        off = image.astype(float) - 0.5
+        border = 9 + FLIPPED
+
+        def beyond(t: float) -> float:
+            return float((self.weights * (off / (1 + t * self.weights)) ** 2).sum() - border)
+
+        t = brentq(beyond, -0.999 / self.weights.max(), 0)
+        return float(np.linalg.norm(off / (1 + t * self.weights) - off))
+
+
+def test_deepfool_goes_along_a_curved_border_to_its_nearest_point() -> None:
+    model = Bowl()
+    image = (0.5 + np.random.default_rng(1).normal(0, 0.01, (8, 8))).astype(np.float32)
+    assert int(model.forward(image[None]).argmax()) == 0
+    found, first = (DeepFool(n_steps=n).search(model, image, 0, None, 0) for n in (200, 1))
+    assert found.l2 == pytest.approx(model.nearest(image), rel=0.005)
+    assert first.l2 is not None and first.l2 > 1.04 * model.nearest(image)  # the first crossing, where the paper stops
+
+
+def test_one_step_is_enough_where_the_model_is_linear() -> None:
+    model = Grey()
+    loser = int(model.forward(grey()[None]).argmax())
+    assert DeepFool(n_steps=1).search(model, grey(), loser, None, 0).pixels is not None
 
 
 @pytest.mark.parametrize("attack", [Fgsm(), Pgd()], ids=lambda attack: attack.name)
