@@ -14,14 +14,13 @@ from PIL import Image
 from server.attacks import ATTACKS, describe_attacks
 from server.attacks.margin import FLIPPED
 from server.attacks.pgd import Pgd
+from server.attacks.types import Adversarial, Attacked
 from server.probabilities import probabilities_of
 from server.render.legend import Text
 from server.render.panels import sheet
 from server.render.png import ANCHORS, _font, drawable
 from server.types import (
-    Adversarial,
     Array,
-    Attacked,
     Digit,
     InDistribution,
     ModelCard,

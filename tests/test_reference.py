@@ -293,6 +293,7 @@ def test_the_engine_is_told_and_is_part_of_the_id(client: FlaskClient) -> None:
     assert theirs["explanation"]["options"] == {
         "n_samples": 50, "segmentation": "quickshift", "kernel_size": 1.0, "n_segments": 16, "compat": False,
     }  # fmt: skip
+    assert "reference package" in theirs["alt"] and "reference package" not in ours["alt"]
     assert theirs["id"] != ours["id"] == explained(client, query + "&engine=inkling")["id"]
     assert theirs["explanation"]["segment_values"] == pytest.approx(ours["explanation"]["segment_values"], abs=1e-5)
 

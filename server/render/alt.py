@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from server.render.plain import finite
-from server.render.words import STRANGE, STRENGTHS, predicted, sides
+from server.render.words import STRANGE, STRENGTHS, method, predicted, sides
 from server.types import Array, Explanation, Prediction
 
 PLACES = (
@@ -74,7 +74,7 @@ def _unsigned(explanation: Explanation) -> str:
 
 
 def _why(explanation: Explanation) -> str:
-    return f"Why {explanation.target.label}, by {explanation.explainer.name}:"
+    return f"Why {explanation.target.label}, by {method(explanation)}:"
 
 
 def _ranking(amounts: Array) -> list[tuple[int, float]]:

@@ -10,7 +10,7 @@ import numpy as np
 from server.render.colours import eight_bit, over
 from server.render.ground import PAPER
 from server.render.heatmap import MARK_FROM, Heatmap, Mark
-from server.render.words import STRENGTHS, UNITS, number, predicted, sides
+from server.render.words import STRENGTHS, UNITS, method, number, predicted, sides
 from server.types import Array, Explanation
 
 MARGIN = 16
@@ -103,9 +103,9 @@ def _titles(explanation: Explanation, width: float, caption: Caption | None) -> 
     if target.versus is not None:
         why += f", not {_short(card.classes[target.versus], LONGEST)}"
     answer = predicted(_short(prediction.label, LONGEST), prediction.probability)
-    method = f"{card.name} {card.version} · {explanation.explainer.name} · {explanation.attribution.state}"
+    how = f"{card.name} {card.version} · {method(explanation)} · {explanation.attribution.state}"
     title = f"{answer} · why {why}" if caption is None else caption.title
-    lines = [(cut(title, TITLE, width), TITLE, BLACK), (cut(method, TEXT, width), TEXT, GREY)]
+    lines = [(cut(title, TITLE, width), TITLE, BLACK), (cut(how, TEXT, width), TEXT, GREY)]
     if not prediction.in_distribution.ok:
         lines.append(("Warning: unlike the digits the model was trained on", SMALL, ALERT))
     return lines

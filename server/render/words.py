@@ -3,7 +3,7 @@
 Knows neither where the words will stand nor what the heatmap looks like.
 """
 
-from server.types import Target, Unit
+from server.types import Explanation, Target, Unit
 
 UNITS: dict[Unit, str] = {
     "logit": "logit",
@@ -43,6 +43,12 @@ def number(value: float) -> str:
 
 def predicted(label: str, probability: float) -> str:
     return f"Predicted {label} ({percent(probability)})"
+
+
+def method(explanation: Explanation) -> str:
+    """The method, and whose code it is where it is not ours."""
+    name = explanation.explainer.name
+    return name if explanation.engine == "inkling" else f"{name} (reference package)"
 
 
 def sides(target: Target, classes: tuple[str, ...]) -> tuple[str, str]:
