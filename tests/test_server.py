@@ -2,6 +2,7 @@
 
 import json
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from http.client import HTTPConnection
 from io import BytesIO
@@ -72,6 +73,26 @@ def test_every_method_of_every_model_gives_a_heatmap_with_colour_on_it(explainin
             pixels = np.asarray(picture.convert("RGB")).astype(int)
         map_ = pixels[60:400]
         assert (np.ptp(map_, axis=2) > 60).mean() > 0.005  # colour, and not on the legend only
+
+
+def test_an_answer_does_not_depend_on_what_else_is_asked(explaining: Running) -> None:
+    """Every method alone, then all at once, several times over: the same values to 1e-5."""
+    _, _, listed = ask(f"{explaining.url}/v1/methods")
+    questions = [
+        f"{explaining.url}/v1/explain?model={model}&method={method['name']}&seed=5&versus=2"
+        for method in listed["methods"]
+        for model in method["models"]
+    ]
+
+    def values(question: str) -> Any:
+        status, _, answer = ask(question, SEVEN)
+        assert status == 200
+        return answer["explanation"]["values"]
+
+    alone = [np.array(values(question)) for question in questions]
+    with ThreadPoolExecutor(8) as pool:
+        for expected, found in zip(2 * alone, pool.map(values, 2 * questions), strict=True):
+            assert np.array(found) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("model", MODELS)

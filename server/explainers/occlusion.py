@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -49,6 +50,7 @@ class Occlusion:
             yield Attribution(values, "logit", state, bank.rows, score=score)
 
 
+@lru_cache(maxsize=8)
 def _patches(shape: tuple[int, ...], patch: int, stride: int) -> tuple[Array, Masks, Array]:
     """Cells (H, W) so fine that every patch is a union of cells; for each patch the cells that it leaves, (p, n); and
     which patches (p,) are enough to cover the image."""
