@@ -1,6 +1,7 @@
 """A comparison as the JSON of Inkling's own API, in words, and as the maps of one picture.
 
-Maps in the same unit, of cells of the same kind, share one scale; others can not be compared by their colours.
+Maps in the same unit share one scale, parts of a sum apart from other differences; what has another unit can not be
+compared by its colour.
 """
 
 import json
@@ -15,7 +16,7 @@ import numpy as np
 from server.render.alt import alt_text
 from server.render.heatmap import Heatmap, heatmap
 from server.render.json import attribution_json, explanation_json
-from server.render.legend import LETTER, TEXT, Caption
+from server.render.legend import LETTER, TEXT, Caption, unit
 from server.render.plain import known_float
 from server.render.words import sides
 from server.types import Comparison, Explanation
@@ -67,7 +68,7 @@ def comparison_alt(comparison: Comparison) -> str:
 def parts_of(comparison: Comparison) -> Iterator[tuple[Explanation, Heatmap, Caption | None]]:
     """What is drawn side by side: each explanation, then the difference of two versions."""
     maps = [heatmap(one) for one in comparison.explanations]
-    kinds = [_kind(one) for one in comparison.explanations]
+    kinds = [(unit(one), one.explainer.signed) for one in comparison.explanations]
     limits = {kind: max(one.limit for one, of in zip(maps, kinds, strict=True) if of == kind) for kind in kinds}
     for explanation, kind in zip(comparison.explanations, kinds, strict=True):
         yield explanation, heatmap(explanation, limit=limits[kind]), None
@@ -80,10 +81,6 @@ def parts_of(comparison: Comparison) -> Iterator[tuple[Explanation, Heatmap, Cap
 def agreement_lines(comparison: Comparison, width: float) -> list[str]:
     """How far they agree, in lines of at most `width` pixels."""
     return textwrap.wrap(_agreement(comparison), int(width / (LETTER * TEXT)))
-
-
-def _kind(explanation: Explanation) -> tuple[Any, ...]:
-    return explanation.attribution.unit, explanation.attribution.segments is None, explanation.explainer.signed
 
 
 def _difference_caption(first: Explanation, second: Explanation) -> Caption:

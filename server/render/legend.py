@@ -136,11 +136,18 @@ def _numbers(heatmap: Heatmap, left: float, right: float, y: float) -> tuple[Tex
     return Text(left, y, f"-{limit}", TEXT, BLACK), zero, Text(right, y, f"+{limit}", TEXT, BLACK, "end")
 
 
+def unit(explanation: Explanation) -> str:
+    """What the numbers of a map are. Maps of which this says the same can share a scale."""
+    words = UNITS[explanation.attribution.unit]
+    if explanation.attribution.segments is not None:
+        words += " per segment"
+    adds_up = explanation.explainer.complete and explanation.attribution.unit in ("logit", "probability")
+    return words + ", adding up" * adds_up
+
+
 def _scale(explanation: Explanation, heatmap: Heatmap) -> str:
     """The unit, and what the bar does not show."""
-    words = UNITS[explanation.attribution.unit]
-    if heatmap.segments is not None:
-        words += " per segment"
+    words = unit(explanation)
     if heatmap.limit == 0:
         words += " · zero everywhere"
     elif heatmap.clipped:

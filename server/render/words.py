@@ -11,7 +11,7 @@ UNITS: dict[Unit, str] = {
     "logit_per_ink": "logit per ink",
     "probability_per_ink": "probability per ink",
     "share": "share of attention",
-    "score": "score without a unit",
+    "score": "score, no unit",
 }
 
 STRENGTHS: dict[Unit, str] = {
