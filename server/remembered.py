@@ -35,7 +35,8 @@ class Remembered:
         new = {key: row for row, key in enumerate(keys) if key not in self._logits}
         fresh: dict[bytes, Array] = {}
         if new:
-            fresh = dict(zip(new, self.model.forward(images[list(new.values())]), strict=True))
+            asked = images if len(new) == len(images) else images[list(new.values())]
+            fresh = dict(zip(new, self.model.forward(asked), strict=True))
             self.rows += len(new)
         if len(self._logits) + len(fresh) <= MOST:
             self._logits.update(fresh)

@@ -13,7 +13,7 @@ import pytest
 
 from server.errors import MethodNotPossible
 from server.explainers import EXPLAINERS, build, describe_all, methods_for
-from server.explainers.expected_gradients import ExpectedGradients
+from server.explainers.expected_gradients import ExpectedGradients, _paths
 from server.explainers.gradient_x_input import GradientXInput
 from server.explainers.integrated_gradients import IntegratedGradients
 from server.explainers.lime import Lime
@@ -106,6 +106,17 @@ def test_segment_values_are_the_sums_of_their_pixels(explainer: Any) -> None:
 def test_what_the_model_does_not_see_gets_nothing(name: str) -> None:
     options = {"patch": 4, "stride": 4} if name == "occlusion" else {}  # patches that do not straddle the border
     gives_nothing_to_what_is_not_seen(EXPLAINERS[name](**options), of(Halved))
+
+
+class Cubed(Square):
+    """Cells interact in threes: pairs of coalitions alone would leave no error to sample away."""
+
+    def _logits(self, images: Array) -> Array:
+        return np.einsum("nhw,khw->nk", images, self._directions()) ** 3
+
+    def _slopes(self, images: Array) -> Array:
+        inner = np.einsum("nhw,khw->nk", images, self._directions())
+        return 3 * inner[:, :, None, None] ** 2 * self._directions()
 
 
 # Broken methods, one for each axiom.
@@ -218,6 +229,34 @@ def test_expected_gradients_from_one_baseline_are_integrated_gradients() -> None
     assert (np.abs(found.values - expected) <= 5 * found.stderr + 1e-3).all()
 
 
+def with_background(model: Fake, count: int) -> Fake:
+    background = np.random.default_rng(8).random((count, 8, 8)).astype(np.float32)
+    model.card = dataclasses.replace(model.card, background=background)
+    return model
+
+
+@pytest.mark.parametrize("fake", [Square, Wavy, Cubed])
+def test_one_round_of_expected_gradients_sums_to_the_score(fake: Any) -> None:
+    """One gradient at two points of each path can not integrate it; what its sum must be is known all the same."""
+    model = with_background(fake(), 30)
+    first = next(ExpectedGradients().refine(model, ink(), one(1), 0))
+    assert first.convergence_delta == pytest.approx(0, abs=1e-9 * abs(first.score - first.base_value))
+    assert first.values.sum() == pytest.approx(first.score - first.base_value, rel=1e-9)
+
+
+def test_the_correction_of_expected_gradients_brings_them_nearer() -> None:
+    """Against the mean of many rounds, over seeds: the corrected values are no farther off than the plain mean."""
+    model = with_background(Wavy(), 30)
+    truth = last(ExpectedGradients(n_samples=20000, tolerance=1e-6), model, one(1)).values
+    off, plainly = [], []
+    for seed in range(20):
+        off.append(next(ExpectedGradients().refine(model, ink(), one(1), seed)).values - truth)
+        steps = (np.random.default_rng(seed).permutation(30) + 0.5) / 30
+        plainly.append(_paths(model, model.card.background, ink(), one(1), steps).mean(axis=0) - truth)
+    assert np.square(off).mean() < 1.1 * np.square(plainly).mean()
+    assert np.abs(np.sum(off, axis=(1, 2))).max() < 0.05 * np.abs(np.sum(plainly, axis=(1, 2))).max()
+
+
 def test_shapley_values_are_the_mean_over_all_orders() -> None:
     """Brute force over every order of the players, on an image whose ink lies in six cells."""
     image = np.zeros((8, 8), np.float32)
@@ -249,13 +288,6 @@ def test_shapley_values_sum_to_the_score_whatever_is_missing(baseline: Any) -> N
         assert found.convergence_delta == pytest.approx(0, abs=1e-9)
         assert found.rows == model.rows
         assert found.values.sum() == pytest.approx((found.score or 0) - (found.base_value or 0), abs=1e-9)
-
-
-class Cubed(Square):
-    """Cells interact in threes: pairs of coalitions alone would leave no error to sample away."""
-
-    def _logits(self, images: Array) -> Array:
-        return np.einsum("nhw,khw->nk", images, self._directions()) ** 3
 
 
 def test_sampled_shapley_values_are_the_exact_ones_within_their_errors() -> None:

@@ -11,6 +11,7 @@ from server.explainers.perturbation import score_of
 from server.options import option
 from server.types import Array, Attribution, Model, Target, Verb
 
+FEWEST = 10  # baselines; with fewer a regression over them would add more noise than it takes away
 GOLDEN = (5**0.5 - 1) / 2  # steps shifted by it again and again fill [0, 1] evenly, however often
 
 
@@ -20,9 +21,10 @@ class ExpectedGradients:
 
     Every background image is used equally. The first round takes its steps t stratified (one in each of m equal
     intervals) and antithetic (t and 1 - t), which needs several times fewer gradients than drawing both at random for
-    the same error; from round to round every baseline's step moves on by the golden ratio. Rounds go on until the
-    values sum to score - base_value within `tolerance`. Cost: 2 m gradients a round for a background of m, and m + 1
-    forwards.
+    the same error; from round to round every baseline's step moves on by the golden ratio. What the values along one
+    path should sum to is known exactly, score - f(b): how far they miss it is a control variate, and with it the values
+    of a round sum to score - base_value to rounding. Rounds go on until the values as they are before that do so within
+    `tolerance`. Cost: 2 m gradients a round for a background of m, and m + 1 forwards.
     """
 
     name: ClassVar[str] = "expected_gradients"
@@ -35,39 +37,62 @@ class ExpectedGradients:
     paper: ClassVar[str] = "Erion et al., Learning Explainable Models Using Attribution Priors (2019), arXiv:1906.10670"
 
     n_samples: int = option(1000, "gradients at most; one round over the background is always done", 2, 20000)
-    tolerance: float = option(0.02, "largest completeness gap, relative to score - base_value", 1e-6, 1.0)
+    tolerance: float = option(
+        0.02, "how far values may miss score - base_value before they are corrected, relative to it", 1e-6, 1.0
+    )
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
         background = model.card.background
-        base = float(score_of(model, background, target).mean())
+        bases = score_of(model, background, target)  # (m,)
         score = float(score_of(model, image[None], target)[0])
+        base = float(bases.mean())
         count = len(background)
         rng = np.random.default_rng(seed)
         steps = (rng.permutation(count) + rng.random(count)) / count
-        total, squares = np.zeros(image.shape), np.zeros(image.shape)
+        total, squares, missed = np.zeros(image.shape), np.zeros(image.shape), 0.0
         for done in itertools.count(1):
-            values = _round(model, background, image, target, steps)
-            total, squares = total + values, squares + values**2
-            gap = float(total.sum() / done - (score - base))
-            converged = abs(gap) <= self.tolerance * abs(score - base)
+            paths = _paths(model, background, image, target, steps)
+            misses = paths.sum(axis=(1, 2)) - (score - bases)
+            values = _corrected(paths, misses, bases)
+            total, squares, missed = total + values, squares + values**2, missed + float(misses.mean())
+            converged = abs(missed / done) <= self.tolerance * abs(score - base)
             yield Attribution(
                 total / done, "logit", "converged" if converged else "partial", 1 + count * (1 + 2 * done),
-                score=score, base_value=base, convergence_delta=gap, stderr=_stderr(total, squares, done),
+                score=score, base_value=base, convergence_delta=float(total.sum() / done - (score - base)),
+                stderr=_stderr(total, squares, done),
             )  # fmt: skip
             if converged or 2 * count * (done + 1) > self.n_samples:
                 return
             steps = (steps + GOLDEN) % 1
 
 
-def _round(model: Model, background: Array, image: Array, target: Target, steps: Array) -> Array:
-    """The mean (H, W) over all baselines of their two antithetic points, at `steps` and 1 - `steps` (m,)."""
+def _paths(model: Model, background: Array, image: Array, target: Target, steps: Array) -> Array:
+    """The values (m, H, W) along the path from each baseline: the mean of two antithetic points, at `steps` and
+    1 - `steps` (m,)."""
     count = len(background)
     both = np.concatenate([steps, 1 - steps])[:, None, None]
     starts = np.concatenate([background, background])
     points = starts + both * (image - starts)  # (2m, H, W)
     slopes = model.gradient(points.astype(np.float32), np.repeat(target.weights[None], 2 * count, axis=0))
-    mean: Array = ((image.astype(np.float64) - starts) * slopes).mean(axis=0)
+    values = (image.astype(np.float64) - starts) * slopes
+    mean: Array = (values[:count] + values[count:]) / 2
     return mean
+
+
+def _corrected(paths: Array, misses: Array, bases: Array) -> Array:
+    """The mean (H, W) over all paths (m, H, W), less what the mean of their `misses` (m,) explains of it.
+
+    Control variates by regression (Owen, Monte Carlo Theory, Methods and Examples, 2013, chapter 8.9). Misses and
+    scores of the baselines are what the sum of a path is made of, so that regressing on both makes the mean's sum
+    right.
+    """
+    mean: Array = paths.mean(axis=0)
+    if len(paths) < FEWEST:
+        return mean
+    known = np.stack([misses - misses.mean(), bases - bases.mean()], axis=1)  # (m, 2)
+    slopes = np.linalg.lstsq(known, (paths - mean).reshape(len(paths), -1), rcond=None)[0]  # (2, H W)
+    corrected: Array = mean - misses.mean() * slopes[0].reshape(mean.shape)
+    return corrected
 
 
 def _stderr(total: Array, squares: Array, rounds: int) -> Array | None:

@@ -105,4 +105,4 @@ def all_masks(n: int) -> Masks:
 
 def score_of(model: Model, images: Array, target: Target) -> Array:
     """The target's score (n,) float64 of images (n, H, W)."""
-    return target.score(model.forward(images.astype(np.float32)))
+    return target.score(model.forward(np.asarray(images, np.float32)))
