@@ -63,7 +63,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=8, help="digits that every method explains")
+    parser.add_argument("--images", type=int, default=6, help="digits that every method explains")
     parser.add_argument("--rounds", type=int, default=4, help="seeds; each method is timed once a seed and image")
     parser.add_argument("--methods", nargs="+", help="only these of ours; default: all, and the figures of ours alone")
     parser.add_argument("--libraries", nargs="*", default=list(LIBRARIES), choices=list(LIBRARIES))

@@ -128,9 +128,9 @@ def methods(case: Case, folder: Path) -> dict[str, Method]:
     asked = Asked(case, folder)
     return {
         "LimeImageExplainer": Method(lambda _: asked.method(partial(lime_package, asked))),
-        "ExactExplainer": Method(lambda b: asked.method(partial(exact_explainer, asked, b)), ("auto", 256, 1024)),
+        "ExactExplainer": Method(lambda b: asked.method(partial(exact_explainer, asked, b)), (256,)),
         "KernelExplainer": Method(lambda _: asked.method(partial(kernel_explainer, asked))),
-        "PartitionExplainer": Method(lambda b: asked.method(partial(partition_explainer, asked, b)), ("auto", 64)),
+        "PartitionExplainer": Method(lambda b: asked.method(partial(partition_explainer, asked, b)), (10, 64)),
         "GradientExplainer": Method(lambda b: gradient_explainer(asked, folder, False, b), (50, 200)),
         "GradientExplainer, all classes": Method(lambda b: gradient_explainer(asked, folder, True, b), (50,)),
     }
