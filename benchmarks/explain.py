@@ -48,7 +48,7 @@ def main() -> None:
         workers = started(stack, case, asked.libraries)
         versions = {name: value for one in workers.values() for name, value in one.versions.items()}
         rows = [row for one in chosen for row in compared(one, model, case, workers, asked.rounds)]
-    figures = {} if asked.methods else {**single.exact_shapley(model, digits), **single.saliency_served()}
+    figures = {} if asked.methods else {**single.exact_shapley(model, digits), **single.saliency_served(digits)}
     setting = Setting(
         machine(), versions, f"{datetime.now(UTC):%Y-%m-%d}", source, len(case.images), asked.rounds, DIGITS, load
     )
