@@ -5,10 +5,10 @@ PORT ?= 8000
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint format figures lock clean
+.PHONY: help serve test lint format figures bench-explain lock clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
 serve: .venv/serve.stamp ## answer on http://HOST:PORT (127.0.0.1:8000); needs nothing but Python
 	INKLING_HOST=$(HOST) INKLING_PORT=$(PORT) $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
@@ -29,6 +29,9 @@ figures: .venv/serve.stamp ## draw the examples, and make the README's picture, 
 	$(BIN)/python examples/draw.py
 	PYTHONPATH=. $(BIN)/python examples/figures.py
 	$(BIN)/python -m tests.readme
+
+bench-explain: .venv/serve.stamp ## measure explanations beside lime, shap, xplique and captum; writes benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks.explain
 
 lock: ## pin the requirements again; needs uv
 	uv pip compile $(LOCK) requirements.in -o requirements.txt

@@ -1,0 +1,101 @@
+"""What the benchmark is expected to show, and whether it did: every verdict is computed from the rows."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.measures import Row
+
+
+@dataclass(frozen=True)
+class Verdict:
+    what: str
+    target: str
+    measured: str
+    reached: bool | None  # None: not measured this time
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that was measured: the rows, and single figures in milliseconds by name."""
+
+    rows: Sequence[Row]
+    figures: Mapping[str, float]
+
+    def row(self, method: str, library: str, name: str | None = None) -> Row | None:
+        """The row of a library's method; None where it was not asked or failed."""
+        fitting = [
+            one
+            for one in self.rows
+            if (one.method, one.library) == (method, library) and one.error is None and name in (None, one.name)
+        ]
+        return fitting[0] if fitting else None
+
+
+Goal = Callable[[Results], Verdict]
+
+
+def faster(method: str, library: str, name: str, least: float) -> Goal:
+    """Our `method` takes at most 1 / `least` of the peer's time."""
+
+    def judged(results: Results) -> Verdict:
+        row = results.row(method, library, name)
+        times = math.nan if row is None or row.times is None else row.times
+        what = f"`{method}`: times faster than {library}'s {name}"
+        return _verdict(what, f"at least {least:g}", f"{times:.1f}", times, times >= least)
+
+    return judged
+
+
+def alike(method: str, library: str, name: str, most: float) -> Goal:
+    """Our values are the peer's to `most`."""
+
+    def judged(results: Results) -> Verdict:
+        row = results.row(method, library, name)
+        difference = math.nan if row is None or row.difference is None else row.difference
+        what = f"`{method}`: largest difference from {library}'s {name}"
+        return _verdict(what, f"at most {most:g}", f"{difference:.1e}", difference, difference <= most)
+
+    return judged
+
+
+def smaller_gap(method: str, library: str, name: str, most: float) -> Goal:
+    """Our completeness gap is at most `most` of the peer's."""
+
+    def judged(results: Results) -> Verdict:
+        own, row = results.row(method, "inkling"), results.row(method, library, name)
+        share = math.nan
+        if own is not None and row is not None and own.gap is not None and row.gap:
+            share = own.gap / row.gap
+        what = f"`{method}`: completeness gap as a share of {library}'s {name}"
+        return _verdict(what, f"at most {most:.2f}", f"{share:.2f}", share, share <= most)
+
+    return judged
+
+
+def below(figure: str, what: str, most: float) -> Goal:
+    """A single figure stays below `most` milliseconds."""
+
+    def judged(results: Results) -> Verdict:
+        value = results.figures.get(figure, math.nan)
+        return _verdict(what, f"below {most:g} ms", f"{value:.2f} ms", value, value < most)
+
+    return judged
+
+
+def _verdict(what: str, target: str, measured: str, value: float, reached: bool) -> Verdict:
+    return Verdict(what, target, "-", None) if math.isnan(value) else Verdict(what, target, measured, reached)
+
+
+GOALS: tuple[Goal, ...] = (
+    faster("lime", "lime", "LimeImageExplainer", 15),
+    alike("lime", "lime", "LimeImageExplainer", 1e-6),
+    faster("expected_gradients", "shap", "GradientExplainer", 8),
+    smaller_gap("expected_gradients", "shap", "GradientExplainer", 1 / 3),
+    below("shapley_median", "exact `shapley`, median of the test digits", 60),
+    faster("integrated_gradients", "xplique", "IntegratedGradients", 4),
+    faster("smooth_grad", "xplique", "SmoothGrad", 4),
+    faster("occlusion", "xplique", "Occlusion", 5),
+    faster("rise", "xplique", "Rise", 5),
+    below("server_explain", "`saliency` inside the server", 3),
+)
