@@ -82,7 +82,8 @@ class Model(Protocol):
     def verbs(self) -> frozenset[Verb]: ...
 
     def forward(self, images: Array) -> Array:
-        """Logits (n, K) of images (n, H, W)."""
+        """Logits (n, K) of images (n, H, W). One or two may be answered by another program than more of them are, whose
+        sums differ in the sixth digit."""
         ...
 
     def gradient(self, images: Array, weights: Array) -> Array:

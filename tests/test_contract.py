@@ -116,16 +116,18 @@ def test_lime_gives_what_the_lime_package_gives(name: str, output: str, compat: 
 
 def test_a_compiled_gradient_takes_pictures_as_parameters(name: str) -> None:
     """XLA may take them for constants: then it is right, and compiles anew for every picture."""
-    compiled: Any = net(name)._compiled
+    compiled = net(name)._compiled
     if name == "lstm":
         assert compiled is None  # unrolled, it would compile for a minute
         return
+    assert compiled is not None
     images, weights = tf.constant(digits()[:2]), tf.constant(np.eye(10, dtype=np.float32)[:2])
-    program = compiled.experimental_get_compiler_ir(images, weights)(stage="hlo")
+    gradient: Any = compiled.gradient
+    program = gradient.experimental_get_compiler_ir(images, weights)(stage="hlo")
     assert "f32[2,28,28]{2,1,0} parameter(" in program
     assert "f32[2,10]{1,0} parameter(" in program
     one_by_one = net(name)._gradient(images, weights).numpy()
-    assert compiled(images, weights).numpy() == pytest.approx(one_by_one, abs=1e-5)
+    assert gradient(images, weights).numpy() == pytest.approx(one_by_one, abs=1e-5)
 
 
 def test_the_background_is_made_of_means(name: str) -> None:

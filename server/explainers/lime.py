@@ -60,11 +60,12 @@ class Lime:
         )
         bank = Bank(model, image, segments, painted_over(image, segments))
         n = int(segments.max()) + 1
-        score = float(target.score(bank.outputs(np.ones((1, n), bool)))[0])
         whole = self._masks(n, seed)
         first = sampled_masks(n, GLANCE, seed)
         for masks in [first, whole] if len(whole.masks) > 2 * GLANCE else [whole]:
-            fit = Ridge.of(masks).fit(target.score(bank.outputs(masks.masks)))
+            scores = target.score(bank.outputs(masks.masks))
+            score = float(scores[masks.masks.all(axis=1)][0])  # of the image as it is, which is among them
+            fit = Ridge.of(masks).fit(scores)
             exact = self.exact and masks is whole
             state: State = "partial" if masks is not whole else "exact" if exact else "converged"
             yield Attribution(

@@ -41,13 +41,14 @@ class Occlusion:
         stride = min(self.stride, self.patch)
         segments, masks, glance = _patches(image.shape, self.patch, stride)
         bank = Bank(model, image, segments, baseline_of(self.baseline, model.card))
-        score = float(target.score(bank.outputs(np.ones_like(masks[:1])))[0])
+        whole = np.ones_like(masks[:1])
         for asked in [masks[glance], masks] if len(masks) > SMALL else [masks]:
             covered = ~asked[:, segments]  # (p, H, W)
-            drops = score - target.score(bank.outputs(asked))
+            score, *scores = target.score(bank.outputs(np.concatenate([whole, asked])))
+            drops = score - np.array(scores)
             values = np.tensordot(drops, covered, axes=1) / covered.sum(axis=0)
             state: State = "exact" if asked is masks else "partial"
-            yield Attribution(values, "logit", state, bank.rows, score=score)
+            yield Attribution(values, "logit", state, bank.rows, score=float(score))
 
 
 @lru_cache(maxsize=8)

@@ -53,15 +53,19 @@ class Shapley:
             segments = segment(image, self.segmentation, 1.0, 16)
         game = _Game(model, image, target, segments, baselines_of(self.baseline, model.card, image))
         n = len(game.players)
-        none, full = game.worths(np.array([[False] * n, [True] * n]))
+        ends = np.array([[False] * n, [True] * n])
         stages = _stages(n, self.max_rows // len(game.banks))
         for pairs in stages:
             stderr = None
             if pairs == all_pairs(n):
-                phi = shapley_values(game.worths(all_masks(n)))
+                worths = game.worths(all_masks(n))
+                none, full = worths[0], worths[-1]
+                phi = shapley_values(worths)
             else:
                 sample = leverage_sample(n, pairs, seed)
-                phi, stderr = sample.values(game.worths(sample.masks), none, full)
+                worths = game.worths(np.concatenate([ends, sample.masks]))
+                none, full = worths[0], worths[1]
+                phi, stderr = sample.values(worths[2:], none, full)
             state: State = "exact" if stderr is None else "converged" if pairs == stages[-1] else "partial"
             yield game.attribution(phi, stderr, none, full, state)
 

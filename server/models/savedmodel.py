@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from server.models.compiled import compiled_gradient
+from server.models.compiled import compiled
 from server.types import Array, Features, ModelCard, Verb
 
 logging.getLogger("absl").setLevel(logging.WARNING)  # it tells of every SavedModel that it has no fingerprint
@@ -57,7 +57,7 @@ class SavedModel:
         weights = tf.TensorSpec((None, len(card.classes)), tf.float32)
         self._gradient = tf.function(self._taped, input_signature=[images, weights])
         size = (card.image.height, card.image.width)
-        self._compiled = compiled_gradient(self._serve, self._gradient, FEWEST, size, len(card.classes))
+        self._compiled = compiled(self._serve, self._gradient, FEWEST, size, len(card.classes))
         self._background: Array | None = None
         self._warm_up()
 
@@ -65,13 +65,19 @@ class SavedModel:
         """Logits (n, K) of images (n, H, W)."""
         if images is self.card.background and self._background is not None:
             return self._background  # asked by every explanation that takes the background for its baseline
-        parts = _chunks(len(images), CHUNK)
-        return _in_chunks(lambda rows: {"logits": self._serve(images=rows)["logits"]}, parts, images)["logits"]
+        if self._compiled is not None and len(images) <= self._compiled.rows:
+            graph = self._compiled.forward
+        else:
+            graph = self._serving
+        return _in_chunks(lambda rows: {"logits": graph(rows)}, _chunks(len(images), CHUNK), images)["logits"]
 
     def gradient(self, images: Array, weights: Array) -> Array:
         """d(weights . logits) / d images, (n, H, W)."""
-        few, parts = len(images) <= FEWEST, _chunks(len(images), GRADIENT_CHUNK)
-        graph = self._compiled if few and self._compiled is not None else self._gradient
+        if self._compiled is not None and len(images) <= self._compiled.rows:
+            graph = self._compiled.gradient
+        else:
+            graph = self._gradient
+        parts = _chunks(len(images), GRADIENT_CHUNK)
         return _in_chunks(lambda rows, w: {"gradient": graph(rows, w)}, parts, images, weights)["gradient"]
 
     def features(self, images: Array, weights: Array) -> Features:
@@ -96,10 +102,13 @@ class SavedModel:
         images = tf.keras.Input((self.card.image.height, self.card.image.width))
         return tf.keras.Model([images], tf.keras.layers.Lambda(score, output_shape=(1,))(images))
 
+    def _serving(self, images: Any) -> Any:
+        return self._serve(images=images)["logits"]
+
     def _taped(self, images: Any, weights: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(images)
-            score = tf.reduce_sum(self._serve(images=images)["logits"] * weights)
+            score = tf.reduce_sum(self._serving(images) * weights)
         return tape.gradient(score, images)
 
     def _warm_up(self) -> None:
