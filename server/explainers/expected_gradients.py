@@ -11,7 +11,6 @@ from server.explainers.perturbation import score_of
 from server.options import option
 from server.types import Array, Attribution, Model, Target, Verb
 
-FEWEST = 10  # baselines; with fewer a regression over them would add more noise than it takes away
 GOLDEN = (5**0.5 - 1) / 2  # steps shifted by it again and again fill [0, 1] evenly, however often
 
 
@@ -22,8 +21,8 @@ class ExpectedGradients:
     Every background image is used equally. The first round takes its steps t stratified (one in each of m equal
     intervals) and antithetic (t and 1 - t), which needs several times fewer gradients than drawing both at random for
     the same error; from round to round every baseline's step moves on by the golden ratio. What the values along one
-    path should sum to is known exactly, score - f(b): how far they miss it is a control variate, and with it the values
-    of a round sum to score - base_value to rounding. Rounds go on until the values as they are before that do so within
+    path should sum to is known, score - f(b), so each path is corrected by what it misses: the values of every round
+    sum to score - base_value to rounding. Rounds go on until the values before that correction do so within
     `tolerance`. Cost: 2 m gradients a round for a background of m, and m + 1 forwards.
     """
 
@@ -53,7 +52,7 @@ class ExpectedGradients:
         for done in itertools.count(1):
             paths = _paths(model, background, image, target, steps)
             misses = paths.sum(axis=(1, 2)) - (score - bases)
-            values = _corrected(paths, misses, bases)
+            values = _corrected(paths, misses, image - background)
             total, squares, missed = total + values, squares + values**2, missed + float(misses.mean())
             converged = abs(missed / done) <= self.tolerance * abs(score - base)
             yield Attribution(
@@ -79,20 +78,16 @@ def _paths(model: Model, background: Array, image: Array, target: Target, steps:
     return mean
 
 
-def _corrected(paths: Array, misses: Array, bases: Array) -> Array:
-    """The mean (H, W) over all paths (m, H, W), less what the mean of their `misses` (m,) explains of it.
-
-    Control variates by regression (Owen, Monte Carlo Theory, Methods and Examples, 2013, chapter 8.9). Misses and
-    scores of the baselines are what the sum of a path is made of, so that regressing on both makes the mean's sum
-    right.
+def _corrected(paths: Array, misses: Array, changes: Array) -> Array:
+    """The mean (H, W) of the values (m, H, W) along paths that change the image by `changes`, each made to sum to what
+    it should: the smallest change of its mean slopes, in L2, by which it does. Pixels without a slope on any path keep
+    their 0: the model does not see them.
     """
-    mean: Array = paths.mean(axis=0)
-    if len(paths) < FEWEST:
-        return mean
-    known = np.stack([misses - misses.mean(), bases - bases.mean()], axis=1)  # (m, 2)
-    slopes = np.linalg.lstsq(known, (paths - mean).reshape(len(paths), -1), rcond=None)[0]  # (2, H W)
-    corrected: Array = mean - misses.mean() * slopes[0].reshape(mean.shape)
-    return corrected
+    squares = (paths != 0).any(axis=0) * changes.astype(np.float64) ** 2
+    sizes = squares.sum(axis=(1, 2))
+    each = np.divide(misses, sizes, out=np.zeros_like(misses), where=sizes > 0)  # (m,); a path to itself misses nothing
+    mean: Array = (paths - each[:, None, None] * squares).mean(axis=0)
+    return mean
 
 
 def _stderr(total: Array, squares: Array, rounds: int) -> Array | None:
