@@ -89,16 +89,16 @@ def compared(
     comparison: Comparison, model: SavedModel, case: Case, workers: Mapping[str, Worker], rounds: int
 ) -> Iterator[Row]:
     """The rows of one comparison: ours first."""
-    method = comparison.method
+    method = comparison.key
     peers = [peer for peer in comparison.peers if peer.library in workers]
-    explain = ours.explain(model, case, method, comparison.options)
+    explain = ours.explain(model, case, comparison.method, comparison.options)
     asks: list[Ask] = [partial(burst, explain, len(case.images))]
     asks += [partial(workers[peer.library].burst, peer.name) for peer in peers]
     own, *theirs = in_turns(asks, rounds)
     if isinstance(own, PeerFailed):
         raise own
     expected = expectation(comparison, case)
-    first = summary(method, "inkling", method, own, expected, comparison.centred)
+    first = summary(method, "inkling", comparison.method, own, expected, comparison.centred)
     yield _told(first)
     for peer, bursts in zip(peers, theirs, strict=True):
         if isinstance(bursts, PeerFailed):
@@ -133,7 +133,7 @@ def expectation(comparison: Comparison, case: Case) -> tuple[Array, Array] | Non
 
 
 def _told(row: Row) -> Row:
-    print(f"{row.method:22s} {row.library:8s} {row.name:30s} {row.error or f'{row.ms:8.2f} ms'}", flush=True)
+    print(f"{row.method:36s} {row.library:8s} {row.name:30s} {row.error or f'{row.ms:8.2f} ms'}", flush=True)
     return row
 
 

@@ -90,10 +90,12 @@ def _verdict(what: str, target: str, measured: str, value: float, reached: bool)
 GOALS: tuple[Goal, ...] = (
     faster("lime", "lime", "LimeImageExplainer", 15),
     alike("lime", "lime", "LimeImageExplainer", 1e-6),
+    faster("expected_gradients", "shap", "GradientExplainer, all classes", 8),
     faster("expected_gradients", "shap", "GradientExplainer", 8),
     smaller_gap("expected_gradients", "shap", "GradientExplainer", 1 / 3),
     below("shapley_median", "exact `shapley`, median of the test digits", 60),
     faster("integrated_gradients", "xplique", "IntegratedGradients", 4),
+    faster("integrated_gradients by its own rule", "xplique", "IntegratedGradients", 4),
     faster("smooth_grad", "xplique", "SmoothGrad", 4),
     faster("occlusion", "xplique", "Occlusion", 5),
     faster("rise", "xplique", "Rise", 5),

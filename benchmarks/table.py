@@ -30,7 +30,7 @@ class Setting:
 def document(results: Results, setting: Setting) -> str:
     """The whole file."""
     verdicts = [goal(results) for goal in GOALS]
-    told = [one for one in COMPARISONS if any(row.method == one.method for row in results.rows)]
+    told = [one for one in COMPARISONS if any(row.method == one.key for row in results.rows)]
     parts = [
         "# Explanations, ours and theirs\n",
         "Written by `make bench-explain`; [README.md](README.md) says how it measures.\n",
@@ -63,7 +63,7 @@ def _setting(setting: Setting) -> str:
 
 
 def _section(comparison: Comparison, results: Results) -> str:
-    rows = [row for row in results.rows if row.method == comparison.method]
+    rows = [row for row in results.rows if row.method == comparison.key]
     note = f"\n{comparison.note[0].upper()}{comparison.note[1:]}\n" if comparison.note else ""
     return "\n".join([f"### `{comparison.asked}`\n{note}", HEAD, *map(_row, rows)]) + "\n"
 

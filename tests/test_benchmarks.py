@@ -156,9 +156,9 @@ def test_comparisons_name_what_there_is() -> None:
     for one in COMPARISONS:
         parse(EXPLAINERS[one.method], one.options)
         assert {peer.library for peer in one.peers} <= libraries
-    full = [row("inkling", gap=0.1, method=one.method) for one in COMPARISONS]
+    full = [row("inkling", gap=0.1, method=one.key) for one in COMPARISONS]
     full += [
-        row(peer.library, peer.name, method=one.method, times=1.0, difference=0.0, gap=0.2)
+        row(peer.library, peer.name, method=one.key, times=1.0, difference=0.0, gap=0.2)
         for one in COMPARISONS
         for peer in one.peers
     ]
