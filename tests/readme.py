@@ -11,6 +11,7 @@ from server.config import settings_table
 from tests.servers import ROOT, serving
 
 PATH = ROOT / "README.md"
+RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 CONSOLE = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 COMMAND = re.compile(r"^\$ (?P<command>.*)\n(?P<output>(?:(?!\$ ).*\n)*)", re.MULTILINE)
 
@@ -42,8 +43,20 @@ def models_table() -> str:
     return "\n".join(rows) + "\n"
 
 
+def speed_table() -> str:
+    """Our time and the peers' as multiples of it, from the last run of the benchmark."""
+    rows = ["| explanation of one digit by the CNN | Inkling | times longer |", "|---|---|---|"]
+    for section in RESULTS.read_text().split("\n### ")[1:]:
+        lines = [line.split("|")[1:-1] for line in section.split("\n## ")[0].splitlines() if line.startswith("| ")]
+        ours, *peers = [[cell.strip() for cell in cells] for cells in lines if cells[0].strip() != "method"]
+        told = ", ".join(f"{peer[0]} {peer[2]}" for peer in peers if len(peer) > 2 and peer[2])
+        rows.append(f"| {section.splitlines()[0]} | {ours[1].split(' ')[0]} ms | {told} |")
+    return "\n".join(rows) + "\n"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "models": models_table,
+    "speed": speed_table,
     "settings": lambda: f"| variable | default | |\n|---|---|---|\n{settings_table()}\n",
 }
 
