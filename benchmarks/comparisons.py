@@ -85,8 +85,8 @@ COMPARISONS = (
                (Peer("shap", "GradientExplainer"), Peer("shap", "GradientExplainer, all classes"),
                 Peer("captum", "GradientShap")),
                {"n_samples": 200}, base="typical",
-               note="the same 100 backgrounds for all. GradientExplainer by default explains all classes; here it is also "
-               "asked for the one alone."),
+               note="the same 100 backgrounds for all. GradientExplainer by default explains all classes; here it is "
+               "also asked for the one alone."),
     Comparison("grad_cam", (Peer("xplique", "GradCAM"), Peer("captum", "LayerGradCam")),
                note="xplique's over the net rebuilt layer by layer in Keras: a SavedModel shows it no layers."),
 )  # fmt: skip

@@ -7,8 +7,9 @@ import numpy as np
 from server.types import Array, Attribution, Stop
 
 TOP = 3
-CANDIDATES = 40  # the strongest values; weaker ones do not come to the top
-DRAWS = 2000
+REACH = 5  # standard errors that a value may be off
+DRAWS = 2000  # of all values
+NUMBERS = 500_000  # drawn at most
 
 
 def certified(attribution: Attribution, out_of_time: bool) -> Attribution:
@@ -32,8 +33,12 @@ def top_order_probability(attribution: Attribution) -> float | None:
     if attribution.stderr is None:
         return None
     values, errors = _units(attribution, attribution.stderr)
-    strongest = np.argsort(-np.abs(values), kind="stable")[:CANDIDATES]
-    draws = np.random.default_rng(0).normal(values[strongest], errors[strongest], (DRAWS, len(strongest)))
+    strongest = np.argsort(-np.abs(values), kind="stable")
+    third = strongest[:TOP][-1]
+    reach = np.abs(values) + REACH * errors >= np.abs(values[third]) - REACH * errors[third]
+    strongest = strongest[reach[strongest] | (np.arange(len(strongest)) < TOP)]
+    count = min(DRAWS, NUMBERS // len(strongest))
+    draws = np.random.default_rng(0).normal(values[strongest], errors[strongest], (count, len(strongest)))
     order = np.argsort(-np.abs(draws), axis=1, kind="stable")[:, :TOP]
     return float((order == np.arange(min(TOP, len(strongest)))).all(axis=1).mean())
 

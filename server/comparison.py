@@ -53,8 +53,8 @@ def compare(
         methods = [built(why, served) for (_, why), served in zip(cases, handles, strict=True)]
         for (which, why), served, explainer in zip(cases, handles, methods, strict=True):
             one = _seen(seen, served, picture, which, stages)
-            share = (deadline - now()) / (len(cases) - len(explanations))
-            timed = Timed(one.model, now() + share, share, now)
+            share = max(0.0, deadline - now()) / (len(cases) - len(explanations))
+            timed = Timed(one.model, now() + share, cases[0][1].budget, now)
             asked = replace(why, target=_class(why, explanations))
             explanations.append(explained(timed, one.digit, one.prediction, explainer, asked, stages))
     rows = sum(one.model.rows for one in seen.values())
@@ -86,6 +86,8 @@ def agreement(explanations: Sequence[Explanation]) -> Array:
 
 def _spearman(one: Array, other: Array, ink: Array) -> float:
     if not one.shape == other.shape == ink.shape:
+        return float("nan")
+    if not ink.any():
         return float("nan")
     ranks = [rankdata(values[ink].astype(np.float32)) for values in (one, other)]
     if any(np.ptp(rank) == 0 for rank in ranks):

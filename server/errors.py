@@ -117,6 +117,10 @@ class MethodNotPossible(ServiceError):
     code = "method_not_possible"
 
 
+class TooManySegments(MethodNotPossible, PictureError):
+    """This picture has more cells than the method can enumerate."""
+
+
 class NotReady(ServiceError):
     """Will be possible shortly."""
 

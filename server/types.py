@@ -191,7 +191,8 @@ class Attribution:
     """How much each pixel speaks for the target, sign kept, and how far that can be trusted.
 
     Fields are None where the method can not say. `values` spread each segment's value evenly over its pixels, so that
-    sums are kept. `convergence_delta` = sum(values) - (score - base_value). `rows` counts images put through the model.
+    sums are kept. `convergence_delta` = sum(values) - (score - base_value); `uncorrected_delta` is what it was before a
+    method made it 0. `rows` counts images put through the model.
     """
 
     values: Array  # (H, W)
@@ -203,6 +204,7 @@ class Attribution:
     score: float | None = None
     base_value: float | None = None
     convergence_delta: float | None = None
+    uncorrected_delta: float | None = None
     stderr: Array | None = None  # (H, W), standard error of values
     local_r2: float | None = None
     stop: Stop | None = None  # set when the request ends, as is the next

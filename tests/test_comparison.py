@@ -141,6 +141,8 @@ def test_quality_comes_with_each(client: FlaskClient) -> None:
         ("methods=lime,shapley&method=lime", 400, "invalid_option", ("methods alone",)),
         ("methods=lime,shapley&shapely.grid=5", 400, "unknown_option", ("'shapely.grid'",)),
         ("methods=lime,shapley&lime.n_sample=5", 400, "unknown_option", ("n_samples",)),
+        ("methods=lime,shapley&lime.target=3", 400, "invalid_option", ("give target= without lime.",)),
+        ("methods=lime,shapley&lime.methods=a", 400, "invalid_option", ("one for all",)),
         ("methods=lime,shapley&n_samples=5", 400, "unknown_option", ("n_samples",)),
         ("methods=lime,shapley&lime.n_samples=5", 400, "invalid_option", ("10",)),
         ("methods=lime,sharpley", 404, "unknown_method", ("sharpley",)),
@@ -157,11 +159,34 @@ def test_mistakes_are_told(
     assert errors_in(caplog) == []
 
 
+@pytest.mark.parametrize("query", ["methods=lime,shapley,rise,integrated_gradients", "models=fake,plain"])
+def test_a_picture_without_ink_is_compared_too(client: FlaskClient, query: str) -> None:
+    response = client.post(f"/v1/compare?{query}&quality=true", json={"pixels": [[0] * 28] * 28})
+    assert response.status_code == 200, response.data
+    answer = response.get_json()
+    assert answer["agreement"]["matrix"][0][1] is None
+    for one in answer["explanations"]:
+        assert "can not be measured" in one["explanation"]["quality"]["verdict"]
+
+
+def test_a_budget_that_ended_is_told_as_it_was_asked(client: FlaskClient) -> None:
+    response = client.post("/v1/compare?methods=rise,lime&budget_ms=1", data=SEVEN)
+    if response.status_code == 504:  # a fast machine may have found something in a millisecond
+        check_error(response, 504, "out_of_time", ("within 1 ms",))
+
+
+def test_the_difference_is_told_in_words(make_app: MakeApp) -> None:
+    client = make_app(load_full=by_version, load_twin=by_version).test_client()
+    answer = compared(client, "versions=1,10&method=integrated_gradients&target=4")
+    assert "Difference: version 10 says more" in answer["alt"]
+
+
 def test_a_method_can_be_compared_with_itself_under_other_options(client: FlaskClient) -> None:
     """`shap` is another name of `shapley`, so that each has its own options."""
     answer = compared(client, "methods=shapley,shap&shap.baseline=mean")
     options = [one["explanation"]["options"]["baseline"] for one in answer["explanations"]]
     assert options == ["black", "mean"]
+    assert answer["agreement"]["labels"] == ["shapley (1)", "shapley (2)"]
 
 
 # The picture.

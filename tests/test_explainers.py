@@ -38,7 +38,7 @@ from tests.axioms import (
     sums_to_the_score,
     tells_its_score_and_rows,
 )
-from tests.fakes import CLASSES, Fake, Linear, Square, Wavy, ink
+from tests.fakes import CLASSES, Fake, Linear, Square, Wavy, ink, make_card
 
 LABELS = tuple(str(k) for k in range(CLASSES))
 EVERY = [explainer() for explainer in EXPLAINERS.values()]
@@ -234,6 +234,10 @@ def test_one_round_of_expected_gradients_sums_to_the_score(fake: Any) -> None:
     """One gradient at two points of each path can not integrate it; what its sum must be is known all the same."""
     model = fake()
     first = next(ExpectedGradients().refine(model, ink(), one(1), 0))
+    steps = np.random.default_rng(0)
+    steps = (steps.permutation(6) + steps.random(6)) / 6
+    plain = _paths(model, model.card.background, ink(), one(1), steps).mean(axis=0).sum()
+    assert first.uncorrected_delta == pytest.approx(plain - (first.score - first.base_value), abs=1e-9)
     assert first.convergence_delta == pytest.approx(0, abs=1e-9 * abs(first.score - first.base_value))
     assert first.values.sum() == pytest.approx(first.score - first.base_value, rel=1e-9)
 
@@ -358,6 +362,30 @@ def test_rise_finds_the_weights_of_a_linear_model() -> None:
     off = np.abs(found.values - again.values) / np.hypot(found.stderr, again.stderr)
     assert np.median(off) < 1.2
     assert coarse.max() > 5 * found.stderr.max()
+
+
+@pytest.mark.parametrize("keep", [0.2, 0.5, 0.9])
+def test_the_standard_error_of_rise_is_its_spread_over_seeds(keep: float) -> None:
+    runs = [last(Rise(n_samples=200, keep=keep), Square(), one(1), seed=seed) for seed in range(40)]
+    spread = np.std([run.values for run in runs], axis=0)
+    told = np.sqrt(np.mean([np.square(run.stderr) for run in runs], axis=0))
+    assert np.median(told / spread) == pytest.approx(1, abs=0.15)
+
+
+def test_max_rows_holds_for_a_background_of_many_images() -> None:
+    for rows, grid_ in ((256, 7), (1000, 7), (300, 4), (8192, 4)):
+        found = last(Shapley(baseline="background", grid=grid_, max_rows=rows), WideBackground(), one(1))
+        assert found.rows <= rows
+        assert found.convergence_delta == pytest.approx(0, abs=1e-9)
+        assert bool(found.warnings) == (rows < 8192)
+
+
+class WideBackground(Square):
+    """100 background images."""
+
+    def __init__(self) -> None:
+        background = np.random.default_rng(8).random((100, 8, 8)).astype(np.float32)
+        super().__init__(dataclasses.replace(make_card(), background=background))
 
 
 def test_each_rise_mask_has_its_own_shift() -> None:

@@ -1,9 +1,11 @@
 """engine=reference on the shipped nets: each package on each of them, and what GradientExplainer takes for a net."""
 
+import gc
 from typing import Any
 
 import numpy as np
 import pytest
+from tensorflow.python.framework.func_graph import FuncGraph
 
 from server.inference import Stages, Which, Why, explain
 from server.probabilities import Probabilities
@@ -15,6 +17,17 @@ from tests.test_inference import Clock, One
 # of shap's import: it calls functions of matplotlib that are going to go
 pytestmark = pytest.mark.filterwarnings("ignore:The set_.* function will be deprecated:PendingDeprecationWarning")
 every_net = pytest.mark.parametrize("name", NAMES)
+
+
+def test_gradient_explainer_is_traced_once() -> None:
+    """A graph for each request would never be given back."""
+    graphs = []
+    for target in (3, 4, 5, 6):
+        asked("mlp", "expected_gradients", target=str(target), options={"n_samples": 20})
+        gc.collect()
+        graphs.append(sum(isinstance(one, FuncGraph) for one in gc.get_objects()))
+    assert graphs[1] == graphs[-1]
+
 
 INDEX = 5  # the picture that is explained
 

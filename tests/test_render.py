@@ -520,7 +520,7 @@ def test_npz_round_trip() -> None:
         assert arrays["meta"].shape == () and arrays["meta"].dtype.kind == "U"
         meta = json.loads(str(arrays["meta"]))
     full = explanation_json(explanation)
-    for name in ("values", "segments", "segment_values"):
+    for name in ("values", "stderr", "segments", "segment_values", "segment_stderr"):
         del full["explanation"][name]
     assert meta == full
 

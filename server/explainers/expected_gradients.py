@@ -58,7 +58,7 @@ class ExpectedGradients:
             yield Attribution(
                 total / done, "logit", "converged" if converged else "partial", 1 + count * (1 + 2 * done),
                 score=score, base_value=base, convergence_delta=float(total.sum() / done - (score - base)),
-                stderr=_stderr(total, squares, done),
+                uncorrected_delta=missed / done, stderr=_stderr(total, squares, done),
             )  # fmt: skip
             if converged or 2 * count * (done + 1) > self.n_samples:
                 return

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from server.errors import MethodNotPossible
+from server.errors import TooManySegments
 from server.explainers.perturbation import Bank, Masks, all_masks, spread
 from server.explainers.segmentation import Segmentation, segment, superpixels
 from server.options import option
@@ -18,7 +18,7 @@ RIDGE = 1.0
 MOST_EXACT = 12  # superpixels, 4,096 masks
 FEW_SEGMENTS = 4
 POOR_FIT = 0.5  # local R2
-GLANCE = 100  # samples of a first answer, where all take more than twice as many pictures
+GLANCE = 100  # samples of a first answer, where all take more than twice as many; of the next, four times as many
 KEPT = 1 << 16  # masks x cells of a regression that is kept for the next picture
 
 
@@ -50,7 +50,11 @@ class Lime:
     kernel_size: float = option(1.0, "of quickshift: pixels; larger gives fewer superpixels", 1.0, 6.0)
     n_segments: int = option(16, "of slic and grid: about how many segments", 5, 49)
     exact: bool = option(False, "all 2^n masks instead of sampled ones, for up to 12 segments")
-    compat: bool = option(False, "the lime package's own segmentation, which gives most digits one or two superpixels")
+    compat: bool = option(
+        False,
+        "the lime package's own segmentation, which gives most digits one or two superpixels; segmentation, "
+        "kernel_size and n_segments then have no say",
+    )
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
         segments = (
@@ -61,8 +65,7 @@ class Lime:
         bank = Bank(model, image, segments, painted_over(image, segments))
         n = int(segments.max()) + 1
         whole = self._masks(n, seed)
-        first = sampled_masks(n, GLANCE, seed)
-        for masks in [first, whole] if len(whole.masks) > 2 * GLANCE else [whole]:
+        for masks in [*_glances(n, len(whole.masks), seed), whole]:
             scores = target.score(bank.outputs(masks.masks))
             score = float(scores[masks.masks.all(axis=1)][0])  # of the image as it is, which is among them
             fit = Ridge.of(masks).fit(scores)
@@ -79,11 +82,19 @@ class Lime:
         if not self.exact:
             return sampled_masks(n, self.n_samples, seed)
         if n > MOST_EXACT:
-            raise MethodNotPossible(
+            raise TooManySegments(
                 f"exact=true takes at most {MOST_EXACT} segments and this picture has {n}; "
                 "use a larger kernel_size, fewer n_segments, or exact=false"
             )
         return every_mask(n, self.n_samples)
+
+
+def _glances(n: int, most: int, seed: int) -> Iterator["Weighted"]:
+    """Ever larger samples before one of `most` distinct masks; each begins with the one before."""
+    size = GLANCE
+    while 2 * size < most:
+        yield sampled_masks(n, size, seed)
+        size *= 4
 
 
 @dataclass(frozen=True, eq=False)

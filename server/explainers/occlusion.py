@@ -34,7 +34,9 @@ class Occlusion:
     )
 
     patch: int = option(4, "side of the covered square, in pixels", 1, 14)
-    stride: int = option(2, "pixels between neighbouring patches", 1, 14)
+    stride: int = option(
+        2, "pixels between neighbouring patches; more than patch counts as patch, so that nothing is missed", 1, 14
+    )
     baseline: Literal["black", "mean"] = option("black", "what covers: empty paper, or the mean of the background")
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:

@@ -39,30 +39,33 @@ class Rise:
         baseline = baseline_of(self.baseline, model.card)
         score = float(score_of(model, image[None], target)[0])
         outputs = np.empty(0)
-        sums = np.zeros((5, *image.shape))
+        sums = np.zeros((6, *image.shape))
         while len(outputs) < self.n_samples:
             count = min(CHUNK, self.n_samples - len(outputs))
             masks = random_masks(image.shape, self.grid, self.keep, seed, len(outputs), count)
             new = target.score(blended_scores(model, image, masks, baseline))
             outputs = np.concatenate([outputs, new])
             sums += _sums(masks.astype(np.float64), new)
-            values, stderr = _map(sums, float(outputs.mean()))
+            values, stderr = _map(sums, outputs)
             state: State = "converged" if len(outputs) == self.n_samples else "partial"
             yield Attribution(values, "logit", state, rows=1 + len(outputs), score=score, stderr=stderr)
 
 
 def _sums(masks: Array, outputs: Array) -> Array:
-    """(5, H, W): the sums over masks m and outputs f of m, m f, m^2, m^2 f and m^2 f^2."""
-    terms = ((masks, outputs**0), (masks, outputs), *((masks**2, outputs**power) for power in range(3)))
+    """(6, H, W): the sums over masks m and outputs f of m, m f, m f^2, m^2, m^2 f and m^2 f^2."""
+    terms = [(mask, outputs**power) for mask in (masks, masks**2) for power in range(3)]
     return np.stack([np.tensordot(factor, mask, axes=1) for mask, factor in terms])
 
 
-def _map(sums: Array, mean: float) -> tuple[Array, Array]:
-    """The weighted means of the outputs less their plain mean, and the standard error of that ratio; both (H, W)."""
-    total, first, square0, square1, square2 = sums
+def _map(sums: Array, outputs: Array) -> tuple[Array, Array]:
+    """The weighted means of the outputs (m,) less their plain mean, and the standard error of that difference; both
+    (H, W): the root of the sum over masks of (m (f - level) / sum m - (f - mean) / count)^2, multiplied out."""
+    total, first, second, square0, square1, square2 = sums
+    count, mean = len(outputs), float(outputs.mean())
     level = first / total
-    residuals = np.maximum(square2 - 2 * level * square1 + level**2 * square0, 0)
-    return level - mean, np.sqrt(residuals) / total
+    own = (square2 - 2 * level * square1 + level**2 * square0) / total**2
+    both = (second - (level + mean) * first + level * mean * total) / (total * count)
+    return level - mean, np.sqrt(np.maximum(own - 2 * both + outputs.var() / count, 0))
 
 
 @lru_cache(maxsize=8)

@@ -1,7 +1,7 @@
 """Shapley values of the cells of an image: exact by enumeration, or by weighted sampling where that is too dear."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -12,8 +12,8 @@ from server.explainers.segmentation import grid, segment
 from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
 
-FIRST_GLANCE = 8  # the share of the rows after which a first answer is given is one in this many
-SMALL = 256  # rows; below, there is no first glance
+FIRST = 128  # rows before the first answer; before the next, four times as many
+GROWTH = 4
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,22 @@ class Shapley:
         "black",
         "what a missing cell shows: empty paper, a mean digit, the image blurred, or the background images in turn",
     )
-    max_rows: int = option(8192, "images put through the model at most; beyond, coalitions are sampled", 64, 65536)
+    max_rows: int = option(8192, "images put through the model at most; beyond, coalitions are sampled", 256, 65536)
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
         if self.segmentation == "grid":
             segments = grid(image.shape, (self.grid, self.grid))
         else:
             segments = segment(image, self.segmentation, 1.0, 16)
-        game = _Game(model, image, target, segments, baselines_of(self.baseline, model.card, image))
+        every = baselines_of(self.baseline, model.card, image)
+        most = max(1, self.max_rows // (2 * int(segments.max()) + 4))  # so many leave each two coalitions a cell
+        baselines = every[np.linspace(0, len(every), min(most, len(every)), endpoint=False).astype(int)]
+        game = _Game(model, image, target, segments, baselines)
         n = len(game.players)
+        told = f"max_rows allows {len(baselines)} of {len(every)} background images"
+        warnings = (told,) * (len(baselines) < len(every))
         ends = np.array([[False] * n, [True] * n])
-        stages = _stages(n, self.max_rows // len(game.banks))
+        stages = _stages(n, self.max_rows // len(game.banks), FIRST // len(game.banks))
         for pairs in stages:
             stderr = None
             if pairs == all_pairs(n):
@@ -67,14 +72,17 @@ class Shapley:
                 none, full = worths[0], worths[1]
                 phi, stderr = sample.values(worths[2:], none, full)
             state: State = "exact" if stderr is None else "converged" if pairs == stages[-1] else "partial"
-            yield game.attribution(phi, stderr, none, full, state)
+            yield replace(game.attribution(phi, stderr, none, full, state), warnings=warnings)
 
 
-def _stages(n: int, most: int) -> list[int]:
-    """How many pairs of coalitions are asked before each attribution; `most` is in coalitions."""
+def _stages(n: int, most: int, first: int) -> list[int]:
+    """How many pairs of coalitions are asked before each attribution; `most` and `first` are in coalitions."""
     last = min(all_pairs(n), max(most // 2 - 1, n)) if n > 1 else all_pairs(n)
-    first = last // FIRST_GLANCE
-    return [first, last] if 2 * last > SMALL and first >= n else [last]
+    stages, pairs = [], max(first // 2, n)
+    while GROWTH * pairs <= last * 2:
+        stages.append(pairs)
+        pairs *= GROWTH
+    return [*stages, last]
 
 
 class _Game:

@@ -59,6 +59,7 @@ class SavedModel:
         size = (card.image.height, card.image.width)
         self._compiled = compiled(self._serve, self._gradient, FEWEST, size, len(card.classes))
         self._background: Array | None = None
+        self._scored: dict[str, tuple[Any, Any]] = {}
         self._warm_up()
 
     def forward(self, images: Array) -> Array:
@@ -92,15 +93,25 @@ class SavedModel:
 
     def keras_model(self, weights: Array, output: Literal["logit", "probability"]) -> Any:
         """A keras.Model from images (n, H, W) to weights (K,) . logits, or . probabilities, (n, 1): for packages that
-        differentiate such a model themselves. Over the graph that is loaded, so it costs milliseconds."""
+        differentiate such a model themselves. Its weights are those of the last call: one caller at a time."""
+        if output not in self._scored:
+            self._scored[output] = self._scoring(output)
+        model, held = self._scored[output]
+        held.assign(weights)
+        return model
+
+    def _scoring(self, output: Literal["logit", "probability"]) -> tuple[Any, Any]:
+        """The model and the variable that holds its weights: built once, because every new one is traced anew and
+        TensorFlow keeps what it traced."""
+        held = tf.Variable(np.zeros(len(self.card.classes), np.float32), trainable=False)
 
         def score(images: Any) -> Any:
             logits = self._serve(images=images)["logits"]
             outputs = logits if output == "logit" else tf.nn.softmax(logits / self.card.temperature)
-            return tf.reduce_sum(outputs * weights, axis=1, keepdims=True)
+            return tf.reduce_sum(outputs * held, axis=1, keepdims=True)
 
         images = tf.keras.Input((self.card.image.height, self.card.image.width))
-        return tf.keras.Model([images], tf.keras.layers.Lambda(score, output_shape=(1,))(images))
+        return tf.keras.Model([images], tf.keras.layers.Lambda(score, output_shape=(1,))(images)), held
 
     def _serving(self, images: Any) -> Any:
         return self._serve(images=images)["logits"]

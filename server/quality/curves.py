@@ -2,6 +2,8 @@
 put back.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from server.quality.cells import CONTROLS, Cells
@@ -18,6 +20,9 @@ def deletion_and_insertion(cells: Cells, rng: np.random.Generator) -> tuple[Meas
     area is a trapezoid mean over [0, 1], and the score is the explained output; Quantus divides by nothing and takes
     one pixel at a time. Differs from both: only cells with ink are in the order.
     """
+    if not len(cells.values):
+        nothing = Measure("deletion_auc", None, None, None, "lower", None)
+        return nothing, replace(nothing, name="insertion_auc", better="higher")
     random = [rng.permutation(len(cells.values)) for _ in range(CONTROLS)]
     orders = np.array([cells.order(cells.values, rng), cells.order(cells.ink, rng), *random])
     deletion, insertion = areas(cells, orders)

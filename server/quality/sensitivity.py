@@ -6,6 +6,7 @@ from server.types import Array, Attribution, Explainer, Measure, Model, Target
 
 RADIUS = 0.02  # of ink
 NEIGHBOURS = 5
+NOTHING = 1e-9  # the length of a map that is zero but for rounding
 
 
 def max_sensitivity(
@@ -34,7 +35,7 @@ def max_sensitivity(
 
 def _relative(changed: Array, own: Array) -> float:
     size = float(np.linalg.norm(own))
-    return float(np.linalg.norm(changed - own)) / size if size else np.nan
+    return float(np.linalg.norm(changed - own)) / size if size > NOTHING else np.nan
 
 
 def _largest(changes: list[float]) -> float | None:

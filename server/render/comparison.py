@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from server.render.alt import alt_text
+from server.render.alt import PLACES, alt_text, places
 from server.render.heatmap import Heatmap, heatmap
 from server.render.json import attribution_json, explanation_json
 from server.render.legend import LETTER, TEXT, Caption, unit
 from server.render.plain import known_float
-from server.render.words import sides
+from server.render.words import method, sides
 from server.types import Comparison, Explanation
 
 MEASURE = "Spearman's rank correlation of the values on ink"
@@ -56,13 +56,33 @@ def labels(explanations: Sequence[Explanation]) -> list[str]:
     telling = [column for column in columns if len(set(column)) > 1]
     if telling == columns[:2]:  # other models have other versions, which is not the point
         telling = columns[:1]
-    return [" ".join(words) for words in zip(*(telling or columns[2:]), strict=True)]
+    names = [" ".join(words) for words in zip(*(telling or columns[2:]), strict=True)]
+    if len(set(names)) < len(names):  # the same, asked under another name or with other options
+        names = [f"{name} ({place})" for place, name in enumerate(names, 1)]
+    return names
 
 
 def comparison_alt(comparison: Comparison) -> str:
     """Each explanation in words, then how far they agree."""
     named = zip(labels(comparison.explanations), comparison.explanations, strict=True)
-    return " ".join([*(f"{label}: {alt_text(one)}" for label, one in named), _agreement(comparison)])
+    told = [f"{label}: {alt_text(one)}" for label, one in named]
+    return " ".join([*told, *_difference(comparison), _agreement(comparison)])
+
+
+def _difference(comparison: Comparison) -> list[str]:
+    """Where each of two versions says more for the class; nothing where no versions are compared."""
+    if comparison.difference is None:
+        return []
+    first, second = (f"version {one.prediction.card.version}" for one in comparison.explanations)
+    values = comparison.difference.values
+    sentences = []
+    for version, more in ((second, np.maximum(values, 0)), (first, np.maximum(-values, 0))):
+        parts = places(more)
+        if parts.any():
+            strongest = int(parts.argmax())
+            share = parts[strongest] / np.abs(values).sum()
+            sentences.append(f"{version} says more {PLACES[strongest]}, {100 * share:.0f} % of all difference")
+    return [f"Difference: {'; '.join(sentences) or 'none'}."]
 
 
 def parts_of(comparison: Comparison) -> Iterator[tuple[Explanation, Heatmap, Caption | None]]:
@@ -86,7 +106,8 @@ def agreement_lines(comparison: Comparison, width: float) -> list[str]:
 def _difference_caption(first: Explanation, second: Explanation) -> Caption:
     old, new = (one.prediction.card.version for one in (first, second))
     pro = sides(second.target, second.prediction.card.classes)[0]
-    return Caption(f"Version {new} less version {old}", f"{old} says more {pro}", f"{new} says more {pro}")
+    how = f"{second.prediction.card.name} {old} and {new} · {method(second)}"
+    return Caption(f"Version {new} less version {old}", how, f"{old} says more {pro}", f"{new} says more {pro}")
 
 
 def _agreement(comparison: Comparison) -> str:
@@ -99,4 +120,4 @@ def _agreement(comparison: Comparison) -> str:
 
 
 def _two(correlation: float) -> str:
-    return "not defined" if np.isnan(correlation) else f"{correlation + 0.0:.2f}"
+    return "not defined" if np.isnan(correlation) else f"{round(correlation, 2) + 0.0:.2f}"

@@ -131,6 +131,7 @@ def _certificate(attribution: Attribution) -> dict[str, Any]:
     return {
         "state": attribution.state,
         "convergence_delta": known_float(attribution.convergence_delta, "convergence_delta"),
+        "uncorrected_delta": known_float(attribution.uncorrected_delta, "uncorrected_delta"),
         "stderr_max": None if stderr is None else known_float(float(np.max(stderr)), "stderr_max"),
         "local_r2": known_float(attribution.local_r2, "local_r2"),
         "rows": int(attribution.rows),

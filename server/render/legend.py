@@ -55,6 +55,7 @@ class Caption:
     """What stands in place of an explanation's own words, where its map is a difference of two."""
 
     title: str
+    how: str
     contra: str  # what values below 0 mean
     pro: str
 
@@ -103,9 +104,12 @@ def _titles(explanation: Explanation, width: float, caption: Caption | None) -> 
     if target.versus is not None:
         why += f", not {_short(card.classes[target.versus], LONGEST)}"
     answer = predicted(_short(prediction.label, LONGEST), prediction.probability)
-    how = f"{card.name} {card.version} · {method(explanation)} · {explanation.attribution.state}"
+    own = f"{card.name} {card.version} · {method(explanation)} · {explanation.attribution.state}"
     title = f"{answer} · why {why}" if caption is None else caption.title
-    lines = [(cut(title, TITLE, width), TITLE, BLACK), (cut(how, TEXT, width), TEXT, GREY)]
+    lines = [
+        (cut(title, TITLE, width), TITLE, BLACK),
+        (cut(own if caption is None else caption.how, TEXT, width), TEXT, GREY),
+    ]
     if not prediction.in_distribution.ok:
         lines.append(("Warning: unlike the digits the model was trained on", SMALL, ALERT))
     return lines

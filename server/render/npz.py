@@ -14,7 +14,7 @@ from server.render.adversarial import attack_json
 from server.render.json import explanation_json
 from server.types import Array, Explanation
 
-LARGE = ("values", "segments", "segment_values")  # stand beside `meta` as arrays
+LARGE = ("values", "stderr", "segments", "segment_values", "segment_stderr")  # stand beside `meta` as arrays
 
 
 def npz_bytes(explanation: Explanation) -> bytes:

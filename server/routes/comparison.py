@@ -65,6 +65,8 @@ def _for_methods(values: Mapping[str, str], methods: list[str]) -> list[dict[str
         method, _, option = name.partition(".")
         if name in ABOUT_EXPLANATION:
             shared[name] = value
+        elif option in ABOUT_COMPARISON and method in own:
+            raise InvalidOption(f"{name} is one for all that are compared; give {option}= without {method}.")
         elif option and method in own:
             own[method][option] = value
         else:

@@ -38,7 +38,7 @@ def _answer_http(error: HTTPException) -> Response:
     if isinstance(error, NotFound):
         known = ServiceError(
             f"nothing is at {request.path[:200]}; see /v1/models, /v1/methods, POST /v1/predict, POST /v1/explain, "
-            "POST /v1/adversarial"
+            "POST /v1/compare, POST /v1/adversarial"
         )
         known.code = "not_found"
     elif isinstance(error, MethodNotAllowed):

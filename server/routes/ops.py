@@ -11,7 +11,14 @@ blueprint = Blueprint("ops", __name__)
 
 @blueprint.get("/")
 def root() -> Response:
-    see = ["/v1/models", "/v1/methods", "POST /v1/predict", "POST /v1/explain", "POST /v1/adversarial"]
+    see = [
+        "/v1/models",
+        "/v1/methods",
+        "POST /v1/predict",
+        "POST /v1/explain",
+        "POST /v1/compare",
+        "POST /v1/adversarial",
+    ]
     return _json({"status": "alive", "see": see}, 200)
 
 
