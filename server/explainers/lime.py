@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import ClassVar
 
 import numpy as np
@@ -18,7 +18,7 @@ RIDGE = 1.0
 MOST_EXACT = 12  # superpixels, 4,096 masks
 FEW_SEGMENTS = 4
 POOR_FIT = 0.5  # local R2
-GLANCE = 100  # samples of a first answer, where all take more than twice as many; of the next, four times as many
+GLANCE = 100  # samples of a first answer, where all take more than eight times as many; of the next, four times as many
 KEPT = 1 << 16  # masks x cells of a regression that is kept for the next picture
 
 
@@ -64,13 +64,12 @@ class Lime:
         )
         bank = Bank(model, image, segments, painted_over(image, segments))
         n = int(segments.max()) + 1
-        whole = self._masks(n, seed)
-        for masks in [*_glances(n, len(whole.masks), seed), whole]:
+        for masks, last in self._samples(n, seed):
             scores = target.score(bank.outputs(masks.masks))
             score = float(scores[masks.masks.all(axis=1)][0])  # of the image as it is, which is among them
             fit = Ridge.of(masks).fit(scores)
-            exact = self.exact and masks is whole
-            state: State = "partial" if masks is not whole else "exact" if exact else "converged"
+            exact = self.exact and last
+            state: State = "partial" if not last else "exact" if exact else "converged"
             yield Attribution(
                 spread(fit.coefficients, segments), "logit", state, bank.rows,
                 segments=segments, segment_values=fit.coefficients, score=score, base_value=fit.intercept,
@@ -78,23 +77,18 @@ class Lime:
                 stderr=None if exact else spread(fit.stderr, segments), warnings=cautions(n, fit.r2),
             )  # fmt: skip
 
-    def _masks(self, n: int, seed: int) -> "Weighted":
-        if not self.exact:
-            return sampled_masks(n, self.n_samples, seed)
-        if n > MOST_EXACT:
+    def _samples(self, n: int, seed: int) -> Iterator[tuple["Weighted", bool]]:
+        """Ever more masks, each sample beginning with the one before, and whether they are the last."""
+        if self.exact and n > MOST_EXACT:
             raise TooManySegments(
                 f"exact=true takes at most {MOST_EXACT} segments and this picture has {n}; "
                 "use a larger kernel_size, fewer n_segments, or exact=false"
             )
-        return every_mask(n, self.n_samples)
-
-
-def _glances(n: int, most: int, seed: int) -> Iterator["Weighted"]:
-    """Ever larger samples before one of `most` distinct masks; each begins with the one before."""
-    size = GLANCE
-    while 2 * size < most:
-        yield sampled_masks(n, size, seed)
-        size *= 4
+        size, most = GLANCE, 2**n if self.exact else min(2**n, self.n_samples)
+        while 8 * size < most:
+            yield sampled_masks(n, size, seed), False
+            size *= 4
+        yield (every_mask if self.exact else partial(sampled_masks, seed=seed))(n, self.n_samples), True
 
 
 @dataclass(frozen=True, eq=False)
