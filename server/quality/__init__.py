@@ -24,12 +24,13 @@ def assess(
     """The measures of `attribution` (of image (H, W) by `explainer`), as many as there was time for."""
     cells = Cells.of(model, image, target, attribution)
     measures: list[Measure] = []
+    unfinished = ""
     try:
         for found in _measured(cells, model, image, target, explainer, attribution, seed):
             measures += found
     except OutOfTime:
-        pass  # what was measured is told, and the verdict says that it is not all
-    return Quality(tuple(measures), _verdict(measures))
+        unfinished = " There was no time for the other measures; raise budget_ms." if measures else ""
+    return Quality(tuple(measures), _verdict(measures) + unfinished)
 
 
 def _measured(
