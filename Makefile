@@ -1,11 +1,11 @@
 # `make help` lists what there is. Everything runs in .venv, made on first use.
 PYTHON ?= python3
-HOST ?= 127.0.0.1
-PORT ?= 8000
+HOST ?= $(or $(INKLING_HOST),127.0.0.1)
+PORT ?= $(or $(INKLING_PORT),8000)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint format figures bench-explain lock clean
+.PHONY: help serve test test-faults lint format figures bench-explain bench-serve lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -13,8 +13,11 @@ help: ## this list
 serve: .venv/serve.stamp ## answer on http://HOST:PORT (127.0.0.1:8000); needs nothing but Python
 	INKLING_HOST=$(HOST) INKLING_PORT=$(PORT) $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
 
-test: .venv/dev.stamp lint ## lint, types and all tests; INKLING_MNIST=FILE.npz for those that need MNIST
+test: .venv/dev.stamp .venv-kserve/stamp lint ## lint, types and all tests; INKLING_MNIST=FILE.npz for those that need MNIST
 	$(BIN)/python -m pytest
+
+test-faults: .venv/dev.stamp ## the server under killed workers, broken versions, full disks, slow and vanishing clients; some minutes
+	FAULTS_TABLE=1 $(BIN)/python -m pytest tests/faults
 
 lint: .venv/dev.stamp ## style and types
 	$(BIN)/ruff check .
@@ -33,15 +36,19 @@ figures: .venv/serve.stamp ## draw the examples, and make the README's picture, 
 bench-explain: .venv/serve.stamp ## measure explanations beside lime, shap, xplique and captum; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.explain
 
+bench-serve: .venv/serve.stamp ## measure predictions beside LitServe, MLServer and BentoML; needs wrk; writes benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks.serve
+
 lock: ## pin the requirements again; needs uv
 	uv pip compile $(LOCK) requirements.in -o requirements.txt
 	uv pip compile $(LOCK) requirements-dev.in -o requirements-dev.txt -c requirements.txt
 	uv pip compile $(LOCK) requirements-gpu.in -o requirements-gpu.txt -c requirements.txt
+	uv pip compile $(LOCK) requirements-kserve.in -o requirements-kserve.txt
 LOCK := --universal --python-version 3.11 --generate-hashes --upgrade --quiet --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make lock"
 
 clean: ## remove the virtual environment and all caches
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis runs
+	rm -rf .venv .venv-kserve .pytest_cache .mypy_cache .ruff_cache .hypothesis runs
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("Inkling needs Python 3.11 to 3.13, got %d.%d; try make PYTHON=python3.12 ..." % v)'
@@ -54,3 +61,8 @@ clean: ## remove the virtual environment and all caches
 .venv/dev.stamp: requirements-dev.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@ .venv/serve.stamp
+
+.venv-kserve/stamp: requirements-kserve.txt | .venv/bin/python
+	$(PYTHON) -m venv .venv-kserve
+	.venv-kserve/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-kserve.txt
+	@touch $@

@@ -1,28 +1,75 @@
 """How gunicorn runs wsgi:app. Settings come from INKLING_* variables (server/config.py)."""
 
 import os
-from glob import glob
-from typing import Any
+import shutil
+import signal
+import sys
+import tempfile
+from typing import Any, NoReturn
 
-from server.config import Settings
+from gunicorn.glogging import Logger
+
+from server.config import Settings, SettingsError
+from server.logs import logging_config
+from server.memory import give_back, share_heaps
+from server.startup import check, count_workers
+from server.watch import Watch
+
+
+def refuse(why: object) -> NoReturn:
+    """End the start with one line: gunicorn would print a traceback, or start workers that fail again and again."""
+    sys.exit(f"Inkling does not start: {why}")
+
 
 # TensorFlow's C++ side says on every start, as an error, that a machine without a GPU has none; 0 shows it all
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-settings = Settings.from_env()
-gpus = 0 if settings.device == "cpu" else len(glob("/dev/nvidia[0-9]*"))
+# numpy's products are small ones, in many threads; those of OpenBLAS would take half the processor by waiting for work
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+try:
+    settings = Settings.from_env()
+except SettingsError as error:
+    refuse(error)
+
+if settings.explain == "off":  # TensorFlow's own threads do better with heaps of their own
+    share_heaps()
 
 bind = f"{settings.host}:{settings.port}"
-workers = settings.workers or gpus or min(4, os.cpu_count() or 1)
-worker_class = "gthread"  # its timeout is a heartbeat, so that a long explanation is not killed half way
+workers = count_workers(settings)
+worker_class = "server.worker.Worker"  # its timeout is a heartbeat, so that a long explanation is not killed half way
 threads = settings.threads
 timeout = 60
-graceful_timeout = 45  # longer than the longest explanation
+graceful_timeout = settings.grace
 keepalive = 5
 backlog = 256
 preload_app = False  # TensorFlow does not survive a fork
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None
 control_socket_disable = True
 loglevel = settings.log_level.lower()
+logconfig_dict = logging_config(settings.log_format, settings.log_level)
+
+
+class logger_class(Logger):  # noqa: N801  (gunicorn's name for it)
+    """Without gunicorn's own line for each request, which it would write as soon as it has logconfig_dict: ours is
+    INKLING_ACCESS_LOG."""
+
+    @property
+    def access_log_enabled(self) -> bool:
+        return bool(self.cfg.accesslog)
+
+
+def on_starting(server: Any) -> None:
+    """The folder that the workers share, once for the life of the server: a reload reads this file anew."""
+    try:
+        check(settings, workers)
+        server.temporary = None if settings.run_dir else tempfile.mkdtemp(prefix="inkling-")
+        folder = str(settings.run_dir or server.temporary)
+        metrics = os.path.join(folder, "metrics")
+        shutil.rmtree(metrics, ignore_errors=True)  # numbers of a server that is no more
+        os.makedirs(metrics)
+    except (SettingsError, OSError) as error:
+        refuse(error)
+    os.environ["INKLING_RUN_DIR"] = folder
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics  # before anything imports prometheus_client
 
 
 def when_ready(server: Any) -> None:
@@ -38,3 +85,28 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 def post_fork(server: Any, worker: Any) -> None:
     os.environ["INKLING_WORKER"] = str(worker.number)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """What a worker that is no more had in use, nobody has."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)
+
+
+def post_worker_init(worker: Any) -> None:
+    """When it is told to stop, a worker also tells its explanations, so that all are answered within the grace time."""
+
+    def stop(number: int, frame: Any) -> None:
+        worker.wsgi.extensions["inkling"].slots.stop_within(settings.grace - min(5, settings.grace / 2))
+        worker.handle_exit(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.siginterrupt(signal.SIGTERM, False)
+    if settings.explain == "off":
+        Watch(give_back, 2, "memory could not be given back").start()
+
+
+def on_exit(server: Any) -> None:
+    if server.temporary is not None:
+        shutil.rmtree(server.temporary, ignore_errors=True)

@@ -25,12 +25,12 @@ from benchmarks.goals import Results
 from benchmarks.machine import machine
 from benchmarks.measures import Row, largest_difference, summary
 from benchmarks.peers.protocol import Burst, burst
+from benchmarks.results import write_part
 from benchmarks.table import Setting, document
 from benchmarks.venvs import PLACE
 from benchmarks.workers import PeerFailed, Worker, worker
 from server.models.savedmodel import SavedModel
 
-RESULTS = Path(__file__).parent / "RESULTS.md"
 DIGITS = 200  # for the median of `shapley`
 
 Ask = Callable[[int], Burst]
@@ -57,8 +57,10 @@ def main() -> None:
     (PLACE / "explain.json").write_text(
         json.dumps({"setting": asdict(setting), "rows": [asdict(row) for row in rows], "figures": figures}, indent=1)
     )
-    asked.out.write_text(document(results, setting))
-    print(f"written to {asked.out}")
+    if asked.out is None:
+        write_part("explanations", document(results, setting))
+    else:
+        asked.out.write_text(document(results, setting))
 
 
 def arguments() -> argparse.Namespace:
@@ -67,7 +69,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=4, help="seeds; each method is timed once a seed and image")
     parser.add_argument("--methods", nargs="+", help="only these of ours; default: all, and the figures of ours alone")
     parser.add_argument("--libraries", nargs="*", default=list(LIBRARIES), choices=list(LIBRARIES))
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, help="a file of its own; default: its part of RESULTS.md")
     return parser.parse_args()
 
 

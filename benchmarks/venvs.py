@@ -19,7 +19,10 @@ class Environment:
 
 
 ENVIRONMENTS = {
+    "bentoml": Environment("bentoml"),
     "captum": Environment("captum"),
+    "litserve": Environment("litserve"),
+    "mlserver": Environment("mlserver"),
     "xplique": Environment("xplique", alone="xplique==2.0.2"),  # it demands TensorFlow's CUDA libraries
 }
 

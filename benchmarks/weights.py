@@ -3,6 +3,7 @@
 `of` needs TensorFlow; `to_torch` needs nothing but numpy.
 """
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import numpy as np
 
 from benchmarks.case import Array
 
-NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 DENSE = ("queries", "dense")  # in the order of the graph: attention pooling, then the logits
 
 
@@ -29,22 +29,14 @@ def to_torch(arrays: Mapping[str, Array]) -> dict[str, Array]:
         ValueError: a weight that the CNN does not have.
     """
     state: dict[str, Array] = {}
-    seen = dict.fromkeys(["conv", "dense", *NORM, "bias"], 0)  # how many of a kind came before
+    convs, dense = itertools.count(), iter(DENSE)
+    layer: str | None = None
     for name, array in arrays.items():
         kind = name.split("/")[-1]
-        if kind == "kernel" and array.ndim == 4:
-            key, value = f"convs.{seen['conv']}.weight", array.transpose(3, 2, 0, 1)
-            seen["conv"] += 1
-        elif kind == "kernel" and array.ndim == 2 and seen["dense"] < len(DENSE):
-            key, value = f"{DENSE[seen['dense']]}.weight", array.T
-            seen["dense"] += 1
-        elif kind in NORM:
-            key, value = f"norms.{seen[kind]}.{NORM[kind]}", array
-            seen[kind] += 1
-        elif kind == "bias" and not seen["bias"]:
-            key, value = f"{DENSE[-1]}.bias", array
-            seen["bias"] += 1
-        else:
+        if kind == "kernel":
+            layer = f"convs.{next(convs)}" if array.ndim == 4 else next(dense, None)
+        if layer is None or kind not in ("kernel", "bias"):
             raise ValueError(f"{name} {array.shape} is no weight of the CNN with attention pooling")
-        state[key] = np.ascontiguousarray(value)
+        transposed = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
+        state[f"{layer}.{'weight' if kind == 'kernel' else 'bias'}"] = np.ascontiguousarray(transposed)
     return state

@@ -3,14 +3,18 @@
 Run from the top of the project: make figures
 """
 
+import threading
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from PIL import Image
 
 from server.inference import Stages, Which, Why, explain
 from server.models.litert import Twin
+from server.models.loading import Loading
 from server.models.savedmodel import SavedModel
+from server.models.state import Shared
 from server.models.store import Store
 from server.render import RENDERERS
 from server.types import Picture
@@ -31,9 +35,13 @@ def heatmaps(store: Store, picture: Path) -> list[Image.Image]:
 
 
 def main() -> None:
-    store = Store(Path("model_store"), Twin)
-    store.load_full(SavedModel)
-    rows = [heatmaps(store, HERE / name) for name in PICTURES]
+    with TemporaryDirectory() as folder:
+        store = Store(Path("model_store"), Loading(Twin, SavedModel), Shared(Path(folder)))
+        store.load("cnn")
+        rows = [heatmaps(store, HERE / name) for name in PICTURES]
+        for thread in threading.enumerate():
+            if thread.name == "load-models":  # a process that ends inside TensorFlow aborts
+                thread.join()
     width = max(map_.width for row in rows for map_ in row)
     height = max(map_.height for row in rows for map_ in row)
     sheet = Image.new("RGB", (width * len(METHODS), height * len(rows)), "white")

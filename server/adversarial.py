@@ -6,14 +6,18 @@ asked of the one that explains.
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 from server import attacks
 from server.attacks.types import Adversarial, Attacked
+from server.desk import Desk, OwnThread
 from server.errors import AlreadyAnswered
 from server.handles import ModelStore
 from server.inference import Stages, Which, class_index, predicted, prediction_of
+from server.queued import within
+from server.slots import Interrupt
 from server.timed import Timed
 from server.types import Array, Features, Model, ModelCard, Picture, Prediction, Verb
 
@@ -36,23 +40,31 @@ def attack(
     how: How,
     stages: Stages,
     now: Callable[[], float] = time.monotonic,
+    desk: Desk | None = None,
 ) -> Attacked:
     """The nearest picture found that is answered otherwise, with what is answered to it; or that none was found.
+    Searched at `desk`; without one, here.
 
     Raises:
         ServiceError: the picture can not be read; no such model, attack, option or class; the model has no slopes or is
         still loading; the picture is answered with the target already; or the budget ended before the search did.
     """
-    deadline = now() + how.budget
-    with store.handle(which.model, which.version) as served:
+    desk = desk or OwnThread(how.budget, now)
+    with ExitStack() as held:
+        served = held.enter_context(store.handle(which.model, which.version))
         built = attacks.build(how.method, how.options, served.card, served.verbs)
         sloped = served.lane("explain")
-        digit, prediction = predicted(served, picture, which, stages)
+        desk.check()
+        digit, prediction = predicted(served, picture, which, stages, desk.caller)
         wanted = _wanted(how, prediction)
-        model = Timed(Lanes(served.lane("predict"), sloped), deadline, how.budget, now)
-        with stages("attack"):
-            found = built.search(model, digit.pixels, prediction.index, wanted, how.seed)
-        changed = None if found.pixels is None else prediction_of(served, found.pixels)
+
+        def work(interrupt: Interrupt) -> tuple[Adversarial, Prediction | None]:
+            model = Timed(Lanes(served.lane("predict"), sloped), desk.deadline, how.budget, now, interrupt)
+            with stages("attack"):
+                found = built.search(model, digit.pixels, prediction.index, wanted, how.seed)
+            return found, None if found.pixels is None else prediction_of(served, found.pixels, desk.caller)
+
+        found, changed = desk.run(work, held)
     # One row more or less in a batch moves the last digits of logits, so the answer to this picture alone decides.
     if changed is not None and not _flips(changed, prediction, wanted):
         found, changed = Adversarial(None, None, None, found.rows), None
@@ -90,6 +102,9 @@ class Lanes:
     @property
     def verbs(self) -> frozenset[Verb]:
         return attacks.NEEDS
+
+    def within(self, seconds: float, interrupt: Callable[[], None]) -> Model:
+        return Lanes(within(self.predicting, seconds, interrupt), within(self.sloped, seconds, interrupt))
 
     def forward(self, images: Array) -> Array:
         return self.predicting.forward(images)

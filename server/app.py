@@ -2,37 +2,83 @@
 and registers the blueprints and the one error handler. The only server file that reads settings.
 """
 
+import gc
 import logging
 import os
-import threading
+import shutil
+import tempfile
 import time
-import uuid
+import weakref
+from functools import partial
 from pathlib import Path
 
 from flask import Flask, Response, g, request
 
+from server import logs
 from server.config import Settings
+from server.explainers.segmentation import warm
+from server.flights import Flights
+from server.handles import NoRecords, Records
 from server.inference import Stages
+from server.keys import Keyring
+from server.metrics import Metrics
+from server.models.batching import batched
+from server.models.card import TWIN
+from server.models.checks import Check, check_answers
 from server.models.litert import Twin
+from server.models.loading import Loading
+from server.models.policy import Policy
+from server.models.state import SILENT, Shared
 from server.models.store import LoadModel, Store
-from server.routes import adversarial, comparison, inkling, ops, parsing
-from server.routes.errors import REQUEST_ID, answer_error
+from server.records import Event, Kept
+from server.routes import adversarial, auth, comparison, docs, explanations, inkling, observed, ops, parsing, v1, v2
+from server.routes.errors import answer_error
+from server.routes.express import Express
+from server.routes.headers import request_id, server_timing
+from server.routes.service import EXTENSION, Service
+from server.signing import Links, shared_secret
+from server.slots import Slots
+from server.startup import count_workers
 from server.types import Model, ModelCard
+from server.watch import Watch
 
-BLUEPRINTS = (inkling.blueprint, comparison.blueprint, adversarial.blueprint, ops.blueprint)
-LOADER_NICENESS = 10  # TensorFlow's threads inherit it, so explanations yield to predictions
+PARTS = (inkling, explanations, comparison, adversarial, v1, v2, ops, docs)
+BLUEPRINTS = tuple(part.blueprint for part in PARTS)
+SLOT_NICENESS = 3  # less than of TensorFlow: predictions wait for a slot's thread that has the interpreter unscheduled
 
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, load_twin: LoadModel = Twin, load_full: LoadModel | None = None) -> Flask:
-    """The application; `load_twin` and `load_full` turn a version's files into Models."""
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+def create_app(
+    settings: Settings,
+    load_twin: LoadModel | None = None,
+    load_full: LoadModel | None = None,
+    check: Check = check_answers,
+) -> Flask:
+    """The application; `load_twin` and `load_full` turn a version's files into Models, and `check` tries them."""
+    logs.configure(settings.log_format, settings.log_level)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
-    store = Store(settings.model_store, load_twin)
-    app.extensions["inkling"] = inkling.Service(store, settings.model, settings.max_images, settings.max_budget_ms)
+    run_dir = _run_dir(app, settings)
+    explains = settings.explain == "on"
+    metrics, links = Metrics(), _links(settings, run_dir)
+    twin = load_twin or partial(Twin, most=max(1, (os.cpu_count() or 1) // count_workers(settings)))
+    loading = Loading(twin, load_full or _savedmodel_loader(settings, metrics), check, explains)
+    store = _store(settings, run_dir, loading)
+    records = _records(settings, run_dir, metrics)
+    app.extensions[EXTENSION] = service = Service(
+        store=store,
+        records=records,
+        model=settings.model,
+        max_images=settings.max_images,
+        max_budget_ms=settings.max_budget_ms,
+        max_rows=settings.max_rows,
+        metrics=metrics,
+        links=links,
+        slots=Slots(settings.explain_slots, SLOT_NICENESS, on_taken=metrics.slots),
+        flights=Flights(records, run_dir if settings.keep == "on" else None),
+    )
     if settings.model not in store.families:
         known = ", ".join(store.families) or "none"
         log.error(
@@ -43,50 +89,98 @@ def create_app(settings: Settings, load_twin: LoadModel = Twin, load_full: LoadM
         app.register_blueprint(blueprint)
     app.register_error_handler(Exception, answer_error)
     app.before_request(_begin)
+    _guard(app, settings, links)
     app.before_request(parsing.unchunk)
     app.after_request(_finish)
-    if settings.explain == "on":
-        _load_in_background(store, load_full or _savedmodel_loader(settings))
-    else:
-        store.load_nothing("explanations are switched off on this server (INKLING_EXPLAIN=off)")
+    observed.observe(app, metrics, settings.access_log == "on")
+    if settings.access_log == "off" and not (settings.cors_origins or settings.keys_file or settings.rate_limit):
+        app.wsgi_app = Express(app.wsgi_app, service, settings.max_body_bytes)  # type: ignore[method-assign]
     return app
 
 
-def _savedmodel_loader(settings: Settings) -> LoadModel:
+def _run_dir(app: Flask, settings: Settings) -> Path:
+    """The folder that the processes of this server share; one of its own, removed in the end, where none is set."""
+    if settings.run_dir is not None:
+        return settings.run_dir
+    run_dir = Path(tempfile.mkdtemp(prefix="inkling-"))
+    weakref.finalize(app, shutil.rmtree, run_dir, ignore_errors=True)
+    return run_dir
+
+
+def _store(settings: Settings, run_dir: Path, loading: Loading) -> Store:
+    """The models, looked at again and again while the application lives."""
+    seconds = settings.poll_ms / 1000
+    shared = Shared(run_dir, silent=max(SILENT, 5 * seconds))
+    store = Store(settings.model_store, loading, shared, Policy.parse(settings.versions))
+    if seconds:
+        Watch(store.poll, seconds, "the models could not be looked at; what is served goes on").start()
+    return store
+
+
+def _links(settings: Settings, run_dir: Path) -> Links | None:
+    """What signs links, where keys are on."""
+    if settings.keys_file is None:
+        return None
+    given = settings.link_secret
+    return Links(given.encode() if given else shared_secret(run_dir), settings.link_seconds)
+
+
+def _records(settings: Settings, run_dir: Path, metrics: Metrics) -> Records:
+    """Where explanations are kept."""
+    if settings.keep == "off":
+        return NoRecords("this server keeps no explanations (INKLING_KEEP=off)")
+
+    def saw(event: Event) -> None:
+        if event in ("hit", "miss"):
+            metrics.cache(event == "hit")
+
+    path = settings.records or run_dir / "explanations.sqlite"
+    return Kept(path, settings.records_bytes, settings.keep_seconds, ours=settings.records is None, saw=saw)
+
+
+def _guard(app: Flask, settings: Settings, links: Links | None) -> None:
+    """Keys, limits and origins where they are set; what is not set costs nothing."""
+    if settings.cors_origins is not None:
+        from server.routes import cors
+
+        cors.allow(app, settings.cors_origins)
+    if settings.keys_file is not None and links is not None:
+        auth.protect(app, Keyring(settings.keys_file), links)
+    if settings.rate_limit is not None:
+        from server.routes import limits
+
+        limits.limit(app, settings.rate_limit, settings.rate_limit_storage, settings.proxies)
+
+
+def _savedmodel_loader(settings: Settings, metrics: Metrics) -> LoadModel:
     """Loads SavedModels; imports TensorFlow when the first one is asked for."""
-    configured = False
+    programs, device = None, "cpu"
 
     def load(folder: Path, card: ModelCard) -> Model:
-        nonlocal configured
-        from server.models import savedmodel
+        nonlocal programs, device
+        from server.models import compiled, savedmodel
 
-        if not configured:
+        if programs is None:
             device = savedmodel.configure(settings.device, int(os.environ.get("INKLING_WORKER", "0")))
             log.info("explanations are computed on %s", device)
-            configured = True
-        return savedmodel.SavedModel(folder, card)
+            programs = compiled.Programs()
+            warm()
+            gc.collect()
+            gc.freeze()  # TensorFlow's own objects live as long as the process: no collection needs to look at them
+        model = savedmodel.SavedModel(folder, card, programs, metrics.batch, metrics.retraced)
+        return batched(model, model.few, device != "cpu", (folder / TWIN).is_file(), metrics.queued)
 
     return load
-
-
-def _load_in_background(store: Store, load: LoadModel) -> None:
-    def work() -> None:
-        if hasattr(os, "setpriority"):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOADER_NICENESS)
-        store.load_full(load)
-
-    threading.Thread(target=work, name="load-models", daemon=True).start()
 
 
 def _begin() -> None:
     g.started = time.perf_counter()
     g.stages = Stages()
-    asked = request.headers.get("X-Request-ID", "")
-    g.request_id = asked if REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
+    g.facts = observed.Facts()
+    g.request_id = request_id(request.environ.get("HTTP_X_REQUEST_ID", ""))
 
 
 def _finish(response: Response) -> Response:
-    response.headers["X-Request-ID"] = g.request_id
-    seconds = {**g.stages.seconds, "total": time.perf_counter() - g.started}
-    response.headers["Server-Timing"] = ", ".join(f"{name};dur={value * 1000:.2f}" for name, value in seconds.items())
+    response.headers.add("X-Request-ID", g.request_id)
+    response.headers.add("Server-Timing", server_timing(g.stages.seconds, g.started))
     return response

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
+from server.desk import Desk, OwnThread
 from server.handles import ModelStore, Served
 from server.inference import Stages, Which, Why, built, explained, predicted
 from server.remembered import Remembered
+from server.slots import Interrupt
 from server.timed import Timed
 from server.types import Array, Attribution, Comparison, Digit, Explanation, Picture, Prediction
 
@@ -37,35 +38,53 @@ def compare(
     cases: Sequence[Case],
     stages: Stages,
     now: Callable[[], float] = time.monotonic,
+    desk: Desk | None = None,
 ) -> Comparison:
-    """The explanations of all `cases`, each within its fair share of the time that is left of the first one's budget.
+    """The explanations of all `cases`, each within its fair share of the time that is left of the first one's budget,
+    computed at `desk`; without one, here.
 
     All explain the same class: that of the first case, or what the first version predicts.
 
     Raises:
         ServiceError: as explain() does; one case that is not possible fails all.
     """
-    deadline = now() + cases[0][1].budget
-    seen: dict[str, _Seen] = {}
-    explanations: list[Explanation] = []
-    with ExitStack() as stack:
-        handles = [stack.enter_context(store.handle(which.model, which.version)) for which, _ in cases]
+    desk = desk or OwnThread(cases[0][1].budget, now)
+    with ExitStack() as held:
+        handles = _handles(store, cases, held)
         methods = [built(why, served) for (_, why), served in zip(cases, handles, strict=True)]
-        for (which, why), served, explainer in zip(cases, handles, methods, strict=True):
-            one = _seen(seen, served, picture, which, stages)
-            share = max(0.0, deadline - now()) / (len(cases) - len(explanations))
-            timed = Timed(one.model, now() + share, cases[0][1].budget, now)
-            asked = replace(why, target=_class(why, explanations))
-            explanations.append(explained(timed, one.digit, one.prediction, explainer, asked, stages))
+        desk.check()
+        seen: dict[str, _Seen] = {}
+        ones = [_seen(seen, one, picture, which, stages, desk) for (which, _), one in zip(cases, handles, strict=True)]
+
+        def work(interrupt: Interrupt) -> list[Explanation]:
+            explanations: list[Explanation] = []
+            for (_, why), one, explainer in zip(cases, ones, methods, strict=True):
+                share = max(0.0, desk.deadline - now()) / (len(cases) - len(explanations))
+                timed = Timed(one.model, now() + share, cases[0][1].budget, now, interrupt)
+                asked = replace(why, target=_class(why, explanations))
+                explanations.append(explained(timed, one.digit, one.prediction, explainer, asked, stages))
+            return explanations
+
+        explanations = desk.run(work, held)
     rows = sum(one.model.rows for one in seen.values())
     return Comparison(tuple(explanations), agreement(explanations), _difference(explanations), rows)
 
 
-def _seen(seen: dict[str, _Seen], served: Served, picture: Picture, which: Which, stages: Stages) -> _Seen:
+def _handles(store: ModelStore, cases: Sequence[Case], held: ExitStack) -> list[Served]:
+    """The version of each case. Cases that ask for the same one get the same one, also where another takes its place in
+    between."""
+    asked: dict[Which, Served] = {}
+    for which, _ in cases:
+        if which not in asked:
+            asked[which] = held.enter_context(store.handle(which.model, which.version))
+    return [asked[which] for which, _ in cases]
+
+
+def _seen(seen: dict[str, _Seen], served: Served, picture: Picture, which: Which, stages: Stages, desk: Desk) -> _Seen:
     digest = served.card.digest
     if digest not in seen:
         model = Remembered(served.lane("explain"))
-        seen[digest] = _Seen(*predicted(served, picture, which, stages), model)
+        seen[digest] = _Seen(*predicted(served, picture, which, stages, desk.caller), model)
     return seen[digest]
 
 
@@ -89,10 +108,17 @@ def _spearman(one: Array, other: Array, ink: Array) -> float:
         return float("nan")
     if not ink.any():
         return float("nan")
-    ranks = [rankdata(values[ink].astype(np.float32)) for values in (one, other)]
+    ranks = [_ranks(values[ink].astype(np.float32)) for values in (one, other)]
     if any(np.ptp(rank) == 0 for rank in ranks):
         return float("nan")
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(ranks)[0, 1])
+
+
+def _ranks(values: Array) -> Array:
+    """The place of each of values (n,) in their order; equal ones share the mean of theirs."""
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    means: Array = (np.cumsum(counts) - (counts - 1) / 2)[which]
+    return means
 
 
 def _difference(explanations: Sequence[Explanation]) -> Attribution | None:

@@ -4,8 +4,10 @@ Each field's metadata says what it is for; numbers say their unit.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -18,8 +20,19 @@ class SettingsError(ValueError):
     """A variable with a value that can not be used; the message names it and says what was expected."""
 
 
-def _setting(default: Any, about: str, low: int = 0, high: int = UNBOUNDED) -> Any:
-    return field(default=default, metadata={"about": about, "low": low, "high": high})
+def _setting(
+    default: Any, about: str, low: int = 0, high: int = UNBOUNDED, like: str = "", secret: bool = False
+) -> Any:
+    """`like` is a pattern that the whole value has to match; a `secret` is never shown."""
+    metadata = {"about": about, "low": low, "high": high, "like": like, "secret": secret}
+    return field(default=default, metadata=metadata)
+
+
+RATE = r"[1-9]\d{0,8}/(second|minute|hour|day)"
+ORIGIN = r"https?://[A-Za-z0-9.\[\]:-]+"
+STORAGE = r"memory://|(redis|rediss|redis\+unix|memcached)://.+"
+RULE = r"(all|latest:[1-9]\d{0,8}|specific:\d+(,\d+)*)"
+NAMED = rf"[^=;:/]+={RULE}"
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,12 @@ class Settings:
     workers: int = _setting(0, "processes; 0 = one per GPU, else one per core, at most 4", 0)
     threads: int = _setting(16, "requests that a process works on at once", 1)
     model_store: Path = _setting(Path("model_store"), "folder with the models; its README.md is the contract")
+    versions: str = _setting(
+        "all",
+        "versions to serve beside labelled ones: all, latest:2, specific:1,3, or by model cnn=latest:2;mlp=specific:1",
+        like=rf"({RULE}|{NAMED})(;{NAMED})*",
+    )
+    poll_ms: int = _setting(500, "milliseconds between two looks for new versions and labels; 0 = never look again", 0)
     model: str = _setting("cnn", "model that answers when a request names none")
     device: Literal["auto", "cpu", "gpu"] = _setting(
         "auto", "where explanations are computed; auto = a GPU if there is one"
@@ -38,8 +57,48 @@ class Settings:
     explain: Literal["on", "off"] = _setting("on", "off = predictions only; TensorFlow is then never imported")
     max_body_bytes: int = _setting(12 * MIB, "bytes of a request's body at most", 1024)
     max_images: int = _setting(64, "pictures in one request at most", 1)
-    max_budget_ms: int = _setting(30_000, "milliseconds that one explanation may take at most", 1)
+    max_rows: int = _setting(1024, "rows of a tensor in one request at most", 1)
+    max_budget_ms: int = _setting(30_000, "milliseconds that one request may explain for at most", 1)
+    explain_slots: int = _setting(
+        4, "requests that a process explains at once, others being answered 503; fewer than threads", 1
+    )
+    grace: int = _setting(45, "seconds that a stop waits for what is being answered", 1)
+    run_dir: Path | None = _setting(
+        None, "folder that the processes of one server share while it runs; default a temporary one, removed in the end"
+    )
+    keep: Literal["on", "off"] = _setting(
+        "on", "off = no explanation is kept, and nothing of a picture after its answer"
+    )
+    keep_seconds: int = _setting(0, "seconds that an explanation is kept at most; 0 = until newer ones need the room")
+    records: Path | None = _setting(
+        None, "file that explanations are kept in; default one in the folder that the processes share"
+    )
+    records_bytes: int = _setting(256 * MIB, "bytes of that file at most; the oldest explanations go out", 4 * MIB)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting("INFO", "least severity that is logged")
+    log_format: Literal["text", "json"] = _setting("text", "json = one JSON object a line")
+    access_log: Literal["on", "off"] = _setting("off", "on = a line for every request")
+    keys_file: Path | None = _setting(
+        None, "file with the API keys, a line each (`python -m server key`); without it everybody may ask"
+    )
+    link_secret: str | None = _setting(
+        None,
+        "signs links, 16 characters at least; the same on all machines behind one address; default a random one",
+        like=r".{16,}",
+        secret=True,
+    )
+    link_seconds: int = _setting(600, "seconds that a signed link is good for", 1, 7 * 24 * 3600)
+    rate_limit: str | None = _setting(
+        None, "requests of one key, or one address, such as 60/minute or 5/second;1000/day", like=f"{RATE}(;{RATE})*"
+    )
+    rate_limit_storage: str = _setting(
+        "memory://", "where they are counted; several workers need redis://HOST:PORT", like=STORAGE
+    )
+    cors_origins: str | None = _setting(
+        None,
+        "whose pages may ask, such as https://a.example,https://b.example or *; default none",
+        like=rf"\*|{ORIGIN}(,{ORIGIN})*",
+    )
+    proxies: int = _setting(0, "proxies in front whose X-Forwarded-For is believed where addresses are counted", 0, 10)
 
     @staticmethod
     def from_env(environ: Mapping[str, str] | None = None) -> "Settings":
@@ -52,14 +111,22 @@ class Settings:
         known = {PREFIX + one.name.upper(): one for one in fields(Settings)}
         given = {key: raw for key, raw in environ.items() if key.startswith(PREFIX) and key not in ELSEWHERE}
         if unknown := sorted(set(given) - set(known)):
-            raise SettingsError(f"unknown setting {unknown[0]}; known are {', '.join(known)}")
+            near = get_close_matches(unknown[0], known, 1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise SettingsError(f"unknown setting {unknown[0]}; {meant}known are {', '.join(known)}")
         hints = get_type_hints(Settings)
-        return Settings(
+        settings = Settings(
             **{
                 known[key].name: _read(key, raw, hints[known[key].name], known[key].metadata)
                 for key, raw in given.items()
             }
         )
+        if settings.explain == "on" and settings.explain_slots >= settings.threads:
+            raise SettingsError(
+                f"{PREFIX}EXPLAIN_SLOTS={settings.explain_slots} leaves no thread for predictions; expected fewer than "
+                f"{PREFIX}THREADS={settings.threads}"
+            )
+        return settings
 
 
 ELSEWHERE = {
@@ -81,14 +148,54 @@ def _read(key: str, raw: str, hint: Any, facts: Mapping[str, Any]) -> Any:
                 bounds = f"from {facts['low']} to {facts['high']}"
             raise SettingsError(f"{key}={raw[:50]!r}; expected a whole number {bounds}")
         return number
+    optional = type(None) in get_args(hint)
+    if not raw and optional:
+        return None
     if not raw:
         raise SettingsError(f"{key} is empty; expected {facts['about']}")
-    return hint(raw)
+    if facts["like"] and not re.fullmatch(facts["like"], raw):
+        got = "a value that can not be used" if facts["secret"] else repr(_masked(raw)[:100])
+        raise SettingsError(f"{key} is {got}; expected {facts['about']}")
+    return Path(raw) if Path in (hint, *get_args(hint)) else raw
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One setting as people are told it; a secret is only told to be there."""
+
+    variable: str
+    value: str | int | None
+    source: Literal["default", "environment"]
+    about: str
+
+
+def shown_settings(settings: Settings, environ: Mapping[str, str] | None = None) -> list[Shown]:
+    """Every setting, in the order of the table."""
+    environ = os.environ if environ is None else environ
+    rows = []
+    for one in fields(Settings):
+        variable, value = PREFIX + one.name.upper(), getattr(settings, one.name)
+        if one.metadata["secret"] and value is not None:
+            value = HIDDEN
+        elif not isinstance(value, int | None):
+            value = _masked(str(value))
+        rows.append(Shown(variable, value, "environment" if variable in environ else "default", one.metadata["about"]))
+    return rows
+
+
+HIDDEN = "********"
+IN_ADDRESS = re.compile(r"(?<=://).*(?=@)|(?<=\?).*")  # redis://user:password@host, redis://host?password=password
+
+
+def _masked(text: str) -> str:
+    return IN_ADDRESS.sub(HIDDEN, text)
 
 
 def settings_table() -> str:
     """The rows of the README's table of settings."""
     rows = []
     for one in fields(Settings):
-        rows.append(f"| `{PREFIX}{one.name.upper()}` | {one.default} | {one.metadata['about']} |")
+        rows.append(
+            f"| `{PREFIX}{one.name.upper()}` | {'' if one.default is None else one.default} | {one.metadata['about']} |"
+        )
     return "\n".join(rows)

@@ -20,6 +20,24 @@ class BadRequest(ServiceError):
     code = "bad_request"
 
 
+class InvalidTensor(BadRequest):
+    """Numbers in a shape, type or range that the model does not take."""
+
+    code = "invalid_tensor"
+
+
+class UnknownSignature(BadRequest):
+    """No signature, input or output of that name."""
+
+    code = "unknown_signature"
+
+
+class UnknownLabel(BadRequest):
+    """No version has that label: a 400 to TensorFlow Serving, while a version that is not there is a 404."""
+
+    code = "unknown_label"
+
+
 class PictureError(ServiceError):
     """Base of what can be wrong with one picture, whatever else is in the request."""
 
@@ -61,6 +79,26 @@ class DamagedImage(PictureError):
     code = "damaged_image"
 
 
+class KeyInQuery(BadRequest):
+    """A key where logs and histories keep it."""
+
+    code = "key_in_query"
+
+
+class Unauthorized(ServiceError):
+    """No key, or one that nobody here knows."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class Forbidden(ServiceError):
+    """A key that is not good for this."""
+
+    status = 403
+    code = "forbidden"
+
+
 class UnknownModel(ServiceError):
     """No model, version or label of that name."""
 
@@ -68,11 +106,25 @@ class UnknownModel(ServiceError):
     code = "unknown_model"
 
 
+class BrokenModel(ServiceError):
+    """No version of the model can be served."""
+
+    status = 422
+    code = "broken_model"
+
+
 class UnknownMethod(ServiceError):
     """No explanation method of that name."""
 
     status = 404
     code = "unknown_method"
+
+
+class UnknownExplanation(ServiceError):
+    """No explanation is kept under that id."""
+
+    status = 404
+    code = "unknown_explanation"
 
 
 class NotAcceptable(ServiceError):
@@ -110,6 +162,17 @@ class BlankImage(PictureError):
     code = "blank_image"
 
 
+class TooManyRequests(ServiceError):
+    """More than one key, or one address, may ask; `retry_after` is when that ends."""
+
+    status = 429
+    code = "too_many_requests"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class MethodNotPossible(ServiceError):
     """The model can not do what the method needs."""
 
@@ -132,8 +195,57 @@ class NotReady(ServiceError):
         self.retry_after = retry_after
 
 
+class Busy(ServiceError):
+    """Every slot for explaining is taken; predictions go on."""
+
+    status = 503
+    code = "busy"
+
+    def __init__(self, slots: int, retry_after: int) -> None:
+        super().__init__(
+            f"all {slots} explanations that this process works on at once are under way; try again in {retry_after} s"
+        )
+        self.retry_after = retry_after
+
+
+class ClientLeft(ServiceError):
+    """Nobody is there to be answered."""
+
+    status = 499  # no standard has one; nginx's logs made this one known
+    code = "client_left"
+
+
+class QueueFull(ServiceError):
+    """More rows wait for the model already than may wait."""
+
+    status = 503
+    code = "queue_full"
+    retry_after = 1
+
+
+class OutOfMemory(ServiceError):
+    """The device has no memory for the fewest rows that are computed at once."""
+
+    status = 503
+    code = "out_of_memory"
+    retry_after = 5
+
+
 class OutOfTime(ServiceError):
     """The budget ended before there was anything to give."""
 
     status = 504
     code = "out_of_time"
+
+    @classmethod
+    def after(cls, budget: float) -> "OutOfTime":
+        """What is said when `budget` seconds gave nothing."""
+        return cls(f"no result within {budget * 1000:.0f} ms; raise budget_ms or ask for a cheaper method")
+
+
+class Stopping(OutOfTime):
+    """The server ends before there was anything to give."""
+
+    status = 503
+    code = "stopping"
+    retry_after = 5

@@ -1,12 +1,14 @@
-"""What inference asks of a store: one version of a model, kept alive for the length of one request.
+"""What inference asks of others: a store of models, of which it gets one version for the length of one request, and a
+place where explanations are kept.
 
 Lives apart from types.py, which every file imports: only those who serve need a store.
 """
 
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from server.types import Model, ModelCard, Verb
+from server.types import Array, Explanation, Model, ModelCard, Verb
 
 LaneName = Literal["predict", "explain"]
 
@@ -25,7 +27,52 @@ class Served(Protocol):
         ...
 
 
+class Prompt(Protocol):
+    """A version that can tell whether it can answer without waiting for anything."""
+
+    @property
+    def card(self) -> ModelCard: ...
+
+    def at_once(self, images: Array) -> Array | None:
+        """Logits (1, K) of one image (1, H, W); None where it can not."""
+        ...
+
+
 class ModelStore(Protocol):
     """What inference asks of a store."""
 
     def handle(self, name: str, version: str | None) -> AbstractContextManager[Served]: ...
+
+
+class Records(Protocol):
+    """Explanations that are kept for a while, by their id. Never fails: what can not be kept is not."""
+
+    @property
+    def gone(self) -> str:
+        """Why an explanation may not be here (any more), for people."""
+        ...
+
+    @property
+    def max_age(self) -> int:
+        """Seconds for which whoever got one may take it to be still the same."""
+        ...
+
+    def get(self, identity: str) -> Explanation | None: ...
+
+    def put(self, explanation: Explanation) -> bool:
+        """Keep it in place of what has its id; whether it is kept."""
+        ...
+
+
+@dataclass(frozen=True)
+class NoRecords:
+    """Keeps nothing."""
+
+    gone: str = "this server keeps no explanations"
+    max_age: int = 0
+
+    def get(self, identity: str) -> Explanation | None:
+        return None
+
+    def put(self, explanation: Explanation) -> bool:
+        return False

@@ -5,23 +5,26 @@ Knows neither HTTP nor TensorFlow: it asks a store for a version, images.py for 
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
-from scipy.special import logsumexp
 
 from server import explainers, images, reference
 from server.certificate import certified
+from server.desk import Desk, OwnThread
 from server.errors import InvalidOption, OutOfTime
-from server.handles import ModelStore, Served
+from server.handles import ModelStore, Prompt, Records, Served
 from server.options import shown
-from server.probabilities import Probabilities, probabilities_of
+from server.probabilities import Probabilities, calibrated
 from server.quality import assess
+from server.queued import ahead
 from server.remembered import Remembered
+from server.slots import PATIENT, Caller, Interrupt
 from server.timed import Timed
 from server.types import (
     Array,
@@ -34,6 +37,7 @@ from server.types import (
     Model,
     ModelCard,
     Picture,
+    Placement,
     Prediction,
     Target,
     Unit,
@@ -77,23 +81,34 @@ class Stages:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+    def __call__(self, name: str) -> "_Stage":
+        """As a context: what is done in it counts for the stage `name`."""
+        return _Stage(self.seconds, name, time.perf_counter())
 
 
-def predict(store: ModelStore, picture: Picture, which: Which, stages: Stages) -> tuple[Digit, Prediction]:
+@dataclass(slots=True)
+class _Stage:
+    seconds: dict[str, float]
+    name: str
+    start: float
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds[self.name] = self.seconds.get(self.name, 0.0) + time.perf_counter() - self.start
+
+
+def predict(
+    store: ModelStore, picture: Picture, which: Which, stages: Stages, caller: Caller = PATIENT
+) -> tuple[Digit, Prediction]:
     """What the digit is.
 
     Raises:
-        ServiceError: the picture can not be read, or there is no such model.
+        ServiceError: the picture can not be read; there is no such model; or, where predictions wait for their turn at
+            it, too many do, or the caller left.
     """
     with store.handle(which.model, which.version) as served:
-        return predicted(served, picture, which, stages)
+        return predicted(served, picture, which, stages, caller)
 
 
 def explain(
@@ -103,21 +118,31 @@ def explain(
     why: Why,
     stages: Stages,
     now: Callable[[], float] = time.monotonic,
+    desk: Desk | None = None,
 ) -> Explanation:
-    """Why it is that digit: the best attribution that the budget allows.
+    """Why it is that digit: what is kept of it, or else the best attribution that the budget allows, computed at
+    `desk`; without one, here.
 
     Raises:
         ServiceError: the picture can not be read; no such model, method, option or class; the model can not do the
         method
-            or is still loading; the engine is busy; or the budget ended before there was any attribution.
+            or is still loading; the engine or every slot is busy; the caller left; or the budget ended before there was
+            any attribution.
     """
-    deadline = now() + why.budget
-    with store.handle(which.model, which.version) as served:
+    desk = desk or OwnThread(why.budget, now)
+    with ExitStack() as held:
+        served = held.enter_context(store.handle(which.model, which.version))
         explainer = built(why, served)
-        lane = served.lane("explain")
-        digit, prediction = predicted(served, picture, which, stages)
-        model = Timed(Remembered(lane) if why.quality else lane, deadline, why.budget, now)
-        return explained(model, digit, prediction, explainer, why, stages)
+        desk.check()
+        digit, prediction = predicted(served, picture, which, stages, desk.caller)
+
+        def work(interrupt: Interrupt) -> Explanation:
+            lane = served.lane("explain")  # not before: what is kept is answered while models load
+            model = Timed(Remembered(lane) if why.quality else lane, desk.deadline, why.budget, now, interrupt)
+            return explained(model, digit, prediction, explainer, why, stages)
+
+        found = desk.once(identity(digit, prediction, explainer, why), why.quality, work, held)
+    return _upon(found, digit, why, desk.records)
 
 
 def built(why: Why, served: Served) -> Explainer:
@@ -130,6 +155,16 @@ def built(why: Why, served: Served) -> Explainer:
     return build(why.method, why.options, served.card, served.verbs)
 
 
+def _upon(found: Explanation, digit: Digit, why: Why, records: Records) -> Explanation:
+    """What was found, upon the picture that was just sent: another one may have given the same pixels, and a record
+    may have been kept with other wishes. The prediction is the one that was explained: asked again beside the rows of
+    others, its last digits may be other ones."""
+    placed = replace(found, digit=digit)
+    if found.kept and not _same_place(found.digit.placement, digit.placement):
+        placed = replace(placed, kept=records.put(placed))
+    return replace(placed, frame=why.frame, quality=found.quality if why.quality else None)
+
+
 def explained(
     timed: Timed, digit: Digit, prediction: Prediction, explainer: Explainer, why: Why, stages: Stages
 ) -> Explanation:
@@ -137,7 +172,7 @@ def explained(
     target = _target(why, prediction)
     model: Model = Probabilities(timed) if why.output == "probability" else timed
     quality = None
-    with _turn(why, timed.left()):
+    with _turn(why, timed):
         with stages("explain"):
             attribution = certified(*_best(explainer.refine(model, digit.pixels, target, why.seed)))
         if why.quality:
@@ -145,31 +180,48 @@ def explained(
                 quality = assess(model, digit.pixels, target, explainer, attribution, why.seed)
     if why.output == "probability":
         attribution = replace(attribution, unit=OF_PROBABILITY.get(attribution.unit, attribution.unit))
-    identity = _identity(digit, prediction.card, explainer, target, why)
     return Explanation(
-        identity, digit, prediction, target, attribution, explainer,
+        identity(digit, prediction, explainer, why), digit, prediction, target, attribution, explainer,
         why.seed, why.output, why.frame, why.engine, quality,
     )  # fmt: skip
 
 
-def predicted(served: Served, picture: Picture, which: Which, stages: Stages) -> tuple[Digit, Prediction]:
+def predicted(
+    served: Served, picture: Picture, which: Which, stages: Stages, caller: Caller
+) -> tuple[Digit, Prediction]:
     """The digit as this version takes it, and what it is."""
     with stages("decode"):
         digit = _digit(picture, served.card.image, which.preprocess)
     with stages("predict"):
-        return digit, prediction_of(served, digit.pixels)
+        return digit, prediction_of(served, digit.pixels, caller)
 
 
-def prediction_of(served: Served, pixels: Array) -> Prediction:
+def predicted_at_once(served: Prompt, body: bytes, stages: Stages) -> tuple[Digit, Prediction] | None:
+    """What `predicted` gives; None where that might take longer than to hand it to another thread: for a picture with
+    which anything is to be done, and where the version is busy or slow."""
+    with stages("decode"):
+        digit = images.as_it_is(body, served.card.image)
+    if digit is None:
+        return None
+    with stages("predict"):
+        logits = served.at_once(digit.pixels[None])
+        return None if logits is None else (digit, _judged(served.card, logits))
+
+
+def prediction_of(served: Served, pixels: Array, caller: Caller) -> Prediction:
     """What this version answers to a model's image (H, W)."""
-    card = served.card
-    logits = served.lane("predict").forward(pixels[None])
-    if not np.isfinite(logits).all():
+    lane = ahead(served.lane("predict"), caller.left, caller.look)
+    return _judged(served.card, lane.forward(pixels[None]))
+
+
+def _judged(card: ModelCard, logits: Array) -> Prediction:
+    """What logits (1, K) say."""
+    numbers = logits[0].tolist()
+    if not all(map(math.isfinite, numbers)):
         raise FloatingPointError(f"{card.name} version {card.version} gave logits that are not finite")
-    probabilities = probabilities_of(logits, card.temperature)[0]
-    energy = float(card.temperature * logsumexp(logits[0].astype(float) / card.temperature))
+    probabilities, energy = calibrated(numbers, card.temperature)
     known = InDistribution(energy >= card.energy_threshold, energy, card.energy_threshold)
-    return Prediction(card, int(logits[0].argmax()), probabilities, logits[0], known)
+    return Prediction(card, numbers.index(max(numbers)), np.array(probabilities), logits[0], known)
 
 
 def _digit(picture: Picture, spec: ImageSpec, preprocess: Literal["auto", "none"]) -> Digit:
@@ -200,9 +252,9 @@ def class_index(name: str, label: str, classes: tuple[str, ...]) -> int:
     return classes.index(label)
 
 
-def _turn(why: Why, seconds: float) -> AbstractContextManager[None]:
-    """What a request has to wait for, `seconds` at most, before it computes: its turn at the packages, or nothing."""
-    return reference.turn(seconds) if why.engine == "reference" else nullcontext()
+def _turn(why: Why, timed: Timed) -> AbstractContextManager[None]:
+    """What a request has to wait for before it computes: its turn at the packages, or nothing."""
+    return reference.turn(timed.left(), timed.interrupt) if why.engine == "reference" else nullcontext()
 
 
 def _best(attributions: Iterator[Attribution]) -> tuple[Attribution, bool]:
@@ -225,10 +277,21 @@ def _best(attributions: Iterator[Attribution]) -> tuple[Attribution, bool]:
     return best, out_of_time
 
 
-def _identity(digit: Digit, card: ModelCard, explainer: Explainer, target: Target, why: Why) -> str:
-    """The hash of all that changes the values of an explanation."""
+def _same_place(one: Placement, other: Placement) -> bool:
+    """Whether two pictures look the same and lie the same way under the model's image."""
+    facts = ((of.transform, of.width, of.height, of.steps, of.warnings) for of in (one, other))
+    return next(facts) == next(facts) and np.array_equal(one.picture, other.picture)
+
+
+def identity(digit: Digit, prediction: Prediction, explainer: Explainer, why: Why) -> str:
+    """The hash of all that changes the values of an explanation.
+
+    Raises:
+        InvalidOption: no such class.
+    """
+    target = _target(why, prediction)
     options = asdict(cast("DataclassInstance", explainer))
-    facts = [card.digest, explainer.name, options, target.index, target.versus, why.output, why.seed]
+    facts = [prediction.card.digest, explainer.name, options, target.index, target.versus, why.output, why.seed]
     if why.engine != "inkling":
         facts.append(why.engine)
     pixels = digit.pixels.astype("<f4").tobytes()

@@ -3,10 +3,11 @@
 p = softmax(z / T), so d(w . p) / dx is the gradient of the logits weighted with p (w - w . p) / T: one more forward.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import softmax
 
 from server.types import Array, Features, Model, ModelCard, Verb
 
@@ -46,4 +47,16 @@ class Probabilities:
 
 def probabilities_of(logits: Array, temperature: float) -> Array:
     """softmax(logits / temperature) in float64, for logits (n, K)."""
-    return np.asarray(softmax(logits.astype(np.float64) / temperature, axis=1))
+    scaled = logits.astype(np.float64) / temperature
+    shares = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    calibrated: Array = shares / shares.sum(axis=1, keepdims=True)
+    return calibrated
+
+
+def calibrated(logits: Sequence[float], temperature: float) -> tuple[list[float], float]:
+    """Of the finite logits (K,) of one image: softmax(logits / temperature), and the energy score
+    temperature * logsumexp(logits / temperature). For so few numbers a fifth of the time of arrays."""
+    highest = max(logits)
+    shares = [math.exp((logit - highest) / temperature) for logit in logits]
+    total = sum(shares)
+    return [share / total for share in shares], temperature * math.log(total) + highest

@@ -2,11 +2,13 @@
 methods, classes or measures.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
 import numpy as np
 
+from server.queued import within
 from server.types import Array, Features, Model, ModelCard, Verb
 
 FEWEST = 3  # pictures that are asked of whom was asked as many: fewer may be answered by another program of the model
@@ -28,6 +30,11 @@ class Remembered:
     @property
     def verbs(self) -> frozenset[Verb]:
         return self.model.verbs
+
+    def within(self, seconds: float, interrupt: Callable[[], None]) -> Model:
+        """Itself, asking its model so from now on: the memory is that of the whole request."""
+        self.model = within(self.model, seconds, interrupt)
+        return self
 
     def forward(self, images: Array) -> Array:
         """Logits (n, K) of images (n, H, W)."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from server.errors import OutOfTime
+from server.queued import within
 from server.types import Array, Features, Model, ModelCard, Verb
 
 
@@ -15,6 +16,7 @@ class Timed:
     deadline: float
     budget: float  # seconds, for the message
     now: Callable[[], float]
+    interrupt: Callable[[], None] = lambda: None  # raises where nobody waits for answers any more
 
     @property
     def card(self) -> ModelCard:
@@ -25,23 +27,23 @@ class Timed:
         return self.model.verbs
 
     def forward(self, images: Array) -> Array:
-        self._check()
-        return self.model.forward(images)
+        return self._asked().forward(images)
 
     def gradient(self, images: Array, weights: Array) -> Array:
-        self._check()
-        return self.model.gradient(images, weights)
+        return self._asked().gradient(images, weights)
 
     def features(self, images: Array, weights: Array) -> Features:
-        self._check()
-        return self.model.features(images, weights)
+        return self._asked().features(images, weights)
 
     def left(self) -> float:
         """Seconds until the deadline; less than 0 after it."""
         return self.deadline - self.now()
 
+    def _asked(self) -> Model:
+        self._check()
+        return within(self.model, self.left(), self.interrupt)
+
     def _check(self) -> None:
+        self.interrupt()
         if self.left() <= 0:
-            raise OutOfTime(
-                f"no result within {self.budget * 1000:.0f} ms; raise budget_ms or ask for a cheaper method"
-            )
+            raise OutOfTime.after(self.budget)

@@ -236,6 +236,7 @@ class Quality:
 
     measures: tuple[Measure, ...]
     verdict: str
+    finished: bool = True  # else there was no time for some measures
 
 
 class Explainer(Protocol):
@@ -269,6 +270,7 @@ class Explanation:
     frame: Literal["original", "model"] = "original"  # where a heatmap lies
     engine: Literal["inkling", "reference"] = "inkling"  # whose code: ours, or the package that people know
     quality: Quality | None = None  # where it was asked for
+    kept: bool = False  # whether it can be had again by its id
 
 
 @dataclass(frozen=True)

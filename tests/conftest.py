@@ -1,6 +1,5 @@
 """Fixtures of the tests over HTTP: a store of fake versions, and applications that serve it."""
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,19 +10,22 @@ from flask.testing import FlaskClient
 
 from server.app import create_app
 from server.config import Settings
+from server.models.checks import Check
 from server.models.store import LoadModel
 from tests.servers import Running, serving
-from tests.stores import GRADIENT, linear, write_labels, write_version
+from tests.stores import GRADIENT, linear, loaded, write_labels, write_version
 
+FAULTS = Path(__file__).parent / "faults"  # make test-faults
 MakeApp = Callable[..., Flask]
 
 
-def loaded() -> None:
-    """Wait until every background loader is done."""
-    for thread in threading.enumerate():
-        if thread.name == "load-models":
-            thread.join(10)
-            assert not thread.is_alive()
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave tests/faults out unless it is asked for: it takes minutes."""
+    return True if collection_path == FAULTS and not any("faults" in one for one in config.args) else None
+
+
+def unchecked(*models_and_images: Any) -> None:
+    """A check that finds nothing."""
 
 
 @pytest.fixture(scope="session")
@@ -39,11 +41,18 @@ def model_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_app(model_store: Path) -> MakeApp:
-    """Applications over `model_store` (or another); returned when loading is done, unless `wait` is False."""
+    """Applications over `model_store` (or another); returned when loading is done, unless `wait` is False. What models
+    answer is not checked, unless a `check` is given: those of many tests answer wrong. They look only when told to."""
 
-    def make(load_full: LoadModel = linear, load_twin: LoadModel = linear, wait: bool = True, **settings: Any) -> Flask:
-        chosen = {"model_store": model_store, "model": "fake", **settings}
-        app = create_app(Settings(**chosen), load_twin=load_twin, load_full=load_full)
+    def make(
+        load_full: LoadModel = linear,
+        load_twin: LoadModel = linear,
+        wait: bool = True,
+        check: Check = unchecked,
+        **settings: Any,
+    ) -> Flask:
+        chosen = {"model_store": model_store, "model": "fake", "poll_ms": 0, **settings}
+        app = create_app(Settings(**chosen), load_twin, load_full, check)
         if wait:
             loaded()
         return app
@@ -59,5 +68,5 @@ def client(make_app: MakeApp) -> FlaskClient:
 @pytest.fixture(scope="session")
 def explaining(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The shipped models behind a real gunicorn, ready to explain."""
-    with serving(tmp_path_factory.mktemp("explaining"), {}, explain="ready") as running:
+    with serving(tmp_path_factory.mktemp("explaining"), {"EXPLAIN_SLOTS": "8"}, explain="ready") as running:
         yield running

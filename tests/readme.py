@@ -54,9 +54,16 @@ def speed_table() -> str:
     return "\n".join(rows) + "\n"
 
 
+def serving_table() -> str:
+    """What predictions over HTTP were expected to reach and did, from the last run of the benchmark."""
+    part = RESULTS.read_text().partition("## Targets of serving\n")[2].partition("\n## ")[0]
+    return part.strip() + "\n"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "models": models_table,
     "speed": speed_table,
+    "serving": serving_table,
     "settings": lambda: f"| variable | default | |\n|---|---|---|\n{settings_table()}\n",
 }
 

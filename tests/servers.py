@@ -28,14 +28,16 @@ class Running:
 
 
 @contextmanager
-def serving(folder: Path, settings: Mapping[str, str], explain: str = "off") -> Iterator[Running]:
-    """Start wsgi:app with gunicorn.conf.py and INKLING_ `settings`; wait until /readyz says that `explain` ("off",
+def serving(
+    folder: Path, settings: Mapping[str, str], explain: str = "off", app: str = "wsgi:app"
+) -> Iterator[Running]:
+    """Start `app` with gunicorn.conf.py and INKLING_ `settings`; wait until /readyz says that `explain` ("off",
     "ready"), and kill it in the end. Its log is in `folder`."""
     port, log = free_port(), folder / "server.log"
     ours = {"HOST": "127.0.0.1", "PORT": str(port), "WORKERS": "1", "EXPLAIN": "on", **settings}
     others = {key: value for key, value in os.environ.items() if not key.startswith("INKLING_")}
     environment = {**others, **{f"INKLING_{key}": value for key, value in ours.items()}}
-    command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]
+    command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", app]
     with (
         log.open("wb") as out,
         subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out) as process,

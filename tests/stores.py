@@ -2,7 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,9 +14,14 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from server.models.card import BACKGROUND, CARD, TWIN
+from server.models.loading import Loading
+from server.models.policy import Policy
+from server.models.state import Shared
+from server.models.store import LoadModel, Store
 from server.types import ModelCard
 from tests.fakes import EVERYTHING, Fake, Linear, make_card
 
+SHIPPED = Path(__file__).parent.parent / "model_store"
 SIDE, CLASSES = 28, 10
 GRADIENT = frozenset({"forward", "gradient"})
 TOLD = {"metrics": {"accuracy": 0.9}, "training": {"epochs": 1}}
@@ -26,6 +34,41 @@ def card_28(name: str = "fake", version: str = "1") -> ModelCard:
 def linear(path: Path, card: ModelCard) -> Fake:
     """A loader: `Linear` with what the card says."""
     return Linear(card, card.verbs)
+
+
+def make_store(
+    root: Path,
+    load_twin: LoadModel = linear,
+    load_full: LoadModel = linear,
+    policy: str = "all",
+    now: Callable[[], float] = time.monotonic,
+    wait: bool = True,
+    explains: bool = True,
+) -> Store:
+    """One worker's store, which looks only when told to; those over one root are the workers of one server. Returned
+    when loading is done, unless `wait` is False."""
+    loading = Loading(load_twin, load_full, explains=explains)
+    store = Store(root, loading, Shared(root / ".run", now), Policy.parse(policy))
+    if wait:
+        loaded()
+    return store
+
+
+def loaded() -> None:
+    """Wait until every background loader is done."""
+    for thread in threading.enumerate():
+        if thread.name == "load-models":
+            thread.join(60)  # TensorFlow takes its time on a busy machine
+            assert not thread.is_alive()
+
+
+def look(*stores: Store) -> None:
+    """Let each look twice in turn, and load what it wants: after that all know of each other what there is to know."""
+    for store in 2 * stores:
+        store.poll()
+        loaded()
+    for store in stores:
+        store.poll()
 
 
 def write_version(
@@ -78,9 +121,9 @@ def draw_seven(side: int = 140) -> Image.Image:
     return paper
 
 
-def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     file = BytesIO()
-    image.save(file, kind)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -90,3 +133,20 @@ def form(*bodies: bytes) -> dict[str, Any]:
 
 
 SEVEN = encoded(draw_seven())
+
+
+def copy_version(root: Path, number: int, name: str = "mlp", source: Path | None = None) -> Path:
+    """A version under another number, by default the shipped one, as an export leaves it: made aside, and renamed when
+    it is whole."""
+    aside, folder = root / name / f".{number}.aside", root / name / str(number)
+    shutil.copytree(source or SHIPPED / name / "1", aside)
+    card = json.loads((aside / CARD).read_text())
+    (aside / CARD).write_text(json.dumps({**card, "version": str(number)}))
+    return aside.rename(folder)
+
+
+def point(root: Path, labels: Mapping[str, Any], name: str = "mlp") -> None:
+    """Move labels at once, as a careful operator does."""
+    aside = root / name / ".labels.aside"
+    aside.write_text(json.dumps(labels))
+    aside.rename(root / name / "labels.json")

@@ -14,7 +14,7 @@ from server.explainers import EXPLAINERS
 from server.types import Model, ModelCard
 from tests.answers import check_error, errors_in, explained, predicted
 from tests.conftest import MakeApp, loaded
-from tests.stores import CLASSES, SEVEN, linear, write_version
+from tests.stores import CLASSES, SEVEN, linear, write_labels, write_version
 
 
 class Gate:
@@ -87,7 +87,7 @@ def test_explanations_switched_off(make_app: MakeApp, caplog: pytest.LogCaptureF
     assert not errors_in(caplog)
 
 
-def test_a_savedmodel_that_does_not_load_harms_only_its_own_explanations(
+def test_a_savedmodel_that_does_not_load_harms_only_its_own_version(
     make_app: MakeApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     def partly(folder: Path, card: ModelCard) -> Model:
@@ -98,13 +98,31 @@ def test_a_savedmodel_that_does_not_load_harms_only_its_own_explanations(
     client = make_app(partly).test_client()
     (record,) = errors_in(caplog)
     assert record.exc_info is not None and "swordfish" in str(record.exc_info[1])
-    assert predicted(client)["model"]["version"] == "2"
-    response = client.post("/v1/explain", data=SEVEN)
-    check_error(response, 503, "not_ready", ("fake version 2", "could not be loaded", "log"))
-    assert "swordfish" not in response.text and response.headers["Retry-After"]
-    for other in ("?version=1", "?version=10", "?model=plain"):
+    details = client.get("/v1/models/fake")
+    assert details.get_json()["versions"] == ["1", "10"] and details.get_json()["default"] == "10"
+    assert "could not be loaded" in details.get_json()["refused"]["2"] and "swordfish" not in details.text
+    assert any("stable points at version 2" in note for note in details.get_json()["notes"])
+    check_error(client.post("/v1/predict?version=2", data=SEVEN), 404, "unknown_model", ("'2'", "1, 10"))
+    for other in ("", "?version=1", "?version=10", "?model=plain"):
         assert explained(client, other)["explanation"]["method"] == "shapley"
     assert client.get("/readyz").status_code == 200
+
+
+def test_the_only_version_predicts_even_if_its_savedmodel_does_not_load(
+    make_app: MakeApp, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def never(folder: Path, card: ModelCard) -> Model:
+        raise RuntimeError("no such op: swordfish")
+
+    write_version(tmp_path)
+    client = make_app(never, model_store=tmp_path).test_client()
+    assert predicted(client)["model"]["version"] == "1"
+    response = client.post("/v1/explain", data=SEVEN)
+    check_error(response, 503, "not_ready", ("fake version 1", "could not be loaded", "log"))
+    assert "swordfish" not in response.text and response.headers["Retry-After"]
+    assert "could not be loaded" in client.get("/v1/models/fake").get_json()["refused"]["1"]
+    assert client.get("/readyz").get_json() == {"ready": True, "explain": "off"}
+    assert len(errors_in(caplog)) == 1
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -125,6 +143,32 @@ def test_without_models_the_service_starts_and_says_what_is_missing(
         check_error(client.post(path, data=SEVEN), 404, "unknown_model", ("'fake'", "none"))
 
 
+def test_what_this_worker_does_not_have_yet_is_not_ready_in_any_dialect(make_app: MakeApp, tmp_path: Path) -> None:
+    """Others serve it: whoever asks again will be answered."""
+    store, shared = tmp_path / "store", tmp_path / "run"
+    for number in ("1", "2"):
+        write_version(store, version=number)
+    write_labels(store, {"canary": 2})
+    make_app(model_store=store, run_dir=shared)
+    with (store / "fake" / "2" / "saved_model.pb").open("ab") as file:
+        file.write(b"x")  # spoilt after the first worker had loaded it
+    client = make_app(model_store=store, run_dir=shared).test_client()
+    rows = {"instances": [[0.5] * 784]}
+    for response in (
+        client.post("/v1/predict", data=SEVEN),
+        client.post("/v1/models/fake:predict", json=rows),
+        client.post("/v1/models/fake/versions/2:predict", json=rows),
+        client.post("/v1/models/fake/labels/canary:predict", json=rows),
+        client.get("/v2/models/fake/ready"),
+    ):
+        check_error(response, 503, "not_ready", ("fake version 2 is loading",))
+        assert response.headers["Retry-After"] == "2"
+    assert client.post("/v1/models/fake/versions/1:predict", json=rows).status_code == 200
+    for path in ("/readyz", "/v2/health/ready"):
+        response = client.get(path)
+        assert (response.status_code, response.get_json()["ready"]) == (503, False)
+
+
 def test_another_default_model(make_app: MakeApp) -> None:
     client = make_app(model="plain").test_client()
     assert predicted(client)["model"]["name"] == "plain"
@@ -133,7 +177,8 @@ def test_another_default_model(make_app: MakeApp) -> None:
 
 
 def test_the_root_and_livez_say_that_the_service_is_alive(client: FlaskClient) -> None:
-    assert client.get("/").get_json()["status"] == "alive"
+    told = client.get("/").get_json()
+    assert told["status"] == "alive" and {"POST /v1/predict", "/v2", "/docs"} <= set(told["see"])
     assert client.get("/livez").get_json() == {"status": "alive"}
 
 
@@ -176,7 +221,7 @@ def test_server_timing_says_where_the_time_went(client: FlaskClient, method: str
 
 def test_create_app_needs_nothing_but_settings(model_store: Path) -> None:
     first, second = (
-        create_app(Settings(model_store=model_store, model=model, explain="off"), load_twin=linear)
+        create_app(Settings(model_store=model_store, model=model, explain="off", poll_ms=0), load_twin=linear)
         for model in ("fake", "plain")
     )
     assert predicted(first.test_client())["model"]["name"] == "fake"

@@ -2,6 +2,8 @@
 versions differ.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,12 @@ from scipy.stats import spearmanr
 from server.comparison import compare
 from server.errors import OutOfTime
 from server.inference import Stages, Which, Why
+from server.models.store import Version
 from server.types import Array, ModelCard, Picture
 from tests.answers import MODEL, check_error, digit, errors_in, explained
 from tests.conftest import MakeApp
 from tests.fakes import Fake, Linear
-from tests.stores import SEVEN, form
+from tests.stores import SEVEN, card_28, form
 from tests.test_inference import Hourglass, One
 
 
@@ -179,6 +182,24 @@ def test_a_budget_that_ended_is_told_as_it_was_asked() -> None:
     cases = [(Which("fake"), Why(method, budget=0.5)) for method in ("saliency", "integrated_gradients")]
     with pytest.raises(OutOfTime, match="within 500 ms"):
         compare(One(model), Picture(SEVEN), cases, Stages(), now=model.clock)
+
+
+class Moving:
+    """A store whose default is another version whenever it is asked."""
+
+    asked = 0
+
+    @contextmanager
+    def handle(self, name: str, version: str | None) -> Iterator[Version]:
+        self.asked += 1
+        card = card_28(name, str(self.asked))
+        yield Version(card, Path(), twin=Linear(card), full=Linear(card))
+
+
+def test_methods_are_compared_on_one_version_also_during_a_swap() -> None:
+    cases = [(Which("fake"), Why(method)) for method in ("saliency", "integrated_gradients", "occlusion")]
+    found = compare(Moving(), Picture(SEVEN), cases, Stages())
+    assert [one.prediction.card.version for one in found.explanations] == ["1", "1", "1"]
 
 
 def test_the_difference_is_told_in_words(make_app: MakeApp) -> None:

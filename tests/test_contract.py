@@ -10,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from server.explainers import EXPLAINERS, methods_for
+from server.models.compiled import _gradient, _inlined
 from server.probabilities import Probabilities, probabilities_of
 from tests.mnist import mnist_path, mnist_test
 from tests.nets import STORE, card, digits, folder, net, one, twin
@@ -122,12 +123,13 @@ def test_a_compiled_gradient_takes_pictures_as_parameters(name: str) -> None:
         return
     assert compiled is not None
     images, weights = tf.constant(digits()[:2]), tf.constant(np.eye(10, dtype=np.float32)[:2])
-    gradient: Any = compiled.gradient
-    program = gradient.experimental_get_compiler_ir(images, weights)(stage="hlo")
+    graph = _inlined(net(name)._serve)
+    gradient: Any = tf.function(_gradient(graph.logits), jit_compile=True)  # as Programs makes it
+    program = gradient.experimental_get_compiler_ir(images, weights, *graph.numbers)(stage="hlo")
     assert "f32[2,28,28]{2,1,0} parameter(" in program
     assert "f32[2,10]{1,0} parameter(" in program
     one_by_one = net(name)._gradient(images, weights).numpy()
-    assert gradient(images, weights).numpy() == pytest.approx(one_by_one, abs=1e-5)
+    assert compiled.gradient(images, weights).numpy() == pytest.approx(one_by_one, abs=1e-5)
 
 
 def test_the_background_is_made_of_means(name: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
 from server.errors import MethodNotPossible
 from server.explainers import EXPLAINERS, build, describe_all, methods_for
@@ -24,7 +25,7 @@ from server.explainers.saliency import Saliency
 from server.explainers.segmentation import grid, segment, superpixels
 from server.explainers.shapley import Shapley
 from server.explainers.smooth_grad import SmoothGrad, SquareGrad, VarGrad
-from server.probabilities import Probabilities, probabilities_of
+from server.probabilities import Probabilities, calibrated, probabilities_of
 from server.types import Array, Attribution, Model, Target
 from tests.axioms import (
     NOT_LINEAR,
@@ -471,6 +472,15 @@ def test_probabilities_are_calibrated_and_sum_to_one() -> None:
     logits = np.array([[2.0, 0.0, -2.0]])
     expected = np.exp(logits / 2) / np.exp(logits / 2).sum()
     assert probabilities_of(logits, 2.0) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("size", [1.0, 30.0, 3000.0])
+def test_one_image_is_calibrated_as_many_are(size: float) -> None:
+    logits = np.random.default_rng(3).normal(size=(50, 10)) * size
+    for row, expected in zip(logits, probabilities_of(logits, 1.7), strict=True):
+        probabilities, energy = calibrated(row.tolist(), 1.7)
+        assert probabilities == pytest.approx(expected, abs=1e-13)
+        assert energy == pytest.approx(1.7 * logsumexp(row / 1.7), rel=1e-13)
 
 
 # The registry.

@@ -14,7 +14,7 @@ from scipy.special import softmax
 from server.explainers import describe_all
 from server.explainers.segmentation import grid
 from server.images import decode
-from tests.answers import MODEL, digit, explained, logits, predicted
+from tests.answers import MODEL, check_error, digit, explained, logits, predicted
 from tests.conftest import MakeApp
 from tests.stores import CLASSES, SEVEN, draw_seven, encoded, form, sha256, write_version
 
@@ -190,3 +190,9 @@ def test_a_picture_unlike_the_training_data_is_said_to_be(make_app: MakeApp, tmp
     client = make_app(model_store=tmp_path).test_client()
     assert predicted(client, "?version=1")["in_distribution"]["ok"] is True
     assert predicted(client, "?version=2")["in_distribution"]["ok"] is False
+
+
+def test_a_part_of_a_form_without_a_name_is_told_of(client: FlaskClient) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; filename="a"\r\n\r\n7\r\n--x--\r\n'
+    response = client.post("/v1/predict", data=body, content_type="multipart/form-data; boundary=x")
+    check_error(response, 400, "empty_body", ("files named `image`",))

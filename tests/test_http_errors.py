@@ -129,12 +129,26 @@ CASES: dict[str, Case] = {
     "form without a boundary": body(400, "empty_body", "no fields", data=b"x", content_type=FORM),
     "one empty file": body(400, "empty_body", "empty", data=form(b"")),
     "cut short": body(400, "damaged_image", "PNG", "damaged", "save it again", data=SEVEN[: len(SEVEN) // 2]),
-    "no such path": Case("/v1/predictions", 404, "not_found", ("/v1/predictions", "POST /v1/predict")),
+    "no such path": Case("/v1/predictions", 404, "not_found", ("/v1/predictions", "POST /v1/predict", "/v2", "/docs")),
     "no such model": Case("/v1/predict?model=cmn", 404, "unknown_model", ("'cmn'", "fake, plain")),
     "no such model to explain": Case("/v1/explain?model=cmn", 404, "unknown_model", ("'cmn'", "fake, plain")),
     "no such model to list": Case("/v1/models/cmn", 404, "unknown_model", ("'cmn'", "fake, plain"), {}, "GET"),
     "no such version": Case("/v1/predict?version=9", 404, "unknown_model", ("'9'", "1, 2, 10")),
     "no such label": Case("/v1/explain?version=best", 404, "unknown_model", ("'best'", "stable", "canary")),
+    "no such explanation": Case(
+        "/v1/explanations/" + "0a" * 16, 404, "unknown_explanation", ("0a0a", "newer ones", "/v1/explain"), {}, "GET"
+    ),
+    "no id": Case("/v1/explanations/latest", 404, "unknown_explanation", ("'latest'", "32 digits"), {}, "GET"),
+    "an id in another format": Case(
+        f"/v1/explanations/{'0a' * 16}.jpg", 404, "unknown_explanation", (".jpg", ".png or .svg"), {}, "GET"
+    ),
+    "an id in two formats": Case(
+        f"/v1/explanations/{'0a' * 16}.png?format=svg", 400, "unknown_option", ("'format'", "frame"), {}, "GET"
+    ),
+    "an explanation as a PDF": Case(
+        f"/v1/explanations/{'0a' * 16}", 406, "not_acceptable", ("application/pdf", "image/png"),
+        {"headers": {"Accept": "application/pdf"}}, "GET",
+    ),
     "no such method": Case("/v1/explain?method=shapely", 404, "unknown_method", ("'shapely'", "shapley, lime")),
     "GET predict": Case("/v1/predict", 405, "method_not_allowed", ("GET", "/v1/predict", "POST"), {}, "GET"),
     "POST models": Case("/v1/models", 405, "method_not_allowed", ("POST", "GET")),
@@ -164,7 +178,11 @@ CASES: dict[str, Case] = {
         ("plain", "grad_cam", "feature_map", "shapley, lime, occlusion, rise, saliency"),
     ),
 }  # fmt: skip
-ELSEWHERE = {"internal_error", "body_too_large", "not_ready", "out_of_time"}  # test_http_limits.py and test_app.py
+ELSEWHERE = {  # test_http_limits, test_app, test_v1, test_keys, test_rate_limits, test_repository, test_slots
+    "internal_error", "body_too_large", "not_ready", "out_of_time", "key_in_query", "unauthorized", "forbidden",
+    "too_many_requests", "invalid_tensor", "unknown_signature", "unknown_label", "broken_model", "busy", "client_left",
+    "stopping", "queue_full", "out_of_memory",  # the last two: test_twinless and test_chunks
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -28,6 +28,12 @@ def rendered(client: FlaskClient, media_type: str, **why: Any) -> bytes:
     return RENDERERS[media_type](found)
 
 
+def computed(data: bytes) -> bytes:
+    """An answer without its links, which are HTTP's alone."""
+    before, links, _ = data.partition(b',"links":')
+    return before + b"}" if links else data
+
+
 @pytest.mark.parametrize("method", EXPLAINERS)
 @pytest.mark.parametrize("name", BY_NAME)
 def test_every_method_in_every_format_and_twice_the_same_bytes(client: FlaskClient, method: str, name: str) -> None:
@@ -35,7 +41,7 @@ def test_every_method_in_every_format_and_twice_the_same_bytes(client: FlaskClie
         client.post(f"/v1/explain?method={method}&target=0&seed=5&format={name}", data=SEVEN) for _ in range(2)
     )
     assert first.content_type == BY_NAME[name]
-    assert first.data == rendered(client, BY_NAME[name], method=method, target="0", seed=5)
+    assert computed(first.data) == rendered(client, BY_NAME[name], method=method, target="0", seed=5)
     assert first.data == again.data
 
 
@@ -86,7 +92,7 @@ def test_accept_chooses_the_format(client: FlaskClient, accept: str | None, medi
     response = client.post("/v1/explain", data=SEVEN, headers={} if accept is None else {"Accept": accept})
     assert response.status_code == 200, response.text
     assert response.content_type == media_type
-    assert response.data == rendered(client, media_type)
+    assert computed(response.data) == rendered(client, media_type)
     assert response.headers["Vary"] == "Accept"
 
 

@@ -23,7 +23,7 @@ from server.errors import (
     ServiceError,
     UnsupportedImage,
 )
-from server.images import THUMBNAIL, decode, from_pixels
+from server.images import THUMBNAIL, announced_pixels, decode, from_pixels
 from server.images.reading import MAX_PIXELS
 from server.types import Digit, ImageSpec
 
@@ -239,6 +239,27 @@ def test_a_hairline_is_thickened_and_a_marker_thinned() -> None:
     assert 0.55 * usual < thin.pixels.sum() < usual < thick.pixels.sum() < 2.5 * usual
 
 
+def dotted(image: Image.Image, size: int) -> Image.Image:
+    """As a raster prints it: every other square of so many pixels is paper."""
+    pixels = np.array(image.convert("L"))
+    rows, columns = np.indices(pixels.shape) // size
+    return Image.fromarray(np.where((rows + columns) % 2, pixels, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_raster_of_dots_is_read(size: int) -> None:
+    """Its mean width is that of a marker, and each dot far narrower."""
+    assert alike(read(dotted(draw(), size)).pixels, read(draw()).pixels) > 0.8
+
+
+@pytest.mark.parametrize("side", [5, 6, 8])
+def test_thinning_leaves_something_of_a_few_dots(side: int) -> None:
+    pixels = np.full((64, 64), 255, np.uint8)
+    pixels[30 : 30 + side, 30 : 30 + side] = 255 * (np.indices((side, side)).sum(axis=0) % 2)
+    found = read(Image.fromarray(pixels))
+    assert "thinned" in found.placement.steps and found.pixels.max() == 1 and found.pixels.sum() > 10
+
+
 def test_two_digits_give_one_and_a_warning() -> None:
     paper = draw(canvas=(600, 300))
     paper.paste(draw(strokes=SEVEN), (310, 0))
@@ -384,6 +405,39 @@ def gif_header(width: int, height: int) -> bytes:
         + struct.pack("<HHHHB", 0, 0, width, height, 0)
         + b"\x08\x01\x00\x00;"
     )
+
+
+def gif(*sizes: tuple[int, int]) -> bytes:
+    """Frames of these widths and heights, in a file that announces the first one's; each has a table of colours and an
+    extension before it."""
+    frames = b""
+    for width, height in sizes:
+        saved = encode(Image.new("P", (width, height)), "GIF")
+        colours = 3 * (2 << (saved[10] & 7))
+        frame = bytearray(saved[13 + colours : -1])
+        frame[9] |= 0x80 | (saved[10] & 7)
+        frames += b"!\xf9\x04\0\0\0\0\0" + frame[:10] + saved[13 : 13 + colours] + frame[10:]
+    return b"GIF89a" + struct.pack("<HHBBB", *sizes[0], 0, 0, 0) + frames + b";"
+
+
+@pytest.mark.parametrize(
+    ("body", "pixels"),
+    [
+        (png_header(300, 200), 60_000),
+        (encode(Image.new("L", (300, 200)), "JPEG"), 60_000),
+        (encode(Image.new("L", (300, 200)), "GIF"), 60_000),
+        (gif((30, 20)), 600),
+        (gif((30, 20), (30, 20), (30, 20)), 1800),
+        (gif((30, 20), (400, 1), (1, 500)), 3 * 400 * 500),
+        (gif((30, 20), (400, 500))[:-20], 2 * 400 * 500),
+        (encode(draw(), "GIF", save_all=True, append_images=[draw(strokes=SEVEN)] * 2), 0),
+    ],
+    ids=["png", "jpeg", "gif", "frame", "frames", "widest and highest", "cut off", "pillow's"],
+)
+def test_pixels_are_counted_without_decoding(body: bytes, pixels: int) -> None:
+    with Image.open(BytesIO(body)) as image:
+        frames, size = getattr(image, "n_frames", 1), image.size
+    assert announced_pixels(body) == (pixels or frames * size[0] * size[1])
 
 
 def webp_header(width: int, height: int) -> bytes:

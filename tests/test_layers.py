@@ -11,22 +11,82 @@ FILES = sorted([ROOT / "wsgi.py", *(ROOT / "server").rglob("*.py"), *(ROOT / "tr
 WORDS = {"server.types", "server.errors"}  # everybody may import them
 MAY_IMPORT = {  # longest prefix counts
     "wsgi": {"server.app", "server.config"},
-    "server.app": {"server.config", "server.inference", "server.models", "server.routes"},
+    "server.app": {
+        "server.config",
+        "server.explainers.segmentation",
+        "server.flights",
+        "server.handles",
+        "server.inference",
+        "server.keys",
+        "server.logs",
+        "server.metrics",
+        "server.models",
+        "server.records",
+        "server.routes",
+        "server.signing",
+        "server.slots",
+        "server.watch",
+        "server.startup",
+    },
     "server.config": set(),
+    "server.startup": {"server.config", "server.keys"},
+    "server.__main__": {"server.commands", "server.verification"},
+    "server.verification": {"server.models"},
+    "server.commands": {"server.config", "server.keys", "server.startup"},
+    "server.keys": {"server.config"},
+    "server.signing": set(),
+    "server.logs": set(),
+    "server.metrics": set(),
     "server.types": set(),
     "server.handles": set(),
     "server.errors": set(),
     "server.images": {"server.images"},
     "server.probabilities": set(),
     "server.certificate": set(),
-    "server.remembered": set(),
-    "server.timed": set(),
+    "server.queued": set(),
+    "server.records": {"server.records", "server.explainers", "server.options", "server.reference"},
+    "server.remembered": {"server.queued"},
+    "server.timed": {"server.queued"},
+    "server.worker": set(),
+    "server.slots": set(),
+    "server.claims": set(),
+    "server.flights": {"server.claims", "server.handles", "server.slots"},
+    "server.desk": {"server.flights", "server.handles", "server.slots"},
     "server.quality": {"server.quality", "server.explainers.perturbation"},
-    "server.adversarial": {"server.attacks", "server.handles", "server.inference", "server.timed"},
-    "server.comparison": {"server.handles", "server.inference", "server.remembered", "server.timed"},
+    "server.adversarial": {
+        "server.attacks",
+        "server.desk",
+        "server.handles",
+        "server.inference",
+        "server.queued",
+        "server.slots",
+        "server.timed",
+    },
+    "server.comparison": {
+        "server.desk",
+        "server.handles",
+        "server.inference",
+        "server.remembered",
+        "server.slots",
+        "server.timed",
+    },
+    "server.tensors": {
+        "server.desk",
+        "server.handles",
+        "server.images",
+        "server.inference",
+        "server.probabilities",
+        "server.queued",
+        "server.remembered",
+        "server.slots",
+        "server.timed",
+    },
     "server.inference": {
+        "server.desk",
+        "server.slots",
         "server.handles",
         "server.quality",
+        "server.queued",
         "server.remembered",
         "server.timed",
         "server.options",
@@ -40,46 +100,80 @@ MAY_IMPORT = {  # longest prefix counts
     "server.explainers": {"server.explainers", "server.options"},
     "server.attacks": {"server.attacks", "server.options"},
     "server.reference": {"server.reference", "server.explainers", "server.options", "server.probabilities"},
-    "server.models": {"server.models", "server.handles"},
+    "server.memory": set(),
+    "server.watch": set(),
+    "server.models": {"server.models", "server.handles", "server.memory"},
+    "server.openapi": {
+        "server.openapi",
+        "server.attacks",
+        "server.explainers",
+        "server.reference",
+        "server.render",
+    },
     "server.render": {"server.render", "server.attacks.types"},
     "server.routes": {
         "server.routes",
+        "server.openapi",
         "server.adversarial",
         "server.comparison",
         "server.attacks",
         "server.options",
+        "server.handles",
         "server.inference",
+        "server.records",
         "server.render",
         "server.explainers",
         "server.reference",
         "server.models.store",
+        "server.tensors",
+        "server.version",
+        "server.keys",
+        "server.logs",
+        "server.metrics",
+        "server.signing",
+        "server.desk",
+        "server.flights",
+        "server.slots",
     },
+    "server.version": set(),
+    "server.routes.limits": {"server.config", "server.routes"},
     "training": {"training"},
 }
 ADDRESSES = {  # third party -> the only files that may import it
-    "tensorflow": {"server.models.savedmodel", "server.models.compiled", "training"},
+    "tensorflow": {"server.models.savedmodel", "server.models.compiled", "server.models.graphs", "training"},
     "keras": {"training"},
     "ai_edge_litert": {"server.models.litert", "training.twin"},
+    "gunicorn": {"server.worker"},
     "flask": {"server.app", "server.routes"},
     "werkzeug": {"server.routes"},
     "PIL": {"server.images", "server.render.png"},
     "sklearn": {"training"},
-    "click": {"training.__main__"},
+    "click": {"training.__main__", "server.__main__", "server.commands"},
+    "prometheus_client": {"server.metrics"},
+    "flask_limiter": {"server.routes.limits"},
+    "limits": {"server.routes.limits"},
+    "flask_cors": {"server.routes.cors"},
     "lime": {"server.reference"},
     "shap": {"server.reference"},
 }
-LATE = {"lime", "shap"}  # imported when first asked for: they cost seconds
+LATE = {"lime", "shap", "skimage"}  # imported when first asked for: they cost seconds, or megabytes that not all need
 ALLOWED_INSIDE = {  # imports inside functions, loaded on purpose after start
     ("server.app", "server.models"),
+    ("server.app", "server.routes"),
+    ("server.__main__", "server.commands"),
+    ("server.__main__", "server.verification"),
     ("training.data", "keras"),
     ("training.data", "sklearn.datasets"),
     ("training.__main__", "training"),
     ("training.__main__", "training.fit"),
     ("training.__main__", "training.evaluate"),
+    ("server.explainers.segmentation", "skimage.segmentation"),
     ("server.reference.lime", "lime"),
     ("server.reference.shapley", "shap"),
     ("server.reference.expected_gradients", "shap"),
 }
+PICKLES = {"pickle", "_pickle", "pickle5", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
+PICKLING = {"read_pickle", "to_pickle"}  # methods by which others do the same
 OWN_GENERATORS = {"default_rng", "Generator", "RandomState", "SeedSequence"}  # of numpy.random; all else is global
 
 
@@ -149,6 +243,9 @@ def test_imports_follow_the_layers(path: Path) -> None:
         ("server.explainers.lime", "def f():\n    from lime import lime_image"),
         ("server.reference.lime", "from lime import lime_image"),
         ("server.reference.lime", "def f():\n    import shap"),
+        ("server.inference", "from prometheus_client import Counter"),
+        ("server.routes.ops", "from flask_limiter import Limiter"),
+        ("server.app", "from flask_cors import CORS"),
     ],
 )
 def test_the_walk_rejects_a_wrong_import(module: str, source: str) -> None:
@@ -190,6 +287,45 @@ def test_nobody_draws_from_numpys_global_generator(path: Path) -> None:
 def test_the_walk_rejects_a_global_draw(source: str) -> None:
     assert global_draws(ast.parse(source)) != []
     assert global_draws(ast.parse("rng = np.random.default_rng(0)\nrng.random()\nnp.random.RandomState(1)")) == []
+
+
+def pickles(tree: ast.AST) -> list[str]:
+    """What could make objects, and run code, out of bytes that somebody else may have written."""
+    named = [name for name, _ in imports(tree) if name.split(".")[0] in PICKLES]
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    by_text = [word for call in calls for word in call.args if isinstance(word, ast.Constant) and word.value in PICKLES]
+    allowed = [
+        word
+        for call in calls
+        for word in call.keywords
+        if word.arg == "allow_pickle" and not (isinstance(word.value, ast.Constant) and word.value.value is False)
+    ]
+    methods = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in PICKLING]
+    return named + [ast.unparse(node) for node in (*by_text, *allowed, *methods)]
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if module_of(path).startswith("server")], ids=module_of)
+def test_nothing_in_the_server_pickles(path: Path) -> None:
+    assert pickles(ast.parse(path.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "import json, marshal as json_",
+        "def f():\n    from dill import loads",
+        "from shelve import open",
+        "import joblib.numpy_pickle",
+        "importlib.import_module('pickle')",
+        "np.load(file, allow_pickle=True)",
+        "np.load(file, allow_pickle=trusted)",
+        "pandas.read_pickle(file)",
+    ],
+)
+def test_the_walk_rejects_a_pickle(source: str) -> None:
+    assert pickles(ast.parse(source)) != []
+    assert pickles(ast.parse("import json\nnp.load(file, allow_pickle=False)\nnp.load(file)")) == []
 
 
 def test_no_file_outgrows_its_size() -> None:

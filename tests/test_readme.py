@@ -15,7 +15,10 @@ from typing import Any
 
 import pytest
 
+from server.config import Settings, shown_settings
 from server.explainers import EXPLAINERS
+from server.images import THUMBNAIL
+from server.records.kept import MAX_AGE
 from server.types import Target
 from tests.fakes import Linear, ink
 from tests.readme import PATH, TABLES, around, commands, run
@@ -78,6 +81,17 @@ def test_every_method_is_in_the_table() -> None:
 @pytest.mark.parametrize("name", TABLES)
 def test_tables_say_what_holds(name: str) -> None:
     assert around(name, README)[1] == TABLES[name]()
+
+
+def test_what_is_kept_is_told_with_the_figures_that_hold() -> None:
+    told = " ".join(README.partition("\n## What is kept\n")[2].partition("\n## ")[0].split())
+    assert f"at most {THUMBNAIL} pixels" in told
+    assert re.findall(r"\b\d[\d.,]*\b", told) == [str(THUMBNAIL), "28", "28"]  # whoever adds a figure pins it here
+    assert "for an hour" in told and MAX_AGE == 60 * 60
+    assert Settings().keep == "on" and "`INKLING_KEEP=off` keeps nothing" in told
+    assert Settings().keep_seconds == 0 and "until then, or `INKLING_KEEP_SECONDS` at most" in told
+    names = {one.variable for one in shown_settings(Settings())}
+    assert set(re.findall(r"INKLING_\w+", told)) - names == set()
 
 
 def test_the_offline_training_commands_run(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from server.errors import InvalidOption, MethodNotPossible, NotReady, OutOfTime,
 from server.explainers import EXPLAINERS
 from server.explainers.segmentation import grid
 from server.explainers.shapley import Shapley as OurShapley
-from server.inference import Stages, Which, Why, _identity, explain
+from server.inference import Stages, Which, Why, explain, identity
 from server.reference import REFERENCES, build
 from server.reference.alone import turn
 from server.reference.shapley import Shapley
@@ -300,8 +300,10 @@ def test_the_engine_is_told_and_is_part_of_the_id(client: FlaskClient) -> None:
 
 def test_the_engine_alone_changes_the_id() -> None:
     found = asked(Linear(card_28()), *KINDS[0])
-    rest = (found.digit, found.prediction.card, found.explainer, found.target)
-    ids = [_identity(*rest, Why("lime", engine=engine)) for engine in ("inkling", "reference")]
+    rest = (found.digit, found.prediction, found.explainer)
+    target, versus = str(found.target.index), None if found.target.versus is None else str(found.target.versus)
+    whys = [Why("lime", target=target, versus=versus, engine=engine) for engine in ("inkling", "reference")]
+    ids = [identity(*rest, why) for why in whys]
     assert ids[0] != ids[1] == found.id
 
 

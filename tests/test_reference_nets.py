@@ -9,8 +9,11 @@ from tensorflow.python.framework.func_graph import FuncGraph
 
 from server.inference import Stages, Which, Why, explain
 from server.probabilities import Probabilities
+from server.reference import REFERENCES
 from server.reference.expected_gradients import keras_model
+from server.render import RENDERERS
 from server.types import Explanation, Picture, Target
+from tests.explanations import again
 from tests.nets import NAMES, card, digits, net
 from tests.test_inference import Clock, One
 
@@ -36,6 +39,14 @@ def asked(name: str, method: str, engine: str = "reference", **why: Any) -> Expl
     picture = Picture(pixels=digits()[INDEX].tolist())
     question = Why(method, why.pop("options", {}), engine=engine, **why)  # type: ignore[arg-type]
     return explain(One(net(name)), picture, Which(name), question, Stages(), now=Clock())
+
+
+@pytest.mark.parametrize("method", REFERENCES)
+def test_what_is_kept_is_rendered_as_it_was_at_first(method: str) -> None:
+    options = {} if method == "shapley" else {"n_samples": 20}
+    first = asked("mlp", method, options=options, output="probability", versus=versus("mlp"))
+    for media_type, render in RENDERERS.items():
+        assert render(again(first)) == render(first), media_type
 
 
 def versus(name: str) -> str:

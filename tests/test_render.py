@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from server.render import RENDERERS, alt_text, explanation_json, prediction_json
+from server.render import RENDERERS, alt_text, explanation_json, prediction_json, prediction_text
 from server.render.alt import places
 from server.render.colours import heat, over
 from server.render.ground import cells, ground
@@ -549,3 +549,30 @@ def test_a_png_is_quick() -> None:
         RENDERERS["image/png"](explanation)
         taken.append(time.process_time() - start)
     assert min(taken) < 0.025
+
+
+def test_a_predictions_text_is_that_of_its_json() -> None:
+    """Written straight, and yet to the letter what json.dumps writes; for numbers of every size, and odd names."""
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        found = explain(spot(0.1), classes=('a "q"', "é\n", *DIGITS[2:]), known=bool(rng.integers(2))).prediction
+        shares = rng.random(10) ** rng.integers(1, 40) * (rng.random(10) > 0.1) * 10.0 ** rng.integers(-30, 3)
+        score, threshold = rng.normal(size=2) * 10.0 ** rng.integers(-12, 18)
+        known = InDistribution(bool(score > threshold), score, threshold)
+        found = replace(found, index=int(rng.integers(10)), probabilities=shares, in_distribution=known)
+        placement = placed(np.zeros((9, 9, 3), np.uint8), tuple(rng.normal(size=6) * (rng.random(6) > 0.5)))
+        placement = replace(placement, steps=("inverted", "cropped")[: rng.integers(3)])
+        assert prediction_text(found, placement) == json.dumps(prediction_json(found, placement))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_predictions_text_holds_finite_numbers_only(bad: float) -> None:
+    found = explain(spot(0.1)).prediction
+    placement = placed(np.zeros((9, 9, 3), np.uint8))
+    for broken, where in (
+        (replace(found, probabilities=np.full(10, bad)), placement),
+        (replace(found, in_distribution=InDistribution(True, bad, 1.0)), placement),
+        (found, replace(placement, transform=(bad, 0.0, 0.0, 0.0, 1.0, 0.0))),
+    ):
+        with pytest.raises(ValueError, match="finite"):
+            prediction_text(broken, where)

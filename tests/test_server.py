@@ -2,6 +2,7 @@
 
 import json
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from http.client import HTTPConnection
@@ -14,11 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.faults.processes import eventually
 from tests.servers import ROOT, Running, ask, serving
+from tests.stores import draw_seven, encoded
 
 SEVEN = (ROOT / "examples" / "7.png").read_bytes()
 MODELS = ("cnn", "mlp", "lstm")
-MIB = 1 << 20
+MIB, MB = 1 << 20, 10**6
 
 
 def send_too_much(url: str, body: bytes) -> tuple[int, str, Any]:
@@ -52,6 +55,34 @@ def test_it_starts_answers_refuses_and_stops(tmp_path: Path) -> None:
         assert "Traceback" not in server.log.read_text()
 
 
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux's account of a process's memory")
+def test_a_worker_that_only_predicts_stays_small(tmp_path: Path) -> None:
+    """Every model asked, on photos too; what it has imported is seen in the libraries that it has mapped."""
+    with serving(tmp_path, {"EXPLAIN": "off"}) as server:
+        photo = encoded(draw_seven(1400))
+        for model in MODELS:
+            for body in (SEVEN, photo):
+                assert ask(f"{server.url}/v1/predict?model={model}", body)[0] == 200
+        (worker,) = children(server.process.pid)
+        # what the last photo needed is given back in a moment
+        eventually(lambda: resident(worker) < 120 * MB, "it is small", 10)
+        mapped = Path(f"/proc/{worker}/maps").read_text()
+        assert "/ai_edge_litert/" in mapped  # it tells what is imported
+        heavy = ("tensorflow", "keras", "skimage", "shap", "lime", "sklearn", "pandas", "numba", "scipy/stats")
+        assert [name for name in heavy if f"/{name}/" in mapped] == []
+
+
+def children(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def resident(process: int) -> int:
+    """Bytes of memory that a process holds."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024
+
+
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("digit", range(10))
 def test_every_example_is_read_by_every_model(explaining: Running, model: str, digit: int) -> None:
@@ -75,11 +106,20 @@ def test_every_method_of_every_model_gives_a_heatmap_with_colour_on_it(explainin
         assert (np.ptp(map_, axis=2) > 60).mean() > 0.005  # colour, and not on the legend only
 
 
-def test_an_answer_does_not_depend_on_what_else_is_asked(explaining: Running) -> None:
+@pytest.fixture(scope="module")
+def computing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server that keeps no answer."""
+    with serving(
+        tmp_path_factory.mktemp("computing"), {"KEEP": "off", "EXPLAIN_SLOTS": "12"}, explain="ready"
+    ) as running:
+        yield running
+
+
+def test_an_answer_does_not_depend_on_what_else_is_asked(computing: Running) -> None:
     """Every method alone, then all at once, several times over: the same values to 1e-5."""
-    _, _, listed = ask(f"{explaining.url}/v1/methods")
+    _, _, listed = ask(f"{computing.url}/v1/methods")
     questions = [
-        f"{explaining.url}/v1/explain?model={model}&method={method['name']}&seed=5&versus=2"
+        f"{computing.url}/v1/explain?model={model}&method={method['name']}&seed=5&versus=2"
         for method in listed["methods"]
         for model in method["models"]
     ]

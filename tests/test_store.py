@@ -1,8 +1,10 @@
-"""What counts as a version, which one answers, and that a broken one is left out and told in the log."""
+"""What counts as a version, which one answers, and that a broken one is refused with its reason."""
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,14 @@ import pytest
 
 from server.errors import NotReady, UnknownModel
 from server.models.card import BACKGROUND, CARD, TWIN, BrokenVersion, read_card
-from server.models.store import Store
-from server.types import ModelCard
+from server.types import Array, ModelCard
 from tests.answers import errors_in
-from tests.fakes import Fake
-from tests.stores import CLASSES, TOLD, linear, sha256, write_labels, write_version
+from tests.fakes import Fake, Linear
+from tests.stores import CLASSES, TOLD, linear, loaded, look, make_store, sha256, write_labels, write_version
 
 
 def versions(root: Path) -> list[str]:
-    families = Store(root, linear).families
+    families = make_store(root).families
     return list(families["fake"].versions) if "fake" in families else []
 
 
@@ -79,12 +80,29 @@ def background(content: bytes | np.ndarray) -> Callable[[Path], None]:
     return change
 
 
+def unlisted(name: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        stored = json.loads((folder / CARD).read_text())
+        del stored["files"][name]
+        changed_card(**stored)(folder)
+
+    return change
+
+
+def unpackable() -> bytes:
+    """A background whose compressed numbers are no such stream."""
+    file = BytesIO()
+    np.savez_compressed(file, centroids=np.random.default_rng(0).random((2, 28, 28)).astype(np.float32))
+    body = bytearray(file.getvalue())
+    body[100:4000] = b"\xff" * 3900
+    return bytes(body)
+
+
 BREAKS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a tampered graph": (append("saved_model.pb"), "saved_model.pb has SHA-256"),
     "a tampered twin": (append(TWIN), "model.tflite has SHA-256"),
     "a tampered background": (append(BACKGROUND), "background.npz has SHA-256"),
     "a missing file": (lambda folder: (folder / "saved_model.pb").unlink(), "saved_model.pb"),
-    "no card": (lambda folder: (folder / CARD).unlink(), "model_card.json"),
     "a card that breaks off": (replaced_card(b'{"format": 1'), "JSONDecodeError"),
     "a card that is not text": (replaced_card(b'{"format": "\xff"}'), "UnicodeDecodeError"),
     "a card of another kind": (replaced_card(b"[1]"), "AttributeError"),
@@ -98,23 +116,86 @@ BREAKS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "the card of another model": (changed_card(name="plain"), "that of plain version 3"),
     "a background of another shape": (background(np.zeros((28, 28))), "(28, 28)"),
     "a background with NaN": (background(np.full((2, 28, 28), np.nan)), "expected finite"),
+    "a background of another size than the images": (background(np.zeros((2, 27, 28))), "(2, 27, 28)"),
+    "no background image": (background(np.zeros((0, 28, 28))), "(0, 28, 28)"),
+    "a graph without a hash": (unlisted("saved_model.pb"), "saved_model.pb has no SHA-256"),
+    "a twin without a hash": (unlisted(TWIN.as_posix()), "model.tflite has no SHA-256"),
     "a background that is text": (background(b"hello"), "model_card.json"),
     "an empty background": (background(b""), "can not be used"),
+    "a background that does not unpack": (background(unpackable()), "can not be used"),
+    "a temperature of 0": (changed_card(temperature=0), "temperature 0.0; expected"),
+    "a temperature that is no number": (changed_card(temperature=float("nan")), "temperature nan; expected"),
+    "a threshold of NaN": (changed_card(in_distribution={"threshold": float("nan")}), "threshold nan; expected"),
 }
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_a_broken_version_is_left_out_and_told_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
-) -> None:
+def test_a_broken_version_is_refused_and_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
     for version in ("1", "2", "3"):
         write_version(tmp_path, "fake", version)
     breaks, words = BREAKS[name]
     breaks(tmp_path / "fake" / "3")
-    assert versions(tmp_path) == ["1", "2"]
+    store = make_store(tmp_path)
+    look(store)
+    assert list(store.families["fake"].versions) == ["1", "2"]
     (record,) = errors_in(caplog)
     assert str(tmp_path / "fake" / "3") in record.getMessage()
     assert words in record.getMessage()
+    told = store.families["fake"].refused
+    assert list(told) == ["3"] and words in told["3"] and str(tmp_path) not in told["3"]
+
+
+def test_a_version_without_a_card_is_not_there_yet(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for version in ("1", "2"):
+        write_version(tmp_path, "fake", version)
+    card = (tmp_path / "fake" / "2" / CARD).rename(tmp_path / "card")
+    store = make_store(tmp_path)
+    assert list(store.families["fake"].versions) == ["1"]
+    assert store.families["fake"].refused == {} and not errors_in(caplog)
+    card.rename(tmp_path / "fake" / "2" / CARD)
+    look(store)
+    assert list(store.families["fake"].versions) == ["1", "2"]
+
+
+def answering(change: Callable[[Array], Array], version: str = "2") -> Callable[[Path, ModelCard], Fake]:
+    """A loader whose models answer wrong in one version."""
+
+    class Wrong(Linear):
+        def _logits(self, images: Array) -> Array:
+            return change(super()._logits(images))
+
+    return lambda path, card: Wrong(card, card.verbs) if card.version == version else linear(path, card)
+
+
+WRONG: dict[str, tuple[Callable[[Array], Array], str]] = {
+    "NaN": (lambda logits: logits * np.nan, "not finite"),
+    "infinite for one class": (lambda logits: np.where(np.arange(CLASSES) == 3, np.inf, logits), "not finite"),
+    "of too few classes": (lambda logits: logits[:, :9], "(6, 10)"),
+    "of one row": (lambda logits: logits[0], "expected"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.parametrize("lane", ["twin", "full"])
+def test_wrong_answers_for_the_background_are_refused(tmp_path: Path, name: str, lane: str) -> None:
+    for version in ("1", "2"):
+        write_version(tmp_path, "fake", version)
+    change, words = WRONG[name]
+    wrong = answering(change)
+    store = make_store(tmp_path, *((wrong, linear) if lane == "twin" else (linear, wrong)))
+    assert list(store.families["fake"].versions) == ["1"]
+    refused = store.families["fake"].refused["2"]
+    assert ("model.tflite" if lane == "twin" else "the SavedModel") in refused
+    assert words.replace("(6", "(1" if lane == "twin" else "(6") in refused
+
+
+@pytest.mark.parametrize(("apart", "good"), [(0.9e-3, True), (1.2e-3, False)])
+def test_a_twin_answers_what_its_savedmodel_does(tmp_path: Path, apart: float, good: bool) -> None:
+    for version in ("1", "2"):
+        write_version(tmp_path, "fake", version)
+    store = make_store(tmp_path, answering(lambda logits: logits + apart * np.eye(CLASSES)[7]))
+    assert ("2" in store.families["fake"].versions) == good
+    assert good or "model.tflite and the SavedModel differ by 0.0012" in store.families["fake"].refused["2"]
 
 
 def test_whoever_reads_a_broken_card_is_told(tmp_path: Path) -> None:
@@ -133,10 +214,11 @@ def test_a_twin_that_does_not_load_harms_no_other_version(tmp_path: Path, caplog
             raise ValueError("not a flatbuffer")
         return linear(path, card)
 
-    store = Store(tmp_path, partly)
+    store = make_store(tmp_path, partly)
     with store.handle("fake", "1") as served:
         assert served.lane("predict").card.version == "1"
-    assert any("not a flatbuffer" in record.getMessage() or record.exc_info for record in errors_in(caplog))
+    (record,) = errors_in(caplog)
+    assert record.exc_info is not None and "not a flatbuffer" in str(record.exc_info[1])
 
 
 def test_only_whole_numbers_without_a_dot_are_versions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -147,7 +229,7 @@ def test_only_whole_numbers_without_a_dot_are_versions(tmp_path: Path, caplog: p
     (tmp_path / "fake" / "6").write_text("a file")
     (tmp_path / "README.md").write_text("a file")
     (tmp_path / "nothing").mkdir()
-    store = Store(tmp_path, linear)
+    store = make_store(tmp_path)
     assert {name: list(family.versions) for name, family in store.families.items()} == {"fake": ["1"]}
     assert not errors_in(caplog)
 
@@ -156,7 +238,7 @@ def test_the_latest_is_the_greatest_number(tmp_path: Path) -> None:
     for version in ("9", "10", "2"):
         write_version(tmp_path, "fake", version)
     assert versions(tmp_path) == ["2", "9", "10"]
-    with Store(tmp_path, linear).handle("fake") as served:
+    with make_store(tmp_path).handle("fake") as served:
         assert served.card.version == served.lane("predict").card.version == "10"
 
 
@@ -177,7 +259,7 @@ def test_the_default_is_the_stable_label_where_it_points_at_a_version(
         write_version(tmp_path, "fake", version)
     if text is not None:
         (tmp_path / "fake" / "labels.json").write_text(text)
-    store = Store(tmp_path, linear)
+    store = make_store(tmp_path)
     assert store.families["fake"].labels == labels
     with store.handle("fake") as served:
         assert served.card.version == default
@@ -203,18 +285,19 @@ def test_broken_labels_are_told_and_ignored(tmp_path: Path, caplog: pytest.LogCa
     for version in ("1", "2"):
         write_version(tmp_path, "fake", version)
     (tmp_path / "fake" / "labels.json").write_text(text)
-    store = Store(tmp_path, linear)
+    store = make_store(tmp_path)
     with store.handle("fake") as served:
         assert served.card.version == "2"
     (record,) = errors_in(caplog)
-    assert str(tmp_path / "fake" / "labels.json") in record.getMessage()
+    assert str(tmp_path / "fake") in record.getMessage() and "labels.json" in record.getMessage()
+    assert list(store.families["fake"].refused) == ["labels.json"]
 
 
 def test_numbers_and_labels_lead_to_a_version_and_others_are_told_what_there_is(tmp_path: Path) -> None:
     for version in ("1", "2"):
         write_version(tmp_path, "fake", version)
     write_labels(tmp_path, {"canary": 1, "gone": 7})
-    store = Store(tmp_path, linear)
+    store = make_store(tmp_path)
     for asked, version in ((None, "2"), ("1", "1"), ("2", "2"), ("canary", "1")):
         with store.handle("fake", asked) as served:
             assert served.card.version == version
@@ -227,20 +310,25 @@ def test_numbers_and_labels_lead_to_a_version_and_others_are_told_what_there_is(
 
 def test_the_twin_predicts_and_the_savedmodel_does_the_rest(tmp_path: Path) -> None:
     write_version(tmp_path)
-    store = Store(tmp_path, linear)
+    gate = threading.Event()
+
+    def slow(folder: Path, card: ModelCard) -> Fake:
+        assert gate.wait(10)
+        return linear(folder, card)
+
+    store = make_store(tmp_path, load_full=slow, wait=False)
     with store.handle("fake") as served:
         twin = served.lane("predict")
         with pytest.raises(NotReady, match="loading"):
             served.lane("explain")
-        store.load_full(linear)
+        gate.set()
+        loaded()
         full = served.lane("explain")
         assert served.lane("predict") is twin and full is not twin
 
 
 def test_what_the_savedmodel_can_do_counts_more_than_its_card(tmp_path: Path) -> None:
     write_version(tmp_path)
-    store = Store(tmp_path, linear)
-    with store.handle("fake") as served:
-        assert "attention" in served.verbs
-        store.load_full(lambda folder, card: Fake(card, frozenset({"forward"})))
+    assert "attention" in read_card(tmp_path / "fake" / "1").verbs
+    with make_store(tmp_path, load_full=lambda _, card: Linear(card, frozenset({"forward"}))).handle("fake") as served:
         assert served.verbs == {"forward"}

@@ -8,15 +8,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
+from keras import layers
 
-from training import augment, calibrate, data, twin
+from training import augment, calibrate, data, outliers, twin
 from training.__main__ import main
 from training.architectures import ARCHITECTURES, cnn, lstm, mlp
 from training.fit import Fit, FitOptions
+from training.fold import folded
 
 ROOT = Path(__file__).parent.parent
 
@@ -109,6 +112,38 @@ def test_augmentation_changes_every_image_a_little_and_repeats(digits: data.Data
     assert np.median(alike) > 0.5
 
 
+# Pictures that are no digits.
+
+
+def test_noise_is_of_every_grain_and_repeats() -> None:
+    first, again, other = (outliers.noise(64, 28, 28, tf.constant(seed)).numpy() for seed in ((1, 2), (1, 2), (1, 3)))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert (first.shape, first.dtype) == ((64, 28, 28), np.float32)
+    assert first.min() >= 0
+    assert first.max() <= 1
+    means = first.mean(axis=(1, 2))
+    assert (means.min() < 0.15, means.max() > 0.6) == (True, True)
+    coarse = (first[:, :, 0] == first[:, :, 1]).all(axis=1)  # squares of two or four pixels
+    assert 0.4 < coarse.mean() < 0.9
+
+
+def test_outliers_cost_what_their_energy_is_above_none() -> None:
+    logits = tf.constant([[0.0] * 10, [-5.0] * 10, [4.0] + [0.0] * 9])
+    assert outliers.losses(logits).numpy() == pytest.approx([0, 0, np.log((np.exp(4) + 9) / 10)], abs=1e-6)
+
+
+def test_a_net_that_saw_noise_is_less_sure_of_it(tmp_path: Path, digits: data.Dataset) -> None:
+    def energy(weight: float) -> float:
+        options = FitOptions(epochs=10, outliers=weight)
+        run = Fit(lambda: mlp(28, 28, 10, units=(32,)), digits, options, tf.distribute.get_strategy())
+        assert list(run.run(tmp_path / str(weight), resume=False))[-1].accuracy > 0.6
+        noise = np.random.default_rng(0).random((100, 28, 28), np.float32)
+        return float(calibrate.energy_score(run.model(noise, training=False)["logits"].numpy(), 1.0).mean())
+
+    assert energy(0.2) < energy(0.0) - 0.5
+
+
 # Nets.
 
 
@@ -134,6 +169,39 @@ def test_the_classic_sizes_can_be_built() -> None:
     assert shapes == [(5, 5, 1, 32), (3, 3, 32, 64), (7 * 7 * 64, 128), (128, 10)]
     assert "attention" not in classic.output
     assert lstm(28, 28, 10, units=128, attention=False).output["embedding"].shape == (None, 128)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_folded_net_answers_the_same(name: str) -> None:
+    """Every output, also where batch normalisation has statistics of its own; and no batch normalisation is left."""
+    rng = np.random.default_rng(0)
+    model = ARCHITECTURES[name](28, 28, 10)
+    for variable in model.variables:
+        if "seed" not in variable.path:
+            spread = variable.numpy() + rng.normal(0, 0.1, variable.shape)
+            variable.assign(np.abs(spread) + 0.1 if "variance" in variable.path else spread)
+    images = rng.random((5, 28, 28), np.float32)
+    expected, found = (net(images, training=False) for net in (model, folded(model)))
+    assert set(found) == set(expected)
+    for output, values in expected.items():
+        assert found[output].numpy() == pytest.approx(values.numpy(), abs=1e-4 * float(np.abs(values).max()))
+    assert not [one.path for one in folded(model).variables if "batch_norm" in one.path]
+    assert any("batch_norm" in one.path for one in model.variables) == (name != "lstm")
+
+
+def test_a_layer_that_others_use_too_is_not_folded() -> None:
+    """A way round the batch normalisation, or an output before it."""
+    images = keras.Input((28, 28))
+    first = layers.Dense(28, use_bias=False)(images)
+    second = layers.Dense(28, use_bias=False)(layers.Add()([first, layers.BatchNormalization()(first)]))
+    logits = layers.Dense(10)(layers.Flatten()(layers.BatchNormalization()(second)))
+    model = keras.Model(images, {"logits": logits, "embedding": second})
+    for variable in model.variables:
+        variable.assign(np.random.default_rng(0).uniform(0.5, 1.5, variable.shape))
+    given = np.random.default_rng(1).random((5, 28, 28), np.float32)
+    expected, found = (net(given, training=False) for net in (model, folded(model)))
+    for output, values in expected.items():
+        assert found[output].numpy() == pytest.approx(values.numpy(), rel=1e-4)
 
 
 # The loop.
@@ -212,6 +280,8 @@ def test_a_version_is_exported_whole_and_evaluates_to_its_card(trained: Path) ->
     card = json.loads((version / "assets.extra" / "model_card.json").read_text())
     assert card["metrics"]["accuracy"] > 0.9
     assert card["twin"]["max_logit_error"] <= twin.TOLERANCE
+    assert card["parameters"] == 784 * 64 + 64 + 64 * 10 + 10  # batch normalisation is a part of the dense layer
+    assert card["training"]["outliers"] == 0.05
     found = CliRunner().invoke(main, ["evaluate", str(version), "--data", "digits"], catch_exceptions=False)
     measured, carded = found.output.split("\n")[2].split()[1:]
     assert float(measured) == pytest.approx(card["metrics"]["accuracy"])

@@ -59,6 +59,13 @@ def main() -> None:
 @click.option("--seed", default=0, show_default=True)
 @click.option("--augment/--no-augment", default=True, show_default=True)
 @click.option(
+    "--outliers",
+    default=0.05,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Weight of noise's energy; 0 = no noise.",
+)
+@click.option(
     "--units", callback=_numbers, help="mlp: widths of the dense layers, such as 512,256. lstm: width of the state."
 )
 @click.option("--filters", callback=_numbers, help="cnn: channels of each stage, such as 32,64.")

@@ -34,7 +34,7 @@ def cnn(
     height: int,
     width: int,
     classes: int,
-    filters: Sequence[int] = (32, 64),
+    filters: Sequence[int] = (16, 48),
     depth: int = 2,
     heads: int = 4,
     dense: int = 0,

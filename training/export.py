@@ -20,6 +20,7 @@ from sklearn.cluster import KMeans
 from training import calibrate, evaluate, twin
 from training.augment import augment
 from training.data import Array, Dataset
+from training.fold import folded
 from training.signatures import signatures
 
 CENTROIDS = 100  # at most; fewer where a centroid would stand for too few images
@@ -57,14 +58,14 @@ def export(trained: Trained, data: Dataset, store: Path) -> Path:
 
 
 def _write(aside: Path, trained: Trained, data: Dataset, version: int) -> None:
-    validation = _validation(data)
-    logits = calibrate.in_rows(lambda rows: trained.model(rows, training=False)["logits"].numpy(), validation)
+    model, validation = folded(trained.model), _validation(data)
+    logits = calibrate.in_rows(lambda rows: model(rows, training=False)["logits"].numpy(), validation)
     labels = np.resize(data.validation_labels, len(validation))
     temperature = calibrate.temperature(logits, labels)
     threshold = float(np.quantile(calibrate.energy_score(logits, temperature), calibrate.QUANTILE))
     module = tf.Module()
-    module.weights = [weight.value for weight in trained.model.variables]  # tracked once; Keras layers would add graphs
-    tf.saved_model.save(module, str(aside), signatures=signatures(trained.model, temperature))
+    module.weights = [weight.value for weight in model.variables]  # tracked once; Keras layers would add graphs
+    tf.saved_model.save(module, str(aside), signatures=signatures(model, temperature))
     (aside / "fingerprint.pb").unlink(missing_ok=True)  # differs from save to save; nothing reads it
     extra = aside / "assets.extra"
     extra.mkdir()
@@ -76,10 +77,10 @@ def _write(aside: Path, trained: Trained, data: Dataset, version: int) -> None:
         "version": str(version),
         "architecture": trained.architecture,
         "options": dict(trained.options),
-        "parameters": trained.model.count_params(),
-        "classes": [str(label) for label in range(trained.model.output["logits"].shape[1])],
+        "parameters": model.count_params(),
+        "classes": [str(label) for label in range(model.output["logits"].shape[1])],
         "image": {"height": data.train_images.shape[1], "width": data.train_images.shape[2]},
-        "verbs": _verbs(trained.model),
+        "verbs": _verbs(model),
         "temperature": temperature,
         "in_distribution": {"score": "energy", "threshold": threshold, "quantile": calibrate.QUANTILE},
         "twin": {"file": "assets.extra/model.tflite", "images": VERIFIED, "max_logit_error": twin_error},

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from training import outliers
 from training.augment import augment
 from training.data import Dataset
 
@@ -20,7 +21,8 @@ CHECKPOINT_EVERY = 500  # steps
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How to train: passes over the data, images per step, peak learning rate, decay of weights, seed, augmentation."""
+    """How to train: passes over the data, images per step, peak learning rate, decay of weights, seed, augmentation,
+    weight of the outliers' loss."""
 
     epochs: int = 30
     batch_size: int = 128
@@ -28,6 +30,7 @@ class FitOptions:
     weight_decay: float = 1e-2
     seed: int = 0
     augment: bool = True
+    outliers: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -121,11 +124,25 @@ class Fit:
         with tf.GradientTape() as tape:
             logits = self.model(images, training=True)["logits"]
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_sum(losses) / whole
+            loss = tf.reduce_sum(losses) / whole + self._of_outliers(images)
         variables = self.model.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         right = tf.cast(tf.argmax(logits, axis=1) == labels, tf.float32)
         return loss, tf.reduce_sum(right) / whole
+
+    def _of_outliers(self, images: tf.Tensor) -> tf.Tensor:
+        """The replica's part of the weighted mean loss of outliers of the same size as `images`."""
+        if not self.options.outliers:
+            return tf.constant(0.0)
+        replicas = self.strategy.num_replicas_in_sync
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        turn = tf.cast(self.optimizer.iterations, tf.int32) * replicas + replica
+        rows = max(1, self.options.batch_size // (outliers.SHARE * replicas))
+        height, width = images.shape[1:]
+        noise = outliers.noise(rows, height, width, tf.stack([self.options.seed, turn]))
+        # not training: outliers are judged by, and never become part of, the statistics of batch normalisation
+        logits = self.model(noise, training=False)["logits"]
+        return self.options.outliers * tf.reduce_mean(outliers.losses(logits)) / replicas
 
     def record(self) -> dict[str, Any]:
         """What the card says of the training."""

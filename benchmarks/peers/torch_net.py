@@ -5,37 +5,25 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from benchmarks.case import Array
 
-EPSILON = 1e-3  # of batch normalisation, Keras's default
-
 
 class Net(nn.Module):
-    """Convolutions with batch normalisation and SiLU, each stage of two halving the picture; attention pooling by
-    learned queries; a dense layer. Takes images (n, H, W), gives logits (n, K)."""
+    """Convolutions with SiLU, each stage of two halving the picture; attention pooling by learned queries; a dense
+    layer. Takes images (n, H, W), gives logits (n, K)."""
 
     def __init__(self, state: Mapping[str, Array]) -> None:
         super().__init__()
-        kernels = [state[f"convs.{i}.weight"].shape for i in range(sum(key.startswith("convs.") for key in state))]
-        self.convs = nn.ModuleList(nn.Conv2d(c, f, k, 2 - i % 2, bias=False) for i, (f, c, k, _) in enumerate(kernels))
-        self.norms = nn.ModuleList(nn.BatchNorm2d(f, EPSILON) for f, *_ in kernels)
+        kernels = [array.shape for name, array in state.items() if name.startswith("convs.") and array.ndim == 4]
+        self.convs = nn.ModuleList(nn.Conv2d(c, f, k, 2 - i % 2) for i, (f, c, k, _) in enumerate(kernels))
         self.feature_map = nn.Identity()  # a name for what Grad-CAM asks
         heads, channels = state["queries.weight"].shape
         self.queries = nn.Linear(channels, heads, bias=False)
         self.dense = nn.Linear(heads * channels, len(state["dense.bias"]))
         tensors = {name: torch.from_numpy(array) for name, array in state.items()}
-        missing, unexpected = self.load_state_dict(tensors, strict=False)
-        lost = [name for name in missing if not name.endswith("num_batches_tracked")]
-        if lost or unexpected:
-            raise ValueError(f"the weights lack {lost} and have {unexpected} too many")
+        self.load_state_dict(tensors)
         self.eval()
-        # folded: it is faster, and torch 2.13 gets the gradient of batch normalisation wrong for a single image whose
-        # incoming gradient lies in memory channels last, as after attention pooling
-        pairs = zip(self.convs, self.norms, strict=True)
-        self.convs = nn.ModuleList(fuse_conv_bn_eval(conv, norm) for conv, norm in pairs)
-        del self.norms
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         x = images.unsqueeze(1)

@@ -13,6 +13,7 @@ from xplique import attributions
 from benchmarks.case import Array, Case, per_segment
 from benchmarks.peers.protocol import Explain, Method, serve
 from training.architectures import cnn
+from training.fold import folded
 
 BATCHES = (64, 256, 1024)
 PATCHES = 13 * 13  # positions of a patch of 4 with stride 2 on 28 x 28
@@ -28,7 +29,7 @@ def served(folder: Path, height: int, width: int) -> keras.Model:
 def rebuilt(case: Case, weights: Path) -> keras.Model:
     """The same net layer by layer, which Grad-CAM needs; refuses one that answers otherwise."""
     height, width = case.images.shape[1:]
-    net = cnn(height, width, case.logits.shape[1])
+    net = folded(cnn(height, width, case.logits.shape[1]))
     own = [one for one in net.variables if "seed" not in one.path]
     with np.load(weights) as stored:
         for variable, name in zip(own, stored.files, strict=True):

@@ -8,7 +8,7 @@ from math import comb
 
 import numpy as np
 
-from server.explainers.perturbation import Masks, all_masks
+from server.explainers.perturbation import Masks, all_masks, words
 from server.types import Array
 
 ENUMERABLE = 5000  # coalitions of one size; up to here they are listed and shuffled, beyond drawn until distinct
@@ -139,6 +139,6 @@ def _drawn_until_distinct(n: int, k: int, count: int, rng: np.random.Generator, 
         if half:
             drawn[~drawn[:, 0]] ^= True
         found = np.concatenate([found, drawn])
-        first = np.unique(np.packbits(found, axis=1), axis=0, return_index=True)[1]
+        first = np.unique(words(found), return_index=True)[1]
         found = found[np.sort(first)]
     return found[:count]

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from server.errors import TooManySegments
-from server.explainers.perturbation import Bank, Masks, all_masks, spread
+from server.explainers.perturbation import Bank, Masks, all_masks, spread, words
 from server.explainers.segmentation import Segmentation, segment, superpixels
 from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
@@ -106,8 +106,8 @@ def sampled_masks(n: int, n_samples: int, seed: int) -> Weighted:
     random.randint(0, 1000)  # lime draws its segmentation seed here, and quickshift then ignores it
     drawn = random.randint(0, 2, n_samples * n).reshape(n_samples, n).astype(bool)
     drawn[0] = True
-    packed, counts = np.unique(np.packbits(drawn, axis=1), axis=0, return_counts=True)
-    return Weighted(np.unpackbits(packed, axis=1, count=n).astype(bool), counts)
+    _, first, counts = np.unique(words(drawn), return_index=True, return_counts=True)
+    return Weighted(drawn[first], counts)
 
 
 def painted_over(image: Array, segments: Array) -> Array:

@@ -30,24 +30,18 @@ class Bank:
         self.cells = int(segments.max()) + 1
         self.rows = 0  # pictures that have been put through the model
         self.seen = np.unique(segments[image != baseline])  # dropping any other cell leaves the picture as it is
-        self._keys = np.empty(0, f"S{max(1, -(-len(self.seen) // 8))}")  # masks of the seen cells, ascending
+        self._keys = words(np.empty((0, len(self.seen)), bool))  # masks of the seen cells, ascending
         self._outputs: Array = np.empty((0, len(model.card.classes)))  # theirs
 
     def outputs(self, masks: Masks) -> Array:
         """Outputs (m, K) of the image with the cells that each mask (m, n) drops replaced by the baseline."""
-        keys = self._keys_of(masks)
+        keys = words(masks[:, self.seen])
         distinct, first = np.unique(keys, return_index=True)
         new = np.sort(first[~np.isin(distinct, self._keys)])
         for start in range(0, len(new), CHUNK):
             part = new[start : start + CHUNK]
             self._keep(keys[part], self._asked(masks[part]))
         return self._outputs[np.searchsorted(self._keys, keys)]
-
-    def _keys_of(self, masks: Masks) -> Array:
-        """The bits of each mask's seen cells as one word (m,). numpy drops zero bytes from the end of words, which for
-        words of one length leaves different ones different."""
-        packed = np.packbits(masks[:, self.seen], axis=1) if len(self.seen) else np.zeros((len(masks), 1), np.uint8)
-        return np.ascontiguousarray(packed).view(self._keys.dtype).ravel()
 
     def _keep(self, keys: Array, outputs: Array) -> None:
         keys, outputs = np.concatenate([self._keys, keys]), np.concatenate([self._outputs, outputs])
@@ -59,6 +53,15 @@ class Bank:
         times = 1 if len(pictures) >= FEWEST else FEWEST
         self.rows += times * len(pictures)
         return self._model.forward(np.repeat(pictures, times, axis=0))[::times]
+
+
+def words(masks: Masks) -> Array:
+    """The bits of each mask (m, n) as one word (m,) of bytes, by which they are ordered and told apart.
+
+    numpy sorts words while other threads run, rows it does not. It drops zero bytes from the end of words, which for
+    words of one length leaves different ones different."""
+    packed = np.packbits(masks, axis=1) if masks.shape[1] else np.zeros((len(masks), 1), np.uint8)
+    return np.ascontiguousarray(packed).view(f"S{packed.shape[1]}").ravel()
 
 
 def blended_scores(model: Model, image: Array, masks: Array, baseline: Array) -> Array:

@@ -1,10 +1,11 @@
-"""How an image is cut into the cells that black-box methods cover: superpixels or a grid. Labels are 0 .. n-1."""
+"""How an image is cut into the cells that black-box methods cover: superpixels or a grid. Labels are 0 .. n-1.
+
+scikit-image is imported when superpixels are first asked for: a process that only predicts has no need of its 40 MB.
+"""
 
 from typing import Literal
 
 import numpy as np
-from skimage.color import gray2rgb
-from skimage.segmentation import quickshift, slic
 
 from server.types import Array
 
@@ -15,6 +16,11 @@ FINER = 5.0  # pixels; links of quickshift longer than this are cut where too fe
 COARSE_GRID = 4  # cells a side, where even that gives too few
 COARSEST = 6.0  # pixels, the largest kernel of quickshift
 MOST = 64  # superpixels: noise is cut into hundreds, which nobody can rank and no sample can tell apart
+
+
+def warm() -> None:
+    """Import what superpixels need, before anybody waits for it."""
+    superpixels(np.zeros((4, 4)), 1.0)
 
 
 def grid(shape: tuple[int, ...], cells: tuple[int, ...]) -> Array:
@@ -29,7 +35,10 @@ def superpixels(image: Array, kernel_size: float, max_dist: float = 200.0) -> Ar
 
     Vedaldi & Soatto, Quick Shift and Kernel Methods for Mode Seeking (2008), doi:10.1007/978-3-540-88693-8_52.
     """
-    return _numbered(quickshift(gray2rgb(image), kernel_size=kernel_size, max_dist=max_dist, ratio=0.2))
+    from skimage.segmentation import quickshift
+
+    colours = np.repeat(image[..., None], 3, axis=2)
+    return _numbered(quickshift(colours, kernel_size=kernel_size, max_dist=max_dist, ratio=0.2))
 
 
 def segment(image: Array, how: Segmentation, kernel_size: float, n_segments: int) -> Array:
@@ -47,6 +56,8 @@ def segment(image: Array, how: Segmentation, kernel_size: float, n_segments: int
             kernel_size = min(kernel_size + 1, COARSEST)
             labels = superpixels(image, kernel_size)
     elif how == "slic":
+        from skimage.segmentation import slic
+
         labels = _numbered(slic(image, n_segments=n_segments, compactness=0.1, channel_axis=None, start_label=0))
     else:
         side = max(3, round(n_segments**0.5))

@@ -41,7 +41,7 @@ def has_light_ink(grey: Array) -> bool:
     skews = []
     for share in (0.1, 0.2):
         detail = small - ndimage.gaussian_filter(small, share * max(small.shape), mode="nearest", truncate=2.0)
-        skews.append(float((detail**3).sum()))
+        skews.append(float((detail * detail * detail).sum()))
     if min(skews) > 0 or max(skews) < 0:
         return skews[0] > 0
     low, high = np.percentile(small, (1, 99))
@@ -136,9 +136,11 @@ def _ruled_lines(mask: Array) -> Array:
     """Pixels of mask (h, w) on thin straight lines from the left to the right edge, but where a stroke crosses."""
     height, width = mask.shape
     lines = np.zeros_like(mask)
-    rows, columns = np.nonzero(mask)
-    if min(height, width) < 60 or not rows.size:
+    ends = max(2, width // 16)  # columns at each edge, half of which a line must reach
+    reached = np.logical_or.reduce(mask, axis=0)
+    if min(height, width) < 60 or min(reached[:ends].mean(), reached[-ends:].mean()) < 0.5:
         return lines
+    rows, columns = np.nonzero(mask)
     across = np.arange(width)
 
     def counts(slope: float) -> Array:
@@ -155,7 +157,6 @@ def _ruled_lines(mask: Array) -> Array:
         )  # with a row on each side
         strip = mask[at, across]
         on_line = strip[1:-1].any(0)
-        ends = max(2, width // 16)
         if min(on_line[:ends].mean(), on_line[-ends:].mean()) >= 0.5:
             lines[at[1:-1], across] |= strip[1:-1] & ~(strip[0] | strip[-1])
     return lines

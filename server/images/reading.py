@@ -5,11 +5,13 @@ from io import BytesIO
 
 import numpy as np
 from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from server.errors import DamagedImage, ImageTooLarge, ServiceError
 from server.images.formats import reader_of
+from server.images.gif import unfolded
 
 MAX_PIXELS = 50_000_000  # of a sent picture; a telephone's largest mode
 WORK_SIDE = 1024  # pixels; larger pictures are read at the smallest whole fraction that keeps this
@@ -78,6 +80,19 @@ def read(body: bytes) -> UprightPicture:
         left = width - factor * small.width if orientation in (2, 3, 6, 7) else 0
         top = height - factor * small.height if orientation in (3, 4, 7, 8) else 0
     return UprightPicture(small, factor, left, top, width, height, steps + flattened)
+
+
+def announced_pixels(body: bytes) -> int:
+    """How many pixels the file says it has, of a GIF in all its frames; nothing is decoded. Raises EmptyBody,
+    UnsupportedImage, DamagedImage."""
+    reader = reader_of(body)
+    try:
+        width, height = reader(BytesIO(body)).size
+    except Exception as error:  # damaged files make Pillow raise nearly anything
+        raise DamagedImage(
+            f"the {reader.format} picture is cut short or damaged; expected a whole file: save it again"
+        ) from error
+    return max(width * height, unfolded(body) if reader is GifImageFile else 0)
 
 
 def _check_size(image: ImageFile) -> None:

@@ -3,16 +3,19 @@
 The only file that imports ai_edge_litert. The twin was compared with its SavedModel at export; here its hash is enough.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from server.models.pool import Pool
 from server.types import Array, Features, ModelCard, Verb
+
+PROMPT = 0.002  # seconds; of a net that takes longer, nobody is to have answers in a thread that others wait for
 
 
 @dataclass
@@ -23,26 +26,44 @@ class _Ready:
     images: int
     logits: int
 
+    def answer(self, image: Array) -> Array:
+        """Logits (1, K) of one image (1, H, W)."""
+        self.interpreter.set_tensor(self.images, image)
+        self.interpreter.invoke()
+        logits: Array = self.interpreter.get_tensor(self.logits)
+        return logits
+
 
 class Twin:
-    """The twin at `path`, one image at a time: an answer can not depend on what else is in a batch."""
+    """The twin at `path`, one image at a time: an answer can not depend on what else is in a batch. The file is read
+    once: while its version is served, it may be replaced or removed.
+
+    An interpreter serves one thread at a time, and has a copy of its weights: there are at most `most`, more than one
+    when several threads ask at once.
+    """
 
     verbs: frozenset[Verb] = frozenset({"forward"})
 
-    def __init__(self, path: Path, card: ModelCard) -> None:
+    def __init__(self, path: Path, card: ModelCard, most: int = 1) -> None:
         self.card = card
-        self._path = path
-        self._idle: list[_Ready] = [self._build()]  # an interpreter serves one thread at a time; list.pop is atomic
+        self._content = path.read_bytes()
+        self._fastest = inf  # seconds; the least that an answer took, for any other may have waited for the processor
+        self._interpreters = Pool(self._build, most)
 
     def forward(self, images: Array) -> Array:
         """Logits (n, K) of images (n, H, W)."""
-        logits = np.empty((len(images), len(self.card.classes)), np.float32)
-        with self._borrowed() as ready:
-            for row, image in enumerate(images):
-                ready.interpreter.set_tensor(ready.images, image[None])
-                ready.interpreter.invoke()
-                logits[row] = ready.interpreter.get_tensor(ready.logits)[0]
-        return logits
+        if len(images) == 1:
+            return self._answer(images)
+        rows = [self._answer(images[row : row + 1]) for row in range(len(images))]  # others get their turn in between
+        return np.array(rows, np.float32).reshape(len(rows), len(self.card.classes))
+
+    def at_once(self, images: Array) -> Array | None:
+        """Logits (1, K) of one image (1, H, W). None where that means to wait: for an interpreter, of which none may be
+        idle for as long as others ask for many rows, or for a net that takes its time."""
+        if self._fastest > PROMPT:
+            return None
+        ready = self._interpreters.take_idle()
+        return None if ready is None else self._by(ready, images)
 
     def gradient(self, images: Array, weights: Array) -> Array:
         raise NotImplementedError("a LiteRT twin has no gradients")
@@ -50,8 +71,19 @@ class Twin:
     def features(self, images: Array, weights: Array) -> Features:
         raise NotImplementedError("a LiteRT twin has no features")
 
+    def _answer(self, image: Array) -> Array:
+        return self._by(self._interpreters.take(), image)
+
+    def _by(self, ready: _Ready, image: Array) -> Array:
+        started = time.perf_counter()
+        try:
+            return ready.answer(image)
+        finally:
+            self._interpreters.give_back(ready)
+            self._fastest = min(self._fastest, time.perf_counter() - started)
+
     def _build(self) -> _Ready:
-        interpreter = Interpreter(model_path=str(self._path), num_threads=1)
+        interpreter = Interpreter(model_content=self._content, num_threads=1)
         interpreter.allocate_tensors()
         runner = interpreter.get_signature_runner()
         return _Ready(
@@ -59,14 +91,3 @@ class Twin:
             runner.get_input_details()["images"]["index"],
             runner.get_output_details()["logits"]["index"],
         )
-
-    @contextmanager
-    def _borrowed(self) -> Iterator[_Ready]:
-        try:
-            ready = self._idle.pop()
-        except IndexError:
-            ready = self._build()
-        try:
-            yield ready
-        finally:
-            self._idle.append(ready)

@@ -3,26 +3,32 @@
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
-from server.models.compiled import compiled
+from server.errors import DamagedImage
+from server.models.chunks import FEWEST, Chunks
+from server.models.compiled import Programs, compiled
+from server.models.graphs import check_signature, forget, load
 from server.types import Array, Features, ModelCard, Verb
 
 logging.getLogger("absl").setLevel(logging.WARNING)  # it tells of every SavedModel that it has no fingerprint
 
 CHUNK = 512  # rows put forward at once, so that activations stay within tens of MB
 GRADIENT_CHUNK = 128  # a gradient keeps all of them
-FEWEST = 2  # rows: a single row takes other kernels, whose sums differ in the sixth digit
 
 
 def configure(device: Literal["auto", "cpu", "gpu"], worker: int = 0) -> str:
     """Choose the device before the first model is loaded: with several GPUs worker i takes GPU i; memory grows as
     needed.
+
+    TensorFlow computes with a thread per core in every worker, unless TF_NUM_INTRAOP_THREADS says otherwise. With a
+    share of the cores for each of two workers, a lone explanation took up to twice as long, and two at once cost 5 to
+    10 % less of the processor: what must not wait, predictions, has its place by priority instead.
 
     Returns:
         The name of the device that will compute, "cpu" or "gpu:<i>".
@@ -45,10 +51,37 @@ class SavedModel:
     """The SavedModel in `folder`: forward by its `serving_default`, gradient by a tape over it, features where
     exported."""
 
-    def __init__(self, folder: Path, card: ModelCard) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        card: ModelCard,
+        programs: Programs | None = None,
+        on_batch: Callable[[int], None] = lambda rows: None,
+        on_retrace: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`programs` are those of all SavedModels of the process; `on_batch` is told the rows of each call of a graph,
+        `on_retrace` when one was traced after loading."""
         self.card = card
+        self.retraces = 0  # since it was loaded
+        self._on_retrace: Callable[[], None] | None = None  # set when it is
+        self._forwards = Chunks(CHUNK, tf.errors.ResourceExhaustedError, on_batch)
+        self._gradients = Chunks(GRADIENT_CHUNK, tf.errors.ResourceExhaustedError, on_batch)
         # The trackable must outlive its signatures: they hold its variables by weak references only.
-        self._trackable = tf.saved_model.load(str(folder))
+        self._trackable, self._registered = load(folder)
+        try:
+            check_signature(self._trackable.signatures, card)
+            self._build(Programs() if programs is None else programs)
+            self._on_retrace = on_retrace
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let TensorFlow forget what it would keep for good; to be called when nobody uses the model any more."""
+        forget(self._registered)
+
+    def _build(self, programs: Programs) -> None:
+        card = self.card
         self._serve = self._trackable.signatures["serving_default"]
         self._features = self._trackable.signatures.get("features")
         own: set[Verb] = {"forward", "gradient"}
@@ -57,10 +90,15 @@ class SavedModel:
         weights = tf.TensorSpec((None, len(card.classes)), tf.float32)
         self._gradient = tf.function(self._taped, input_signature=[images, weights])
         size = (card.image.height, card.image.width)
-        self._compiled = compiled(self._serve, self._gradient, FEWEST, size, len(card.classes))
+        self._compiled = compiled(self._serve, self._gradient, FEWEST, size, len(card.classes), programs)
         self._background: Array | None = None
         self._scored: dict[str, tuple[Any, Any]] = {}
         self._warm_up()
+
+    @property
+    def few(self) -> int:
+        """So few rows are answered by another program than more of them are; 0 where there is none."""
+        return 0 if self._compiled is None else self._compiled.rows
 
     def forward(self, images: Array) -> Array:
         """Logits (n, K) of images (n, H, W)."""
@@ -70,7 +108,7 @@ class SavedModel:
             graph = self._compiled.forward
         else:
             graph = self._serving
-        return _in_chunks(lambda rows: {"logits": graph(rows)}, _chunks(len(images), CHUNK), images)["logits"]
+        return self._forwards.apply(lambda rows: {"logits": _answer(graph, rows)}, images)["logits"]
 
     def gradient(self, images: Array, weights: Array) -> Array:
         """d(weights . logits) / d images, (n, H, W)."""
@@ -78,18 +116,28 @@ class SavedModel:
             graph = self._compiled.gradient
         else:
             graph = self._gradient
-        parts = _chunks(len(images), GRADIENT_CHUNK)
-        return _in_chunks(lambda rows, w: {"gradient": graph(rows, w)}, parts, images, weights)["gradient"]
+        return self._gradients.apply(lambda rows, w: {"gradient": _answer(graph, rows, w)}, images, weights)["gradient"]
 
     def features(self, images: Array, weights: Array) -> Features:
         """The inner views of images (n, H, W)."""
         if self._features is None:
             raise NotImplementedError(f"{self.card.name} has no signature `features`")
         signature = self._features
-        parts = _chunks(len(images), GRADIENT_CHUNK)
-        found = _in_chunks(lambda rows, w: signature(images=rows, weights=w), parts, images, weights)
+
+        def views(rows: Array, weights: Array) -> dict[str, Array]:
+            outputs = signature(images=tf.constant(rows), weights=tf.constant(weights))
+            return {name: output.numpy() for name, output in outputs.items()}
+
+        found = self._gradients.apply(views, images, weights)
         optional = [found.get(name) for name in ("feature_map", "feature_gradient", "attention")]
         return Features(found["embedding"], *optional)
+
+    @property
+    def serve_bytes(self) -> Callable[[Sequence[bytes]], tuple[Array, Array]] | None:
+        """The signature `serving_bytes`: encoded pictures -> logits and probabilities (n, K); None where it was not
+        exported."""
+        signature = self._trackable.signatures.get("serving_bytes")
+        return None if signature is None else lambda files: _read(signature, files)
 
     def keras_model(self, weights: Array, output: Literal["logit", "probability"]) -> Any:
         """A keras.Model from images (n, H, W) to weights (K,) . logits, or . probabilities, (n, 1): for packages that
@@ -117,6 +165,10 @@ class SavedModel:
         return self._serve(images=images)["logits"]
 
     def _taped(self, images: Any, weights: Any) -> Any:
+        """Runs when it is traced, only then; all other graphs are concrete functions, which never are."""
+        if self._on_retrace is not None:
+            self.retraces += 1
+            self._on_retrace()
         with tf.GradientTape() as tape:
             tape.watch(images)
             score = tf.reduce_sum(self._serving(images) * weights)
@@ -134,19 +186,23 @@ class SavedModel:
             self.features(images, weights)
 
 
-def _chunks(rows: int, most: int) -> list[tuple[int, int]]:
-    """(rows, rows with padding) of each call of a graph that takes any number."""
-    sizes = [min(most, rows - start) for start in range(0, rows, most)]
-    return [(size, max(size, FEWEST)) for size in sizes]
+def _answer(graph: Any, *arrays: Array) -> Array:
+    answer: Array = graph(*map(tf.constant, arrays)).numpy()
+    return answer
 
 
-def _in_chunks(graph: Callable[..., dict[str, Any]], calls: list[tuple[int, int]], *arrays: Array) -> dict[str, Array]:
-    """graph applied to the rows of all arrays, call by call, the last row repeated as padding; its outputs by name."""
-    outputs, start = [], 0
-    for rows, padded in calls:
-        part = [np.asarray(array[start : start + rows], np.float32) for array in arrays]
-        if padded > rows:
-            part = [np.concatenate([array, np.repeat(array[-1:], padded - rows, axis=0)]) for array in part]
-        outputs.append({name: np.asarray(out)[:rows] for name, out in graph(*map(tf.constant, part)).items()})
-        start += rows
-    return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}
+def _read(signature: Any, files: Sequence[bytes]) -> tuple[Array, Array]:
+    """Raises DamagedImage: one of them is no picture that TensorFlow reads."""
+    outputs = []
+    for start in range(0, len(files), CHUNK):
+        part = list(files[start : start + CHUNK])
+        padded = part + part[-1:] * max(0, FEWEST - len(part))
+        try:
+            found = signature(image_bytes=tf.constant(padded))
+        except tf.errors.InvalidArgumentError as error:
+            raise DamagedImage(
+                "one of the pictures can not be decoded; signature serving_bytes takes PNG, JPEG, BMP or GIF, whole"
+            ) from error
+        outputs.append([np.asarray(found[name])[: len(part)] for name in ("logits", "probabilities")])
+    logits, probabilities = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
+    return logits, probabilities

@@ -1,165 +1,194 @@
-"""model_store/ -> handles: which versions there are, which one answers, and whether it can already explain.
+"""model_store/ -> handles: which versions there are, and which one answers. What a request holds stays until it is
+done, whatever is served meanwhile.
 
-Takes the functions that load a twin and a SavedModel, so that it imports neither LiteRT nor TensorFlow.
+Takes the functions that load, so that it imports neither LiteRT nor TensorFlow.
 """
 
-import json
-import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from types import TracebackType
+from typing import Literal, TypedDict
 
-from server.errors import NotReady, UnknownModel
-from server.handles import LaneName
-from server.models.card import TWIN, UNREADABLE, BrokenVersion, read_card
-from server.types import Model, ModelCard, Verb
+from server.errors import BrokenModel, NotReady, UnknownModel
+from server.models.following import Following
+from server.models.loading import Loading
+from server.models.policy import Policy
+from server.models.shelves import Shelf
+from server.models.state import Shared
+from server.models.versions import Family, LoadModel, Version
 
-log = logging.getLogger(__name__)
+__all__ = ["Family", "Handle", "Listed", "LoadModel", "Store", "Version"]
 
-LoadModel = Callable[[Path, ModelCard], Model]
-STABLE = "stable"
+Readiness = Literal["READY", "UNAVAILABLE", "LOADING"]
+READY: Readiness = "READY"
+UNAVAILABLE: Readiness = "UNAVAILABLE"
+LOADING: Readiness = "LOADING"
 
-
-@dataclass
-class Version:
-    """One version and what of it is loaded; `failure` says why its SavedModel is not and will not be."""
-
-    card: ModelCard
-    folder: Path
-    twin: Model | None = None
-    full: Model | None = None
-    failure: str | None = None
-
-    @property
-    def verbs(self) -> frozenset[Verb]:
-        return self.card.verbs if self.full is None else self.full.verbs
-
-    @property
-    def explain(self) -> Literal["ready", "loading", "off"]:
-        """Whether this version can explain: now, shortly, or never."""
-        return "ready" if self.full is not None else "loading" if self.failure is None else "off"
-
-    def lane(self, name: LaneName) -> Model:
-        """The twin for predictions where there is one; the SavedModel for everything else.
-
-        Raises:
-            NotReady: the SavedModel is still loading, or could not be loaded.
-        """
-        if name == "predict" and self.twin is not None:
-            return self.twin
-        if self.full is not None:
-            return self.full
-        which = f"{self.card.name} version {self.card.version}"
-        if self.failure is not None:
-            raise NotReady(f"{which} can not {name}: {self.failure}", retry_after=60)
-        raise NotReady(f"{which} is loading and will {name} in a few seconds; try again")
+FOLLOW = 2.0  # seconds within which all workers serve what was wished
+LOAD = 60.0  # seconds that a wish to load waits for
 
 
-@dataclass
-class Family:
-    """The versions of one name, and the labels that point at them."""
+class Listed(TypedDict):
+    """A version as the repository of Open Inference lists it; `reason` says why it is not READY."""
 
-    versions: dict[str, Version] = field(default_factory=dict)  # ascending
-    labels: Mapping[str, str] = field(default_factory=dict)
+    name: str
+    version: str
+    state: Readiness
+    reason: str
 
-    @property
-    def default(self) -> str:
-        """The label `stable` where it points at a version, else the latest."""
-        stable = self.labels.get(STABLE)
-        return stable if stable in self.versions else list(self.versions)[-1]
 
-    @property
-    def served(self) -> Version:
-        """The default version."""
-        return self.versions[self.default]
+class Handle:
+    """`with` gives one version, which is not freed before the block ends."""
+
+    __slots__ = ("_held", "_name", "_number", "_store")
+
+    def __init__(self, store: "Store", name: str, number: str | None) -> None:
+        self._store, self._name, self._number = store, name, number
+
+    def __enter__(self) -> Version:
+        while True:
+            version = self._store.find(self._name, self._number)
+            if version.hold():  # else it was freed since it was found, and another is served by now
+                self._held = version
+                return version
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.release()
 
 
 class Store:
-    """All usable versions under `root`; a broken one is logged and left out."""
+    """All versions under `root` that are wanted and good."""
 
-    def __init__(self, root: Path, load_twin: LoadModel) -> None:
-        self.families = {name: family for name, family in _families(root, load_twin) if family.versions}
+    def __init__(self, root: Path, loading: Loading, shared: Shared, policy: Policy | None = None) -> None:
+        self._following = Following(root, loading, shared, policy or Policy())
 
-    @contextmanager
-    def handle(self, name: str, version: str | None = None) -> Iterator[Version]:
+    @property
+    def families(self) -> Mapping[str, Family]:
+        """What is served now, of every model that is. Never changes: another mapping takes its place."""
+        return self._following.families
+
+    def poll(self) -> None:
+        """Look once whether anything is to be served otherwise. Raises OSError."""
+        self._following.poll()
+
+    def handle(self, name: str, version: str | None = None) -> Handle:
         """One version, kept for the length of one request; `version` is a number, a label, or None for the default.
 
-        Raises:
+        Raises (on entering):
             UnknownModel: no such name, version or label; the message lists those that there are.
+            NotReady: it is served, but this worker does not have it yet.
         """
-        family = self.families.get(name)
-        if family is None:
-            known = ", ".join(sorted(self.families)) or "none"
-            raise UnknownModel(f"unknown model {name!r}; this server has {known}")
+        return Handle(self, name, version)
+
+    def find(self, name: str, version: str | None) -> Version:
+        """The version that a handle would give. Raises as `handle` does."""
+        family = self.family(name)
         number = family.default if version is None else version
         if number not in family.versions:
             number = family.labels.get(number, number)
         if number not in family.versions:
+            if number in family.missing:
+                raise NotReady(f"{name} version {number} is loading; try again in a few seconds")
             known = ", ".join([*family.versions, *(one for one, to in family.labels.items() if to in family.versions)])
             raise UnknownModel(f"{name} has no version or label {version!r}; it has {known}")
-        yield family.versions[number]
+        return family.versions[number]
 
-    def load_nothing(self, reason: str) -> None:
-        """Serve predictions only; whoever asks for more is told the reason."""
-        for family in self.families.values():
-            for version in family.versions.values():
-                version.failure = reason
+    def family(self, name: str) -> Family:
+        """The versions of one model.
 
-    def load_full(self, load: LoadModel) -> None:
-        """Load every SavedModel, default versions first. A failure is logged and told to whoever asks that version."""
-        every = [version for family in self.families.values() for version in family.versions.values()]
-        defaults = {id(family.served) for family in self.families.values()}
-        for version in sorted(every, key=lambda one: id(one) not in defaults):
-            try:
-                version.full = load(version.folder, version.card)
-            except Exception:  # whatever a foreign SavedModel raises, the others must go on
-                log.exception("%s: its SavedModel could not be loaded", version.folder)
-                version.failure = "its SavedModel could not be loaded; the server's log says why"
+        Raises:
+            UnknownModel: there is none of that name, or none of its versions can be served.
+            NotReady: they are served, but this worker does not have them yet.
+        """
+        found = self.families.get(name)
+        if found is not None:
+            return found
+        entry = self._following.entry(name)
+        if entry.served:
+            raise NotReady(f"{name} is loading; try again in a few seconds")
+        known = ", ".join(sorted(self.families)) or "none"
+        why = "; it is unloaded" if entry.unloaded else "".join(
+            f"; its version {number} is refused: {refusal.reason}" for number, refusal in entry.refused.items()
+        )  # fmt: skip
+        raise UnknownModel(f"unknown model {name!r}; this server has {known}{why}")
 
+    def load(self, name: str, now: Callable[[], float] = time.monotonic) -> None:
+        """Have all workers serve a model, looking at its folder afresh and trying again what was refused. Returns when
+        this worker serves it and the others do too, or have had their time.
 
-def _families(root: Path, load_twin: LoadModel) -> Iterator[tuple[str, Family]]:
-    for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        if folder.is_dir() and not folder.name.startswith("."):
-            numbers = sorted(
-                (p for p in folder.iterdir() if p.is_dir() and p.name.isdecimal()), key=lambda p: int(p.name)
+        Raises:
+            UnknownModel: there is no such folder.
+            BrokenModel: none of its versions can be served; says why.
+            NotReady: it takes too long; it goes on loading.
+        """
+        following = self._following
+        following.poll()
+        if not following.shelves.get(name, Shelf()).versions and not following.entry(name).served:
+            raise UnknownModel(
+                f"there is no model {name!r} to load; there are {', '.join(following.shelves) or 'none'}"
             )
-            versions = {version.card.version: version for version in _usable(numbers, load_twin)}
-            yield folder.name, Family(versions, _labels(folder / "labels.json"))
+        following.wish(name, unloaded=False)
+        self._wait(lambda: not self._loading(name), now() + LOAD, now)
+        if self._loading(name):
+            raise NotReady(f"{name} is still loading; it will be served as soon as it is loaded", retry_after=10)
+        self._follow(now)
+        if name not in self.families:
+            refused = following.entry(name).refused
+            told = "; ".join(f"version {number}: {refusal.reason}" for number, refusal in refused.items())
+            raise BrokenModel(f"{name} can not be served: {told or 'INKLING_VERSIONS leaves out all its versions'}")
 
+    def unload(self, name: str, now: Callable[[], float] = time.monotonic) -> None:
+        """Have all workers serve a model no more. Returns when this one does not, and the others neither or have had
+        their time.
 
-def _usable(folders: list[Path], load_twin: LoadModel) -> Iterator[Version]:
-    for folder in folders:
-        try:
-            card = read_card(folder)
-            if (card.name, card.version) != (folder.parent.name, folder.name):
-                raise BrokenVersion(f"{folder}: its card is that of {card.name} version {card.version}")
-            yield Version(card, folder, _twin(folder / TWIN, card, load_twin))
-        except BrokenVersion as error:
-            log.error("left out: %s", error)
+        Raises:
+            UnknownModel: there is no such model.
+        """
+        following = self._following
+        if name not in following.shelves and name not in self.families:
+            raise UnknownModel(f"there is no model {name!r} to unload; there are {', '.join(self.families) or 'none'}")
+        following.wish(name, unloaded=True)
+        self._follow(now)
 
+    def index(self) -> list[Listed]:
+        """Every version that lies in the folder or is served."""
+        following = self._following
+        names = sorted({*following.shelves, *self.families})
+        return [one for name in names for one in self._listed(name)]
 
-def _twin(path: Path, card: ModelCard, load: LoadModel) -> Model | None:
-    """The version's twin; without one its SavedModel predicts. One that does not load breaks the version."""
-    if not path.is_file():
-        return None
-    try:
-        return load(path, card)
-    except Exception as error:  # whatever a runtime raises, other versions must go on
-        raise BrokenVersion(f"{path}: can not be loaded ({type(error).__name__}: {error})") from error
+    def _follow(self, now: Callable[[], float]) -> None:
+        """Give all workers time to serve what this one does."""
+        generation = self._following.generation
+        self._wait(lambda: self._following.followed(generation), now() + FOLLOW, now)
 
+    def _loading(self, name: str) -> bool:
+        """Whether anything of it is going to be served, or to explain, shortly."""
+        versions = self.families.get(name, Family()).versions.values()
+        return bool(self._following.pending(name)) or any(version.explain == "loading" for version in versions)
 
-def _labels(path: Path) -> Mapping[str, str]:
-    """{"stable": 3} as {"stable": "3"}; a broken file is logged and counts as empty."""
-    try:
-        labels = json.loads(path.read_text())
-        for label, version in labels.items():
-            if type(version) is not int and not (isinstance(version, str) and version.isdecimal()):
-                raise ValueError(f"{label!r} points at {version!r}; expected the number of a version")
-        return {label: str(version) for label, version in labels.items()}
-    except FileNotFoundError:
-        return {}
-    except UNREADABLE as error:
-        log.error("%s is ignored: %s", path, error)
-        return {}
+    def _listed(self, name: str) -> list[Listed]:
+        entry, pending = self._following.entry(name), self._following.pending(name)
+        versions = self.families.get(name, Family()).versions
+        listed = []
+        for number in sorted({*self._following.shelves.get(name, Shelf()).versions, *versions}, key=int):
+            found, state, reason = versions.get(number), UNAVAILABLE, "INKLING_VERSIONS leaves it out"
+            if found is not None and found.predicts:
+                state, reason = READY, ""
+            elif entry.unloaded:
+                reason = "unloaded"
+            elif number in entry.refused:
+                reason = entry.refused[number].reason
+            elif number in pending or number in entry.served:
+                state, reason = LOADING, "it is being loaded and checked"
+            listed.append(Listed(name=name, version=number, state=state, reason=reason))
+        return listed
+
+    def _wait(self, holds: Callable[[], bool], deadline: float, now: Callable[[], float]) -> None:
+        """Look again and again until it holds, or until the deadline."""
+        while not holds() and now() < deadline:
+            self._following.changed.clear()
+            self._following.changed.wait(0.05)
+            self._following.poll()

@@ -24,13 +24,14 @@ def assess(
     """The measures of `attribution` (of image (H, W) by `explainer`), as many as there was time for."""
     cells = Cells.of(model, image, target, attribution)
     measures: list[Measure] = []
-    unfinished = ""
+    finished = True
     try:
         for found in _measured(cells, model, image, target, explainer, attribution, seed):
             measures += found
     except OutOfTime:
-        unfinished = " There was no time for the other measures; raise budget_ms." if measures else ""
-    return Quality(tuple(measures), _verdict(measures) + unfinished)
+        finished = False
+    rest = " There was no time for the other measures; raise budget_ms." if measures and not finished else ""
+    return Quality(tuple(measures), _verdict(measures) + rest, finished)
 
 
 def _measured(

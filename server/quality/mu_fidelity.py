@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from server.explainers.perturbation import words
 from server.quality.cells import Cells
 from server.types import Array, Measure
 
@@ -36,7 +37,7 @@ def _sets(n: int, rng: np.random.Generator) -> Array:
     sets = np.empty((0, n), bool)
     while len(sets) < wanted:
         drawn = rng.random((4 * SUBSETS, n)).argsort(axis=1) < size
-        _, first = np.unique(np.concatenate([sets, drawn]), axis=0, return_index=True)
+        _, first = np.unique(words(np.concatenate([sets, drawn])), return_index=True)
         sets = np.concatenate([sets, drawn])[np.sort(first)][:wanted]
     return sets
 

@@ -13,6 +13,7 @@ from server.render.comparison import comparison_json, comparison_json_bytes
 from server.render.json import explanation_json, json_bytes, prediction_json
 from server.render.npz import attack_npz_bytes, npz_bytes
 from server.render.png import attack_png_bytes, comparison_png_bytes, png_bytes
+from server.render.prediction import prediction_text
 from server.render.svg import svg_bytes
 from server.types import Comparison, Explanation
 
@@ -36,5 +37,5 @@ COMPARISON_RENDERERS: dict[str, Callable[[Comparison], bytes]] = {
 
 __all__ = [
     "ATTACK_RENDERERS", "COMPARISON_RENDERERS", "RENDERERS",
-    "alt_text", "attack_json", "comparison_json", "explanation_json", "prediction_json",
+    "alt_text", "attack_json", "comparison_json", "explanation_json", "prediction_json", "prediction_text",
 ]  # fmt: skip

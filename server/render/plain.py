@@ -23,8 +23,8 @@ def finite(array: Array, name: str) -> Array:
 def plain_floats(array: Array, name: str) -> list[Any]:
     """Nested lists of floats with just the digits that give the same float32 again. Raises ValueError unless finite."""
     single = finite(np.asarray(array, np.float32), name) + np.float32(0)  # + 0 turns -0.0 into 0.0
-    shortest = np.array([float(str(value)) for value in single.ravel()])  # str: the shortest that reads back as itself
-    return cast(list[Any], shortest.reshape(single.shape).tolist())
+    shortest = [float(str(value)) for value in single.ravel()]  # str: the shortest that reads back as itself
+    return shortest if single.ndim == 1 else cast(list[Any], np.array(shortest).reshape(single.shape).tolist())
 
 
 def plain_float(value: float, name: str) -> float:

@@ -9,7 +9,8 @@ from server.attacks import ATTACKS
 from server.options import number
 from server.render import ATTACK_RENDERERS, attack_json
 from server.routes import parsing
-from server.routes.inkling import ABOUT_MODEL, LARGEST_SEED, media_type_of, respond, service, which_of
+from server.routes.inkling import ABOUT_MODEL, LARGEST_SEED, media_type_of, respond, which_of
+from server.routes.service import desk, service
 
 blueprint = Blueprint("adversarial", __name__)
 
@@ -22,12 +23,13 @@ def attack() -> Response:
     values = parsing.query()
     media_type = media_type_of(values, ATTACK_RENDERERS)
     how, which = _how(values), which_of(values)
-    return respond(
-        media_type,
-        lambda picture: adversarial.attack(service().store, picture, which, how, g.stages),
-        ATTACK_RENDERERS,
-        attack_json,
-    )
+    with desk(how.budget) as own:
+        return respond(
+            media_type,
+            lambda picture: adversarial.attack(service().store, picture, which, how, g.stages, desk=own),
+            ATTACK_RENDERERS,
+            attack_json,
+        )
 
 
 def _how(values: Mapping[str, str]) -> adversarial.How:

@@ -8,8 +8,10 @@ from server import comparison
 from server.errors import InvalidOption
 from server.options import shown, unknown_name
 from server.render import COMPARISON_RENDERERS, comparison_json
-from server.routes import parsing
-from server.routes.inkling import ABOUT_EXPLANATION, media_type_of, respond, service, which_of, why_of
+from server.routes import observed, parsing
+from server.routes.inkling import ABOUT_EXPLANATION, media_type_of, respond, which_of, why_of
+from server.routes.service import desk, service
+from server.types import Comparison, Picture
 
 blueprint = Blueprint("comparison", __name__)
 
@@ -23,12 +25,14 @@ def compare() -> Response:
     values = parsing.query()
     media_type = media_type_of(values, COMPARISON_RENDERERS)
     cases = _cases(values)
-    return respond(
-        media_type,
-        lambda picture: comparison.compare(service().store, picture, cases, g.stages),
-        COMPARISON_RENDERERS,
-        comparison_json,
-    )
+    with desk(cases[0][1].budget) as own:
+
+        def one(picture: Picture) -> Comparison:
+            compared = comparison.compare(service().store, picture, cases, g.stages, desk=own)
+            observed.compared(compared.explanations, compared.rows)
+            return compared
+
+        return respond(media_type, one, COMPARISON_RENDERERS, comparison_json)
 
 
 def _cases(values: Mapping[str, str]) -> list[comparison.Case]:

@@ -7,11 +7,12 @@ import re
 from flask import Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from server.errors import BodyTooLarge, ServiceError
+from server.errors import BadRequest, BodyTooLarge, MethodNotPossible, PictureError, ServiceError, UnknownMethod
 from server.routes.parsing import too_large
+from server.routes.service import service
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
+MALFORMED = re.compile("/v1/models/(?![^/:]+$)")  # below a model: TensorFlow Serving says 400 to what it does not know
+VERBS = "POST <model>:predict or :explain, GET <model>[/versions/<number>|/labels/<label>][/metadata]"
 log = logging.getLogger(__name__)
 
 
@@ -26,19 +27,30 @@ def answer_error(error: Exception) -> Response:
         return _response(error, error.status, error.retry_after)
     if isinstance(error, HTTPException):
         return _answer_http(error)
-    log.exception("request %s failed", g.request_id, exc_info=error)
+    log.exception("request %s failed", g.request_id, exc_info=error, extra={"facts": {"request_id": g.request_id}})
     return _response(ServiceError("something went wrong on our side; the log has it under this request id"), 500)
+
+
+def answer_in_protocol(error: ServiceError) -> Response:
+    """The response in the dialects of other servers: these say 400 to whatever is wrong with the content of a request.
+
+    An unknown model or version is a 404 there too; busy, too slow and too large are what they are here.
+    """
+    wrong = isinstance(error, PictureError | MethodNotPossible | UnknownMethod)
+    return _response(error, 400 if wrong else error.status, error.retry_after)
 
 
 def _answer_http(error: HTTPException) -> Response:
     """What Flask or werkzeug refused before any of our code ran."""
+    if MALFORMED.match(request.path) and isinstance(error, NotFound | MethodNotAllowed):
+        return _response(BadRequest(f"Malformed request: {request.method} {request.path[:256]}; {VERBS}"), 400)
     status = error.code or 500
     known = ServiceError(error.description or error.name)
     known.code = error.name.lower().replace(" ", "_")
     if isinstance(error, NotFound):
         known = ServiceError(
             f"nothing is at {request.path[:200]}; see /v1/models, /v1/methods, POST /v1/predict, POST /v1/explain, "
-            "POST /v1/compare, POST /v1/adversarial"
+            "POST /v1/compare, POST /v1/adversarial, /v2 for the Open Inference Protocol, and /docs for everything"
         )
         known.code = "not_found"
     elif isinstance(error, MethodNotAllowed):
@@ -57,6 +69,8 @@ def _answer_http(error: HTTPException) -> Response:
 
 
 def _response(error: ServiceError, status: int, retry_after: int | None = None) -> Response:
+    if status == 503:
+        service().metrics.refused(error.code)
     response = Response(json.dumps(error_body(error)) + "\n", status, content_type="application/json")
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)

@@ -2,22 +2,22 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, current_app, g, request
+from flask import Blueprint, Response, g, request
 from werkzeug.datastructures import MIMEAccept
 
 from server import attacks, inference
-from server.errors import NotAcceptable, OutOfTime, PictureError, UnknownModel
+from server.errors import NotAcceptable, OutOfTime, PictureError
 from server.explainers import ALIASES, EXPLAINERS, describe_all, methods_for
-from server.models.store import Family, Store
+from server.models.store import Family
 from server.options import boolean, number
 from server.reference import ENGINES, REFERENCES, engines_of
-from server.render import RENDERERS, explanation_json, prediction_json
-from server.routes import parsing
+from server.render import prediction_json, prediction_text
+from server.routes import linked, observed, parsing, states
 from server.routes.errors import error_body
-from server.types import Picture
+from server.routes.service import caller, desk, service
+from server.types import Explanation, Picture, Placement, Prediction
 
 blueprint = Blueprint("inkling", __name__)
 
@@ -33,49 +33,47 @@ FORMATS = {
 }
 METHOD = "shapley"
 LARGEST_SEED = 2**32 - 1  # what numpy's RandomState takes
-
-
-@dataclass(frozen=True)
-class Service:
-    """What the routes need of the application."""
-
-    store: Store
-    model: str
-    max_images: int
-    max_budget_ms: int
-
-
-def service() -> Service:
-    """The running application's Service."""
-    found: Service = current_app.extensions["inkling"]
-    return found
+ENCODER = json.JSONEncoder(allow_nan=False)  # json.dumps would make one for every answer
 
 
 @blueprint.post("/v1/predict")
 def predict() -> Response:
     values = parsing.query()
     parsing.only(values, ABOUT_MODEL, "/v1/predict")
-    which = which_of(values)
-    pictures, several = parsing.pictures(service().max_images)
+    which, ours = which_of(values), service()
+    pictures, several = parsing.pictures(ours.max_images)
+    who = caller(request.environ)
 
-    def one(picture: Any) -> dict[str, Any]:
-        digit, prediction = inference.predict(service().store, picture, which, g.stages)
-        return prediction_json(prediction, digit.placement)
+    def one(picture: Picture) -> tuple[Prediction, Placement]:
+        digit, prediction = inference.predict(ours.store, picture, which, g.stages, who)
+        observed.predicted(prediction.card)
+        return prediction, digit.placement
 
-    return _json(_each(one, pictures) if several else one(pictures[0]))
+    if several:
+        return _json(_each(lambda picture: prediction_json(*one(picture)), pictures))
+    return Response(prediction_text(*one(pictures[0])) + "\n", content_type="application/json")
 
 
 @blueprint.post("/v1/explain")
 def explain() -> Response:
     values = parsing.query()
-    media_type = media_type_of(values, RENDERERS)
+    media_type = media_type_of(values, linked.RENDERERS)
     why, which = why_of(values, ABOUT_EXPLANATION, "/v1/explain"), which_of(values)
-    return respond(
-        media_type,
-        lambda picture: inference.explain(service().store, picture, which, why, g.stages),
-        RENDERERS,
-        explanation_json,
-    )
+    with desk(why.budget) as own:
+
+        def one(picture: Picture) -> Explanation:
+            before = g.stages.seconds.get("explain")
+            explanation = inference.explain(service().store, picture, which, why, g.stages, desk=own)
+            observed.explained(explanation, computed=g.stages.seconds.get("explain") != before)
+            return explanation
+
+        return respond(
+            media_type,
+            one,
+            linked.RENDERERS,
+            linked.explanation_json,
+            lambda found: {"Cache-Control": "no-store", **linked.validators(found, media_type)},
+        )
 
 
 @blueprint.get("/v1/methods")
@@ -106,10 +104,7 @@ def models() -> Response:
 @blueprint.get("/v1/models/<name:model>")
 def one_model(model: str) -> Response:
     parsing.only(parsing.query(), (), request.path)
-    families = service().store.families
-    if model not in families:
-        raise UnknownModel(f"unknown model {model!r}; this server has {', '.join(families) or 'none'}")
-    return _json(_details(model, families[model]))
+    return _json(_details(model, service().store.family(model)))
 
 
 def _details(name: str, family: Family) -> dict[str, Any]:
@@ -117,9 +112,13 @@ def _details(name: str, family: Family) -> dict[str, Any]:
     card = version.card
     return {
         "name": name,
+        "ready": states.is_ready(name, family.default),  # KServe's word
+        "model_version_status": states.version_status(name),  # TensorFlow Serving's
         "versions": list(family.versions),
         "labels": dict(family.labels),
         "default": family.default,
+        "refused": dict(family.refused),
+        "notes": list(family.notes),
         "digest": card.digest,
         "classes": list(card.classes),
         "verbs": sorted(version.verbs),
@@ -188,6 +187,7 @@ def respond(
     answer: Callable[[Picture], Any],
     renderers: Mapping[str, Callable[[Any], bytes]],
     as_json: Callable[[Any], dict[str, Any]],
+    headers: Callable[[Any], Mapping[str, str]] = lambda answered: {},
 ) -> Response:
     """The answer to the request's picture as `media_type`, or to its pictures as JSON.
 
@@ -204,7 +204,7 @@ def respond(
     answered = answer(pictures[0])
     with g.stages("render"):
         body = renderers[media_type](answered)
-    return Response(body, content_type=media_type, headers={"Vary": "Accept"})
+    return Response(body, content_type=media_type, headers={"Vary": "Accept", **headers(answered)})
 
 
 def _each(answer: Callable[[Any], dict[str, Any]], pictures: list[Any]) -> dict[str, Any]:
@@ -219,4 +219,4 @@ def _each(answer: Callable[[Any], dict[str, Any]], pictures: list[Any]) -> dict[
 
 
 def _json(body: Any) -> Response:
-    return Response(json.dumps(body, allow_nan=False) + "\n", content_type="application/json")
+    return Response(ENCODER.encode(body) + "\n", content_type="application/json")

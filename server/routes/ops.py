@@ -4,7 +4,9 @@ import json
 
 from flask import Blueprint, Response
 
-from server.routes.inkling import service
+from server.metrics import CONTENT_TYPE
+from server.routes import states
+from server.routes.service import service
 
 blueprint = Blueprint("ops", __name__)
 
@@ -18,6 +20,8 @@ def root() -> Response:
         "POST /v1/explain",
         "POST /v1/compare",
         "POST /v1/adversarial",
+        "/v2",
+        "/docs",
     ]
     return _json({"status": "alive", "see": see}, 200)
 
@@ -31,11 +35,17 @@ def livez() -> Response:
 def readyz() -> Response:
     """Ready when the default model can predict; `explain` says whether all models can explain yet."""
     families = service().store.families
-    default = families[service().model].served if service().model in families else None
-    ready = default is not None and (default.twin is not None or default.full is not None)
-    states = {family.served.explain for family in families.values()}
-    explain = next((state for state in ("loading", "off") if state in states), "ready")
+    ready = states.is_server_ready()
+    found = {family.served.explain for family in families.values()}
+    explain = next((state for state in ("loading", "off") if state in found), "ready")
     return _json({"ready": ready, "explain": explain if families else "off"}, 200 if ready else 503)
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    metrics, families = service().metrics, service().store.families
+    metrics.versions({name: len(family.versions) for name, family in families.items()})
+    return Response(metrics.text(), content_type=CONTENT_TYPE)
 
 
 def _json(body: object, status: int) -> Response:

@@ -30,6 +30,8 @@ def unchunk() -> None:
     Raises:
         BodyTooLarge: more bytes than are read.
     """
+    if "HTTP_TRANSFER_ENCODING" not in request.environ:
+        return
     limit = request.max_content_length
     if request.content_length is not None or not request.environ.get("wsgi.input_terminated") or limit is None:
         return
@@ -51,11 +53,12 @@ def pictures(most: int) -> tuple[list[Picture], bool]:
         EmptyBody: no picture.
         BadRequest: broken JSON or base64, unknown fields, or more pictures than `most`.
     """
-    if request.mimetype == "multipart/form-data":
+    mimetype = request.environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if mimetype == "multipart/form-data":
         return _files(most)
     # before anything touches request.form: curl's --data-binary says form-urlencoded, and parsing would eat the body
     body = request.get_data(cache=False, parse_form_data=False)
-    if request.mimetype == "application/json" or body.lstrip()[:1] == b"{":
+    if mimetype == "application/json" or body.lstrip()[:1] == b"{":
         return [_from_json(body)], False
     if not body:
         raise EmptyBody(
@@ -67,7 +70,7 @@ def pictures(most: int) -> tuple[list[Picture], bool]:
 def _files(most: int) -> tuple[list[Picture], bool]:
     sent = request.files.getlist(FIELD)
     if not sent:
-        fields = sorted({*request.files, *request.form})
+        fields = sorted(str(name) for name in {*request.files, *request.form})  # a part without a name has None
         got = f"fields {', '.join(fields)}" if fields else "no fields"
         raise EmptyBody(f"the form has {got}; expected one or several files named `{FIELD}` (curl -F {FIELD}=@7.png)")
     if len(sent) > most:
@@ -115,11 +118,12 @@ def query() -> dict[str, str]:
     Raises:
         InvalidOption: a name that is given twice.
     """
-    values = request.args.to_dict(flat=False)
-    for name, given in values.items():
+    values = {}
+    for name, given in request.args.lists():
         if len(given) > 1:
             raise InvalidOption(f"{name} is given {len(given)} times; give it once")
-    return {name: given[0] for name, given in values.items()}
+        values[name] = given[0]
+    return values
 
 
 def only(values: Mapping[str, Any], known: Collection[str], where: str) -> None:

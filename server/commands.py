@@ -1,0 +1,45 @@
+"""What `python -m server config` and `python -m server key` do."""
+
+import json
+from dataclasses import asdict
+
+import click
+
+from server.config import Settings, SettingsError, shown_settings
+from server.keys import new_key
+from server.startup import check, count_workers
+
+
+def show_config(as_json: bool) -> None:
+    """Print every setting, as JSON or as lines with what they are for.
+
+    Raises:
+        ClickException: the server would not start with these.
+    """
+    try:
+        settings = Settings.from_env()
+        check(settings, count_workers(settings))
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    rows = shown_settings(settings)
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        return
+    lines = [(row.variable, "" if row.value is None else str(row.value), row.source) for row in rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(3)]
+    for line, row in zip(lines, rows, strict=True):
+        click.echo("  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=True)), row.about]))
+
+
+def make_key(name: str, scopes: str) -> None:
+    """Print a new key and its line.
+
+    Raises:
+        ClickException: a name or a scope that can not be one.
+    """
+    try:
+        secret, key = new_key(name, scopes)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{secret}  (shown this once; it goes to whoever asks)", err=True)
+    click.echo(key.line())

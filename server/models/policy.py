@@ -1,0 +1,66 @@
+"""INKLING_VERSIONS: which of a model's usable versions are wanted. Pure text and numbers; knows no folders."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+EXPECTED = "all, latest:N, specific:N,N or, for single models, NAME=RULE;NAME=RULE"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """All versions; or as many of the latest; or those of these numbers."""
+
+    latest: int | None = None
+    specific: frozenset[str] | None = None
+
+    @staticmethod
+    def parse(text: str) -> "Rule":
+        """all, latest:2 or specific:1,3. Raises ValueError."""
+        kind, _, rest = text.partition(":")
+        if text == "all":
+            return Rule()
+        if kind == "latest" and rest.isdecimal() and int(rest) > 0:
+            return Rule(latest=int(rest))
+        numbers = rest.split(",")
+        if kind == "specific" and all(number.isdecimal() for number in numbers):
+            return Rule(specific=frozenset(numbers))
+        raise ValueError(f"{text!r} says no versions; expected {EXPECTED}")
+
+    def of(self, numbers: Sequence[str]) -> set[str]:
+        """The wanted ones of these, which ascend."""
+        if self.specific is not None:
+            return set(self.specific) & set(numbers)
+        return set(numbers if self.latest is None else numbers[-self.latest :])
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A rule for each model that is named, and one for all others."""
+
+    others: Rule = Rule()
+    named: Mapping[str, Rule] = field(default_factory=dict)
+
+    @staticmethod
+    def parse(text: str) -> "Policy":
+        """all, latest:2, cnn=latest:2;mlp=specific:1, or a rule for all others beside those.
+
+        Raises:
+            ValueError: anything else, or two rules for the same.
+        """
+        others: list[Rule] = []
+        named: dict[str, Rule] = {}
+        for part in text.split(";"):
+            name, found, rule = part.rpartition("=")
+            if name in named or (not found and others):
+                raise ValueError(f"{text!r} has two rules for {name or 'all models'}; expected {EXPECTED}")
+            if not found:
+                others.append(Rule.parse(rule))
+            elif name:
+                named[name] = Rule.parse(rule)
+            else:
+                raise ValueError(f"{part!r} names no model; expected {EXPECTED}")
+        return Policy(others[0] if others else Rule(), named)
+
+    def wanted(self, name: str, usable: Sequence[str], labelled: Collection[str]) -> set[str]:
+        """The versions of a model to serve, of those usable, which ascend. What a label points at is always wanted."""
+        return self.named.get(name, self.others).of(usable) | (set(labelled) & set(usable))

@@ -1,0 +1,72 @@
+"""model_store/ as it lies on disk at this moment: versions with a stamp of their files, and labels. Opens no model."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from server.models.card import CARD, UNREADABLE
+
+LABELS = "labels.json"
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The folder of one model. A stamp changes when any file of its version does."""
+
+    versions: Mapping[str, str] = field(default_factory=dict)  # number -> stamp, ascending
+    labels: Mapping[str, str] | None = None  # None where they can not be read, or there is no folder
+    broken: str | None = None  # why they can not be read
+
+
+def look(root: Path) -> dict[str, Shelf]:
+    """The shelf of every model. What has no card is not there yet: its card is written last.
+
+    Raises:
+        OSError: a folder can not be read, which does not mean that nothing is there.
+    """
+    folders = sorted(root.iterdir()) if root.is_dir() else []
+    return {one.name: _shelf(one) for one in folders if one.is_dir() and not one.name.startswith(".")}
+
+
+def _shelf(folder: Path) -> Shelf:
+    numbers = sorted((one for one in folder.iterdir() if one.name.isdecimal()), key=lambda one: int(one.name))
+    stamps = {one.name: stamp(one) for one in numbers}
+    versions = {number: found for number, found in stamps.items() if found is not None}
+    try:
+        return Shelf(versions, _labels(folder / LABELS))
+    except UNREADABLE as error:
+        return Shelf(versions, None, f"{type(error).__name__}: {error}"[:300])
+
+
+def stamp(folder: Path) -> str | None:
+    """Of the names, sizes and times of all files; None where there is no card, or while the folder is being removed."""
+    try:
+        if not (folder / CARD).is_file():
+            return None
+        facts = sorted(_facts(folder))
+    except FileNotFoundError:
+        return None
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+def _facts(folder: Path) -> Iterator[tuple[str, int, int, int]]:
+    for where, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(where, name)
+            found = os.stat(path)
+            yield os.path.relpath(path, folder), found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _labels(path: Path) -> Mapping[str, str]:
+    """{"stable": 3} as {"stable": "3"}."""
+    try:
+        labels = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    for label, version in labels.items():
+        if type(version) is not int and not (isinstance(version, str) and version.isdecimal()):
+            raise ValueError(f"{label!r} points at {version!r}; expected the number of a version")
+    return {label: str(version) for label, version in labels.items()}

@@ -1,0 +1,131 @@
+"""One version of a model with what of it is loaded, and the versions of one name that are served together."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from server.errors import NotReady
+from server.handles import LaneName
+from server.types import Array, Model, ModelCard, Verb
+
+LoadModel = Callable[[Path, ModelCard], Model]
+STABLE = "stable"
+
+
+@dataclass(eq=False)
+class Version:
+    """One version and what of it is loaded; `failure` says why its SavedModel is not and will not be.
+
+    Requests hold it while they use it; it is freed when nobody does any more and the store has retired it.
+    """
+
+    card: ModelCard
+    folder: Path
+    twin: Model | None = None
+    full: Model | None = None
+    failure: str | None = None
+    _users: int = 0
+    _when_idle: Callable[["Version"], None] | None = None  # set when it is retired
+    _freed: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def verbs(self) -> frozenset[Verb]:
+        return self.card.verbs if self.full is None else self.full.verbs
+
+    @property
+    def explain(self) -> Literal["ready", "loading", "off"]:
+        """Whether this version can explain: now, shortly, or never."""
+        return "ready" if self.full is not None else "loading" if self.failure is None else "off"
+
+    @property
+    def predicts(self) -> bool:
+        """Whether predictions are answered already."""
+        return self.twin is not None or self.full is not None
+
+    def lane(self, name: LaneName) -> Model:
+        """The twin for predictions where there is one; the SavedModel for everything else.
+
+        Raises:
+            NotReady: the SavedModel is still loading, or could not be loaded.
+        """
+        if name == "predict" and self.twin is not None:
+            return self.twin
+        if self.full is not None:
+            return self.full
+        which = f"{self.card.name} version {self.card.version}"
+        if self.failure is not None:
+            raise NotReady(f"{which} can not {name}: {self.failure}", retry_after=60)
+        raise NotReady(f"{which} is loading and will {name} in a few seconds; try again")
+
+    def at_once(self, images: Array) -> Array | None:
+        """Logits (1, K) of one image (1, H, W), by a twin that can answer without waiting for anything; else None."""
+        answer = getattr(self.twin, "at_once", None)
+        return None if answer is None else answer(images)
+
+    def hold(self) -> bool:
+        """Keep it from being freed until `release`; False where it is freed already."""
+        with self._lock:
+            self._users += not self._freed
+            return not self._freed
+
+    def release(self) -> None:
+        """The opposite of a `hold` that gave True."""
+        with self._lock:
+            self._users -= 1
+            when_idle = self._when_idle if self._users == 0 else None
+        if when_idle is not None:
+            when_idle(self)
+
+    def retire(self, when_idle: Callable[["Version"], None]) -> None:
+        """It is served no more: `when_idle` is called as soon as nobody uses it, and again if somebody did late."""
+        with self._lock:
+            self._when_idle = when_idle
+            idle = self._users == 0
+        if idle:
+            when_idle(self)
+
+    def free(self) -> bool:
+        """Let go of its models, unless somebody uses it; True the first time that it happens."""
+        with self._lock:
+            if self._users or self._freed:
+                return False
+            self._freed = True
+            models, self.twin, self.full = (self.twin, self.full), None, None
+            self.failure = "it is served no more"
+        for model in models:
+            close(model)
+        return True
+
+
+def close(model: Model | None) -> None:
+    """End what a model holds beside its memory; one that holds such things has `close`."""
+    end = getattr(model, "close", None)
+    if end is not None:
+        end()
+
+
+@dataclass(frozen=True)
+class Family:
+    """The versions of one name that are served, and the labels that point at them. Never changes: another takes its
+    place."""
+
+    versions: Mapping[str, Version] = field(default_factory=dict)  # ascending, not empty where it is served
+    labels: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)  # a version, or labels.json -> why it is not used
+    notes: tuple[str, ...] = ()  # what is served otherwise than the folder says, in sentences
+    missing: tuple[str, ...] = ()  # what other workers serve and this one can not
+
+    @property
+    def default(self) -> str:
+        """The label `stable` where it points at a version, else the latest."""
+        stable = self.labels.get(STABLE, "")
+        everywhere = [*self.versions, *self.missing]
+        return stable if stable in everywhere else max(everywhere, key=int)
+
+    @property
+    def served(self) -> Version:
+        """The default version, or the latest that there is where that one is missing."""
+        return self.versions.get(self.default) or list(self.versions.values())[-1]

@@ -1,0 +1,183 @@
+"""Our own dialect, as server/routes/inkling.py, comparison.py and adversarial.py speak it."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from server.attacks import ATTACKS, describe_attacks
+from server.explainers import ALIASES, EXPLAINERS, describe_all
+from server.openapi.parts import (
+    JSON,
+    answer,
+    errors,
+    in_path,
+    listed,
+    operation,
+    option_schema,
+    query,
+    record,
+    ref,
+    unchanged,
+)
+from server.openapi.schemas import TEXT
+from server.reference import ENGINES, REFERENCES, engines_of
+from server.render import ATTACK_RENDERERS, COMPARISON_RENDERERS, RENDERERS
+
+TAG = "inkling"
+ABOUT = "Pictures in, answers out."
+PICTURES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "application/octet-stream")
+FORMATS = {JSON: "json", "image/png": "png", "image/svg+xml": "svg", "application/x-npz": "npz"}
+SEED = {"type": "integer", "minimum": 0, "maximum": 2**32 - 1, "default": 0}
+
+BODY = {
+    "required": True,
+    "description": "One picture, recognised by its bytes whatever the content type says, or several files as a form.",
+    "content": {
+        **{kind: {} for kind in PICTURES},
+        "multipart/form-data": {
+            "schema": {**record(image=listed({"type": "string", "contentMediaType": "application/octet-stream"}))}
+        },
+        JSON: {"schema": ref("PictureInJson")},
+    },
+}
+MODEL = (
+    query("model", TEXT, "name of the model"),
+    query("version", TEXT, "a number or a label; the default is `stable`, else the latest"),
+    query("preprocess", {"enum": ["auto", "none"], "default": "auto"}, "none = the picture is already a model's image"),
+)
+TIME = query("budget_ms", {"type": "integer", "minimum": 1}, "milliseconds that may be taken")
+FRAME = query("frame", {"enum": ["original", "model"], "default": "original"}, "where a heatmap lies")
+WHY = (
+    query("method", {"enum": [*EXPLAINERS, *ALIASES], "default": "shapley"}, "how it is explained"),
+    query("engine", {"enum": list(ENGINES), "default": "inkling"}, "reference = the lime and shap packages themselves"),
+    query("target", TEXT, "the explained class; the default is the predicted one"),
+    query("versus", TEXT, "a class: why target and not versus"),
+    query("output", {"enum": ["logit", "probability"], "default": "logit"}, "what is explained"),
+    query("seed", SEED, "of all that is drawn"),
+    TIME,
+    query("quality", {"type": "boolean", "default": False}, "whether the map is measured too"),
+)
+
+
+def _options(methods: Collection[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each option of any of the methods once, saying whose it is; a method refuses those of others."""
+    found: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    for method in methods:
+        for option in method["options"]:
+            found.setdefault(option["name"], []).append((method["name"], option))
+    parameters = []
+    for name, each in found.items():
+        kinds = [option_schema(option) for _, option in each]
+        kinds = [kind for number, kind in enumerate(kinds) if kind not in kinds[:number]]
+        about = "; ".join(f"{method}: {option['description']}" for method, option in each)
+        parameters.append(query(name, kinds[0] if len(kinds) == 1 else {"anyOf": kinds}, about))
+    return parameters
+
+
+def _of_packages() -> list[dict[str, Any]]:
+    """What engine=reference takes, method by method."""
+    return [
+        {"name": f"{name} with engine=reference", "options": engines_of(name)["reference"]["options"]}
+        for name in REFERENCES
+    ]
+
+
+def _named(parameters: Collection[Mapping[str, Any]]) -> dict[str, Any]:
+    """The same as the fields of an object, for those who send JSON; classes may be numbers there."""
+    fields = {one["name"]: {**one["schema"], "description": one["description"]} for one in parameters}
+    return fields | {name: {**fields[name], "type": ["string", "integer"]} for name in ("target", "versus")}
+
+
+OPTIONS = _options([*describe_all(), *_of_packages()])
+EXPLANATION = (*MODEL, *WHY, FRAME)
+PARAMETERS = _named([*WHY, *OPTIONS])
+
+
+def _format(renderers: Collection[str]) -> dict[str, Any]:
+    return query("format", {"enum": [FORMATS[kind] for kind in renderers]}, "stands above the Accept header")
+
+
+def _answers(name: str, renderers: Collection[str], *mistakes: int) -> dict[str, Any]:
+    several = record(results=listed({"anyOf": [ref(name), ref("Error")]}))
+    contents = {kind: {"anyOf": [ref(name), several]} if kind == JSON else {} for kind in renderers}
+    return {"200": answer("One answer, or `results` in the order of the pictures.", contents), **errors(*mistakes)}
+
+
+def _listing(summary: str, schema: Mapping[str, Any], *mistakes: int, at: str = "") -> dict[str, Any]:
+    parameters = [in_path(at, "name of the model")] if at else []
+    return {"get": operation(TAG, summary, {"200": answer(summary, {JSON: schema}), **errors(*mistakes)}, parameters)}
+
+
+WRONG = (400, 404, 406, 413, 415, 422, 503, 504)
+PATHS: dict[str, Any] = {
+    "/v1/predict": {
+        "post": operation(TAG, "What is it?", _answers("Prediction", [JSON], 400, 404, 413, 415, 422, 503), MODEL, BODY)
+    },
+    "/v1/explain": {
+        "post": operation(
+            TAG,
+            "Why?",
+            _answers("Explanation", RENDERERS, *WRONG),
+            [*EXPLANATION, _format(RENDERERS), *OPTIONS],
+            BODY,
+        )
+    },
+    "/v1/explanations/{id}": {
+        "get": operation(
+            TAG,
+            "An explanation again, while it is kept",
+            {
+                "200": answer(
+                    "As POST /v1/explain gave it.",
+                    {kind: ref("Explanation") if kind == JSON else {} for kind in RENDERERS},
+                ),
+                **unchanged(),
+                **errors(400, 404, 406),
+            },
+            [
+                in_path("id", "the `id` of the explanation; with .png, .svg or .npz after it, in that format"),
+                FRAME,
+                _format(RENDERERS),
+            ],
+        )
+    },
+    "/v1/compare": {
+        "post": operation(
+            TAG,
+            "Several explanations of one picture: give one of methods, models and versions",
+            _answers("Comparison", COMPARISON_RENDERERS, *WRONG),
+            [
+                query("methods", TEXT, "2 to 8 methods with commas between; `lime.n_samples=500` is an option of one"),
+                query("models", TEXT, "2 to 8 models"),
+                query("versions", TEXT, "2 versions of one model"),
+                *EXPLANATION,
+                _format(COMPARISON_RENDERERS),
+                *OPTIONS,  # of one method; several have them with their names before
+            ],
+            BODY,
+        )
+    },
+    "/v1/adversarial": {
+        "post": operation(
+            TAG,
+            "What would flip it?",
+            _answers("Attack", ATTACK_RENDERERS, *WRONG),
+            [
+                *MODEL,
+                query("method", {"enum": list(ATTACKS), "default": "pgd"}, "how the change is sought"),
+                query("target", TEXT, "the class to flip to; the default is any other"),
+                query("seed", SEED, "of all that is drawn"),
+                TIME,
+                _format(ATTACK_RENDERERS),
+                *_options(describe_attacks()),
+            ],
+            BODY,
+        )
+    },
+    "/v1/methods": _listing(
+        "The methods, with their options",
+        record(methods=listed(ref("Method")), default=TEXT, attacks=listed(ref("AttackMethod"))),
+        400,
+    ),
+    "/v1/models": _listing("The models", record(models=listed(TEXT), details=listed(ref("ModelDetails"))), 400),
+    "/v1/models/{model}": _listing("One model", ref("ModelDetails"), 400, 404, 503, at="model"),
+}

@@ -1,0 +1,51 @@
+"""For those who run the service, as server/routes/ops.py and docs.py answer."""
+
+from typing import Any
+
+from server.openapi.parts import JSON, answer, errors, in_path, listed, operation, record, unchanged
+from server.openapi.schemas import FLAG, FREE, TEXT
+
+TAG = "operations"
+ABOUT = "Is it alive, can it answer, and how is it spoken to."
+METRICS = "text/plain; version=0.0.4; charset=utf-8"
+READY = record(ready=FLAG, explain={"enum": ["ready", "loading", "off"]})
+
+
+def _get(summary: str, contents: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"get": operation(TAG, summary, {"200": answer(summary, contents), **more})}
+
+
+OPEN = (
+    "/",
+    "/livez",
+    "/readyz",
+    "/v2/health/live",
+    "/v2/health/ready",
+    "/openapi.json",
+    "/docs",
+    "/docs/{name}",
+)  # to everybody, as often as they like
+PATHS: dict[str, Any] = {
+    "/": _get("Alive, and where to look", {JSON: record(status=TEXT, see=listed(TEXT))}),
+    "/livez": _get("Whether the process is alive", {JSON: record(status=TEXT)}),
+    "/readyz": _get(
+        "Whether predictions can be answered; explanations may still be loading",
+        {JSON: READY},
+        **{"503": answer("Not yet.", {JSON: READY})},
+    ),
+    "/metrics": _get("Numbers of all processes for Prometheus", {METRICS: TEXT}),
+    "/openapi.json": _get("This description", {JSON: FREE}),
+    "/docs": _get("This description as a page to read and to try", {"text/html; charset=utf-8": TEXT}, **unchanged()),
+    "/docs/{name}": {
+        "get": operation(
+            TAG,
+            "Parts of that page",
+            {
+                "200": answer("A file.", {"text/javascript; charset=utf-8": TEXT, "text/css; charset=utf-8": TEXT}),
+                **unchanged(),
+                **errors(404),
+            },
+            [in_path("name", "of the file")],
+        )
+    },
+}

@@ -1,0 +1,165 @@
+"""The shapes of bodies and answers that several addresses share, by name."""
+
+from typing import Any, get_args
+
+from server.openapi.parts import listed, nullable, record, ref
+from server.types import State, Stop, Unit, Verb
+
+NUMBER = {"type": "number"}
+WHOLE = {"type": "integer"}
+TEXT = {"type": "string"}
+FLAG = {"type": "boolean"}
+IMAGE = listed(listed(NUMBER))
+FREE: dict[str, Any] = {"type": "object"}
+
+
+def _one_of(literal: Any) -> dict[str, Any]:
+    return {"type": "string", "enum": list(get_args(literal))}
+
+
+def _nullable_enum(literal: Any) -> dict[str, Any]:
+    return {"enum": [*get_args(literal), None]}
+
+
+ATTRIBUTION = record(
+    unit=_one_of(Unit),
+    values=IMAGE,
+    stderr=nullable(IMAGE),
+    segments=nullable(listed(listed(WHOLE))),
+    segment_values=nullable(listed(NUMBER)),
+    segment_stderr=nullable(listed(NUMBER)),
+    score=nullable(NUMBER),
+    base_value=nullable(NUMBER),
+    certificate=ref("Certificate"),
+    warnings=listed(TEXT),
+)
+ANSWERED = {
+    "model": record(name=TEXT, version=TEXT, digest=TEXT),
+    "prediction": record(class_=WHOLE, label=TEXT, probability=NUMBER),
+    "probabilities": listed(NUMBER),
+    "in_distribution": record(ok=FLAG, score=NUMBER, threshold=NUMBER),
+    "preprocessing": record(
+        steps=listed(TEXT),
+        transform={"type": "array", "items": NUMBER, "minItems": 6, "maxItems": 6},
+        warnings=listed(TEXT),
+    ),
+}
+MEASURE = record(
+    value=nullable(NUMBER),
+    random=nullable(NUMBER),
+    intensity=nullable(NUMBER),
+    better={"enum": ["lower", "higher"]},
+    random_beaten=nullable(NUMBER),
+)
+OPTION = record(name=TEXT, type=TEXT, default={}, description=TEXT)
+
+EXPLAINED: dict[str, Any] = dict(
+    id=TEXT,
+    **ANSWERED,
+    target=record(class_=WHOLE, versus=nullable(WHOLE), label=TEXT),
+    explanation=record(
+        method=TEXT,
+        engine={"enum": ["inkling", "reference"]},
+        options=FREE,
+        seed=WHOLE,
+        output={"enum": ["logit", "probability"]},
+        **ATTRIBUTION["properties"],
+        quality=nullable(ref("Quality")),
+    ),
+    alt=TEXT,
+)
+
+SCHEMAS: dict[str, Any] = {
+    "Error": record(error=TEXT, code=TEXT, request_id=TEXT),
+    "PictureInJson": {
+        "oneOf": [
+            {
+                **record(image={**record(b64=TEXT), "additionalProperties": False}),
+                "additionalProperties": False,
+                "description": "a picture file in base64, or a data: URL of it",
+            },
+            {
+                **record(pixels=IMAGE),
+                "additionalProperties": False,
+                "description": "rows of the model's image: whole numbers are 0..255, others 0..1; 0 = paper",
+            },
+        ],
+    },
+    "Prediction": record(**ANSWERED),
+    "Certificate": record(
+        state=_one_of(State),
+        convergence_delta=nullable(NUMBER),
+        uncorrected_delta=nullable(NUMBER),
+        stderr_max=nullable(NUMBER),
+        local_r2=nullable(NUMBER),
+        rows=WHOLE,
+        stop=_nullable_enum(Stop),
+        top3_probability=nullable(NUMBER),
+    ),
+    "Attribution": ATTRIBUTION,
+    "Quality": record(measures={"type": "object", "additionalProperties": MEASURE}, verdict=TEXT),
+    "Explanation": record(**EXPLAINED, links=nullable(record(self=TEXT, png=TEXT, svg=TEXT, npz=TEXT))),
+    "Compared": record(**EXPLAINED),
+    "Comparison": record(
+        explanations=listed(ref("Compared")),
+        agreement=record(measure=TEXT, labels=listed(TEXT), matrix=listed(listed(nullable(NUMBER)))),
+        difference=nullable(ref("Attribution")),
+        rows=WHOLE,
+        alt=TEXT,
+    ),
+    "Attack": record(
+        **ANSWERED,
+        adversarial=record(
+            method=TEXT,
+            options=FREE,
+            seed=WHOLE,
+            target=nullable(WHOLE),
+            found=FLAG,
+            class_=nullable(WHOLE),
+            label=nullable(TEXT),
+            probability=nullable(NUMBER),
+            probabilities=nullable(listed(NUMBER)),
+            pixels=nullable(IMAGE),
+            change=nullable(IMAGE),
+            l2=nullable(NUMBER),
+            linf=nullable(NUMBER),
+            rows=WHOLE,
+        ),
+        alt=TEXT,
+    ),
+    "VersionStatus": record(
+        version=TEXT,
+        state={"enum": ["START", "LOADING", "AVAILABLE", "UNLOADING", "END"]},
+        status=record(error_code=TEXT, error_message=TEXT),
+    ),
+    "ModelDetails": record(
+        name=TEXT,
+        ready=FLAG,
+        model_version_status=listed(ref("VersionStatus")),
+        versions=listed(TEXT),
+        labels={"type": "object", "additionalProperties": TEXT},
+        default=TEXT,
+        refused={"type": "object", "additionalProperties": TEXT},
+        notes=listed(TEXT),
+        digest=TEXT,
+        classes=listed(TEXT),
+        verbs=listed(_one_of(Verb)),
+        methods=listed(TEXT),
+        explain={"enum": ["ready", "loading", "off"]},
+        card=FREE,
+    ),
+    "Method": record(
+        name=TEXT,
+        aliases=listed(TEXT),
+        summary=TEXT,
+        needs=listed(_one_of(Verb)),
+        signed=FLAG,
+        complete=FLAG,
+        paper=TEXT,
+        options=listed(OPTION),
+        engines=listed(TEXT),
+        reference=nullable(record(summary=TEXT, complete=FLAG, options=listed(OPTION))),
+        models=listed(TEXT),
+    ),
+    "AttackMethod": record(name=TEXT, summary=TEXT, paper=TEXT, options=listed(OPTION), models=listed(TEXT)),
+}

@@ -1,0 +1,95 @@
+"""Who may ask: an API key in a header, or a signed link, checked before anything of a request is read.
+
+Registered only where keys are on, so that it costs nothing where they are off.
+"""
+
+from collections.abc import Callable
+
+from flask import Flask, Response, g, request
+
+from server.errors import Forbidden, KeyInQuery, ServiceError, Unauthorized
+from server.keys import Key, Keyring
+from server.routes.scopes import LINKED, Need, need
+from server.signing import QUERY, Links
+
+NAMES = frozenset({"key", "api_key", "apikey", "api-key", "x-api-key", "token", "access_token", "authorization"})
+HOW = "send the header `Authorization: Bearer KEY` or `X-API-Key: KEY`"
+REALM = 'Bearer realm="inkling"'
+
+
+def protect(app: Flask, keys: Keyring, links: Links) -> None:
+    """Let nobody pass without a key, but where everybody may."""
+    app.before_request(_check(keys, links))
+    app.after_request(_challenge)
+
+
+def _check(keys: Keyring, links: Links) -> Callable[[], None]:
+    def check() -> None:
+        needed = need(request.endpoint)
+        if needed == "open" or request.method == "OPTIONS":
+            return
+        if misplaced := sorted(name for name in request.args if name.lower() in NAMES):
+            raise KeyInQuery(
+                f"a key in the query ({misplaced[0][:50]}) ends up in logs and histories: take it for lost, make a new "
+                f"one, and {HOW}"
+            )
+        secret = _secret()
+        if secret is None and _linked(links):
+            return
+        g.key = _admitted(keys, secret, needed)
+
+    return check
+
+
+def _secret() -> str | None:
+    """The key that came with the request."""
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    return credentials.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key")
+
+
+def _admitted(keys: Keyring, secret: str | None, needed: Need) -> Key:
+    if secret is None:
+        g.challenge = REALM
+        raise Unauthorized(f"this server answers to those who have a key; {HOW}")
+    key = keys.holder(secret)
+    if key is None:
+        g.challenge = f'{REALM}, error="invalid_token"'
+        raise Unauthorized("nobody here knows this key; check that it is whole, or ask for a new one")
+    if needed not in ("any", *key.scopes):
+        g.key = key
+        g.challenge = f'{REALM}, error="insufficient_scope", scope="{needed}"'
+        raise Forbidden(
+            f"the key of {key.name} is good for {', '.join(sorted(key.scopes))}; {request.path[:200]} needs {needed}"
+        )
+    return key
+
+
+def _linked(links: Links) -> bool:
+    """Whether this request came by a link that was signed here.
+
+    Raises:
+        ServiceError: it did, but the link is no longer good, or never was.
+    """
+    if request.method not in ("GET", "HEAD") or not request.path.startswith(LINKED):
+        return False
+    expires, signature = (request.args.get(name) for name in QUERY)
+    if expires is None or signature is None:
+        return False
+    verdict = links.check(request.path, expires, signature)
+    if verdict != "good":
+        raise _refused(verdict)
+    return True
+
+
+def _refused(verdict: str) -> ServiceError:
+    g.challenge = REALM
+    if verdict == "expired":
+        return Unauthorized(f"this link has expired; ask for the explanation again, or {HOW}")
+    return Unauthorized(f"this link was not signed here, or was changed; take it as it was given, or {HOW}")
+
+
+def _challenge(response: Response) -> Response:
+    """What the answer to a refusal has to say about how to ask."""
+    if "challenge" in g:
+        response.headers["WWW-Authenticate"] = g.challenge
+    return response

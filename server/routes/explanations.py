@@ -1,0 +1,51 @@
+"""An explanation again, by its id: GET /v1/explanations/{id}, in any format, so that <img src> works."""
+
+import re
+from dataclasses import replace
+
+from flask import Blueprint, Response, g, request
+
+from server.errors import UnknownExplanation
+from server.options import shown
+from server.routes import linked, parsing
+from server.routes.inkling import media_type_of
+from server.routes.service import service
+from server.signing import QUERY
+from server.types import Explanation
+
+blueprint = Blueprint("explanations", __name__)
+
+ID = re.compile("[0-9a-f]{32}")
+
+
+@blueprint.get("/v1/explanations/<name:id>")
+def one(id: str) -> Response:
+    """Negotiated, or in the format that the suffix says."""
+    values, suffixes = parsing.query(), linked.SUFFIXES
+    identity, dot, suffix = id.partition(".")
+    if not ID.fullmatch(identity) or (dot and suffix not in suffixes):
+        ends = " or ".join(f".{one}" for one in suffixes)
+        raise UnknownExplanation(f"got {shown(id)}; expected 32 digits of 0-9 and a-f, with {ends} or nothing after it")
+    signature = () if service().links is None else QUERY
+    parsing.only(values, ("frame", *(() if dot else ("format",)), *signature), request.path)
+    frame = parsing.choice(values, "frame", ("original", "model"), "original")
+    media_type = suffixes[suffix] if dot else media_type_of(values, linked.RENDERERS)
+    kept = service().records.get(identity)
+    if kept is None:
+        raise UnknownExplanation(
+            f"no explanation {identity} is kept here: {service().records.gone}; POST the picture to /v1/explain again"
+        )
+    return _answer(replace(kept, frame=frame), media_type)
+
+
+def _answer(found: Explanation, media_type: str) -> Response:
+    """All of it, or that it is still what the client has."""
+    validators = linked.validators(found, media_type)
+    # not immutable: the same id may be measured later, or belong to another picture with the same pixels
+    age = f"private, max-age={service().records.max_age}" if validators else "no-store"
+    headers = {**validators, "Cache-Control": age, "Vary": "Accept"}
+    if validators and request.if_none_match.contains_weak(validators["ETag"].strip('"')):
+        return Response(status=304, headers=headers)
+    with g.stages("render"):
+        body = linked.RENDERERS[media_type](found)
+    return Response(body, content_type=media_type, headers=headers)

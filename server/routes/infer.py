@@ -1,0 +1,182 @@
+"""Open Inference's request and response for tensors: JSON, with the numbers in it or behind it as raw bytes."""
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flask import Response, request
+
+from server.errors import BadRequest, InvalidTensor, UnknownSignature
+from server.options import shown
+from server.routes import bodies, tensors
+from server.types import Array
+
+INPUT = "images"
+FLOATS = {"FP16": "<f2", "FP32": "<f4", "FP64": "<f8"}  # datatypes that pixels may have
+LENGTH = "Inference-Header-Content-Length"
+Values = Array | list[str]  # texts are what the protocol calls BYTES
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request: its only tensor, and each output that is wanted with whether its numbers are to be raw bytes."""
+
+    id: str | None
+    parameters: dict[str, Any]
+    images: Array
+    outputs: dict[str, bool] | None  # None = all
+    binary: bool  # where `outputs` does not say it
+
+    def seconds(self) -> float | None:
+        """The time that the request gives itself, None for any: `timeout` in microseconds."""
+        timeout = self.parameters.get("timeout", 0)
+        if type(timeout) is not int or not 0 <= timeout < 2**63:
+            raise BadRequest(f"parameter timeout is {shown(timeout)}; expected whole microseconds, 0 for any")
+        return timeout / 1e6 or None
+
+    def wanted(self, names: tuple[str, ...]) -> dict[str, bool]:
+        """The outputs to answer with, of those that there are.
+
+        Raises:
+            UnknownSignature: another one is wanted.
+        """
+        if self.outputs is None:
+            return dict.fromkeys(names, self.binary)
+        for name in self.outputs:
+            if name not in names:
+                raise UnknownSignature(f"unknown output {name[: bodies.SHORT]!r}; there are {', '.join(names)}")
+        return self.outputs
+
+
+def read() -> Asked:
+    """The request that is being answered.
+
+    Raises:
+        BadRequest: it can not be read.
+    """
+    sent = bodies.body()
+    size = _header_length(len(sent))
+    fields = bodies.json_object(sent if size == len(sent) else sent[:size])
+    parameters = bodies.parameters_of(fields)
+    name = fields.get("id")
+    if name is not None and not isinstance(name, str):
+        raise BadRequest(f"id is {shown(name)}; expected a text")
+    binary = parameters.get("binary_data_output") is True
+    images = _images(fields.get("inputs"), memoryview(sent)[size:])
+    return Asked(name, parameters, images, _outputs(fields.get("outputs"), binary), binary)
+
+
+def _header_length(total: int) -> int:
+    """Bytes of JSON at the start of the body."""
+    told = request.headers.get(LENGTH)
+    if told is None:
+        return total
+    if not told.isdecimal() or len(told) > 12 or int(told) > total:
+        raise BadRequest(f"{LENGTH} is {told[:50]!r} and the body has {total} bytes; expected the length of its JSON")
+    return int(told)
+
+
+def _images(inputs: Any, raw: memoryview) -> Array:
+    if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
+        raise BadRequest(f"expected 'inputs' with one object, the input {INPUT}")
+    sent = inputs[0]
+    if sent.get("name") != INPUT:
+        raise UnknownSignature(f"unknown input {shown(sent.get('name'))}; there is {INPUT}")
+    if not isinstance(sent.get("datatype"), str) or sent["datatype"] not in FLOATS:
+        raise InvalidTensor(f"{INPUT} has datatype {shown(sent.get('datatype'))}; expected FP32, or FP16 or FP64")
+    shape = sent.get("shape")
+    if not isinstance(shape, list) or len(shape) > tensors.DEEPEST or not all(map(_is_size, shape)):
+        raise InvalidTensor(f"{INPUT} has shape {shown(shape)}; expected a list of whole numbers below 2**63")
+    size = bodies.parameters_of(sent, f"input {INPUT}").get("binary_data_size")
+    if size is None:
+        return _from_json(sent, shape, raw)
+    return _from_bytes(size, sent, shape, raw)
+
+
+def _is_size(sent: Any) -> bool:
+    return type(sent) is int and 0 <= sent < 2**63  # the protocol's int64; more could not even be told of
+
+
+def _from_bytes(size: Any, sent: dict[str, Any], shape: list[int], raw: memoryview) -> Array:
+    dtype = np.dtype(FLOATS[sent["datatype"]])
+    expected = math.prod(shape) * dtype.itemsize
+    if "data" in sent:
+        raise BadRequest(f"{INPUT} has both data and binary_data_size; give one")
+    if size != expected or isinstance(size, bool) or len(raw) != expected:
+        raise InvalidTensor(
+            f"{INPUT} of shape {shape} and datatype {sent['datatype']} takes {expected} bytes; binary_data_size is "
+            f"{shown(size)} and {len(raw)} bytes follow the JSON ({LENGTH} says where it ends)"
+        )
+    return np.frombuffer(raw, dtype).reshape(shape)
+
+
+def _from_json(sent: dict[str, Any], shape: list[int], raw: memoryview) -> Array:
+    if len(raw):
+        raise BadRequest(f"{len(raw)} bytes follow the JSON and no input has binary_data_size")
+    values = tensors.numbers(sent.get("data"), f"data of {INPUT}")
+    if values.shape != tuple(shape) and values.shape != (math.prod(shape),):
+        raise InvalidTensor(
+            f"data of {INPUT} is nested as {list(values.shape)}; expected its shape {shape}, or {math.prod(shape)} "
+            "numbers in one list"
+        )
+    return values.reshape(shape)
+
+
+def _outputs(outputs: Any, binary: bool) -> dict[str, bool] | None:
+    if not outputs and (outputs is None or isinstance(outputs, list)):
+        return None
+    if not isinstance(outputs, list) or not all(isinstance(one, dict) for one in outputs):
+        raise BadRequest("expected 'outputs' as a list of objects")
+    wanted = {}
+    for one in outputs:
+        name = one.get("name")
+        if not isinstance(name, str):
+            raise BadRequest(f"an output has the name {shown(name)}; expected a text")
+        parameters = bodies.parameters_of(one, f"output {name[: bodies.SHORT]}")
+        if "classification" in parameters:
+            raise BadRequest("classification is not answered here; take probabilities and sort them")
+        wanted[name] = parameters.get("binary_data", binary) is True
+    return wanted
+
+
+def answer(model: str, version: str, asked: Asked, found: Mapping[str, Values]) -> Response:
+    """The response with the outputs that are wanted, in that order."""
+    described, blobs = [], []
+    for name, binary in asked.wanted(tuple(found)).items():
+        output, blob = _output(name, found[name], binary)
+        described.append(output)
+        blobs.append(blob)
+    echoed = {} if asked.id is None else {"id": asked.id}
+    body = {"model_name": model, "model_version": version, **echoed, "outputs": described}
+    head = json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+    if not any("parameters" in output for output in described):
+        return Response(head, content_type="application/json")
+    return Response(b"".join([head, *blobs]), content_type="application/octet-stream", headers={LENGTH: str(len(head))})
+
+
+def _output(name: str, values: Values, binary: bool) -> tuple[dict[str, Any], bytes]:
+    """One output as JSON, and the bytes that follow it."""
+    if isinstance(values, list):
+        output: dict[str, Any] = {"name": name, "shape": [len(values)], "datatype": "BYTES"}
+        encoded = [text.encode() for text in values]
+        blob = b"".join(struct.pack("<I", len(one)) + one for one in encoded) if binary else b""
+    else:
+        whole = values.dtype.kind == "i"
+        output = {"name": name, "shape": list(values.shape), "datatype": "INT64" if whole else "FP32"}
+        blob = values.astype("<i8" if whole else "<f4").tobytes() if binary else b""
+    if binary:
+        return {**output, "parameters": {"binary_data_size": len(blob)}}, blob
+    return {**output, "data": _listed(values)}, b""
+
+
+def _listed(values: Values) -> list[Any]:
+    """In one list: row-major, as the protocol has it."""
+    if isinstance(values, list):
+        return values
+    if values.dtype.kind == "i":
+        return list(values.ravel().tolist())
+    return tensors.floats(values.ravel())

@@ -1,0 +1,53 @@
+"""An explanation as HTTP gives it: with links to itself in every format, and with what caches need to know of it."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from flask import request, url_for
+
+from server import render
+from server.records import edition, fingerprint
+from server.routes.service import service
+from server.types import Explanation
+
+JSON = "application/json"
+SUFFIXES = {"png": "image/png", "svg": "image/svg+xml", "npz": "application/x-npz"}
+
+
+def explanation_json(explanation: Explanation) -> dict[str, Any]:
+    """All of POST /v1/explain. `links` is null where the explanation is not kept."""
+    return {**render.explanation_json(explanation), "links": _links(explanation) if explanation.kept else None}
+
+
+def _links(explanation: Explanation) -> dict[str, str]:
+    frame = "" if explanation.frame == "original" else f"?frame={explanation.frame}"
+    names = {"self": explanation.id, **{suffix: f"{explanation.id}.{suffix}" for suffix in SUFFIXES}}
+    return {name: _signed(url_for("explanations.one", id=id_) + frame) for name, id_ in names.items()}
+
+
+def _signed(address: str) -> str:
+    """The address as everybody may ask it who was given it, for a while where keys are on."""
+    links = service().links
+    if links is None:
+        return address
+    return request.script_root + links.signed(address.removeprefix(request.script_root))
+
+
+def _json_bytes(explanation: Explanation) -> bytes:
+    return json.dumps(explanation_json(explanation), allow_nan=False, separators=(",", ":")).encode()
+
+
+RENDERERS: dict[str, Callable[[Explanation], bytes]] = {**render.RENDERERS, JSON: _json_bytes}
+
+
+def validators(explanation: Explanation, media_type: str) -> dict[str, str]:
+    """The header by which an answer is known to be the same, where there is one.
+
+    It hashes all that the bytes are made from, the code that makes them included. Partial explanations and links that
+    expire are new each time.
+    """
+    if explanation.attribution.state == "partial" or (media_type == JSON and service().links is not None):
+        return {}
+    kind = media_type.partition("/")[2].partition("+")[0]
+    return {"ETag": f'"{fingerprint(explanation)[:32]}-{edition()}-{kind}"'}

@@ -1,0 +1,119 @@
+"""What is known of a request when it is answered: counted, and logged as one line where that is switched on.
+
+Routes say what they answered (`predicted`, `explained`, `compared`); nothing here ever takes a name from the request.
+"""
+
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+from urllib.parse import quote
+
+from flask import Flask, Request, Response, g, request
+
+from server.logs import ACCESS
+from server.metrics import Metrics
+from server.routes.service import service
+from server.types import Attribution, Explanation, ModelCard
+
+access = logging.getLogger(ACCESS)
+
+
+@dataclass(slots=True)
+class Facts:
+    """What one request was about."""
+
+    verb: Literal["predict", "explain", "other"] = "other"
+    model: str = ""
+    version: str = ""
+    method: str = ""
+    rows: int = 0
+
+
+def predicted(card: ModelCard, rows: int = 1) -> None:
+    """A version read one picture, or the rows of a tensor."""
+    facts: Facts = g.facts
+    facts.verb = "predict"
+    facts.model, facts.version = card.name, card.version
+    facts.rows += rows
+
+
+def explained(explanation: Explanation, computed: bool = True) -> None:
+    """A picture was explained; `computed`: for this request, and not looked up or shared with another."""
+    facts: Facts = g.facts
+    facts.verb = "explain"
+    facts.model, facts.version = explanation.prediction.card.name, explanation.prediction.card.version
+    facts.method = explanation.explainer.name
+    if computed:
+        facts.rows += explanation.attribution.rows
+        _gap(explanation)
+
+
+def compared(explanations: Iterable[Explanation], rows: int) -> None:
+    """A picture was explained several times."""
+    facts: Facts = g.facts
+    every = list(explanations)
+    facts.model, facts.version, facts.method = (
+        ",".join(dict.fromkeys(names))
+        for names in (
+            [one.prediction.card.name for one in every],
+            [one.prediction.card.version for one in every],
+            [one.explainer.name for one in every],
+        )
+    )
+    facts.rows += rows
+    for one in every:
+        _gap(one)
+
+
+def _gap(explanation: Explanation) -> None:
+    if (share := gap_of(explanation.attribution)) is not None:
+        service().metrics.gap(explanation.explainer.name, share)
+
+
+def gap_of(attribution: Attribution) -> float | None:
+    """What an attribution does not account for, as a share of what it should; None where that is not known."""
+    score, base, delta = attribution.score, attribution.base_value, attribution.convergence_delta
+    if score is None or base is None or delta is None or score == base:
+        return None
+    return abs(delta) / abs(score - base)
+
+
+def observe(app: Flask, metrics: Metrics, logged: bool) -> None:
+    """Count every answer of `app`, and log it where `logged`."""
+
+    def answered(response: Response) -> Response:
+        # each look through a proxy costs
+        asked, known = cast(Any, request)._get_current_object(), cast(Any, g)._get_current_object()
+        seconds = time.perf_counter() - known.started
+        facts: Facts = known.facts
+        rule = asked.url_rule
+        metrics.request(None if rule is None else rule.rule, asked.method, response.status_code)
+        if facts.verb == "predict":
+            metrics.predicted(facts.model, seconds)
+        elif facts.verb == "explain":
+            metrics.explained(facts.model, facts.method, seconds)
+        if logged:
+            access.info("request", extra={"facts": _line(asked, known, response, seconds)})
+        return response
+
+    app.after_request(answered)
+
+
+def _line(asked: Request, known: Any, response: Response, seconds: float) -> dict[str, Any]:
+    """The fields of a request's line. No query: it may hold what opens a door, such as the signature of a link."""
+    facts, key = known.facts, known.get("key")
+    fields = {
+        "request_id": known.request_id,
+        "method": asked.method,
+        "path": quote(asked.path[:200]),
+        "status": response.status_code,
+        "model": facts.model,
+        "version": facts.version,
+        "explanation": facts.method,
+        "rows": facts.rows or None,
+        "ms": round(seconds * 1000, 3),
+        "key": None if key is None else key.name,
+    }
+    return {name: value for name, value in fields.items() if value not in ("", None)}

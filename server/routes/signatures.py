@@ -1,0 +1,144 @@
+"""The signatures of a version as TensorFlow Serving's REST API speaks of them: metadata, and requests for them."""
+
+import binascii
+from base64 import b64decode
+from dataclasses import dataclass
+from typing import Any
+
+from server.errors import BadRequest, InvalidTensor, UnknownSignature
+from server.options import shown
+from server.routes import tensors
+from server.types import Array, ModelCard
+
+DEFAULT = "serving_default"
+INPUTS = {DEFAULT: "images", "serving_bytes": "image_bytes"}  # signature -> its only input
+OBJECT = "object of named values"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The value of the signature's input, and whether it came row by row (`instances`) or as one (`inputs`)."""
+
+    name: str
+    value: Any
+    by_row: bool
+
+    def images(self) -> Array:
+        """Raises InvalidTensor: not numbers in nested lists of one shape."""
+        return tensors.numbers(self.value, self.name)
+
+    def files(self) -> list[bytes]:
+        """Raises InvalidTensor: not a list of texts, those of bytes in base64."""
+        values, shape = ([], ()) if isinstance(self.value, dict) else tensors.flat(self.value, self.name)
+        if len(shape) != 1:
+            raise InvalidTensor(f'{self.name} is no list of values; expected [{{"b64": "..."}}, ...]')
+        return [_file(one, self.name) for one in values]
+
+
+def signature_of(fields: dict[str, Any]) -> str:
+    """The signature that a request names.
+
+    Raises:
+        UnknownSignature: there is none of that name.
+    """
+    name = fields.get("signature_name") or DEFAULT
+    if not isinstance(name, str):
+        raise BadRequest(f"signature_name is {shown(name)}; expected a text")
+    if name not in INPUTS:
+        raise UnknownSignature(
+            f'Serving signature name: "{name[:256]}" not found in signature def; there are {", ".join(INPUTS)}'
+        )
+    return name
+
+
+def asked(fields: dict[str, Any], name: str) -> Asked:
+    """What a request gives for the input `name`.
+
+    Raises:
+        BadRequest: neither or both of `instances` and `inputs`, or no value for this input.
+    """
+    if "inputs" in fields:
+        if "instances" in fields:
+            raise BadRequest("expected only one of the keys 'inputs' and 'instances'; got both")
+        return Asked(name, _column(fields["inputs"], name), False)
+    if "instances" not in fields:
+        raise BadRequest("Missing 'inputs' or 'instances' key in the request")
+    return Asked(name, _rows(fields["instances"], name), True)
+
+
+def _column(inputs: Any, name: str) -> Any:
+    if not isinstance(inputs, dict) or _is_bytes(inputs):
+        return inputs
+    if name not in inputs:
+        raise BadRequest(f"Missing named input: {name} in 'inputs' object.")
+    return inputs[name]
+
+
+def _rows(instances: Any, name: str) -> list[Any]:
+    if not isinstance(instances, list) or not instances:
+        raise BadRequest('Expected "instances" to be a non-empty list')
+    if not isinstance(instances[0], dict) or _is_bytes(instances[0]):
+        return instances
+    for number, row in enumerate(instances):
+        if not isinstance(row, dict) or set(row) != {name}:
+            got = f"keys {', '.join(row)[:256]}" if isinstance(row, dict) else f"a {type(row).__name__}"
+            raise BadRequest(f"instance {number} has {got}; expected an object with exactly the inputs: {name}")
+    return [row[name] for row in instances]
+
+
+def _is_bytes(value: dict[str, Any]) -> bool:
+    return list(value) == ["b64"]
+
+
+def _file(value: Any, name: str) -> bytes:
+    match value:
+        case str():
+            return value.encode("utf-8", "surrogatepass")
+        case {"b64": str(text)} if len(value) == 1:
+            try:
+                return b64decode(text, validate=True)
+            except (binascii.Error, ValueError) as error:
+                raise InvalidTensor(f"{name} holds what is not base64 ({error})") from error
+    raise InvalidTensor(f'{name} holds {shown(value)}; expected {{"b64": "..."}}')
+
+
+def by_row(outputs: dict[str, Array]) -> list[Any]:
+    """Several outputs as an object for each row, a single one bare."""
+    lists = [tensors.floats(array) for array in outputs.values()]
+    if len(lists) == 1:
+        return lists[0]
+    return [dict(zip(outputs, row, strict=True)) for row in zip(*lists, strict=True)]
+
+
+def by_output(outputs: dict[str, Array]) -> Any:
+    """Several outputs as an object of tensors, a single one bare."""
+    lists = {name: tensors.floats(array) for name, array in outputs.items()}
+    return next(iter(lists.values())) if len(lists) == 1 else lists
+
+
+def metadata(card: ModelCard) -> dict[str, Any]:
+    """The answer of GET .../metadata."""
+    classes = len(card.classes)
+    inputs = {
+        DEFAULT: _tensor("DT_FLOAT", -1, card.image.height, card.image.width),
+        "serving_bytes": _tensor("DT_STRING", -1),
+    }
+    described = {
+        signature: {
+            "inputs": {name: {**inputs[signature], "name": f"{signature}_{name}:0"}},
+            "outputs": {one: _tensor("DT_FLOAT", -1, classes) for one in ("logits", "probabilities")},
+            "method_name": "tensorflow/serving/predict",
+            "defaults": {},
+        }
+        for signature, name in INPUTS.items()
+    }
+    return {
+        "model_spec": {"name": card.name, "signature_name": "", "version": card.version},
+        "metadata": {"signature_def": {"signature_def": described}},
+    }
+
+
+def _tensor(dtype: str, *sizes: int) -> dict[str, Any]:
+    """A tensor in the shape of TensorInfo; what it is called in the graph only the graph knows."""
+    dims = [{"size": str(size), "name": ""} for size in sizes]
+    return {"dtype": dtype, "tensor_shape": {"dim": dims, "unknown_rank": False}, "name": ""}

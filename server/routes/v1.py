@@ -1,0 +1,137 @@
+"""The dialects of TensorFlow Serving's REST API and of KServe V1, which share their addresses: tensors in JSON.
+
+GET /v1/models/<model> is Inkling's own as well, and answers all three (inkling.py).
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from flask import Blueprint, Response, g, request
+
+from server import tensors
+from server.errors import BadRequest, ServiceError, UnknownLabel, UnknownModel
+from server.handles import Served
+from server.render import explanation_json
+from server.routes import bodies, observed, signatures, states
+from server.routes.errors import answer_in_protocol
+from server.routes.parameters import why_in
+from server.routes.service import caller, desk, service
+
+blueprint = Blueprint("v1", __name__)
+blueprint.register_error_handler(ServiceError, answer_in_protocol)
+
+MODEL = "/v1/models/<name:model>"
+VERSION = f"{MODEL}/versions/<int:version>"
+LABEL = f"{MODEL}/labels/<name:label>"
+
+
+@blueprint.post(f"{MODEL}:predict")
+@blueprint.post(f"{VERSION}:predict")
+@blueprint.post(f"{LABEL}:predict")
+def predict(model: str, version: int | None = None, label: str | None = None) -> Response:
+    with g.stages("decode"):
+        fields = bodies.json_object(bodies.body())
+    with _served(model, version, label) as served:
+        asked = signatures.asked(fields, signatures.INPUTS[signatures.signature_of(fields)])
+        outputs = _outputs(served, asked)
+        observed.predicted(served.card, len(outputs["logits"]))
+    with g.stages("render"):
+        if asked.by_row:
+            return _json({"predictions": signatures.by_row(outputs)})
+        return _json({"outputs": signatures.by_output(outputs)})
+
+
+@blueprint.post(f"{MODEL}:explain")
+@blueprint.post(f"{VERSION}:explain")
+@blueprint.post(f"{LABEL}:explain")
+def explain(model: str, version: int | None = None, label: str | None = None) -> Response:
+    with g.stages("decode"):
+        fields = bodies.json_object(bodies.body())
+    with ExitStack() as held:
+        served = held.enter_context(_served(model, version, label))
+        name = signatures.signature_of(fields)
+        if name != signatures.DEFAULT:
+            raise BadRequest(f"signature {name} can not be explained; post a picture to /v1/explain, or send numbers")
+        why = why_in(bodies.parameters_of(fields), f"{model}:explain")
+        sent = signatures.asked(fields, signatures.INPUTS[name]).images()
+        images = tensors.checked_images(sent, served.card.image, service().max_images)
+        with desk(why.budget) as own:
+            found = tensors.explain_rows(served, images, why, g.stages, held, own)
+    for one in found:
+        observed.explained(one)
+    with g.stages("render"):
+        predictions = signatures.by_row(tensors.outputs_of(found))
+        return _json({"predictions": predictions, "explanations": [explanation_json(one) for one in found]})
+
+
+@blueprint.post(f"{MODEL}:<any(classify, regress):verb>")
+@blueprint.post(f"{VERSION}:<any(classify, regress):verb>")
+@blueprint.post(f"{LABEL}:<any(classify, regress):verb>")
+def classify(model: str, verb: str, version: int | None = None, label: str | None = None) -> Response:
+    """These take tf.Examples; no version of the contract has such a signature."""
+    fields = bodies.json_object(bodies.body())
+    kind = {"classify": "classification", "regress": "regression"}[verb]
+    with _served(model, version, label):
+        raise BadRequest(
+            f"Expected {kind} signature method_name to be tensorflow/serving/{verb}. Was: tensorflow/serving/predict, "
+            f"as is that of {signatures.signature_of(fields)}; use :predict"
+        )
+
+
+@blueprint.get(VERSION)
+@blueprint.get(LABEL)
+def status(model: str, version: int | None = None, label: str | None = None) -> Response:
+    if label is None:
+        return _json({"model_version_status": states.version_status(model, str(version))})
+    with _served(model, None, label) as served:
+        return _json({"model_version_status": states.version_status(model, served.card.version)})
+
+
+@blueprint.get(f"{MODEL}/metadata")
+@blueprint.get(f"{VERSION}/metadata")
+@blueprint.get(f"{LABEL}/metadata")
+def metadata(model: str, version: int | None = None, label: str | None = None) -> Response:
+    with _served(model, version, label) as served:
+        return _json(signatures.metadata(served.card))
+
+
+@contextmanager
+def _served(model: str, version: int | None, label: str | None) -> Iterator[Served]:
+    """The version that an address names.
+
+    Raises:
+        UnknownModel: no such model or version; UnknownLabel: no such label; NotReady: this worker does not have it yet.
+    """
+    families = service().store.families
+    number = None if version is None else str(version)
+    if label is not None and model in families:
+        family = families[model]
+        number = family.labels.get(label)
+        if number not in (*family.versions, *family.missing):
+            known = ", ".join(family.labels) or "none"
+            raise UnknownLabel(f"Unrecognized servable version label: {label[:256]}; {model} has {known}")
+    try:
+        service().store.find(model, number)
+    except UnknownModel as error:
+        which = f"Latest({model[:256]})" if number is None else f"Specific({model[:256]}, {number[:256]})"
+        raise UnknownModel(f"Servable not found for request: {which}; {error}") from error
+    with service().store.handle(model, number) as served:
+        yield served
+
+
+def _outputs(served: Served, asked: signatures.Asked) -> tensors.Outputs:
+    most = service().max_rows
+    if asked.name == signatures.INPUTS[signatures.DEFAULT]:
+        images = tensors.checked_images(asked.images(), served.card.image, most)
+        with g.stages("predict"):
+            return tensors.predict_rows(served, images, caller(request.environ))
+    files = asked.files()
+    tensors.check_count(len(files), most)
+    with g.stages("predict"):
+        return tensors.predict_bytes(served, files)
+
+
+def _json(body: Any) -> Response:
+    return Response(json.dumps(body, allow_nan=False) + "\n", content_type="application/json")

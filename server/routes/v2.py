@@ -1,0 +1,154 @@
+"""The dialect of the Open Inference Protocol (KServe V2, Triton, MLServer): typed tensors, as JSON or as raw bytes."""
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from math import inf
+from typing import Any
+
+import numpy as np
+from flask import Blueprint, Response, g, request
+
+from server import tensors
+from server.errors import NotReady, ServiceError
+from server.render import explanation_json
+from server.routes import bodies, infer, observed, states
+from server.routes.errors import answer_in_protocol
+from server.routes.parameters import why_in
+from server.routes.service import caller, desk, service
+from server.types import Explanation, ModelCard
+from server.version import VERSION
+
+blueprint = Blueprint("v2", __name__)
+blueprint.register_error_handler(ServiceError, answer_in_protocol)
+
+MODEL = "/v2/models/<name:model>"
+NUMBERED = f"{MODEL}/versions/<name:version>"
+EXTENSIONS = ["binary_tensor_data", "model_repository", "model_repository_extension", "explain"]
+ARRAYS = ("values", "stderr", "segments", "segment_values", "segment_stderr")
+OUTPUTS = ("logits", "probabilities")
+EXPLAINED = ("attributions", "predictions", "probabilities", "target", "certificates")
+
+
+@blueprint.get("/v2")
+@blueprint.get("/v2/")
+def server() -> Response:
+    return _json({"name": "inkling", "version": VERSION, "extensions": EXTENSIONS})
+
+
+@blueprint.get("/v2/health/live")
+def live() -> Response:
+    return _json({"live": True})
+
+
+@blueprint.get("/v2/health/ready")
+def ready() -> Response:
+    found = states.is_server_ready()
+    return _json({"live": True, "ready": found}, 200 if found else 503)
+
+
+@blueprint.get("/v2/models")
+def models() -> Response:
+    return _json({"models": list(service().store.families)})
+
+
+@blueprint.get(MODEL)
+@blueprint.get(NUMBERED)
+def metadata(model: str, version: str | None = None) -> Response:
+    with service().store.handle(model, version) as served:
+        return _json(_metadata(served.card, list(service().store.family(model).versions)))
+
+
+@blueprint.get(f"{MODEL}/ready")
+@blueprint.get(f"{NUMBERED}/ready")
+def model_ready(model: str, version: str | None = None) -> Response:
+    with service().store.handle(model, version) as served:
+        if not states.is_ready(model, served.card.version):
+            raise NotReady(f"model {model} version {served.card.version} is not ready; try again")
+        return _json({"name": model, "ready": True})
+
+
+@blueprint.post(f"{MODEL}/infer")
+@blueprint.post(f"{NUMBERED}/infer")
+def predict(model: str, version: str | None = None) -> Response:
+    start = time.monotonic()
+    with g.stages("decode"):
+        asked = infer.read()
+    with service().store.handle(model, version) as served:
+        asked.wanted(OUTPUTS)
+        images = tensors.checked_images(asked.images, served.card.image, service().max_rows)
+        who = caller(request.environ, asked.seconds() or inf, start)
+        with g.stages("predict"):
+            outputs = tensors.predict_rows(served, images, who)
+        observed.predicted(served.card, len(images))
+        return infer.answer(model, served.card.version, asked, outputs)
+
+
+@blueprint.post(f"{MODEL}/explain")
+@blueprint.post(f"{NUMBERED}/explain")
+def explain(model: str, version: str | None = None) -> Response:
+    with g.stages("decode"):
+        asked = infer.read()
+    with ExitStack() as held:
+        served = held.enter_context(service().store.handle(model, version))
+        asked.wanted(EXPLAINED)
+        images = tensors.checked_images(asked.images, served.card.image, service().max_images)
+        why = why_in(asked.parameters, f"{model}/explain", asked.seconds())
+        with desk(why.budget) as own:
+            found = tensors.explain_rows(served, images, why, g.stages, held, own)
+        for one in found:
+            observed.explained(one)
+        with g.stages("render"):
+            return infer.answer(model, served.card.version, asked, _explained(found))
+
+
+@blueprint.post("/v2/repository/index")
+def index() -> Response:
+    body = bodies.body()
+    wants = bodies.json_object(body) if body else {}
+    return _json([one for one in service().store.index() if one["state"] == "READY" or wants.get("ready") is not True])
+
+
+@blueprint.post("/v2/repository/models/<name:model>/load")
+def load(model: str) -> Response:
+    service().store.load(model)
+    return _json({"name": model, "load": True})
+
+
+@blueprint.post("/v2/repository/models/<name:model>/unload")
+def unload(model: str) -> Response:
+    service().store.unload(model)
+    return _json({"name": model, "unload": True})
+
+
+def _metadata(card: ModelCard, versions: list[str]) -> dict[str, Any]:
+    shape = [-1, card.image.height, card.image.width]
+    return {
+        "name": card.name,
+        "versions": versions,
+        "platform": "tensorflow_savedmodel",
+        "inputs": [{"name": infer.INPUT, "datatype": "FP32", "shape": shape}],
+        "outputs": [{"name": name, "datatype": "FP32", "shape": [-1, len(card.classes)]} for name in OUTPUTS],
+    }
+
+
+def _explained(found: Sequence[Explanation]) -> dict[str, infer.Values]:
+    """The outputs of an explanation; `certificates` are all that it tells beside its arrays, as JSON."""
+    return {
+        "attributions": np.stack([one.attribution.values.astype(np.float32) for one in found]),
+        "predictions": np.array([one.prediction.index for one in found], np.int64),
+        "probabilities": tensors.outputs_of(found)["probabilities"],
+        "target": np.array([one.target.index for one in found], np.int64),
+        "certificates": [_certificate(one) for one in found],
+    }
+
+
+def _certificate(explanation: Explanation) -> str:
+    told = explanation_json(explanation)
+    about = {name: value for name, value in told["explanation"].items() if name not in ARRAYS}
+    return json.dumps({**{name: told[name] for name in ("id", "model", "target", "alt")}, "explanation": about})
+
+
+def _json(body: Any, status: int = 200) -> Response:
+    return Response(json.dumps(body) + "\n", status, content_type="application/json")

@@ -1,0 +1,41 @@
+"""What must hold before the first worker starts: a mistake in the settings stops the start with one line, not with a
+traceback from every worker.
+"""
+
+import importlib.util
+import os
+from glob import glob
+
+from server.config import Settings, SettingsError
+from server.keys import read_keys
+
+CLIENTS = {"redis": "redis", "rediss": "redis", "redis+unix": "redis", "memcached": "pymemcache"}
+
+
+def count_workers(settings: Settings) -> int:
+    """How many processes serve."""
+    gpus = 0 if settings.device == "cpu" else len(glob("/dev/nvidia[0-9]*"))
+    return settings.workers or gpus or min(4, os.cpu_count() or 1)
+
+
+def check(settings: Settings, workers: int) -> None:
+    """Refuse what can only go wrong later.
+
+    Raises:
+        SettingsError: what it is, what was expected, and how to get there.
+    """
+    if settings.keys_file is not None:
+        read_keys(settings.keys_file)
+    if settings.rate_limit is None:
+        return
+    scheme = settings.rate_limit_storage.partition("://")[0]
+    if scheme == "memory" and workers > 1:
+        raise SettingsError(
+            f"INKLING_RATE_LIMIT={settings.rate_limit} can not be counted in INKLING_RATE_LIMIT_STORAGE=memory://, "
+            f"because {workers} workers would each count alone; expected redis://HOST:PORT, or INKLING_WORKERS=1"
+        )
+    client = CLIENTS.get(scheme)
+    if client is not None and importlib.util.find_spec(client) is None:
+        raise SettingsError(
+            f"INKLING_RATE_LIMIT_STORAGE={scheme}://... needs the package {client}; `pip install {client}`"
+        )

@@ -1,0 +1,158 @@
+"""Rows of a tensor -> what a version answers to them, and why: for clients that send numbers instead of pictures.
+
+Beside predict() and explain() of inference.py; as they, it knows neither HTTP nor TensorFlow. Nothing is normalised:
+rows are the model's own images, 0 = paper and 1 = ink.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from server.desk import Desk
+from server.errors import BadRequest, InvalidTensor, NotReady, OutOfTime, UnknownSignature
+from server.handles import Served
+from server.images import announced_pixels, from_array
+from server.inference import Stages, Why, built, explained, prediction_of
+from server.probabilities import probabilities_of
+from server.queued import ahead
+from server.remembered import Remembered
+from server.slots import PATIENT, Caller, Interrupt
+from server.timed import Timed
+from server.types import Array, Explanation, ImageSpec
+
+Outputs = dict[str, Array]
+
+STEP = 256  # rows between two looks at the clock
+MOST_PIXELS = 16_000_000  # of all encoded pictures together: a graph decodes several at once, to 12 bytes a pixel
+
+
+def checked_images(sent: Array, spec: ImageSpec, most: int) -> Array:
+    """The rows as images (n, H, W) float32.
+
+    Raises:
+        InvalidTensor: another shape than (n, H, W), (n, H, W, 1) or (n, H * W), or a number outside [0, 1].
+        BadRequest: no row, or more than `most`.
+    """
+    height, width = spec.height, spec.width
+    if sent.shape[1:] not in ((height, width), (height, width, 1), (height * width,)):
+        raise InvalidTensor(
+            f"images have shape {list(sent.shape)[:10]}; expected [n, {height}, {width}], [n, {height}, {width}, 1] or "
+            f"[n, {height * width}]; reshape them, or post a picture of any size to /v1/predict"
+        )
+    check_count(len(sent), most)
+    with np.errstate(over="ignore", invalid="ignore"):
+        images = sent.astype(np.float32, copy=False).reshape(-1, height, width)
+    if not (images.min() >= 0 and images.max() <= 1):  # NaN is neither
+        row, *where = np.argwhere(~((images >= 0) & (images <= 1)))[0].tolist()
+        raise InvalidTensor(
+            f"row {row} of images has {images[row][tuple(where)]:g} at {where}; expected finite numbers from 0 (paper) "
+            "to 1 (ink); divide bytes by 255"
+        )
+    return images
+
+
+def check_count(rows: int, most: int) -> None:
+    """Raises BadRequest for no row, or more than `most`."""
+    if rows == 0:
+        raise BadRequest("no row in the request; expected at least one")
+    if rows > most:
+        raise BadRequest(f"{rows} rows in one request; at most {most} are answered, send them in several requests")
+
+
+def predict_rows(served: Served, images: Array, caller: Caller = PATIENT) -> Outputs:
+    """What signature `serving_default` gives for checked images, float32 (n, K), by the lane that predicts.
+
+    Raises:
+        OutOfTime: the caller's deadline passed before all rows had their turn.
+        ClientLeft: the caller did, while rows waited for their turn.
+        QueueFull: too many rows wait already.
+        NotReady: the version is still loading.
+    """
+    lane = ahead(served.lane("predict"), caller.left, caller.look)
+    parts = []
+    for start in range(0, len(images), STEP):
+        if caller.left() <= 0:
+            raise OutOfTime(f"{start} of {len(images)} rows were answered within the timeout; raise it, or send fewer")
+        parts.append(lane.forward(images[start : start + STEP]))
+    logits = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    if not np.isfinite(logits).all():
+        raise FloatingPointError(f"{served.card.name} version {served.card.version} gave logits that are not finite")
+    return _outputs(logits, probabilities_of(logits, served.card.temperature))
+
+
+def predict_bytes(served: Served, files: Sequence[bytes]) -> Outputs:
+    """What the SavedModel's own signature `serving_bytes` gives for encoded pictures, float32 (n, K).
+
+    Raises:
+        NotReady: TensorFlow, which decodes them, is still loading or switched off.
+        UnknownSignature: the SavedModel has no such signature.
+        PictureError: one of them can not be decoded.
+        BadRequest: together they have too many pixels.
+    """
+    total = sum(map(announced_pixels, files))
+    if total > MOST_PIXELS:
+        raise BadRequest(
+            f"the pictures have {total} pixels together, counting all frames of a GIF; at most {MOST_PIXELS} are "
+            "decoded, send fewer"
+        )
+    try:
+        reader = _reader(served.lane("explain"))
+    except NotReady as error:
+        raise NotReady(f"signature serving_bytes needs TensorFlow: {error}", error.retry_after or 2) from error
+    if reader is None:
+        raise UnknownSignature(f"{served.card.name} has no signature serving_bytes; send numbers to serving_default")
+    return _outputs(*reader(files))
+
+
+def explain_rows(
+    served: Served,
+    images: Array,
+    why: Why,
+    stages: Stages,
+    held: ExitStack,
+    desk: Desk,
+    now: Callable[[], float] = time.monotonic,
+) -> list[Explanation]:
+    """Why each of the checked images is answered as it is, each within its fair share of the budget that is left.
+    Computed at `desk`; `held` holds the version, and is let go when the work ends.
+
+    Raises:
+        ServiceError: as explain() does; one row without a result fails all.
+    """
+    explainer, lane = built(why, served), served.lane("explain")
+    desk.check()
+    with stages("predict"):
+        predictions = [prediction_of(served, pixels, desk.caller) for pixels in images]
+
+    def work(interrupt: Interrupt) -> list[Explanation]:
+        found: list[Explanation] = []
+        for pixels, prediction in zip(images, predictions, strict=True):
+            share = max(0.0, desk.deadline - now()) / (len(images) - len(found))
+            model = Timed(Remembered(lane) if why.quality else lane, now() + share, why.budget, now, interrupt)
+            found.append(explained(model, from_array(pixels), prediction, explainer, why, stages))
+        return found
+
+    return desk.run(work, held)
+
+
+def outputs_of(explanations: Sequence[Explanation]) -> Outputs:
+    """What was predicted for the rows that are explained."""
+    predictions = [one.prediction for one in explanations]
+    return _outputs(np.stack([one.logits for one in predictions]), np.stack([one.probabilities for one in predictions]))
+
+
+def _outputs(logits: Array, probabilities: Array) -> Outputs:
+    return {"logits": logits.astype(np.float32), "probabilities": probabilities.astype(np.float32)}
+
+
+def _reader(model: Any) -> Callable[[Sequence[bytes]], tuple[Array, Array]] | None:
+    """`serve_bytes` of the SavedModel at the heart of `model`; a model's wrappers have it as their field `model`."""
+    while not hasattr(model, "serve_bytes"):
+        if not hasattr(model, "model"):
+            return None
+        model = model.model
+    found: Callable[[Sequence[bytes]], tuple[Array, Array]] | None = model.serve_bytes
+    return found

@@ -1,0 +1,130 @@
+"""Triton's client, unmodified: the strictest of Open Inference V2, binary tensors above all."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import tritonclient.http as triton
+from tritonclient.utils import InferenceServerException
+
+from server.probabilities import probabilities_of
+from server.types import Array
+from tests.nets import NAMES, card, digits, net, twin
+from tests.servers import Running
+
+ROWS = digits()[:3]
+
+
+@pytest.fixture
+def client(explaining: Running) -> Iterator[Any]:
+    with triton.InferenceServerClient(explaining.url.removeprefix("http://")) as found:
+        yield found
+
+
+def tensor(rows: Array = ROWS, binary: bool = True) -> Any:
+    made = triton.InferInput("images", list(rows.shape), "FP32")
+    made.set_data_from_numpy(rows, binary_data=binary)
+    return made
+
+
+def check(result: Any, name: str = "cnn") -> None:
+    logits = twin(name).forward(ROWS)
+    assert result.as_numpy("logits") == pytest.approx(logits, rel=1e-6)
+    expected = probabilities_of(logits, card(name).temperature)
+    assert result.as_numpy("probabilities") == pytest.approx(expected, rel=1e-5)
+
+
+def test_health_and_metadata(client: Any) -> None:
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    assert client.is_model_ready("cnn")
+    assert client.is_model_ready("cnn", "1")
+    assert not client.is_model_ready("nope")
+    assert not client.is_model_ready("cnn", "99")
+    assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
+    for version in ("", "1"):
+        told = client.get_model_metadata("cnn", version)
+        assert told["versions"] == ["1"]
+        assert told["inputs"] == [{"name": "images", "datatype": "FP32", "shape": [-1, 28, 28]}]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_net_predicts_as_its_twin(client: Any, name: str) -> None:
+    check(client.infer(name, [tensor()]), name)
+
+
+def test_a_prediction_is_that_of_the_savedmodel(client: Any) -> None:
+    found = client.infer("cnn", [tensor()])
+    serve = net("cnn")._trackable.signatures["serving_default"](images=ROWS)
+    for output in ("logits", "probabilities"):
+        assert found.as_numpy(output) == pytest.approx(serve[output].numpy(), abs=1e-3)
+
+
+@pytest.mark.parametrize("sent", [True, False], ids=["binary in", "JSON in"])
+@pytest.mark.parametrize("answered", [True, False, None], ids=["binary out", "JSON out", "no outputs named"])
+@pytest.mark.parametrize("squeezed", [None, "gzip", "deflate"])
+def test_infer(client: Any, sent: bool, answered: bool | None, squeezed: str | None) -> None:
+    outputs = None
+    if answered is not None:
+        outputs = [triton.InferRequestedOutput(name, binary_data=answered) for name in ("probabilities", "logits")]
+    result = client.infer(
+        "cnn", [tensor(binary=sent)], model_version="1", outputs=outputs, request_id="7", priority=1,
+        timeout=5_000_000, request_compression_algorithm=squeezed,
+    )  # fmt: skip
+    check(result)
+    told = result.get_response()
+    assert (told["model_name"], told["model_version"], told["id"]) == ("cnn", "1", "7")
+
+
+def test_shapes_that_are_the_same_pixels(client: Any) -> None:
+    for shape in ((3, 28, 28, 1), (3, 784)):
+        check(client.infer("cnn", [tensor(ROWS.reshape(shape))]))
+
+
+def test_errors_are_read(client: Any) -> None:
+    for call, status, words in (
+        (lambda: client.infer("nope", [tensor()]), "404", "unknown model 'nope'"),
+        (lambda: client.infer("cnn", [tensor()], model_version="99"), "404", "'99'"),
+        (lambda: client.infer("cnn", [tensor(ROWS + 2)]), "400", "row 0 of images"),
+        (lambda: client.infer("cnn", [tensor()], outputs=[triton.InferRequestedOutput("x")]), "400", "output 'x'"),
+        (lambda: client.infer("cnn", [tensor()], timeout=1), "504", "timeout"),
+        (lambda: client.get_model_metadata("nope"), "404", "unknown model 'nope'"),
+        (lambda: client.load_model("nope"), "404", "no model 'nope' to load"),
+    ):
+        with pytest.raises(InferenceServerException, match=words) as error:
+            call()
+        assert error.value.status() == status
+
+
+def test_explanations_are_typed_tensors(explaining: Running, client: Any) -> None:
+    """By the client's own codec: it has no call for this address."""
+    body, size = client.generate_request_body([tensor()], parameters={"method": "saliency", "target": 3})
+    response = client._post("v2/models/cnn/explain", body, {"Inference-Header-Content-Length": str(size)}, None)
+    assert response.status_code == 200
+    length = int(response.get("Inference-Header-Content-Length"))
+    result = client.parse_response_body(response.read(), header_length=length)
+    weights = np.zeros((len(ROWS), 10), np.float32)
+    weights[:, 3] = 1
+    slopes = np.abs(net("cnn").gradient(ROWS, weights))
+    assert np.abs(result.as_numpy("attributions")) == pytest.approx(slopes, rel=1e-3, abs=1e-4)
+    assert result.as_numpy("target").tolist() == [3, 3, 3]
+    assert result.as_numpy("predictions").tolist() == twin("cnn").forward(ROWS).argmax(axis=1).tolist()
+    told = json.loads(result.as_numpy("certificates")[0])
+    assert told["explanation"]["certificate"]["state"] == "exact"
+
+
+def test_the_repository(client: Any) -> None:
+    listed = client.get_model_repository_index()
+    assert {(one["name"], one["version"], one["state"]) for one in listed} == {(name, "1", "READY") for name in NAMES}
+    client.unload_model("lstm")
+    try:
+        assert not client.is_model_ready("lstm")
+        states = {one["name"]: one["state"] for one in client.get_model_repository_index()}
+        assert states["lstm"] != "READY"
+        assert states["cnn"] == "READY"
+    finally:
+        client.load_model("lstm")
+    assert client.is_model_ready("lstm")
+    check(client.infer("lstm", [tensor()]), "lstm")

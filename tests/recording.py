@@ -1,0 +1,58 @@
+"""Another process that keeps explanations in a file, as another worker does."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+
+from server.records import Kept
+from server.records.explanation import decode, encode
+from server.types import Explanation
+
+ROOT = Path(__file__).parent.parent
+EDITION = "this"
+
+
+def numbered(found: Explanation, number: int) -> Explanation:
+    """The same under an id of its own, and with values by which to know it."""
+    values = np.full_like(found.attribution.values, number)
+    return replace(found, id=f"{number:032x}", attribution=replace(found.attribution, values=values))
+
+
+def noisy(found: Explanation, side: int = 128) -> Explanation:
+    """The same upon a picture that can not be made smaller: 3 side^2 bytes."""
+    picture = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    return replace(found, digit=replace(found.digit, placement=replace(found.digit.placement, picture=picture)))
+
+
+@contextmanager
+def recording(path: Path, most: int, numbers: range, found: Explanation) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that keeps `found` under each of the numbers, and prints a line for each: whether it was kept."""
+    command = [sys.executable, "-m", "tests.recording", str(path), str(most), str(numbers.start), str(numbers.stop)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(encode(found, EDITION))
+        process.stdin.close()
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def record(path: Path, most: int, first: int, last: int) -> None:
+    """What that process does."""
+    block, hours = sys.stdin.buffer.read(), count(0.0, 3600.0)  # a clock by which it never rests
+    found = decode(block, f"{0:032x}", EDITION)
+    records = Kept(path, most, edition=EDITION, now=lambda: next(hours))
+    for number in range(first, last):
+        sys.stdout.write(f"{number} {records.put(numbered(found, number))}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    record(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -1,0 +1,8 @@
+"""An application for gunicorn whose explanations take their time."""
+
+from server.app import create_app
+from server.config import Settings
+from tests.slow import slow
+from tests.stores import linear
+
+app = create_app(Settings.from_env(), load_twin=linear, load_full=slow)

@@ -1,0 +1,152 @@
+"""Signed links: good for one path and a while, by a secret that all workers share."""
+
+import hmac
+import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from flask.testing import FlaskClient
+
+from server.routes.service import EXTENSION
+from server.signing import FILE, QUERY, Links, shared_secret
+from tests.answers import check_error
+from tests.conftest import MakeApp
+from tests.test_keys import bearer, write_keys
+
+PATH = "/v1/explanations/below/abc.png"
+
+
+def parts(link: str) -> tuple[str, str, str]:
+    """Path, expires and signature of a link."""
+    split = urlsplit(link)
+    query = parse_qs(split.query)
+    assert tuple(query) == QUERY
+    return split.path, query["expires"][0], query["signature"][0]
+
+
+def test_a_link_is_good_until_its_end() -> None:
+    path, expires, signature = parts(Links(b"secret", 600, lambda: 1000.9).signed(PATH))
+    assert (path, expires, len(signature)) == (PATH, "1600", 64)
+    for now, verdict in ((0, "good"), (1599.9, "good"), (1600, "expired"), (1e9, "expired")):
+        assert Links(b"secret", 1, lambda now=now: now).check(path, expires, signature) == verdict  # type: ignore[misc]
+
+
+def test_a_signature_is_compared_whole_and_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def spy(one: bytes, other: bytes, compare: Callable[[bytes, bytes], bool] = hmac.compare_digest) -> bool:
+        compared.append((one, other))
+        return compare(one, other)
+
+    path, expires, signature = parts(Links(b"secret", 600, lambda: 1000).signed(PATH))
+    monkeypatch.setattr("server.signing.hmac.compare_digest", spy)
+    for now, sent, verdict in ((0, signature, "good"), (9999, signature, "expired"), (0, "f" + signature, "forged")):
+        compared.clear()
+        assert Links(b"secret", 600, lambda now=now: now).check(path, expires, sent) == verdict  # type: ignore[misc]
+        assert compared == [(signature.encode(), sent.encode())]
+
+
+def test_an_address_keeps_its_query() -> None:
+    links = Links(b"secret", 600, lambda: 1000)
+    plain, framed = links.signed(PATH), links.signed(f"{PATH}?frame=model")
+    assert framed == plain.replace("?", "?frame=model&")
+
+
+def test_anything_else_is_forged() -> None:
+    links = Links(b"secret", 600, lambda: 1000)
+    path, expires, signature = parts(links.signed(PATH))
+    assert links.check(path, expires, signature) == "good"
+    for other in (
+        (path.replace("abc", "abd"), expires, signature),
+        (path, "9999", signature),
+        (path, "01600", signature),
+        (path, "never", signature),
+        (path, expires, signature[:-1] + ("0" if signature[-1] != "0" else "1")),
+        (path, expires, signature.upper()),
+        (path, expires, ""),
+        (path, expires, "\ud800é"),
+        (f"{expires}\n{path}", "", signature),
+    ):
+        assert links.check(*other) == "forged"
+    assert Links(b"Secret", 600, lambda: 1000).check(path, expires, signature) == "forged"
+    assert "secret" not in repr(links)
+
+
+def test_those_who_share_a_folder_agree_on_one_secret_that_others_can_not_read(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with ThreadPoolExecutor(16) as pool:
+        secrets = set(pool.map(lambda _: shared_secret(folder), range(64)))
+    assert len(secrets) == 1 and len(secrets.pop()) == 32
+    assert [path.name for path in folder.iterdir()] == [FILE]
+    assert stat.S_IMODE((folder / FILE).stat().st_mode) == 0o600
+
+
+def test_without_a_folder_each_has_its_own() -> None:
+    assert shared_secret(None) != shared_secret(None)
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> dict[str, str]:
+    return write_keys(tmp_path / "keys", predict="predict", explain="explain")
+
+
+@pytest.fixture
+def guarded(make_app: MakeApp, keys: dict[str, str], tmp_path: Path) -> FlaskClient:
+    """An application with keys, and pages below and beside LINKED."""
+    app = make_app(keys_file=tmp_path / "keys", link_secret="a secret of some length")
+    methods = ["GET", "DELETE"]
+    app.add_url_rule("/v1/explanations/below/<one>", "kept", lambda one: one, methods=methods)
+    app.add_url_rule("/v1/other/<one>", "other", lambda one: one, methods=methods)
+    return app.test_client()
+
+
+def links_of(client: FlaskClient) -> Links:
+    links = client.application.extensions[EXTENSION].links
+    assert isinstance(links, Links)
+    return links
+
+
+def test_a_signed_link_opens_its_page_without_a_key(guarded: FlaskClient) -> None:
+    link = links_of(guarded).signed(PATH)
+    assert guarded.get(link).data == b"abc.png"
+    assert guarded.head(link).status_code == 200
+    assert guarded.get(f"{link}&format=png").status_code == 200
+
+
+def test_a_signed_link_opens_nothing_else(guarded: FlaskClient) -> None:
+    links = links_of(guarded)
+    link = links.signed(PATH)
+    for changed in (link.replace("abc", "abd"), link[:-1] + "x", PATH + "?expires=1&signature=", "/v1/models"):
+        check_error(guarded.get(changed), 401, "unauthorized")
+    check_error(guarded.get(link[:-1] + "x"), 401, "unauthorized", ("not signed here",))
+    check_error(guarded.delete(link), 401, "unauthorized", ("a key",))
+    check_error(guarded.get(links.signed("/v1/other/abc")), 401, "unauthorized", ("a key",))
+    check_error(guarded.get(links.signed("/v1/models")), 401, "unauthorized", ("a key",))
+
+
+def test_a_link_that_has_ended_says_so(guarded: FlaskClient) -> None:
+    ours = links_of(guarded)
+    response = guarded.get(Links(ours.secret, ours.seconds, lambda: 0).signed(PATH))
+    check_error(response, 401, "unauthorized", ("expired",))
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="inkling"'
+
+
+def test_a_wrong_key_is_not_saved_by_a_link(guarded: FlaskClient, keys: dict[str, str]) -> None:
+    link = links_of(guarded).signed(PATH)
+    assert guarded.get(link, headers=bearer("wrong")).status_code == 401
+    assert guarded.get(link, headers=bearer(keys["predict"])).status_code == 403
+
+
+def test_where_keys_are_off_nothing_is_signed(make_app: MakeApp) -> None:
+    assert make_app().extensions[EXTENSION].links is None
+
+
+def test_workers_that_share_a_folder_know_each_others_links(
+    make_app: MakeApp, keys: dict[str, str], tmp_path: Path
+) -> None:
+    settings = {"keys_file": tmp_path / "keys", "run_dir": tmp_path / "run", "link_seconds": 60}
+    first, second = (make_app(**settings).extensions[EXTENSION].links for _ in range(2))
+    assert second.check(*parts(first.signed(PATH))) == "good"
