@@ -163,4 +163,6 @@ def test_gunicorns_own_log_of_requests_has_every_one(tmp_path: Path, monkeypatch
         for _ in range(5):
             connection.sendall(PREDICT)
             one_answer(connection)
-        assert running.log.read_text().count("POST /v1/predict") == 5
+        running.process.terminate()  # gunicorn writes a line after its answer
+        assert running.process.wait(20) == 0
+    assert running.log.read_text().count("POST /v1/predict") == 5
