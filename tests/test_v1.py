@@ -15,6 +15,7 @@ from PIL import Image
 from werkzeug.test import TestResponse
 
 from server.probabilities import probabilities_of
+from server.render import json_text
 from server.routes import signatures
 from server.types import Array
 from tests.answers import MODEL, check_error, errors_in
@@ -95,11 +96,10 @@ def test_the_number_of_a_version_chooses_it(make_app: MakeApp) -> None:
 
 def test_a_single_output_is_bare() -> None:
     logits = {"logits": np.array([[1.5, -2.0]], np.float32)}
-    assert signatures.by_row(logits) == [[1.5, -2.0]]
-    assert signatures.by_output(logits) == [[1.5, -2.0]]
+    assert json_text(signatures.by_row(logits)) == json_text(signatures.by_output(logits)) == b"[[1.5,-2.0]]"
     two = logits | {"probabilities": np.array([[0.0, 1.0]], np.float32)}
-    assert signatures.by_row(two) == [{"logits": [1.5, -2.0], "probabilities": [0.0, 1.0]}]
-    assert signatures.by_output(two) == {"logits": [[1.5, -2.0]], "probabilities": [[0.0, 1.0]]}
+    assert json_text(signatures.by_row(two)) == b'[{"logits":[1.5,-2.0],"probabilities":[0.0,1.0]}]'
+    assert json_text(signatures.by_output(two)) == b'{"logits":[[1.5,-2.0]],"probabilities":[[0.0,1.0]]}'
 
 
 @pytest.mark.parametrize(("encoding", "squeezed"), [

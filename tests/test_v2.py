@@ -230,6 +230,7 @@ CASES: dict[str, tuple[Any, str, tuple[str, ...]]] = {
         request(outputs=[{"name": "logits", "parameters": {"classification": 3}}]), "bad_request", ("probabilities",),
     ),
     "id no text": (request(id=7), "bad_request", ("id is 7",)),
+    "id half a pair": (request(id="a\ud800"), "bad_request", ("surrogate",)),
     "parameters no object": (request(parameters=[1]), "bad_request", ("parameters", "list")),
     "parameter an object": (request(parameters={"x": {}}), "bad_request", ("'x'", "text")),
     "timeout a text": (request(parameters={"timeout": "1"}), "bad_request", ("timeout is '1'", "microseconds")),

@@ -12,8 +12,8 @@ from server.render.alt import alt_text
 from server.render.comparison import comparison_json, comparison_json_bytes
 from server.render.json import explanation_json, json_bytes, prediction_json
 from server.render.npz import attack_npz_bytes, npz_bytes
+from server.render.plain import json_text, plain_floats
 from server.render.png import attack_png_bytes, comparison_png_bytes, png_bytes
-from server.render.prediction import prediction_text
 from server.render.svg import svg_bytes
 from server.types import Comparison, Explanation
 
@@ -37,5 +37,6 @@ COMPARISON_RENDERERS: dict[str, Callable[[Comparison], bytes]] = {
 
 __all__ = [
     "ATTACK_RENDERERS", "COMPARISON_RENDERERS", "RENDERERS",
-    "alt_text", "attack_json", "comparison_json", "explanation_json", "prediction_json", "prediction_text",
+    "alt_text", "attack_json", "comparison_json", "explanation_json", "json_text", "plain_floats",
+    "prediction_json",
 ]  # fmt: skip

@@ -3,7 +3,6 @@
 Lengths are in ink: 1 is a pixel gone from paper to full ink. Raises ValueError where a number is not finite.
 """
 
-import json
 from typing import Any
 
 import numpy as np
@@ -11,14 +10,13 @@ import numpy as np
 from server.attacks.types import Attacked
 from server.render.alt import PLACES, cautions, places
 from server.render.json import options, prediction_json
-from server.render.plain import known_float, plain_floats
+from server.render.plain import json_text, known_float, plain_floats
 from server.render.words import number, percent, predicted
 from server.types import Array
 
 
 def attack_json_bytes(attacked: Attacked) -> bytes:
-    """Strict JSON in UTF-8, without spaces."""
-    return json.dumps(attack_json(attacked), allow_nan=False, separators=(",", ":")).encode()
+    return json_text(attack_json(attacked))
 
 
 def attack_json(attacked: Attacked) -> dict[str, Any]:

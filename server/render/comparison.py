@@ -4,7 +4,6 @@ Maps in the same unit share one scale, parts of a sum apart from other differenc
 compared by its colour.
 """
 
-import json
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,7 +16,7 @@ from server.render.alt import PLACES, alt_text, places
 from server.render.heatmap import Heatmap, heatmap
 from server.render.json import attribution_json, explanation_json
 from server.render.legend import LETTER, TEXT, Caption, unit
-from server.render.plain import known_float
+from server.render.plain import json_text, known_float
 from server.render.words import method, sides
 from server.types import Comparison, Explanation
 
@@ -25,8 +24,7 @@ MEASURE = "Spearman's rank correlation of the values on ink"
 
 
 def comparison_json_bytes(comparison: Comparison) -> bytes:
-    """Strict JSON in UTF-8, without spaces."""
-    return json.dumps(comparison_json(comparison), allow_nan=False, separators=(",", ":")).encode()
+    return json_text(comparison_json(comparison))
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:

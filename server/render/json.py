@@ -1,23 +1,22 @@
 """Prediction and explanation as the JSON of Inkling's own API. Knows no links: those are HTTP's.
 
-Only plain, finite numbers leave here. Raises ValueError where there is no such number.
+Documents are for `json_text`: what is an array stays one. Only finite numbers leave here. Raises ValueError where there
+is no such number.
 """
 
 import dataclasses
-import json
 from typing import Any, cast
 
 import numpy as np
 
 from server.attacks.types import Attack
 from server.render.alt import alt_text
-from server.render.plain import known_float, plain, plain_float, plain_floats
+from server.render.plain import json_text, known_float, plain, plain_float, plain_floats
 from server.types import Array, Attribution, Explainer, Explanation, Placement, Prediction, Quality, Target
 
 
 def json_bytes(explanation: Explanation) -> bytes:
-    """Strict JSON in UTF-8, without spaces: most of it is numbers."""
-    return json.dumps(explanation_json(explanation), allow_nan=False, separators=(",", ":")).encode()
+    return json_text(explanation_json(explanation))
 
 
 def explanation_json(explanation: Explanation) -> dict[str, Any]:
@@ -93,7 +92,7 @@ def _arrays(attribution: Attribution) -> dict[str, Any]:
     return {
         "values": plain_floats(attribution.values, "values"),
         "stderr": _known_floats(attribution.stderr, "stderr"),
-        "segments": None if segments is None else segments.tolist(),
+        "segments": None if segments is None else np.ascontiguousarray(segments),
         "segment_values": None if per_segment is None else plain_floats(per_segment, "segment_values"),
         "segment_stderr": _known_floats(_segment_stderr(attribution), "segment_stderr"),
     }
@@ -107,7 +106,7 @@ def _segment_stderr(attribution: Attribution) -> Array | None:
     return np.bincount(segments.ravel(), stderr.ravel(), minlength=len(values))
 
 
-def _known_floats(array: Array | None, name: str) -> list[Any] | None:
+def _known_floats(array: Array | None, name: str) -> Array | None:
     return None if array is None or not np.isfinite(array).all() else plain_floats(array, name)
 
 

@@ -5,13 +5,13 @@ method does not give, or did not find, are absent.
 """
 
 import io
-import json
 
 import numpy as np
 
 from server.attacks.types import Attacked
 from server.render.adversarial import attack_json
 from server.render.json import explanation_json
+from server.render.plain import json_text
 from server.types import Array, Explanation
 
 LARGE = ("values", "stderr", "segments", "segment_values", "segment_stderr")  # stand beside `meta` as arrays
@@ -32,7 +32,7 @@ def attack_npz_bytes(attacked: Attacked) -> bytes:
         arrays |= {"pixels": np.asarray(attacked.adversarial.pixels), "changed_logits": attacked.changed.logits}
     for name in ("pixels", "change"):  # the change is their difference
         del document["adversarial"][name]
-    meta = np.array(json.dumps(document, allow_nan=False))
+    meta = np.array(json_text(document).decode())
     np.savez_compressed(buffer, allow_pickle=False, meta=meta, **arrays)
     return buffer.getvalue()
 
@@ -60,4 +60,4 @@ def _meta(explanation: Explanation) -> str:
     document = explanation_json(explanation)
     for name in LARGE:
         del document["explanation"][name]
-    return json.dumps(document, allow_nan=False)
+    return json_text(document).decode()

@@ -13,7 +13,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from server.inference import Stages, Which, predict, predicted_at_once
-from server.render import prediction_text
+from server.render import json_text, prediction_json
 from server.routes import wire
 from server.routes.headers import request_id, server_timing
 from server.routes.service import Service, caller
@@ -82,7 +82,7 @@ class Express:
 
     def _answer(self, found: tuple[Digit, Prediction], asked_id: str, stages: Stages, started: float) -> Answer:
         digit, prediction = found
-        text = (prediction_text(prediction, digit.placement) + "\n").encode()
+        text = json_text(prediction_json(prediction, digit.placement)) + b"\n"
         self._count(prediction, time.perf_counter() - started)
         headers = [
             ("Content-Type", "application/json"),

@@ -1,6 +1,5 @@
 """Open Inference's request and response for tensors: JSON, with the numbers in it or behind it as raw bytes."""
 
-import json
 import math
 import struct
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from flask import Response, request
 
 from server.errors import BadRequest, InvalidTensor, UnknownSignature
 from server.options import shown
+from server.render import json_text, plain_floats
 from server.routes import bodies, tensors
 from server.types import Array
 
@@ -65,6 +65,8 @@ def read() -> Asked:
     name = fields.get("id")
     if name is not None and not isinstance(name, str):
         raise BadRequest(f"id is {shown(name)}; expected a text")
+    if name is not None and any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise BadRequest("id holds half of a surrogate pair, which UTF-8 can not repeat; expected Unicode")
     binary = parameters.get("binary_data_output") is True
     images = _images(fields.get("inputs"), memoryview(sent)[size:])
     return Asked(name, parameters, images, _outputs(fields.get("outputs"), binary), binary)
@@ -152,7 +154,7 @@ def answer(model: str, version: str, asked: Asked, found: Mapping[str, Values]) 
         blobs.append(blob)
     echoed = {} if asked.id is None else {"id": asked.id}
     body = {"model_name": model, "model_version": version, **echoed, "outputs": described}
-    head = json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+    head = json_text(body)
     if not any("parameters" in output for output in described):
         return Response(head, content_type="application/json")
     return Response(b"".join([head, *blobs]), content_type="application/octet-stream", headers={LENGTH: str(len(head))})
@@ -170,13 +172,11 @@ def _output(name: str, values: Values, binary: bool) -> tuple[dict[str, Any], by
         blob = values.astype("<i8" if whole else "<f4").tobytes() if binary else b""
     if binary:
         return {**output, "parameters": {"binary_data_size": len(blob)}}, blob
-    return {**output, "data": _listed(values)}, b""
+    return {**output, "data": _listed(name, values)}, b""
 
 
-def _listed(values: Values) -> list[Any]:
+def _listed(name: str, values: Values) -> list[str] | Array:
     """In one list: row-major, as the protocol has it."""
     if isinstance(values, list):
         return values
-    if values.dtype.kind == "i":
-        return list(values.ravel().tolist())
-    return tensors.floats(values.ravel())
+    return values.ravel() if values.dtype.kind == "i" else plain_floats(values.ravel(), name)

@@ -1,6 +1,5 @@
 """Our own dialect, for people and apps: pictures in, answers out."""
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ from server.explainers import ALIASES, EXPLAINERS, describe_all, methods_for
 from server.models.store import Family
 from server.options import boolean, number
 from server.reference import ENGINES, REFERENCES, engines_of
-from server.render import prediction_json, prediction_text
+from server.render import json_text, prediction_json
 from server.routes import linked, observed, parsing, states
 from server.routes.errors import error_body
 from server.routes.service import caller, desk, service
@@ -33,7 +32,6 @@ FORMATS = {
 }
 METHOD = "shapley"
 LARGEST_SEED = 2**32 - 1  # what numpy's RandomState takes
-ENCODER = json.JSONEncoder(allow_nan=False)  # json.dumps would make one for every answer
 
 
 @blueprint.post("/v1/predict")
@@ -51,7 +49,7 @@ def predict() -> Response:
 
     if several:
         return _json(_each(lambda picture: prediction_json(*one(picture)), pictures))
-    return Response(prediction_text(*one(pictures[0])) + "\n", content_type="application/json")
+    return _json(prediction_json(*one(pictures[0])))
 
 
 @blueprint.post("/v1/explain")
@@ -219,4 +217,4 @@ def _each(answer: Callable[[Any], dict[str, Any]], pictures: list[Any]) -> dict[
 
 
 def _json(body: Any) -> Response:
-    return Response(ENCODER.encode(body) + "\n", content_type="application/json")
+    return Response(json_text(body) + b"\n", content_type="application/json")

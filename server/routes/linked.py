@@ -1,6 +1,5 @@
 """An explanation as HTTP gives it: with links to itself in every format, and with what caches need to know of it."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +34,7 @@ def _signed(address: str) -> str:
 
 
 def _json_bytes(explanation: Explanation) -> bytes:
-    return json.dumps(explanation_json(explanation), allow_nan=False, separators=(",", ":")).encode()
+    return render.json_text(explanation_json(explanation))
 
 
 RENDERERS: dict[str, Callable[[Explanation], bytes]] = {**render.RENDERERS, JSON: _json_bytes}

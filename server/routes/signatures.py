@@ -7,6 +7,7 @@ from typing import Any
 
 from server.errors import BadRequest, InvalidTensor, UnknownSignature
 from server.options import shown
+from server.render import plain_floats
 from server.routes import tensors
 from server.types import Array, ModelCard
 
@@ -102,18 +103,18 @@ def _file(value: Any, name: str) -> bytes:
     raise InvalidTensor(f'{name} holds {shown(value)}; expected {{"b64": "..."}}')
 
 
-def by_row(outputs: dict[str, Array]) -> list[Any]:
-    """Several outputs as an object for each row, a single one bare."""
-    lists = [tensors.floats(array) for array in outputs.values()]
-    if len(lists) == 1:
-        return lists[0]
-    return [dict(zip(outputs, row, strict=True)) for row in zip(*lists, strict=True)]
+def by_row(outputs: dict[str, Array]) -> Any:
+    """Several outputs as an object for each row, a single one bare; for `json_text`."""
+    arrays = [plain_floats(array, name) for name, array in outputs.items()]
+    if len(arrays) == 1:
+        return arrays[0]
+    return [dict(zip(outputs, row, strict=True)) for row in zip(*arrays, strict=True)]
 
 
 def by_output(outputs: dict[str, Array]) -> Any:
-    """Several outputs as an object of tensors, a single one bare."""
-    lists = {name: tensors.floats(array) for name, array in outputs.items()}
-    return next(iter(lists.values())) if len(lists) == 1 else lists
+    """Several outputs as an object of tensors, a single one bare; for `json_text`."""
+    arrays = {name: plain_floats(array, name) for name, array in outputs.items()}
+    return next(iter(arrays.values())) if len(arrays) == 1 else arrays
 
 
 def metadata(card: ModelCard) -> dict[str, Any]:

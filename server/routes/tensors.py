@@ -1,7 +1,7 @@
 """Nested lists of JSON <-> arrays. Knows no dialect: they differ in what stands around their lists."""
 
 from itertools import chain
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -51,10 +51,3 @@ def numbers(data: Any, name: str) -> Array:
         return np.array(values, np.float64).reshape(shape)
     except OverflowError as error:
         raise InvalidTensor(f"{name} holds a whole number that is too large; expected 0 to 1") from error
-
-
-def floats(array: Array) -> list[Any]:
-    """Nested lists of floats of nine significant digits, which give the same float32 again. Finite numbers only."""
-    exact = array.astype(np.float64)
-    scale = 10.0 ** (8 - np.floor(np.log10(np.maximum(np.abs(exact), 1e-46))))
-    return cast(list[Any], (np.round(exact * scale) / scale + 0.0).tolist())

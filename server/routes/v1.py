@@ -3,7 +3,6 @@
 GET /v1/models/<model> is Inkling's own as well, and answers all three (inkling.py).
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -13,7 +12,7 @@ from flask import Blueprint, Response, g, request
 from server import tensors
 from server.errors import BadRequest, ServiceError, UnknownLabel, UnknownModel
 from server.handles import Served
-from server.render import explanation_json
+from server.render import explanation_json, json_text
 from server.routes import bodies, observed, signatures, states
 from server.routes.errors import answer_in_protocol
 from server.routes.parameters import why_in
@@ -134,4 +133,4 @@ def _outputs(served: Served, asked: signatures.Asked) -> tensors.Outputs:
 
 
 def _json(body: Any) -> Response:
-    return Response(json.dumps(body, allow_nan=False) + "\n", content_type="application/json")
+    return Response(json_text(body) + b"\n", content_type="application/json")

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, g, request
 
 from server import tensors
 from server.errors import NotReady, ServiceError
-from server.render import explanation_json
+from server.render import explanation_json, json_text
 from server.routes import bodies, infer, observed, states
 from server.routes.errors import answer_in_protocol
 from server.routes.parameters import why_in
@@ -147,7 +147,7 @@ def _explained(found: Sequence[Explanation]) -> dict[str, infer.Values]:
 def _certificate(explanation: Explanation) -> str:
     told = explanation_json(explanation)
     about = {name: value for name, value in told["explanation"].items() if name not in ARRAYS}
-    return json.dumps({**{name: told[name] for name in ("id", "model", "target", "alt")}, "explanation": about})
+    return json_text({**{name: told[name] for name in ("id", "model", "target", "alt")}, "explanation": about}).decode()
 
 
 def _json(body: Any, status: int = 200) -> Response:
