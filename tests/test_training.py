@@ -240,13 +240,19 @@ def test_options_of_another_net_are_refused() -> None:
     assert "lstm has no --filters" in found.output
 
 
+def heard() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_leaves_a_checkpoint_and_no_half_version(tmp_path: Path) -> None:
     command = [sys.executable, "-u", "-m", "training", "fit", "mlp", "--data", "digits", "--units", "16"]
     command += ["--epochs", "100000", "--store", str(tmp_path / "store"), "--checkpoints", str(tmp_path / "run")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=heard,
+    ) as process:  # fmt: skip
         assert process.stdout is not None
         for line in process.stdout:
             if "epoch 2" in line:
