@@ -63,7 +63,9 @@ def create_app(
     run_dir = _run_dir(app, settings)
     explains = settings.explain == "on"
     metrics, links = Metrics(), _links(settings, run_dir)
-    twin = load_twin or partial(Twin, most=max(1, (os.cpu_count() or 1) // count_workers(settings)))
+    # a second interpreter of an unrolled net has another 13 MB, and gives a worker that only predicts no higher rate
+    most = max(1, (os.cpu_count() or 1) // count_workers(settings)) if explains else 1
+    twin = load_twin or partial(Twin, most=most)
     loading = Loading(twin, load_full or _savedmodel_loader(settings, metrics), check, explains)
     store = _store(settings, run_dir, loading)
     records = _records(settings, run_dir, metrics)

@@ -63,6 +63,9 @@ def test_a_worker_that_only_predicts_stays_small(tmp_path: Path) -> None:
         for model in MODELS:
             for body in (SEVEN, photo):
                 assert ask(f"{server.url}/v1/predict?model={model}", body)[0] == 200
+        url = f"{server.url}/v1/predict?model=lstm&preprocess=none"
+        with ThreadPoolExecutor(8) as clients:  # each could do with an interpreter of its own
+            assert set(clients.map(lambda _: ask(url, SEVEN)[0], range(400))) == {200}
         (worker,) = children(server.process.pid)
         # what the last photo needed is given back in a moment
         eventually(lambda: resident(worker) < 120 * MB, "it is small", 10)
