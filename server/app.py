@@ -63,9 +63,7 @@ def create_app(
     run_dir = _run_dir(app, settings)
     explains = settings.explain == "on"
     metrics, links = Metrics(), _links(settings, run_dir)
-    # a second interpreter of an unrolled net has another 13 MB, and gives a worker that only predicts no higher rate
-    most = max(1, (os.cpu_count() or 1) // count_workers(settings)) if explains else 1
-    twin = load_twin or partial(Twin, most=most)
+    twin = load_twin or partial(Twin, most=_interpreters(settings))
     loading = Loading(twin, load_full or _savedmodel_loader(settings, metrics), check, explains)
     store = _store(settings, run_dir, loading)
     records = _records(settings, run_dir, metrics)
@@ -98,6 +96,12 @@ def create_app(
     if settings.access_log == "off" and not (settings.cors_origins or settings.keys_file or settings.rate_limit):
         app.wsgi_app = Express(app.wsgi_app, service, settings.max_body_bytes)  # type: ignore[method-assign]
     return app
+
+
+def _interpreters(settings: Settings) -> int:
+    """How many of one version: another of an unrolled net has 13 MB, and gives a worker that only predicts no higher
+    rate."""
+    return max(1, (os.cpu_count() or 1) // count_workers(settings)) if settings.explain == "on" else 1
 
 
 def _run_dir(app: Flask, settings: Settings) -> Path:
