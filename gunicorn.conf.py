@@ -33,7 +33,7 @@ except SettingsError as error:
 if settings.explain == "off":  # TensorFlow's own threads do better with heaps of their own
     share_heaps()
 
-bind = f"{settings.host}:{settings.port}"
+bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
 workers = count_workers(settings)
 worker_class = "server.worker.Worker"  # its timeout is a heartbeat, so that a long explanation is not killed half way
 threads = settings.threads

@@ -77,7 +77,7 @@ def create_app(
         metrics=metrics,
         links=links,
         slots=Slots(settings.explain_slots, SLOT_NICENESS, on_taken=metrics.slots),
-        flights=Flights(records, run_dir if settings.keep == "on" else None),
+        flights=_flights(settings, run_dir, records),
     )
     if settings.model not in store.families:
         known = ", ".join(store.families) or "none"
@@ -96,6 +96,13 @@ def create_app(
     if settings.access_log == "off" and not (settings.cors_origins or settings.keys_file or settings.rate_limit):
         app.wsgi_app = Express(app.wsgi_app, service, settings.max_body_bytes)  # type: ignore[method-assign]
     return app
+
+
+def _flights(settings: Settings, run_dir: Path, records: Records) -> Flights:
+    """Half of the threads that are no slot's may wait for what others compute; the other half is for those who
+    predict."""
+    seats = (settings.threads - settings.explain_slots) // 2
+    return Flights(records, run_dir if settings.keep == "on" else None, seats)
 
 
 def _interpreters(settings: Settings) -> int:

@@ -196,15 +196,13 @@ class NotReady(ServiceError):
 
 
 class Busy(ServiceError):
-    """Every slot for explaining is taken; predictions go on."""
+    """Every slot for explaining is taken, or every place to wait for what is in one; predictions go on."""
 
     status = 503
     code = "busy"
 
-    def __init__(self, slots: int, retry_after: int) -> None:
-        super().__init__(
-            f"all {slots} explanations that this process works on at once are under way; try again in {retry_after} s"
-        )
+    def __init__(self, why: str, retry_after: int) -> None:
+        super().__init__(f"{why}; try again in {retry_after} s")
         self.retry_after = retry_after
 
 

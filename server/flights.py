@@ -7,7 +7,7 @@ is what the others wait for. Whoever leaves, or had too little time, harms none 
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
@@ -23,13 +23,23 @@ Start = Callable[[Work[Explanation]], Job[Explanation]]
 NO_RECORDS = NoRecords()
 PAUSES = (0.005, 0.01, 0.02)  # seconds between the first looks at what another process does
 PAUSE = 0.05  # and later
+SOON = 1  # seconds after which to ask again for what is being computed: then it may be kept
+
+
+@dataclass
+class _Seat:
+    """Of one caller among those who wait for the work of others."""
+
+    taken: bool = False
 
 
 class Flights:
-    """What is being computed; `folder` is shared with the processes that share `records`."""
+    """What is being computed; `folder` is shared with the processes that share `records`. At most `seats` callers wait
+    for the work of others, for each of them keeps a thread that could predict."""
 
-    def __init__(self, records: Records = NO_RECORDS, folder: Path | None = None) -> None:
+    def __init__(self, records: Records = NO_RECORDS, folder: Path | None = None, seats: float = inf) -> None:
         self.records = records
+        self._seats, self._seated = seats, 0
         self._claims = None if folder is None else Claims(folder)
         self._lock = threading.Lock()
         self._jobs: dict[str, tuple[object, Job[Explanation]]] = {}  # with what tells one from the next of its key
@@ -41,13 +51,25 @@ class Flights:
         other half is left for own work.
 
         Raises:
+            Busy: all seats are taken.
             ServiceError: as Job.wait, `start` and `work` do.
         """
+        seat = _Seat()
+        try:
+            return self._once(identity, quality, caller, work, start, seat)
+        finally:
+            if seat.taken:
+                with self._lock:
+                    self._seated -= 1
+
+    def _once(
+        self, identity: str, quality: bool, caller: Caller, work: Work[Explanation], start: Start, seat: _Seat
+    ) -> Explanation:
         key = f"{identity}-quality" if quality else identity
         half = caller.now() + caller.left() / 2
         best: Explanation | None = None
         for pause in _pauses():
-            if (job := self._join(key)) is not None:
+            if (job := self._join(key, seat)) is not None:
                 try:
                     best = job.wait(caller, half if job.deadline > caller.deadline else inf)
                     if is_whole(best) or not _has_more(caller, job):
@@ -68,14 +90,28 @@ class Flights:
                         raise
                     return best
             else:
+                with self._lock:
+                    self._sit(seat)
                 caller.look()
                 time.sleep(pause)
         raise AssertionError("pauses do not end")
 
-    def _join(self, key: str) -> Job[Explanation] | None:
+    def _join(self, key: str, seat: _Seat) -> Job[Explanation] | None:
         with self._lock:
             job = self._jobs[key][1] if key in self._jobs else None
-            return job if job is not None and job.join() else None
+            if job is None or job.is_cancelled:
+                return None
+            self._sit(seat)
+            return job if job.join() else None
+
+    def _sit(self, seat: _Seat) -> None:
+        """Have the caller sit, who may sit already; only for whoever has the lock."""
+        if seat.taken:
+            return
+        if self._seated >= self._seats:
+            raise Busy(f"{self._seats} others wait for an explanation already, as many as may", SOON)
+        self._seated += 1
+        seat.taken = True
 
     def _kept(self, identity: str, quality: bool) -> Explanation | None:
         kept = self.records.get(identity)

@@ -212,7 +212,8 @@ class Slots:
         with self._lock:
             now = self._now()
             if len(self._taken) >= self.count:
-                raise Busy(self.count, self._free_in(now))
+                all_of_them = f"all {self.count} explanations that this process works on at once are under way"
+                raise Busy(all_of_them, self._free_in(now))
             ticket = Ticket(self, now, deadline)
             self._taken.add(ticket)
         self._on_taken(1)

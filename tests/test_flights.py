@@ -74,6 +74,10 @@ class Server:
     slots: Slots
     flights: Flights = field(default_factory=Flights)
 
+    def ask_alone(self, work: Computing) -> Explanation:
+        """As a request does, by the thread of the test."""
+        return SlotDesk(Client().waits(1), self.slots, self.flights).once(WHOLE.id, False, work, ExitStack())
+
     @contextmanager
     def asked(
         self,
@@ -118,6 +122,36 @@ def test_what_is_asked_at_the_same_time_is_computed_once_and_needs_one_slot() ->
     desk = SlotDesk(Client().waits(), server.slots, server.flights)
     assert desk.once(WHOLE.id, False, work, ExitStack()) == WHOLE
     assert work.runs == 2  # nothing is kept without records
+
+
+def test_no_more_wait_for_another_than_have_a_seat() -> None:
+    server, work = Server(Slots(1), Flights(seats=2)), Computing()
+    with server.asked(work) as first, server.asked(work) as second, server.asked(work) as third:
+        fourth = caught(lambda: server.ask_alone(work))
+        assert isinstance(fourth, Busy) and fourth.retry_after == 1 and "2 others" in str(fourth)
+        work.go.set()
+        for outcome in (first, second, third):
+            wait_for(outcome)
+    assert first == second == third == [WHOLE] and work.runs == 1
+    work.go.clear()
+    with server.asked(work) as first, server.asked(work) as second, server.asked(work) as third:  # seats are free again
+        work.go.set()
+        for outcome in (first, second, third):
+            wait_for(outcome)
+    assert first == second == third == [WHOLE]
+
+
+def test_waiting_for_another_process_takes_a_seat_too(tmp_path: Path) -> None:
+    records, work = Kept(), Computing()
+    one, other = (Server(Slots(1), Flights(records, tmp_path, seats=1)) for _ in range(2))
+    with one.asked(work) as first:
+        assert work.begun.wait(PATIENCE)
+        with other.asked(work) as second:
+            assert isinstance(caught(lambda: other.ask_alone(work)), Busy)
+            work.go.set()
+            wait_for(first)
+            wait_for(second)
+    assert first == second == [WHOLE] and work.runs == 1
 
 
 @pytest.mark.parametrize("other", [{"identity": "another"}, {"quality": True}])

@@ -122,6 +122,19 @@ def test_beyond_the_slots_one_is_told_at_once_and_predictions_go_on(server: Runn
             assert answer["explanation"]["certificate"]["state"] == "converged"
 
 
+def test_those_who_wait_for_an_equal_explanation_leave_threads_for_predictions(server: Running) -> None:
+    taken(server, 0)
+    with ThreadPoolExecutor(12) as pool:  # as many as there are threads
+        burst = [pool.submit(timed, server, f"{LONG}&seed=30") for _ in range(12)]
+        taken(server, 1)
+        for _ in range(10):
+            status, _, _, seconds = timed(server, "/v1/predict")
+            assert status == 200 and seconds < 1
+        answers = [one.result() for one in burst]
+    assert sorted(status for status, _, _, _ in answers) == [200] * 6 + [503] * 6  # (12 threads - 2 slots) / 2 wait
+    assert all(seconds < 1 and answer["code"] == "busy" for status, _, answer, seconds in answers if status == 503)
+
+
 def test_what_is_asked_by_many_at_once_is_computed_once(server: Running) -> None:
     taken(server, 0)
     before = calls(server)

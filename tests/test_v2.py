@@ -205,6 +205,10 @@ CASES: dict[str, tuple[Any, str, tuple[str, ...]]] = {
     "texts": (wrong_tensor(data=["x"] * 2352), "invalid_tensor", ("texts",)),
     "out of range": (wrong_tensor(data=(ROWS * 255).ravel().tolist()), "invalid_tensor", ("row 0", "255")),
     "no rows": (wrong_tensor(shape=[0, 28, 28], data=[]), "bad_request", ("no row",)),
+    "nothing of too much": (wrong_tensor(shape=[2**62, 0], data=[]), "bad_request", ("no row",)),
+    "no bytes of too much": (
+        wrong_tensor(shape=[2**62, 0, 28], data=None, parameters={"binary_data_size": 0}), "bad_request", ("no row",),
+    ),
     "NaN in bytes": (binary(np.full((1, 28, 28), np.nan)), "invalid_tensor", ("nan", "finite")),
     "big-endian": (binary(dtype=">f4"), "invalid_tensor", ("row",)),
     "too few bytes": (cut(binary(), -4), "invalid_tensor", ("9408", "9404")),

@@ -1,6 +1,7 @@
 """The worker of a real gunicorn: small predictions are answered where it accepts, whatever its threads do; and clients
 that are slow to hang up hold up nobody else."""
 
+import json
 import signal
 import socket
 import time
@@ -13,6 +14,7 @@ import pytest
 from PIL import ImageOps
 
 from server.worker import LINGER
+from tests.faults.processes import eventually
 from tests.servers import Running, ask, serving
 from tests.stores import draw_seven, encoded
 
@@ -80,9 +82,18 @@ def test_a_stop_waits_for_them_no_longer_than_that(server: Running) -> None:
 
 @pytest.fixture
 def single(tmp_path: Path) -> Iterator[Running]:
-    """With one thread."""
-    with serving(tmp_path, {"EXPLAIN": "off", "THREADS": "1", "WORKERS": "1"}) as running:
+    """With one thread, and nothing to do but to answer: at first a worker checks its versions, whose interpreters may
+    then be busy."""
+    run = tmp_path / "run"
+    with serving(tmp_path, {"EXPLAIN": "off", "THREADS": "1", "WORKERS": "1", "RUN_DIR": str(run)}) as running:
+        reports = run / "versions" / "workers"
+        eventually(lambda: [*map(prepared, reports.glob("*.json"))] == [{"cnn", "lstm", "mlp"}], "all are checked")
         yield running
+
+
+def prepared(report: Path) -> set[str]:
+    """The models of which a worker tells that it has checked a version."""
+    return set(json.loads(report.read_text())["prepared"])
 
 
 def connected(server: Running, sent: bytes = b"") -> socket.socket:

@@ -93,6 +93,8 @@ def _images(inputs: Any, raw: memoryview) -> Array:
     shape = sent.get("shape")
     if not isinstance(shape, list) or len(shape) > tensors.DEEPEST or not all(map(_is_size, shape)):
         raise InvalidTensor(f"{INPUT} has shape {shown(shape)}; expected a list of whole numbers below 2**63")
+    if 0 in shape:  # beside sizes that numpy refuses, although their product is 0
+        raise BadRequest(f"{INPUT} has shape {shape}, which is no row; send one image or more")
     size = bodies.parameters_of(sent, f"input {INPUT}").get("binary_data_size")
     if size is None:
         return _from_json(sent, shape, raw)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from email.message import Message
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from urllib.error import URLError
 
@@ -124,6 +124,16 @@ def test_what_nginx_refuses_itself_has_the_shape_of_our_errors(tmp_path: Path) -
     ):
         check_refusal(port, 12 << 20, 415, "unsupported_image")  # ours: as much as is read, and no picture
         check_refusal(port, (12 << 20) + 1, 413, "body_too_large")
+        for unread in (
+            b"GARBAGE\r\n\r\n",
+            b"GET /livez HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
+            b"GET /livez?" + bytes(b"x" * 9000) + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + bytes(b"x" * 40_000) + b"\r\n\r\n",
+        ):
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as client, HTTPResponse(client) as response:
+                client.sendall(unread)
+                response.begin()
+                check_error(response, 400, "bad_request")
         server.process.terminate()
         server.process.wait(30)
         assert check_refusal(port, 1, 503, "not_ready")["Retry-After"] == "2"
@@ -133,8 +143,11 @@ def check_refusal(port: int, size: int, status: int, code: str) -> Message:
     """Post so many bytes; the headers of the answer, which is an error as Inkling tells it."""
     with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
         connection.request("POST", "/v1/predict", bytes(size))
-        response = connection.getresponse()
-        told = json.loads(response.read())
+        return check_error(connection.getresponse(), status, code)
+
+
+def check_error(response: HTTPResponse, status: int, code: str) -> Message:
+    told = json.loads(response.read())
     assert (response.status, response.headers["Content-Type"]) == (status, "application/json")
     assert told["error"] and told["code"] == code
     assert told["request_id"] == response.headers["X-Request-ID"]
