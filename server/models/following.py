@@ -62,19 +62,29 @@ class Following:
         wanted. Whoever looks first after a change makes the next agreement.
 
         Raises:
-            OSError: a folder can not be read or written; what is served goes on.
+            OSError: a folder can not be read, and what is served goes on; or one can not be written, after this worker
+                has followed what was agreed before.
         """
         with self._polling:
             self._shelves = look(self._root)
-            report = self._tell()
+            report, failure = self._report(), None
+            try:
+                self._shared.tell(report)
+            except OSError as error:
+                failure = error
             with self._shared.locked(patience) as alone:
                 before = self._shared.state()
                 state = self._next(before, report) if alone or before is None else before
                 if alone and state is not before:
-                    self._shared.agree(state)
+                    try:
+                        self._shared.agree(state)
+                    except OSError as error:
+                        state, failure = before or state, error
             self._follow(state)
             self._prepare()
-            self._tell()
+            if failure is not None:
+                raise failure
+            self._shared.tell(self._report())
         self.changed.set()
 
     def wish(self, name: str, unloaded: bool) -> None:
@@ -95,6 +105,13 @@ class Following:
         return all(report.generation >= generation for report in self._shared.reports())
 
     def _start(self) -> None:
+        """Do what can be done; a worker that did not start for the sake of a full disk would end all others too."""
+        try:
+            self._open()
+        except OSError:
+            log.exception("not all of the models could be looked at or told of; it is tried again")
+
+    def _open(self) -> None:
         """Open what is served, or what is going to be, so that predictions are answered from the first request on."""
         self._shelves = look(self._root)
         state = self._shared.state() or State()
@@ -159,11 +176,9 @@ class Following:
         present = {Key(name, *one) for name, shelf in self._shelves.items() for one in shelf.versions.items()}
         self._preparation.want({key: keys[key][0] for key in order}, served, present)
 
-    def _tell(self) -> Report:
+    def _report(self) -> Report:
         opened, prepared, refused = self._preparation.told()
-        report = self._shared.report(self._state.generation, opened, prepared, refused)
-        self._shared.tell(report)
-        return report
+        return self._shared.report(self._state.generation, opened, prepared, refused)
 
     def _complain(self, name: str, entry: Entry) -> None:
         """Say once in the log what is otherwise than the folder says."""

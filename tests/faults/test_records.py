@@ -6,15 +6,15 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 from server.records import Kept
 from tests.explanations import explanation
+from tests.faults.disks import disk
 from tests.faults.load import load
-from tests.faults.needs import lacking
 from tests.faults.processes import eventually, workers
 from tests.recording import EDITION, noisy, numbered, recording
 from tests.servers import ROOT, Running, ask, serving
@@ -25,21 +25,6 @@ PHOTO = (ROOT / "examples" / "photo.jpg").read_bytes()
 NOISY = noisy(explanation())
 KILLS = 12
 CLIENTS = 4
-
-
-@contextmanager
-def disk(folder: Path, size: int) -> Iterator[Path]:
-    """A file system of so many bytes."""
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        lacking(f"a file system can not be mounted here: {mounted.stderr.decode().strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def kept(path: Path, most: int = 8 * MIB) -> Kept:
