@@ -12,7 +12,7 @@ from gunicorn.glogging import Logger
 from server.config import Settings, SettingsError
 from server.logs import logging_config
 from server.memory import give_back, share_heaps
-from server.startup import check, count_workers
+from server.startup import check, connections, count_workers
 from server.watch import Watch
 
 
@@ -37,6 +37,7 @@ bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{sett
 workers = count_workers(settings)
 worker_class = "server.worker.Worker"  # its timeout is a heartbeat, so that a long explanation is not killed half way
 threads = settings.threads
+worker_connections = connections(threads)
 timeout = 60
 graceful_timeout = settings.grace
 keepalive = 5

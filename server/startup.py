@@ -4,11 +4,14 @@ traceback from every worker.
 
 import importlib.util
 import os
+import resource
 from glob import glob
 
 from server.config import Settings, SettingsError
 from server.keys import read_keys
 
+MOST_CONNECTIONS = 1000  # of one worker
+OTHER_FILES = 128  # that a worker has open beside its connections: models, records, metrics, pictures in forms
 CLIENTS = {"redis": "redis", "rediss": "redis", "redis+unix": "redis", "memcached": "pymemcache"}
 
 
@@ -16,6 +19,18 @@ def count_workers(settings: Settings) -> int:
     """How many processes serve."""
     gpus = 0 if settings.device == "cpu" else len(glob("/dev/nvidia[0-9]*"))
     return settings.workers or gpus or min(4, os.cpu_count() or 1)
+
+
+def connections(threads: int) -> int:
+    """How many a worker may hold: as many as it can have files open for, since one more would end it. The system's soft
+    limit is raised for that as far as it may be."""
+    most = MOST_CONNECTIONS + OTHER_FILES + threads  # each thread watches its client
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    room = MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else soft - OTHER_FILES - threads
+    return max(threads, min(MOST_CONNECTIONS, room))
 
 
 def check(settings: Settings, workers: int) -> None:

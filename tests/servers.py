@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +29,14 @@ class Running:
 
 @contextmanager
 def serving(
-    folder: Path, settings: Mapping[str, str], explain: str = "off", app: str = "wsgi:app"
+    folder: Path,
+    settings: Mapping[str, str],
+    explain: str = "off",
+    app: str = "wsgi:app",
+    before: Callable[[], None] | None = None,
 ) -> Iterator[Running]:
-    """Start `app` with gunicorn.conf.py and INKLING_ `settings`; wait until /readyz says that `explain` ("off",
-    "ready"), and kill it in the end. Its log is in `folder`."""
+    """Start `app` with gunicorn.conf.py and INKLING_ `settings`, its process doing something `before`; wait until
+    /readyz says that `explain` ("off", "ready"), and kill it in the end. Its log is in `folder`."""
     port, log = free_port(), folder / "server.log"
     ours = {"HOST": "127.0.0.1", "PORT": str(port), "WORKERS": "1", "EXPLAIN": "on", **settings}
     others = {key: value for key, value in os.environ.items() if not key.startswith("INKLING_")}
@@ -40,7 +44,7 @@ def serving(
     command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", app]
     with (
         log.open("wb") as out,
-        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out) as process,
+        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out, preexec_fn=before) as process,
     ):
         running = Running(f"http://127.0.0.1:{port}", process, log)
         try:
