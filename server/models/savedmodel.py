@@ -3,6 +3,7 @@
 """
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -66,6 +67,8 @@ class SavedModel:
         self._on_retrace: Callable[[], None] | None = None  # set when it is
         self._forwards = Chunks(CHUNK, tf.errors.ResourceExhaustedError, on_batch)
         self._gradients = Chunks(GRADIENT_CHUNK, tf.errors.ResourceExhaustedError, on_batch)
+        self._files = Chunks(CHUNK, tf.errors.ResourceExhaustedError)
+        self._reading = threading.Lock()
         # The trackable must outlive its signatures: they hold its variables by weak references only.
         self._trackable, self._registered = load(folder)
         try:
@@ -137,7 +140,28 @@ class SavedModel:
         """The signature `serving_bytes`: encoded pictures -> logits and probabilities (n, K); None where it was not
         exported."""
         signature = self._trackable.signatures.get("serving_bytes")
-        return None if signature is None else lambda files: _read(signature, files)
+        return None if signature is None else lambda files: self._read(signature, files)
+
+    def _read(self, signature: Any, files: Sequence[bytes]) -> tuple[Array, Array]:
+        """One caller at a time: decoded, small files may be large pictures.
+
+        Raises:
+            DamagedImage: one of them is no picture that TensorFlow reads.
+            OutOfMemory: there is no memory for the fewest.
+        """
+
+        def read(part: Array) -> dict[str, Array]:
+            try:
+                found = signature(image_bytes=tf.constant(part.tolist()))
+            except tf.errors.InvalidArgumentError as error:
+                raise DamagedImage(
+                    "one of the pictures can not be decoded; signature serving_bytes takes PNG, JPEG, BMP or GIF, whole"
+                ) from error
+            return {name: found[name].numpy() for name in ("logits", "probabilities")}
+
+        with self._reading:
+            found = self._files.apply(read, np.array(files, object))
+        return found["logits"], found["probabilities"]
 
     def keras_model(self, weights: Array, output: Literal["logit", "probability"]) -> Any:
         """A keras.Model from images (n, H, W) to weights (K,) . logits, or . probabilities, (n, 1): for packages that
@@ -189,20 +213,3 @@ class SavedModel:
 def _answer(graph: Any, *arrays: Array) -> Array:
     answer: Array = graph(*map(tf.constant, arrays)).numpy()
     return answer
-
-
-def _read(signature: Any, files: Sequence[bytes]) -> tuple[Array, Array]:
-    """Raises DamagedImage: one of them is no picture that TensorFlow reads."""
-    outputs = []
-    for start in range(0, len(files), CHUNK):
-        part = list(files[start : start + CHUNK])
-        padded = part + part[-1:] * max(0, FEWEST - len(part))
-        try:
-            found = signature(image_bytes=tf.constant(padded))
-        except tf.errors.InvalidArgumentError as error:
-            raise DamagedImage(
-                "one of the pictures can not be decoded; signature serving_bytes takes PNG, JPEG, BMP or GIF, whole"
-            ) from error
-        outputs.append([np.asarray(found[name])[: len(part)] for name in ("logits", "probabilities")])
-    logits, probabilities = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
-    return logits, probabilities
