@@ -45,7 +45,7 @@ class ModelStore(Protocol):
 
 
 class Records(Protocol):
-    """Explanations that are kept for a while, by their id. Never fails: what can not be kept is not."""
+    """Explanations that are kept for a while, by their id. To keep one never fails: what can not be kept is not."""
 
     @property
     def gone(self) -> str:
@@ -57,7 +57,13 @@ class Records(Protocol):
         """Seconds for which whoever got one may take it to be still the same."""
         ...
 
-    def get(self, identity: str) -> Explanation | None: ...
+    def get(self, identity: str) -> Explanation | None:
+        """None where there is none, or it can not be looked up just now."""
+        ...
+
+    def find(self, identity: str) -> Explanation | None:
+        """None where there is none. Raises NotReady where it can not be looked up just now."""
+        ...
 
     def put(self, explanation: Explanation) -> bool:
         """Keep it in place of what has its id; whether it is kept."""
@@ -72,6 +78,9 @@ class NoRecords:
     max_age: int = 0
 
     def get(self, identity: str) -> Explanation | None:
+        return None
+
+    def find(self, identity: str) -> Explanation | None:
         return None
 
     def put(self, explanation: Explanation) -> bool:

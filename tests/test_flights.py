@@ -59,6 +59,7 @@ class Kept:
     def get(self, identity: str) -> Explanation | None:
         return self.kept.get(identity)
 
+    find = get
     gone = "this is a test"
     max_age = 0
 

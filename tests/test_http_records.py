@@ -1,6 +1,7 @@
 """Kept explanations over HTTP: answered again without computing, had by their id in every format, cached as told."""
 
 import json
+import sqlite3
 import time
 from contextlib import closing
 from http.client import HTTPConnection, HTTPResponse
@@ -220,6 +221,20 @@ def test_a_partial_answer_is_not_kept(make_app: MakeApp) -> None:
     assert told["links"] is None and "ETag" not in partial.headers
     validator("Explanation").validate(told)
     check_error(client.get(f"/v1/explanations/{told['id']}"), 404, "unknown_explanation", ("complete",))
+
+
+def test_what_can_not_be_looked_up_may_be_there(make_app: MakeApp, full: Counting, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    before = make_app(full, records=path)
+    told = before.test_client().post("/v1/explain?method=lime", data=SEVEN).get_json()
+    before.extensions["inkling"].records.close()
+    client = make_app(full, records=path).test_client()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        found = client.get(f"/v1/explanations/{told['id']}")
+        check_error(found, 503, "not_ready", ("just now",))
+        assert found.headers["Retry-After"] == "2"
 
 
 def test_the_switch_that_keeps_nothing(make_app: MakeApp, full: Counting, tmp_path: Path) -> None:

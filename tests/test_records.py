@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from server.errors import NotReady
 from server.records import Event, Kept, fingerprint
 from tests.explanations import explanation
 from tests.recording import EDITION, noisy, numbered, recording
@@ -291,9 +292,12 @@ def test_a_file_that_is_locked_from_the_start(tmp_path: Path) -> None:
     with closing(locker(tmp_path, "exclusive")):
         start = time.monotonic()
         assert not records.put(numbered(FOUND, 2)) and not holds(records, 1)
+        with pytest.raises(NotReady):  # it may be there
+            records.find(f"{1:032x}")
         assert time.monotonic() - start < 2
     now.seconds += 2
     assert holds(records, 1) and records.put(numbered(FOUND, 2))
+    assert records.find(f"{3:032x}") is None
 
 
 @pytest.mark.parametrize("ends", [[""], ["", "-wal"], ["", "-wal", "-shm"], ["", "-wal", "-shm", ".lock"], ["-wal"]])

@@ -131,7 +131,7 @@ PATHS: dict[str, Any] = {
                     {kind: ref("Explanation") if kind == JSON else {} for kind in RENDERERS},
                 ),
                 **unchanged(),
-                **errors(400, 404, 406),
+                **errors(400, 404, 406, 503),
             },
             [
                 in_path("id", "the `id` of the explanation; with .png, .svg or .npz after it, in that format"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from server.errors import NotReady
 from server.records.block import Damaged
 from server.records.edition import edition as this_edition
 from server.records.explanation import Foreign, decode, encode
@@ -79,9 +80,19 @@ class Kept:
 
     def get(self, identity: str) -> Explanation | None:
         """The explanation with that id, upon the picture that it was kept with; None where there is none."""
-        row = self._tried(self._reading, lambda: self._file.read(identity))
+        try:
+            return self.find(identity)
+        except NotReady:
+            return None
+
+    def find(self, identity: str) -> Explanation | None:
+        """As `get`. Raises NotReady where it can not be looked up just now."""
+        read = self._tried(self._reading, lambda: [self._file.read(identity)])
+        row = read[0] if read else None
         found = None if row is None or self._is_outdated(row) else self._decoded(row, identity)
         self._saw("miss" if found is None else "hit")
+        if read is None:
+            raise NotReady("what is kept can not be looked up just now; try again in a few seconds")
         return found
 
     def put(self, explanation: Explanation) -> bool:

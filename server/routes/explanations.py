@@ -30,7 +30,7 @@ def one(id: str) -> Response:
     parsing.only(values, ("frame", *(() if dot else ("format",)), *signature), request.path)
     frame = parsing.choice(values, "frame", ("original", "model"), "original")
     media_type = suffixes[suffix] if dot else media_type_of(values, linked.RENDERERS)
-    kept = service().records.get(identity)
+    kept = service().records.find(identity)
     if kept is None:
         raise UnknownExplanation(
             f"no explanation {identity} is kept here: {service().records.gone}; POST the picture to /v1/explain again"
