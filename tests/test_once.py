@@ -20,6 +20,7 @@ from tests.conftest import MakeApp
 from tests.stores import SEVEN, SHIPPED, draw_seven, encoded
 
 PLAIN = encoded(ImageOps.invert(draw_seven(28)))
+DARK = encoded(draw_seven(28))  # on light paper
 IMAGE: Any = np.random.default_rng(0).random((1, 28, 28), np.float32)
 HEAD = json.dumps(
     {"inputs": [{"name": "images", "datatype": "FP32", "shape": [1, 28, 28], "parameters": {"binary_data_size": 3136}}]}
@@ -30,6 +31,7 @@ LENGTH = {"headers": {"Inference-Header-Content-Length": str(len(HEAD))}}
 ASKED: dict[str, tuple[str, dict[str, Any], dict[str, int]]] = {
     "a PNG": ("/v1/predict", {"data": SEVEN, **PNG}, {"decoded": 1}),
     "a PNG that is the model's image": ("/v1/predict", {"data": PLAIN, **PNG}, {"decoded": 1}),
+    "a PNG of the model's size": ("/v1/predict", {"data": DARK, **PNG}, {"decoded": 1}),
     "a JPEG": ("/v1/predict", {"data": encoded(draw_seven(80), "JPEG"), "content_type": "image/jpeg"}, {"decoded": 1}),
     "a PNG on the long way": ("/v1/predict?version=1", {"data": SEVEN, **PNG}, {"decoded": 1}),
     "a PNG in JSON": (

@@ -63,9 +63,11 @@ def test_what_pillow_writes_goes_straight(image: Array) -> None:
         assert np.array_equal(straight(png(Image.fromarray(image), compress_level=level), SPEC), image)  # type: ignore[arg-type]
 
 
-def test_the_digit_is_that_of_the_long_way() -> None:
-    grey = np.zeros((28, 20), np.uint8)
-    grey[5:23, 8:12] = 230
+@pytest.mark.parametrize("paper", [0, 255], ids=["as MNIST has it", "dark on light"])
+@pytest.mark.parametrize("left", [8, 3])
+def test_the_digit_is_that_of_the_long_way(paper: int, left: int) -> None:
+    grey = np.full((28, 20), paper, np.uint8)
+    grey[5:23, left : left + 4] = abs(paper - 230)
     short, long = decode(png(Image.fromarray(grey)), SPEC), decode(png(Image.fromarray(grey).convert("RGB")), SPEC)
     assert straight(png(Image.fromarray(grey)), SPEC) is not None
     assert np.array_equal(short.pixels, long.pixels) and short.pixels.dtype == long.pixels.dtype

@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 
 from server.errors import InvalidPixels
 from server.images.normalise import is_normalised, normalise
-from server.images.reading import UprightPicture, read
+from server.images.reading import UprightPicture, read, upright
 from server.images.reading import announced_pixels as announced_pixels
 from server.images.resampling import resample
 from server.images.straight import straight
@@ -31,7 +31,7 @@ def decode(body: bytes, spec: ImageSpec, preprocess: Literal["auto", "none"] = "
     plain = straight(body, spec)
     if plain is not None and (preprocess == "none" or is_normalised(plain, spec)):
         return _as_it_is(plain, spec)
-    picture = read(body)
+    picture = read(body) if plain is None else upright(plain)
     luma = np.asarray(picture.image.convert("L"))  # (h, w) uint8
     f, steps = picture.factor, picture.steps
     warnings: tuple[str, ...] = ()

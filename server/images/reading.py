@@ -12,6 +12,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from server.errors import DamagedImage, ImageTooLarge, ServiceError
 from server.images.formats import reader_of
 from server.images.gif import unfolded
+from server.types import Array
 
 MAX_PIXELS = 50_000_000  # of a sent picture; a telephone's largest mode
 WORK_SIDE = 1024  # pixels; larger pictures are read at the smallest whole fraction that keeps this
@@ -39,6 +40,12 @@ class UprightPicture:
     width: int
     height: int
     steps: tuple[str, ...]
+
+
+def upright(luma: Array) -> UprightPicture:
+    """Of one that is decoded already, (h, w) uint8, and needs no turn."""
+    height, width = luma.shape
+    return UprightPicture(Image.fromarray(luma), 1, 0, 0, width, height, ())
 
 
 def read(body: bytes) -> UprightPicture:
