@@ -8,11 +8,10 @@ from hashlib import sha256
 from html import unescape
 from pathlib import Path
 
-import pytest
-
 from server.openapi import document
 from server.routes.docs import VENDORED
 from tests.conftest import MakeApp
+from tests.needs import lacking
 from tests.servers import serving
 
 CHROMIUM = shutil.which("chromium")
@@ -50,8 +49,9 @@ def test_the_parts_of_the_page_are_sent_packed_and_are_what_was_published(make_a
         assert again.status_code == 304 and packed.headers["ETag"] != plain.headers["ETag"]
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_a_browser_without_a_network_shows_every_operation(tmp_path: Path) -> None:
+    if CHROMIUM is None:
+        lacking("Chromium is not installed")
     with serving(tmp_path, {"EXPLAIN": "off"}) as running:
         profile = f"--user-data-dir={tmp_path / 'profile'}"
         command = [str(CHROMIUM), *ALONE, profile, "--dump-dom", f"{running.url}/docs"]

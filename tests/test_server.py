@@ -1,6 +1,7 @@
 """The real thing: gunicorn, our settings, the shipped models, and a client that knows only HTTP."""
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -73,6 +74,35 @@ def test_a_worker_that_only_predicts_stays_small(tmp_path: Path) -> None:
         assert "/ai_edge_litert/" in mapped  # it tells what is imported
         heavy = ("tensorflow", "keras", "skimage", "shap", "lime", "sklearn", "pandas", "numba", "scipy/stats")
         assert [name for name in heavy if f"/{name}/" in mapped] == []
+
+
+def test_what_explaining_takes_of_the_processor_yields_to_predictions(explaining: Running) -> None:
+    """TensorFlow's own threads too."""
+    (worker,) = children(explaining.process.pid)
+    own, _, before = niceness(worker, worker), ask(f"{explaining.url}/v1/predict", SEVEN), spent(worker)
+    assert ask(f"{explaining.url}/v1/explain?method=rise&n_samples=8000&seed=77", SEVEN)[0] == 200
+    took = {thread: ticks - before.get(thread, 0) for thread, ticks in spent(worker).items()}
+    yields = sum(ticks for thread, ticks in took.items() if niceness(worker, thread) > own)
+    assert sum(took.values()) > 10 and yields > 0.8 * sum(took.values())
+
+
+def spent(process: int) -> dict[int, int]:
+    """Ticks of the processor that each thread has had."""
+    ticks = {}
+    for thread in map(int, os.listdir(f"/proc/{process}/task")):
+        with suppress(FileNotFoundError):  # it has ended
+            found = status(process, thread)
+            ticks[thread] = int(found[11]) + int(found[12])
+    return ticks
+
+
+def niceness(process: int, thread: int) -> int:
+    return int(status(process, thread)[16])
+
+
+def status(process: int, thread: int) -> list[str]:
+    """Of /proc/PID/task/TID/stat what follows the name."""
+    return Path(f"/proc/{process}/task/{thread}/stat").read_text().rpartition(") ")[2].split()
 
 
 def children(process: int) -> list[int]:

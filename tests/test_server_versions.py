@@ -109,9 +109,11 @@ def test_all_workers_unload_and_load_before_the_wish_is_answered(server: Running
 
 def test_a_new_version_is_noticed_within_seconds_as_the_server_is_shipped(tmp_path: Path) -> None:
     copy_version(tmp_path / "models", 1)
-    with serving(tmp_path, {"EXPLAIN": "off", "MODEL_STORE": str(tmp_path / "models"), "MODEL": "mlp"}) as running:
+    settings = {"EXPLAIN": "off", "WORKERS": "2", "MODEL_STORE": str(tmp_path / "models"), "MODEL": "mlp"}
+    with serving(tmp_path, settings) as running:
         copy_version(tmp_path / "models", 2)
         appeared = time.monotonic()
         while told(running)["versions"] != ["1", "2"]:
             assert time.monotonic() - appeared < NOTICED, running.log.read_text()
             time.sleep(0.05)  # polls another process
+        soon(running, lambda now: now["versions"] == ["1", "2"])

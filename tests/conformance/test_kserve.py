@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.needs import lacking
 from tests.nets import digits, net, twin
 from tests.servers import ROOT, Running
 
 PYTHON = ROOT / ".venv-kserve" / "bin" / "python"
 ROWS = 3
 
-pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="no .venv-kserve (make .venv-kserve/stamp installs it)")
-
 
 @pytest.fixture(scope="module")
 def said(explaining: Running, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the client said to all that it was asked."""
+    if not PYTHON.exists():
+        lacking("there is no .venv-kserve (make .venv-kserve/stamp installs it)")
     rows = tmp_path_factory.mktemp("kserve") / "rows.npy"
     np.save(rows, digits()[:ROWS])
     command = [PYTHON, Path(__file__).with_name("kserve_client.py"), explaining.url, rows]

@@ -3,6 +3,7 @@ memory stays where it was. And versions that are broken in every way that files 
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ SEVEN = (ROOT / "examples" / "7.png").read_bytes()
 RELOADS = 100
 WARM = 20  # reloads before the memory is first looked at
 GROWTH = 64 << 20  # bytes; TensorFlow would keep 10 MB and more of each of them
+LOOKS = 0.3  # seconds in which each worker looks at the folder
 KEPT = 2  # versions beside the latest
 SETTINGS = {"WORKERS": "2", "MODEL": "tiny", "POLL_MS": "100", "LOG_LEVEL": "WARNING"}
 
@@ -168,17 +170,21 @@ def test_a_broken_version_is_refused_and_harms_nobody(server: Running, store: Pa
 
 
 def test_a_version_that_is_copied_slowly_is_served_when_it_is_whole(server: Running, store: Path, nets: Path) -> None:
-    """Card first, file by file, as no export writes it, but as people copy."""
+    """Card first, file by file, as no export writes it, but as people copy; while others ask."""
     source = copy_version(nets, 50, "tiny", nets / "tiny" / "1")
     files = sorted((one for one in source.rglob("*") if one.is_file()), key=lambda one: one.name != CARD.name)
-    for path in files:
-        target = store / "tiny" / "50" / path.relative_to(source)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        body = path.read_bytes()
-        for end in (len(body) // 2, len(body)):
-            before = told(server)["refused"].get("50")
-            target.write_bytes(body[:end])
-            last = path == files[-1] and end == len(body)
-            eventually(lambda before=before, last=last: last or told(server)["refused"].get("50") or before, "refused")  # type: ignore[misc]
+    parts = [(path, part) for path in files for part in (0.5, 1)]
+    with load([(f"{server.url}/v1/predict", SEVEN)], clients=1, pause=0.02) as outcome:
+        for path, part in parts:
+            target = store / "tiny" / "50" / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            body = path.read_bytes()
+            target.write_bytes(body[: int(len(body) * part)])
+            if (path, part) != parts[-1]:
+                eventually(lambda: all("50" in told(server)["refused"] for _ in range(10)), "it is refused by both")
+                looked = time.monotonic() + LOOKS
+                while time.monotonic() < looked:
+                    assert "50" not in told(server)["versions"], (path, part)
+    assert set(outcome.statuses) == {200} and outcome.failures == []
     eventually(lambda: all(told(server)["default"] == "50" for _ in range(20)), "it is served by both")
     assert "50" not in told(server)["refused"]

@@ -13,8 +13,8 @@ from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from urllib.error import URLError
 
-from tests.faults.needs import lacking
 from tests.faults.processes import eventually
+from tests.needs import lacking
 from tests.servers import ROOT, ask, free_port, serving
 
 SEVEN = (ROOT / "examples" / "7.png").read_bytes()

@@ -1,4 +1,4 @@
-"""What some faults need of the machine."""
+"""What some tests need of the machine."""
 
 import os
 from typing import NoReturn
