@@ -3,6 +3,7 @@
 import argparse
 import base64
 import io
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -26,7 +27,12 @@ from server.config import Settings
 CONNECTIONS = (1, 8, 32)
 EXPLAINERS = 8  # clients for each worker that ask for explanations without pause: twice as many as it has slots
 IMPATIENCE = 1.0  # seconds after which they ask again: the least that Retry-After says, so that few slots stay free
-BUSY = "/v1/explain?method=rise&n_samples=8000&seed={seed}"
+BESIDE = {
+    "rise": "/v1/explain?method=rise&n_samples=8000&seed={seed}",
+    "shapley": "/v1/explain?method=shapley&seed={seed}",
+    "lime": "/v1/explain?method=lime&seed={seed}",
+}
+LONG = "rise"  # takes so long that every slot is taken nearly all the time
 MODEL = running.ROOT / "model_store" / "cnn" / "1"
 SETTINGS = {  # workers, rows of a batch
     "LitServe": [(1, 32), (2, 1)],
@@ -136,21 +142,19 @@ def peers(folder: Path, picture: bytes, workers: int, asked: argparse.Namespace)
     return found
 
 
-def beside_explanations(
-    folder: Path, picture: bytes, workers: int, asked: argparse.Namespace
-) -> list[tuple[Measured, Measured]]:
-    """Predictions at 8 connections: idle, and while explanations take every slot; a pair for each round."""
+def beside_explanations(folder: Path, picture: bytes, workers: int, asked: argparse.Namespace) -> serve_table.Busy:
+    """Predictions at 8 connections, idle and beside explanations by each method: a pair for each round."""
     question = Question("/v1/predict?model=cnn", picture, {"Content-Type": "image/png"})
-    pairs = []
+    found: dict[str, list[tuple[Measured, Measured]]] = {method: [] for method in BESIDE}
     with running.ours(workers, KEEP="off") as url:
         ready(url)
-        for _ in range(asked.rounds):
+        for _, (method, path) in itertools.product(range(asked.rounds), BESIDE.items()):
             idle = loaded(folder, url, question, 8, asked.seconds)
-            with explaining(url, picture, EXPLAINERS * workers), slots_taken(url) as taken:
-                pairs.append((idle, loaded(folder, url, question, 8, 2 * asked.seconds)))
-            if median(taken) < 0.75 * workers * Settings().explain_slots:
+            with explaining(url + path, picture, EXPLAINERS * workers), slots_taken(url) as taken:
+                found[method].append((idle, loaded(folder, url, question, 8, 2 * asked.seconds)))
+            if method == LONG and median(taken) < 0.75 * workers * Settings().explain_slots:
                 raise SystemExit(f"explanations took {taken} slots; expected nearly all of them, for most of the time")
-    return pairs
+    return found
 
 
 @contextmanager
@@ -183,7 +187,7 @@ def ready(url: str) -> None:
 
 @contextmanager
 def explaining(url: str, picture: bytes, count: int) -> Iterator[None]:
-    """`count` clients that ask for explanations without pause.
+    """`count` clients that ask for explanations at `url`, which has a place for the seed, without pause.
 
     Raises:
         SystemExit: none was explained; then predictions had nothing beside them.
@@ -195,7 +199,7 @@ def explaining(url: str, picture: bytes, count: int) -> Iterator[None]:
         while not stop.is_set():
             seed += 1
             try:
-                urlopen(Request(url + BUSY.format(seed=seed), picture), timeout=60).close()
+                urlopen(Request(url.format(seed=seed), picture), timeout=60).close()
                 answered.set()
             except OSError:  # a refusal too
                 stop.wait(IMPATIENCE)

@@ -18,6 +18,10 @@ AT = 8  # connections
 COLUMNS = ("rate", "p50", "p99")
 
 
+Busy = Mapping[str, Sequence[tuple[Measured, Measured]]]
+"""By the method that was asked for beside: what each round measured idle, and beside explanations."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """Under what the figures were measured."""
@@ -33,16 +37,15 @@ class Setting:
 def document(
     loads: Loads,
     beside: Mapping[str, Loads],
-    busy: Sequence[tuple[Measured, Measured]],
+    busy: Busy,
     first: tuple[Mapping[str, float], Mapping[str, float]],
     setting: Setting,
 ) -> str:
-    """`beside` has each peer's loads and ours of the same rounds; `busy` what was measured idle and beside
-    explanations."""
+    """`beside` has each peer's loads and ours of the same rounds."""
     verdicts = [*_beside_floor(loads), *_beside_peers(beside), *_alone(busy, *first)]
     every = {**loads, **{key: one for those in beside.values() for key, one in those.items() if key[0] != OURS}}
     measured = chain.from_iterable(several for those in (loads, *beside.values()) for several in those.values())
-    wrong = sum(one.wrong for one in chain(measured, *busy))
+    wrong = sum(one.wrong for one in chain(measured, *chain.from_iterable(busy.values())))
     return "\n".join(
         [
             "# Predictions, ours and other servers'\n",
@@ -104,17 +107,14 @@ def _ratio(what: str, loads: Loads) -> float:
     return median(one / other for one, other in zip(*best, strict=True))
 
 
-def _alone(
-    busy: Sequence[tuple[Measured, Measured]], seconds: Mapping[str, float], memory: Mapping[str, float]
-) -> list[Verdict]:
+def _alone(busy: Busy, seconds: Mapping[str, float], memory: Mapping[str, float]) -> list[Verdict]:
     found = []
-    if busy:
-        ratio = median(loaded.p99 / idle.p99 for idle, loaded in busy)
-        idle, loaded = (median(pair[side].p99 for pair in busy) for side in (0, 1))
-        told = f"{ratio:.1f} ({idle:.1f} ms idle, {loaded:.1f} ms beside explanations)"
-        found.append(
-            Verdict("p99 of predictions while explanations take every slot, beside idle", "at most 3", told, ratio <= 3)
-        )
+    for method, pairs in busy.items():
+        ratio = median(loaded.p99 / idle.p99 for idle, loaded in pairs)
+        idle, loaded = (median(pair[side].p99 for pair in pairs) for side in (0, 1))
+        told = f"{ratio:.1f} ({idle:.1f} ms idle, {loaded:.1f} ms beside)"
+        about = f"p99 of predictions while `{method}` is asked for by twice as many as there are slots, beside idle"
+        found.append(Verdict(about, "at most 3", told, ratio <= 3))
     for what, value in seconds.items():
         found.append(Verdict(f"first prediction after a start, {what}", "within 1.5 s", f"{value:.2f} s", value <= 1.5))
     told = f"{memory['resident']:.0f} MB ({memory['proportional']:.0f} MB of its own)"

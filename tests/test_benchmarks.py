@@ -222,5 +222,7 @@ def test_wrong_answers_are_counted_wherever_they_were_given() -> None:
     beside = {"a peer": {(name, AT): [replace(fine, wrong=10)] for name in ("a peer", OURS)}}
     setting = serve_table.Setting("2000-01-01", "digits", 2, 3, 3, 0.5)
     memory = {"resident": 100.0, "proportional": 70.0}
-    told = serve_table.document(loads, beside, [(fine, replace(fine, wrong=5))], ({"as usual": 1.0}, memory), setting)
+    told = serve_table.document(
+        loads, beside, {"lime": [(fine, replace(fine, wrong=5))]}, ({"as usual": 1.0}, memory), setting
+    )
     assert "28 answers were wrong" in told
