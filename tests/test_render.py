@@ -416,6 +416,14 @@ def test_json_numbers_read_back_as_the_same_float32() -> None:
     assert "-0.0," not in RENDERERS["application/json"](explain(-np.zeros((28, 28), np.float32))).decode()
 
 
+def test_names_that_are_no_unicode_are_told_as_json_can() -> None:
+    """Those of files may hold any byte, which Python keeps as half of a surrogate pair."""
+    document = {"name": "cnn\udcff", "values": noise(), "largest": noise().max()}
+    told = json.loads(json_text(document))
+    assert told["name"] == "cnn\udcff" and np.float32(told["largest"]) == noise().max()
+    assert (np.array(told["values"], np.float32) == noise()).all()
+
+
 @pytest.mark.parametrize("media_type", RENDERERS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_no_format_passes_on_a_value_that_is_no_number(media_type: str, bad: float) -> None:

@@ -134,6 +134,7 @@ def test_the_answer_names_what_answered_and_echoes_the_id(client: FlaskClient) -
     assert (logits["name"], logits["shape"], logits["datatype"]) == ("logits", [3, 10], "FP32")
     assert len(probabilities["data"]) == 30
     assert "id" not in post(client, request()).get_json()
+    assert post(client, request(id="a\ud800")).get_json()["id"] == "a\ud800"  # half of a pair, as JSON may have it
     for address, version in (("1", "1"), ("canary", "10")):
         told = post(client, request(), f"/v2/models/fake/versions/{address}/infer").get_json()
         assert told["model_version"] == version
@@ -234,7 +235,6 @@ CASES: dict[str, tuple[Any, str, tuple[str, ...]]] = {
         request(outputs=[{"name": "logits", "parameters": {"classification": 3}}]), "bad_request", ("probabilities",),
     ),
     "id no text": (request(id=7), "bad_request", ("id is 7",)),
-    "id half a pair": (request(id="a\ud800"), "bad_request", ("surrogate",)),
     "parameters no object": (request(parameters=[1]), "bad_request", ("parameters", "list")),
     "parameter an object": (request(parameters={"x": {}}), "bad_request", ("'x'", "text")),
     "timeout a text": (request(parameters={"timeout": "1"}), "bad_request", ("timeout is '1'", "microseconds")),

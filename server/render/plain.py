@@ -4,6 +4,7 @@ A number that is not finite is a bug of whoever computed it and is never passed 
 answers with an error. Only where a field may say "not known" (None) does it become that.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +25,12 @@ def finite(array: Array, name: str) -> Array:
 def json_text(document: Any) -> bytes:
     """UTF-8 without spaces, for most of it is numbers. Arrays become nested lists, of float32 with just the digits that
     give the same float32 again. It would write null for what is not finite: everything here raises before that."""
-    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    try:
+        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    except orjson.JSONEncodeError:  # half of a surrogate pair, as names on disk and texts in JSON may hold
+        return json.dumps(
+            document, allow_nan=False, separators=(",", ":"), default=lambda array: array.tolist()
+        ).encode()
 
 
 def plain_floats(array: Array, name: str) -> Array:

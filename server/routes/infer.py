@@ -65,8 +65,6 @@ def read() -> Asked:
     name = fields.get("id")
     if name is not None and not isinstance(name, str):
         raise BadRequest(f"id is {shown(name)}; expected a text")
-    if name is not None and any("\ud800" <= letter <= "\udfff" for letter in name):
-        raise BadRequest("id holds half of a surrogate pair, which UTF-8 can not repeat; expected Unicode")
     binary = parameters.get("binary_data_output") is True
     images = _images(fields.get("inputs"), memoryview(sent)[size:])
     return Asked(name, parameters, images, _outputs(fields.get("outputs"), binary), binary)
