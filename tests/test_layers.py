@@ -150,6 +150,7 @@ ADDRESSES = {  # third party -> the only files that may import it
     "sklearn": {"training"},
     "click": {"training.__main__", "server.__main__", "server.commands"},
     "prometheus_client": {"server.metrics"},
+    "orjson": {"server.render.plain"},
     "flask_limiter": {"server.routes.limits"},
     "limits": {"server.routes.limits"},
     "flask_cors": {"server.routes.cors"},

@@ -1,6 +1,5 @@
 """Any exception -> the one JSON shape of errors. A stranger's exception is a 500 without its text."""
 
-import json
 import logging
 import re
 
@@ -8,6 +7,7 @@ from flask import Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from server.errors import BadRequest, BodyTooLarge, MethodNotPossible, PictureError, ServiceError, UnknownMethod
+from server.routes.answers import json_answer
 from server.routes.parsing import too_large
 from server.routes.service import service
 
@@ -71,7 +71,7 @@ def _answer_http(error: HTTPException) -> Response:
 def _response(error: ServiceError, status: int, retry_after: int | None = None) -> Response:
     if status == 503:
         service().metrics.refused(error.code)
-    response = Response(json.dumps(error_body(error)) + "\n", status, content_type="application/json")
+    response = json_answer(error_body(error), status)
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
     return response

@@ -12,8 +12,9 @@ from server.explainers import ALIASES, EXPLAINERS, describe_all, methods_for
 from server.models.store import Family
 from server.options import boolean, number
 from server.reference import ENGINES, REFERENCES, engines_of
-from server.render import json_text, prediction_json
+from server.render import prediction_json
 from server.routes import linked, observed, parsing, states
+from server.routes.answers import json_answer
 from server.routes.errors import error_body
 from server.routes.service import caller, desk, service
 from server.types import Explanation, Picture, Placement, Prediction
@@ -48,8 +49,8 @@ def predict() -> Response:
         return prediction, digit.placement
 
     if several:
-        return _json(_each(lambda picture: prediction_json(*one(picture)), pictures))
-    return _json(prediction_json(*one(pictures[0])))
+        return json_answer(_each(lambda picture: prediction_json(*one(picture)), pictures))
+    return json_answer(prediction_json(*one(pictures[0])))
 
 
 @blueprint.post("/v1/explain")
@@ -89,20 +90,22 @@ def methods() -> Response:
     ]
     able = [name for name, family in store.families.items() if family.served.verbs >= attacks.NEEDS]
     against = [{**attack, "models": able} for attack in attacks.describe_attacks()]
-    return _json({"methods": described, "default": METHOD, "attacks": against})
+    return json_answer({"methods": described, "default": METHOD, "attacks": against})
 
 
 @blueprint.get("/v1/models")
 def models() -> Response:
     parsing.only(parsing.query(), (), request.path)
     families = service().store.families
-    return _json({"models": list(families), "details": [_details(name, family) for name, family in families.items()]})
+    return json_answer(
+        {"models": list(families), "details": [_details(name, family) for name, family in families.items()]}
+    )
 
 
 @blueprint.get("/v1/models/<name:model>")
 def one_model(model: str) -> Response:
     parsing.only(parsing.query(), (), request.path)
-    return _json(_details(model, service().store.family(model)))
+    return json_answer(_details(model, service().store.family(model)))
 
 
 def _details(name: str, family: Family) -> dict[str, Any]:
@@ -198,7 +201,7 @@ def respond(
             raise NotAcceptable(
                 f"{len(pictures)} pictures can not be answered as {media_type}; ask for JSON or send one"
             )
-        return _json(_each(lambda picture: as_json(answer(picture)), pictures))
+        return json_answer(_each(lambda picture: as_json(answer(picture)), pictures))
     answered = answer(pictures[0])
     with g.stages("render"):
         body = renderers[media_type](answered)
@@ -214,7 +217,3 @@ def _each(answer: Callable[[Any], dict[str, Any]], pictures: list[Any]) -> dict[
         except (PictureError, OutOfTime) as error:
             results.append(error_body(error))
     return {"results": results}
-
-
-def _json(body: Any) -> Response:
-    return Response(json_text(body) + b"\n", content_type="application/json")

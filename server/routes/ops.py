@@ -1,11 +1,10 @@
 """For those who run the service: is it alive, can it answer."""
 
-import json
-
 from flask import Blueprint, Response
 
 from server.metrics import CONTENT_TYPE
 from server.routes import states
+from server.routes.answers import json_answer
 from server.routes.service import service
 
 blueprint = Blueprint("ops", __name__)
@@ -23,12 +22,12 @@ def root() -> Response:
         "/v2",
         "/docs",
     ]
-    return _json({"status": "alive", "see": see}, 200)
+    return json_answer({"status": "alive", "see": see})
 
 
 @blueprint.get("/livez")
 def livez() -> Response:
-    return _json({"status": "alive"}, 200)
+    return json_answer({"status": "alive"})
 
 
 @blueprint.get("/readyz")
@@ -38,7 +37,7 @@ def readyz() -> Response:
     ready = states.is_server_ready()
     found = {family.served.explain for family in families.values()}
     explain = next((state for state in ("loading", "off") if state in found), "ready")
-    return _json({"ready": ready, "explain": explain if families else "off"}, 200 if ready else 503)
+    return json_answer({"ready": ready, "explain": explain if families else "off"}, 200 if ready else 503)
 
 
 @blueprint.get("/metrics")
@@ -46,7 +45,3 @@ def metrics() -> Response:
     metrics, families = service().metrics, service().store.families
     metrics.versions({name: len(family.versions) for name, family in families.items()})
     return Response(metrics.text(), content_type=CONTENT_TYPE)
-
-
-def _json(body: object, status: int) -> Response:
-    return Response(json.dumps(body) + "\n", status, content_type="application/json")

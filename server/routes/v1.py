@@ -5,15 +5,15 @@ GET /v1/models/<model> is Inkling's own as well, and answers all three (inkling.
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 from flask import Blueprint, Response, g, request
 
 from server import tensors
 from server.errors import BadRequest, ServiceError, UnknownLabel, UnknownModel
 from server.handles import Served
-from server.render import explanation_json, json_text
+from server.render import explanation_json
 from server.routes import bodies, observed, signatures, states
+from server.routes.answers import json_answer
 from server.routes.errors import answer_in_protocol
 from server.routes.parameters import why_in
 from server.routes.service import caller, desk, service
@@ -38,8 +38,8 @@ def predict(model: str, version: int | None = None, label: str | None = None) ->
         observed.predicted(served.card, len(outputs["logits"]))
     with g.stages("render"):
         if asked.by_row:
-            return _json({"predictions": signatures.by_row(outputs)})
-        return _json({"outputs": signatures.by_output(outputs)})
+            return json_answer({"predictions": signatures.by_row(outputs)})
+        return json_answer({"outputs": signatures.by_output(outputs)})
 
 
 @blueprint.post(f"{MODEL}:explain")
@@ -62,7 +62,7 @@ def explain(model: str, version: int | None = None, label: str | None = None) ->
         observed.explained(one)
     with g.stages("render"):
         predictions = signatures.by_row(tensors.outputs_of(found))
-        return _json({"predictions": predictions, "explanations": [explanation_json(one) for one in found]})
+        return json_answer({"predictions": predictions, "explanations": [explanation_json(one) for one in found]})
 
 
 @blueprint.post(f"{MODEL}:<any(classify, regress):verb>")
@@ -83,9 +83,9 @@ def classify(model: str, verb: str, version: int | None = None, label: str | Non
 @blueprint.get(LABEL)
 def status(model: str, version: int | None = None, label: str | None = None) -> Response:
     if label is None:
-        return _json({"model_version_status": states.version_status(model, str(version))})
+        return json_answer({"model_version_status": states.version_status(model, str(version))})
     with _served(model, None, label) as served:
-        return _json({"model_version_status": states.version_status(model, served.card.version)})
+        return json_answer({"model_version_status": states.version_status(model, served.card.version)})
 
 
 @blueprint.get(f"{MODEL}/metadata")
@@ -93,7 +93,7 @@ def status(model: str, version: int | None = None, label: str | None = None) -> 
 @blueprint.get(f"{LABEL}/metadata")
 def metadata(model: str, version: int | None = None, label: str | None = None) -> Response:
     with _served(model, version, label) as served:
-        return _json(signatures.metadata(served.card))
+        return json_answer(signatures.metadata(served.card))
 
 
 @contextmanager
@@ -130,7 +130,3 @@ def _outputs(served: Served, asked: signatures.Asked) -> tensors.Outputs:
     tensors.check_count(len(files), most)
     with g.stages("predict"):
         return tensors.predict_bytes(served, files)
-
-
-def _json(body: Any) -> Response:
-    return Response(json_text(body) + b"\n", content_type="application/json")

@@ -1,6 +1,5 @@
 """The dialect of the Open Inference Protocol (KServe V2, Triton, MLServer): typed tensors, as JSON or as raw bytes."""
 
-import json
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ from server import tensors
 from server.errors import NotReady, ServiceError
 from server.render import explanation_json, json_text
 from server.routes import bodies, infer, observed, states
+from server.routes.answers import json_answer
 from server.routes.errors import answer_in_protocol
 from server.routes.parameters import why_in
 from server.routes.service import caller, desk, service
@@ -34,30 +34,30 @@ EXPLAINED = ("attributions", "predictions", "probabilities", "target", "certific
 @blueprint.get("/v2")
 @blueprint.get("/v2/")
 def server() -> Response:
-    return _json({"name": "inkling", "version": VERSION, "extensions": EXTENSIONS})
+    return json_answer({"name": "inkling", "version": VERSION, "extensions": EXTENSIONS})
 
 
 @blueprint.get("/v2/health/live")
 def live() -> Response:
-    return _json({"live": True})
+    return json_answer({"live": True})
 
 
 @blueprint.get("/v2/health/ready")
 def ready() -> Response:
     found = states.is_server_ready()
-    return _json({"live": True, "ready": found}, 200 if found else 503)
+    return json_answer({"live": True, "ready": found}, 200 if found else 503)
 
 
 @blueprint.get("/v2/models")
 def models() -> Response:
-    return _json({"models": list(service().store.families)})
+    return json_answer({"models": list(service().store.families)})
 
 
 @blueprint.get(MODEL)
 @blueprint.get(NUMBERED)
 def metadata(model: str, version: str | None = None) -> Response:
     with service().store.handle(model, version) as served:
-        return _json(_metadata(served.card, list(service().store.family(model).versions)))
+        return json_answer(_metadata(served.card, list(service().store.family(model).versions)))
 
 
 @blueprint.get(f"{MODEL}/ready")
@@ -66,7 +66,7 @@ def model_ready(model: str, version: str | None = None) -> Response:
     with service().store.handle(model, version) as served:
         if not states.is_ready(model, served.card.version):
             raise NotReady(f"model {model} version {served.card.version} is not ready; try again")
-        return _json({"name": model, "ready": True})
+        return json_answer({"name": model, "ready": True})
 
 
 @blueprint.post(f"{MODEL}/infer")
@@ -107,19 +107,21 @@ def explain(model: str, version: str | None = None) -> Response:
 def index() -> Response:
     body = bodies.body()
     wants = bodies.json_object(body) if body else {}
-    return _json([one for one in service().store.index() if one["state"] == "READY" or wants.get("ready") is not True])
+    return json_answer(
+        [one for one in service().store.index() if one["state"] == "READY" or wants.get("ready") is not True]
+    )
 
 
 @blueprint.post("/v2/repository/models/<name:model>/load")
 def load(model: str) -> Response:
     service().store.load(model)
-    return _json({"name": model, "load": True})
+    return json_answer({"name": model, "load": True})
 
 
 @blueprint.post("/v2/repository/models/<name:model>/unload")
 def unload(model: str) -> Response:
     service().store.unload(model)
-    return _json({"name": model, "unload": True})
+    return json_answer({"name": model, "unload": True})
 
 
 def _metadata(card: ModelCard, versions: list[str]) -> dict[str, Any]:
@@ -148,7 +150,3 @@ def _certificate(explanation: Explanation) -> str:
     told = explanation_json(explanation)
     about = {name: value for name, value in told["explanation"].items() if name not in ARRAYS}
     return json_text({**{name: told[name] for name in ("id", "model", "target", "alt")}, "explanation": about}).decode()
-
-
-def _json(body: Any, status: int = 200) -> Response:
-    return Response(json.dumps(body) + "\n", status, content_type="application/json")
