@@ -19,6 +19,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 from click.testing import CliRunner
+from gunicorn.util import parse_address
 
 from server.__main__ import main
 from server.config import Settings, shown_settings
@@ -166,6 +167,15 @@ def test_gunicorn_makes_its_own_line_of_a_request_only_where_it_is_asked_to(acce
     logger = kind.__new__(kind)
     logger.cfg = SimpleNamespace(accesslog=accesslog, logconfig_dict={"version": 1})
     assert logger.access_log_enabled == (accesslog is not None)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::", "::1"])
+def test_gunicorn_binds_to_the_host_that_is_set(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TF_CPP_MIN_LOG_LEVEL", "OPENBLAS_NUM_THREADS"):  # it sets them where they are not
+        monkeypatch.setenv(name, os.environ.get(name, "1"))
+    monkeypatch.setenv("INKLING_HOST", host)
+    monkeypatch.setenv("INKLING_PORT", "8123")
+    assert parse_address(runpy.run_path(str(ROOT / "gunicorn.conf.py"))["bind"]) == (host, 8123)
 
 
 @pytest.fixture(scope="module")
