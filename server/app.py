@@ -33,7 +33,6 @@ from server.models.store import LoadModel, Store
 from server.records import Event, Kept
 from server.routes import adversarial, auth, comparison, docs, explanations, inkling, observed, ops, parsing, v1, v2
 from server.routes.errors import answer_error
-from server.routes.express import Express
 from server.routes.headers import request_id, server_timing
 from server.routes.service import EXTENSION, Service
 from server.signing import Links, shared_secret
@@ -67,7 +66,7 @@ def create_app(
     loading = Loading(twin, load_full or _savedmodel_loader(settings, metrics), check, explains)
     store = _store(settings, run_dir, loading)
     records = _records(settings, run_dir, metrics)
-    app.extensions[EXTENSION] = service = Service(
+    app.extensions[EXTENSION] = Service(
         store=store,
         records=records,
         model=settings.model,
@@ -93,8 +92,6 @@ def create_app(
     app.before_request(parsing.unchunk)
     app.after_request(_finish)
     observed.observe(app, metrics, settings.access_log == "on")
-    if settings.access_log == "off" and not (settings.cors_origins or settings.keys_file or settings.rate_limit):
-        app.wsgi_app = Express(app.wsgi_app, service, settings.max_body_bytes)  # type: ignore[method-assign]
     return app
 
 

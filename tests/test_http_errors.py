@@ -1,5 +1,6 @@
 """Every mistake over HTTP: its status, code and telling words; none is logged as ours, none harms the next request."""
 
+import io
 import json
 import struct
 import zlib
@@ -210,3 +211,17 @@ def test_allow_names_what_is_possible(client: FlaskClient, method: str, path: st
     response = client.open(path, method=method)
     assert response.status_code == 405
     assert set(response.headers["Allow"].split(", ")) == allowed
+
+
+class Reset(io.BytesIO):
+    """The body of a request whose client has reset the connection."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        raise ConnectionResetError
+
+
+def test_a_broken_connection_is_the_callers_mistake(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+    broken = {"wsgi.input": Reset(), "CONTENT_LENGTH": "9"}
+    response = client.post("/v1/predict", content_type="image/png", environ_overrides=broken)
+    check_error(response, 400, "bad_request")
+    assert not errors_in(caplog)

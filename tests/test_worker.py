@@ -1,7 +1,5 @@
-"""The worker of a real gunicorn: small predictions are answered where it accepts, whatever its threads do; and clients
-that are slow to hang up hold up nobody else."""
+"""The worker of a real gunicorn: clients that are slow to hang up hold up nobody, and kept connections lose nothing."""
 
-import json
 import signal
 import socket
 import time
@@ -14,7 +12,6 @@ import pytest
 from PIL import ImageOps
 
 from server.worker import LINGER
-from tests.faults.processes import eventually
 from tests.servers import Running, ask, serving
 from tests.stores import draw_seven, encoded
 
@@ -82,18 +79,9 @@ def test_a_stop_waits_for_them_no_longer_than_that(server: Running) -> None:
 
 @pytest.fixture
 def single(tmp_path: Path) -> Iterator[Running]:
-    """With one thread, and nothing to do but to answer: at first a worker checks its versions, whose interpreters may
-    then be busy."""
-    run = tmp_path / "run"
-    with serving(tmp_path, {"EXPLAIN": "off", "THREADS": "1", "WORKERS": "1", "RUN_DIR": str(run)}) as running:
-        reports = run / "versions" / "workers"
-        eventually(lambda: [*map(prepared, reports.glob("*.json"))] == [{"cnn", "lstm", "mlp"}], "all are checked")
+    """With one thread."""
+    with serving(tmp_path, {"EXPLAIN": "off", "THREADS": "1", "WORKERS": "1"}) as running:
         yield running
-
-
-def prepared(report: Path) -> set[str]:
-    """The models of which a worker tells that it has checked a version."""
-    return set(json.loads(report.read_text())["prepared"])
 
 
 def connected(server: Running, sent: bytes = b"") -> socket.socket:
@@ -114,21 +102,6 @@ def one_answer(connection: socket.socket) -> tuple[dict[str, str], bytes]:
     for name in ("Date", "X-Request-ID", "Server-Timing"):
         assert fields.pop(name)
     return {"status": line, **fields}, body
-
-
-def test_a_small_prediction_needs_no_thread(single: Running) -> None:
-    with connected(single, PREDICT) as connection:
-        first = one_answer(connection)  # by a thread, as every first request of a connection
-        with connected(single, ALIVE[:-2]) as slow, connected(single, ALIVE) as waiting:
-            connection.sendall(PREDICT)
-            assert one_answer(connection) == first
-            waiting.settimeout(0.5)
-            with pytest.raises(TimeoutError):  # the thread is taken
-                waiting.recv(1)
-            slow.sendall(b"\r\n")
-            assert one_answer(slow)[0]["status"] == "HTTP/1.1 200 OK\r\n"
-        connection.sendall(ALIVE)  # the same connection is a thread's for all else
-        assert b"alive" in one_answer(connection)[1]
 
 
 @pytest.mark.parametrize(

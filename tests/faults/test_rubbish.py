@@ -72,7 +72,7 @@ def test_spoilt_pictures(server: Running) -> None:
         for number in turns(server, NUMBER):
             turn, seed = divmod(number, len(seeds))
             body = spoilt(seeds[seed], rng)
-            told = {"Content_Type": "image/png"} if turn % 2 else {}  # small ones go the express way
+            told = {"Content_Type": "image/png"} if turn % 2 else {}
             status, answer, kind = client.post("/v1/predict", body, **told)
             check(status, answer, kind, body)
             statuses[status] += 1
