@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from server.types import Array, Explanation, Model, ModelCard, Verb
+from server.types import Explanation, Model, ModelCard, Verb
 
 LaneName = Literal["predict", "explain"]
 
@@ -24,17 +24,6 @@ class Served(Protocol):
 
     def lane(self, name: LaneName) -> Model:
         """The model for this kind of work. Raises NotReady while it is still loading."""
-        ...
-
-
-class Prompt(Protocol):
-    """A version that can tell whether it can answer without waiting for anything."""
-
-    @property
-    def card(self) -> ModelCard: ...
-
-    def at_once(self, images: Array) -> Array | None:
-        """Logits (1, K) of one image (1, H, W); None where it can not."""
         ...
 
 

@@ -18,7 +18,7 @@ from server import explainers, images, reference
 from server.certificate import certified
 from server.desk import Desk, OwnThread
 from server.errors import InvalidOption, OutOfTime
-from server.handles import ModelStore, Prompt, Records, Served
+from server.handles import ModelStore, Records, Served
 from server.options import shown
 from server.probabilities import Probabilities, calibrated
 from server.quality import assess
@@ -194,18 +194,6 @@ def predicted(
         digit = _digit(picture, served.card.image, which.preprocess)
     with stages("predict"):
         return digit, prediction_of(served, digit.pixels, caller)
-
-
-def predicted_at_once(served: Prompt, body: bytes, stages: Stages) -> tuple[Digit, Prediction] | None:
-    """What `predicted` gives; None where that might take longer than to hand it to another thread: for a picture with
-    which anything is to be done, and where the version is busy or slow."""
-    with stages("decode"):
-        digit = images.as_it_is(body, served.card.image)
-    if digit is None:
-        return None
-    with stages("predict"):
-        logits = served.at_once(digit.pixels[None])
-        return None if logits is None else (digit, _judged(served.card, logits))
 
 
 def prediction_of(served: Served, pixels: Array, caller: Caller) -> Prediction:

@@ -42,9 +42,6 @@ class Fake:
         self.rows += len(images)
         return self._logits(images.astype(np.float64))
 
-    def at_once(self, images: Array) -> Array | None:
-        return self.forward(images)
-
     def gradient(self, images: Array, weights: Array) -> Array:
         self.rows += len(images)
         return np.einsum("nk,nkhw->nhw", weights.astype(np.float64), self._slopes(images.astype(np.float64)))

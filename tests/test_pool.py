@@ -27,9 +27,9 @@ def test_another_is_built_only_where_none_is_idle_and_no_more_than_may_be() -> N
     first = pool.take()
     pool.give_back(first)
     assert pool.take() == first == 0
-    assert (pool.take_idle(), pool.take()) == (None, 1)
+    assert pool.take() == 1
     pool.give_back(1)
-    assert pool.take_idle() == 1 and next(made) == 2
+    assert pool.take() == 1 and next(made) == 2
 
 
 def test_who_waits_comes_before_who_asks_again() -> None:
@@ -52,7 +52,7 @@ def test_who_waits_comes_before_who_asks_again() -> None:
     for other in others:
         other.join(PATIENCE)
     assert order == ["other 0", "other 1", "other 2", "again"]
-    assert pool.take_idle() == held
+    assert pool.take() == held
 
 
 def test_one_that_can_not_be_built_takes_no_place() -> None:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from server.models.card import TWIN
-from server.models.litert import PROMPT, Twin
-from server.types import Array
+from server.models.litert import Twin
 from tests.nets import STORE, card, digits
 
 
@@ -64,33 +63,6 @@ def test_it_needs_its_file_no_more_when_it_is_loaded(tmp_path: Path) -> None:
     busy = model._interpreters.take()
     assert np.array_equal(model.forward(image), expected) and model.built == 2
     assert np.array_equal(busy.answer(image), expected)
-
-
-def practised(model: Twin, image: Array) -> Array:
-    """What it answers, often enough that one answer did not have to wait for the processor."""
-    for _ in range(50):
-        answer = model.forward(image)
-    return answer
-
-
-def test_it_does_not_wait_for_an_interpreter_where_others_wait_for_the_answer() -> None:
-    model, image = twin(1), digits()[:1]
-    expected = practised(model, image)
-    found = model.at_once(image)
-    assert found is not None and np.array_equal(found, expected)
-    busy = model._interpreters.take()  # as while another thread asks for many rows
-    assert model.at_once(image) is None
-    model._interpreters.give_back(busy)
-    assert model.at_once(image) is not None
-
-
-def test_a_net_that_takes_its_time_does_not_answer_at_once() -> None:
-    model, image = twin(1), digits()[:1]
-    assert model.at_once(image) is None  # it is not known yet
-    practised(model, image)
-    assert model.at_once(image) is not None
-    model._fastest = 2 * PROMPT
-    assert model.at_once(image) is None
 
 
 def test_no_rows_and_many_rows() -> None:

@@ -51,13 +51,6 @@ def decode(body: bytes, spec: ImageSpec, preprocess: Literal["auto", "none"] = "
     )
 
 
-def as_it_is(body: bytes, spec: ImageSpec) -> Digit | None:
-    """What `decode` gives for a picture that is the model's image already, which takes it next to no time. None for all
-    others, the broken ones too."""
-    plain = straight(body, spec)
-    return _as_it_is(plain, spec) if plain is not None and is_normalised(plain, spec) else None
-
-
 def from_pixels(pixels: object, spec: ImageSpec) -> Digit:
     """The digit in nested lists: whole numbers are 0..255, others 0..1; never normalised. Raises InvalidPixels."""
     wanted = f"expected {spec.height} rows of {spec.width} numbers, all whole and 0..255 or all 0..1"

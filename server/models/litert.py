@@ -3,9 +3,7 @@
 The only file that imports ai_edge_litert. The twin was compared with its SavedModel at export; here its hash is enough.
 """
 
-import time
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,6 @@ from ai_edge_litert.interpreter import Interpreter
 
 from server.models.pool import Pool
 from server.types import Array, Features, ModelCard, Verb
-
-PROMPT = 0.002  # seconds; of a net that takes longer, nobody is to have answers in a thread that others wait for
 
 
 @dataclass
@@ -47,7 +43,6 @@ class Twin:
     def __init__(self, path: Path, card: ModelCard, most: int = 1) -> None:
         self.card = card
         self._content = path.read_bytes()
-        self._fastest = inf  # seconds; the least that an answer took, for any other may have waited for the processor
         self._interpreters = Pool(self._build, most)
 
     def forward(self, images: Array) -> Array:
@@ -57,14 +52,6 @@ class Twin:
         rows = [self._answer(images[row : row + 1]) for row in range(len(images))]  # others get their turn in between
         return np.array(rows, np.float32).reshape(len(rows), len(self.card.classes))
 
-    def at_once(self, images: Array) -> Array | None:
-        """Logits (1, K) of one image (1, H, W). None where that means to wait: for an interpreter, of which none may be
-        idle for as long as others ask for many rows, or for a net that takes its time."""
-        if self._fastest > PROMPT:
-            return None
-        ready = self._interpreters.take_idle()
-        return None if ready is None else self._by(ready, images)
-
     def gradient(self, images: Array, weights: Array) -> Array:
         raise NotImplementedError("a LiteRT twin has no gradients")
 
@@ -72,15 +59,11 @@ class Twin:
         raise NotImplementedError("a LiteRT twin has no features")
 
     def _answer(self, image: Array) -> Array:
-        return self._by(self._interpreters.take(), image)
-
-    def _by(self, ready: _Ready, image: Array) -> Array:
-        started = time.perf_counter()
+        ready = self._interpreters.take()
         try:
             return ready.answer(image)
         finally:
             self._interpreters.give_back(ready)
-            self._fastest = min(self._fastest, time.perf_counter() - started)
 
     def _build(self) -> _Ready:
         interpreter = Interpreter(model_content=self._content, num_threads=1)

@@ -32,11 +32,6 @@ class Pool(Generic[T]):
                 self._waiting.append(place)
         return self._another() if place is None else place.get()
 
-    def take_idle(self) -> T | None:
-        """One that is idle."""
-        with self._lock:
-            return self._idle.pop() if self._idle else None
-
     def give_back(self, thing: T) -> None:
         with self._lock:
             if self._waiting:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from server.errors import NotReady
 from server.handles import LaneName
-from server.types import Array, Model, ModelCard, Verb
+from server.types import Model, ModelCard, Verb
 
 LoadModel = Callable[[Path, ModelCard], Model]
 STABLE = "stable"
@@ -59,11 +59,6 @@ class Version:
         if self.failure is not None:
             raise NotReady(f"{which} can not {name}: {self.failure}", retry_after=60)
         raise NotReady(f"{which} is loading and will {name} in a few seconds; try again")
-
-    def at_once(self, images: Array) -> Array | None:
-        """Logits (1, K) of one image (1, H, W), by a twin that can answer without waiting for anything; else None."""
-        answer = getattr(self.twin, "at_once", None)
-        return None if answer is None else answer(images)
 
     def hold(self) -> bool:
         """Keep it from being freed until `release`; False where it is freed already."""
