@@ -99,7 +99,7 @@ def post_worker_init(worker: Any) -> None:
     """When it is told to stop, a worker also tells its explanations, so that all are answered within the grace time."""
 
     def stop(number: int, frame: Any) -> None:
-        worker.wsgi.extensions["inkling"].slots.stop_within(settings.grace - min(5, settings.grace / 2))
+        worker.wsgi.extensions["inkling"].scheduler.stop_within(settings.grace - min(5, settings.grace / 2))
         worker.handle_exit(number, frame)
 
     signal.signal(signal.SIGTERM, stop)

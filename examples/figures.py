@@ -10,14 +10,14 @@ from tempfile import TemporaryDirectory
 
 from PIL import Image
 
-from server.inference import Stages, Which, Why, explain
+from server.inference import ExplainRequest, ModelSelector, explain
 from server.models.litert import Twin
 from server.models.loading import Loading
 from server.models.savedmodel import SavedModel
 from server.models.state import Shared
-from server.models.store import Store
+from server.models.store import LoadedModel, Store
 from server.render import RENDERERS
-from server.types import Picture
+from server.types import ModelCard, Picture
 
 HERE = Path(__file__).parent
 PICTURES = ("7.png", "photo.jpg", "3.png")
@@ -28,15 +28,22 @@ WIDTH = 1500  # pixels of the whole sheet
 def heatmaps(store: Store, picture: Path) -> list[Image.Image]:
     """The picture's heatmaps by every method, in the model's frame so that all are equally large."""
     body = Picture(picture.read_bytes())
-    whys = [Why(method, frame="model") for method in METHODS]
-    return [
-        Image.open(BytesIO(RENDERERS["image/png"](explain(store, body, Which("cnn"), why, Stages())))) for why in whys
-    ]
+    requests = [ExplainRequest(method, frame="model") for method in METHODS]
+    found = [explain(store, body, ModelSelector("cnn"), request).value for request in requests]
+    return [Image.open(BytesIO(RENDERERS["image/png"](one))) for one in found]
+
+
+def load_full(folder: Path, card: ModelCard) -> LoadedModel:
+    return LoadedModel(SavedModel(folder, card))
 
 
 def main() -> None:
     with TemporaryDirectory() as folder:
-        store = Store(Path("model_store"), Loading(Twin, SavedModel), Shared(Path(folder)))
+        store = Store(
+            Path("model_store"),
+            Loading(Twin, lambda folder, card: LoadedModel(SavedModel(folder, card))),
+            Shared(Path(folder)),
+        )
         store.load("cnn")
         rows = [heatmaps(store, HERE / name) for name in PICTURES]
         for thread in threading.enumerate():

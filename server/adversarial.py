@@ -4,82 +4,80 @@ What is attacked is what is served: pictures are judged by the model that answer
 asked of the one that explains.
 """
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 from server import attacks
 from server.attacks.types import Adversarial, Attacked
-from server.desk import Desk, OwnThread
 from server.errors import AlreadyAnswered
-from server.handles import ModelStore
-from server.inference import Stages, Which, class_index, predicted, prediction_of
-from server.queued import within
-from server.slots import Interrupt
-from server.timed import Timed
-from server.types import Array, Features, Model, ModelCard, Picture, Prediction, Verb
+from server.inference import ModelSelector, Stages, class_index, decode_and_predict, predict_pixels
+from server.models.wrappers import DeadlineModel, ModelWrapper
+from server.protocols import ModelStore
+from server.scheduling import ImmediateSession, Interrupt, Publish, Session
+from server.types import Array, Features, Model, Picture, Prediction, Verb
+
+Found = tuple[Adversarial, Prediction | None]
 
 
 @dataclass(frozen=True)
-class How:
+class AttackRequest:
     """Which attack, and where to. `target` is the class that the answer should flip to; None = any other."""
 
     method: str
     options: Mapping[str, Any] = field(default_factory=dict)
     target: str | None = None
     seed: int = 0
-    budget: float = 30.0  # seconds
 
 
 def attack(
     store: ModelStore,
     picture: Picture,
-    which: Which,
-    how: How,
-    stages: Stages,
-    now: Callable[[], float] = time.monotonic,
-    desk: Desk | None = None,
+    selector: ModelSelector,
+    request: AttackRequest,
+    session: Session | None = None,
+    stages: Stages | None = None,
 ) -> Attacked:
     """The nearest picture found that is answered otherwise, with what is answered to it; or that none was found.
-    Searched at `desk`; without one, here.
+    Without a session it is searched here, for as long as it takes.
 
     Raises:
         ServiceError: the picture can not be read; no such model, attack, option or class; the model has no slopes or is
-        still loading; the picture is answered with the target already; or the budget ended before the search did.
+        still loading; the picture is answered with the target already; or the deadline passed before the search ended.
     """
-    desk = desk or OwnThread(how.budget, now)
-    with ExitStack() as held:
-        served = held.enter_context(store.handle(which.model, which.version))
-        built = attacks.build(how.method, how.options, served.card, served.verbs)
-        sloped = served.lane("explain")
-        desk.check()
-        digit, prediction = predicted(served, picture, which, stages, desk.caller)
-        wanted = _wanted(how, prediction)
+    session, stages = session or ImmediateSession(), stages or Stages()
+    context = session.context
+    with ExitStack() as resources:
+        version = resources.enter_context(store.handle(selector.model, selector.version))
+        built = attacks.build(request.method, request.options, version.card, version.verbs)
+        context.raise_if_expired()
+        digit, prediction = decode_and_predict(version, picture, selector, context, stages)
+        wanted = _wanted(request, prediction)
 
-        def work(interrupt: Interrupt) -> tuple[Adversarial, Prediction | None]:
-            model = Timed(Lanes(served.lane("predict"), sloped), desk.deadline, how.budget, now, interrupt)
+        def work(publish: Publish[Found], interrupt: Interrupt) -> Found:
+            own = context.cancelled_by(interrupt)
+            model = DeadlineModel(AttackedModel(version.for_explain(own), version.for_predict(own)), own)
             with stages("attack"):
-                found = built.search(model, digit.pixels, prediction.index, wanted, how.seed)
-            return found, None if found.pixels is None else prediction_of(served, found.pixels, desk.caller)
+                found = built.search(model, digit.pixels, prediction.index, wanted, request.seed)
+            return found, None if found.pixels is None else predict_pixels(version, found.pixels, own)
 
-        found, changed = desk.run(work, held)
+        found, changed = session.submit(work, resources=resources).result().value
     # One row more or less in a batch moves the last digits of logits, so the answer to this picture alone decides.
     if changed is not None and not _flips(changed, prediction, wanted):
         found, changed = Adversarial(None, None, None, found.rows), None
-    return Attacked(digit, prediction, built, found, changed, how.seed, wanted)
+    return Attacked(digit, prediction, built, found, changed, request.seed, wanted)
 
 
-def _wanted(how: How, prediction: Prediction) -> int | None:
+def _wanted(request: AttackRequest, prediction: Prediction) -> int | None:
     """The class that is wanted, if any."""
-    if how.target is None:
+    if request.target is None:
         return None
-    wanted = class_index("target", how.target, prediction.card.classes)
+    wanted = class_index("target", request.target, prediction.card.classes)
     if wanted == prediction.index:
         raise AlreadyAnswered(
-            f"target={how.target} is what this picture is answered with already; give another class, or no target for "
-            "the nearest"
+            f"target={request.target} is what this picture is answered with already; give another class, or no target "
+            "for the nearest"
         )
     return wanted
 
@@ -89,28 +87,17 @@ def _flips(changed: Prediction, before: Prediction, wanted: int | None) -> bool:
 
 
 @dataclass(frozen=True)
-class Lanes:
-    """One version as one Model: logits from the lane that predicts, slopes from the lane that has them."""
+class AttackedModel(ModelWrapper):
+    """Logits by the model that predicts, slopes by the one that explains."""
 
     predicting: Model
-    sloped: Model
-
-    @property
-    def card(self) -> ModelCard:
-        return self.sloped.card
 
     @property
     def verbs(self) -> frozenset[Verb]:
         return attacks.NEEDS
 
-    def within(self, seconds: float, interrupt: Callable[[], None]) -> Model:
-        return Lanes(within(self.predicting, seconds, interrupt), within(self.sloped, seconds, interrupt))
-
     def forward(self, images: Array) -> Array:
         return self.predicting.forward(images)
-
-    def gradient(self, images: Array, weights: Array) -> Array:
-        return self.sloped.gradient(images, weights)
 
     def features(self, images: Array, weights: Array) -> Features:
         raise NotImplementedError("an attack asks for logits and slopes only")

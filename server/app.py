@@ -17,44 +17,43 @@ from flask import Flask, Response, g, request
 from server import logs
 from server.config import Settings
 from server.explainers.segmentation import warm
-from server.flights import Flights
-from server.handles import NoRecords, Records
 from server.inference import Stages
 from server.keys import Keyring
 from server.metrics import Metrics
-from server.models.batching import batched
+from server.models.batching import lane_for
 from server.models.card import TWIN
 from server.models.checks import Check, check_answers
 from server.models.litert import Twin
 from server.models.loading import Loading
 from server.models.policy import Policy
 from server.models.state import SILENT, Shared
-from server.models.store import LoadModel, Store
+from server.models.store import LoadedModel, LoadFull, LoadTwin, Store
+from server.protocols import ExplanationCache, NoCache
 from server.records import Event, Kept
 from server.routes import adversarial, auth, comparison, docs, explanations, inkling, observed, ops, parsing, v1, v2
 from server.routes.errors import answer_error
 from server.routes.headers import request_id, server_timing
 from server.routes.service import EXTENSION, Service
+from server.scheduling import BoundedPool, Scheduler
 from server.signing import Links, shared_secret
-from server.slots import Slots
 from server.startup import count_workers
-from server.types import Model, ModelCard
+from server.types import ModelCard
 from server.watch import Watch
 
 PARTS = (inkling, explanations, comparison, adversarial, v1, v2, ops, docs)
 BLUEPRINTS = tuple(part.blueprint for part in PARTS)
-SLOT_NICENESS = 3  # less than of TensorFlow: predictions wait for a slot's thread that has the interpreter unscheduled
+NICENESS = 3  # less than of TensorFlow: predictions wait for a pool's thread that has the interpreter unscheduled
 
 log = logging.getLogger(__name__)
 
 
 def create_app(
     settings: Settings,
-    load_twin: LoadModel | None = None,
-    load_full: LoadModel | None = None,
+    load_twin: LoadTwin | None = None,
+    load_full: LoadFull | None = None,
     check: Check = check_answers,
 ) -> Flask:
-    """The application; `load_twin` and `load_full` turn a version's files into Models, and `check` tries them."""
+    """The application; `load_twin` and `load_full` load a version's files, and `check` tries what they give."""
     logs.configure(settings.log_format, settings.log_level)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
@@ -65,18 +64,17 @@ def create_app(
     twin = load_twin or partial(Twin, most=_interpreters(settings))
     loading = Loading(twin, load_full or _savedmodel_loader(settings, metrics), check, explains)
     store = _store(settings, run_dir, loading)
-    records = _records(settings, run_dir, metrics)
+    cache = _cache(settings, run_dir, metrics)
     app.extensions[EXTENSION] = Service(
         store=store,
-        records=records,
+        cache=cache,
         model=settings.model,
         max_images=settings.max_images,
         max_budget_ms=settings.max_budget_ms,
         max_rows=settings.max_rows,
         metrics=metrics,
         links=links,
-        slots=Slots(settings.explain_slots, SLOT_NICENESS, on_taken=metrics.slots),
-        flights=_flights(settings, run_dir, records),
+        scheduler=_scheduler(settings, cache, metrics),
     )
     if settings.model not in store.families:
         known = ", ".join(store.families) or "none"
@@ -95,11 +93,10 @@ def create_app(
     return app
 
 
-def _flights(settings: Settings, run_dir: Path, records: Records) -> Flights:
-    """Half of the threads that are no slot's may wait for what others compute; the other half is for those who
-    predict."""
-    seats = (settings.threads - settings.explain_slots) // 2
-    return Flights(records, run_dir if settings.keep == "on" else None, seats)
+def _scheduler(settings: Settings, cache: ExplanationCache, metrics: Metrics) -> Scheduler:
+    """Half of the threads that explain nothing may wait for what others compute; the other half is for predictions."""
+    pool = BoundedPool(settings.explain_slots, NICENESS, on_change=metrics.slots)
+    return Scheduler(pool, cache, max_waiters=(settings.threads - settings.explain_slots) // 2)
 
 
 def _interpreters(settings: Settings) -> int:
@@ -135,10 +132,10 @@ def _links(settings: Settings, run_dir: Path) -> Links | None:
     return Links(given.encode() if given else shared_secret(run_dir), settings.link_seconds)
 
 
-def _records(settings: Settings, run_dir: Path, metrics: Metrics) -> Records:
+def _cache(settings: Settings, run_dir: Path, metrics: Metrics) -> ExplanationCache:
     """Where explanations are kept."""
     if settings.keep == "off":
-        return NoRecords("this server keeps no explanations (INKLING_KEEP=off)")
+        return NoCache("this server keeps no explanations (INKLING_KEEP=off)")
 
     def saw(event: Event) -> None:
         if event in ("hit", "miss"):
@@ -162,11 +159,11 @@ def _guard(app: Flask, settings: Settings, links: Links | None) -> None:
         limits.limit(app, settings.rate_limit, settings.rate_limit_storage, settings.proxies)
 
 
-def _savedmodel_loader(settings: Settings, metrics: Metrics) -> LoadModel:
+def _savedmodel_loader(settings: Settings, metrics: Metrics) -> LoadFull:
     """Loads SavedModels; imports TensorFlow when the first one is asked for."""
     programs, device = None, "cpu"
 
-    def load(folder: Path, card: ModelCard) -> Model:
+    def load(folder: Path, card: ModelCard) -> LoadedModel:
         nonlocal programs, device
         from server.models import compiled, savedmodel
 
@@ -178,7 +175,8 @@ def _savedmodel_loader(settings: Settings, metrics: Metrics) -> LoadModel:
             gc.collect()
             gc.freeze()  # TensorFlow's own objects live as long as the process: no collection needs to look at them
         model = savedmodel.SavedModel(folder, card, programs, metrics.batch, metrics.retraced)
-        return batched(model, model.few, device != "cpu", (folder / TWIN).is_file(), metrics.queued)
+        lane = lane_for(model, model.few, device != "cpu", (folder / TWIN).is_file(), metrics.queued)
+        return LoadedModel(model, lane, model.serve_bytes, model.keras_model, model.close)
 
     return load
 

@@ -4,94 +4,96 @@ Beside predict() and explain() of inference.py. Explanations of one version shar
 the same seed, so that masks and noise are the same and differences are not those of the draw.
 """
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from server.desk import Desk, OwnThread
-from server.handles import ModelStore, Served
-from server.inference import Stages, Which, Why, built, explained, predicted
-from server.remembered import Remembered
-from server.slots import Interrupt
-from server.timed import Timed
+from server.inference import (
+    ExplainRequest,
+    ModelSelector,
+    Stages,
+    build_explainer,
+    decode_and_predict,
+    run_explainer,
+)
+from server.models.wrappers import Memo
+from server.protocols import ModelStore, ModelVersion
+from server.scheduling import ImmediateSession, Interrupt, Publish, Session
 from server.types import Array, Attribution, Comparison, Digit, Explanation, Picture, Prediction
 
-Case = tuple[Which, Why]
+Case = tuple[ModelSelector, ExplainRequest]
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """One picture before one version, with the memory of what has been asked of it."""
+    """One picture before one version, with the memo of what has been asked of it."""
 
+    version: ModelVersion
     digit: Digit
     prediction: Prediction
-    model: Remembered
+    memo: Memo = field(default_factory=Memo)
 
 
 def compare(
     store: ModelStore,
     picture: Picture,
     cases: Sequence[Case],
-    stages: Stages,
-    now: Callable[[], float] = time.monotonic,
-    desk: Desk | None = None,
+    session: Session | None = None,
+    stages: Stages | None = None,
 ) -> Comparison:
-    """The explanations of all `cases`, each within its fair share of the time that is left of the first one's budget,
-    computed at `desk`; without one, here.
+    """The explanations of all `cases`, each within its fair share of the session's remaining time; without a session
+    they are computed here, for as long as it takes.
 
     All explain the same class: that of the first case, or what the first version predicts.
 
     Raises:
         ServiceError: as explain() does; one case that is not possible fails all.
     """
-    desk = desk or OwnThread(cases[0][1].budget, now)
-    with ExitStack() as held:
-        handles = _handles(store, cases, held)
-        methods = [built(why, served) for (_, why), served in zip(cases, handles, strict=True)]
-        desk.check()
+    session, stages = session or ImmediateSession(), stages or Stages()
+    context = session.context
+    with ExitStack() as resources:
+        versions = _versions(store, cases, resources)
+        methods = [build_explainer(request, version) for (_, request), version in zip(cases, versions, strict=True)]
+        context.raise_if_expired()
         seen: dict[str, _Seen] = {}
-        ones = [_seen(seen, one, picture, which, stages, desk) for (which, _), one in zip(cases, handles, strict=True)]
+        for (selector, _), version in zip(cases, versions, strict=True):
+            if version.card.digest not in seen:
+                found = decode_and_predict(version, picture, selector, context, stages)
+                seen[version.card.digest] = _Seen(version, *found)
+        ones = [seen[version.card.digest] for version in versions]
 
-        def work(interrupt: Interrupt) -> list[Explanation]:
+        def work(publish: Publish[list[Explanation]], interrupt: Interrupt) -> list[Explanation]:
             explanations: list[Explanation] = []
-            for (_, why), one, explainer in zip(cases, ones, methods, strict=True):
-                share = max(0.0, desk.deadline - now()) / (len(cases) - len(explanations))
-                timed = Timed(one.model, now() + share, cases[0][1].budget, now, interrupt)
-                asked = replace(why, target=_class(why, explanations))
-                explanations.append(explained(timed, one.digit, one.prediction, explainer, asked, stages))
+            for (_, request), one, explainer in zip(cases, ones, methods, strict=True):
+                share = context.cancelled_by(interrupt).share(len(cases) - len(explanations))
+                same = replace(request, target=_class(request, explanations))
+                explanations.append(
+                    run_explainer(one.version, share, one.digit, one.prediction, explainer, same, stages, memo=one.memo)
+                )
             return explanations
 
-        explanations = desk.run(work, held)
-    rows = sum(one.model.rows for one in seen.values())
+        explanations = session.submit(work, resources=resources).result().value
+    rows = sum(one.memo.rows for one in seen.values())
     return Comparison(tuple(explanations), agreement(explanations), _difference(explanations), rows)
 
 
-def _handles(store: ModelStore, cases: Sequence[Case], held: ExitStack) -> list[Served]:
+def _versions(store: ModelStore, cases: Sequence[Case], resources: ExitStack) -> list[ModelVersion]:
     """The version of each case. Cases that ask for the same one get the same one, also where another takes its place in
     between."""
-    asked: dict[Which, Served] = {}
-    for which, _ in cases:
-        if which not in asked:
-            asked[which] = held.enter_context(store.handle(which.model, which.version))
-    return [asked[which] for which, _ in cases]
+    found: dict[ModelSelector, ModelVersion] = {}
+    for selector, _ in cases:
+        if selector not in found:
+            found[selector] = resources.enter_context(store.handle(selector.model, selector.version))
+    return [found[selector] for selector, _ in cases]
 
 
-def _seen(seen: dict[str, _Seen], served: Served, picture: Picture, which: Which, stages: Stages, desk: Desk) -> _Seen:
-    digest = served.card.digest
-    if digest not in seen:
-        model = Remembered(served.lane("explain"))
-        seen[digest] = _Seen(*predicted(served, picture, which, stages, desk.caller), model)
-    return seen[digest]
-
-
-def _class(why: Why, before: Sequence[Explanation]) -> str | None:
+def _class(request: ExplainRequest, before: Sequence[Explanation]) -> str | None:
     """The label of the class that is explained: the first explanation decides for all."""
     if not before:
-        return why.target
+        return request.target
     return before[0].prediction.card.classes[before[0].target.index]
 
 

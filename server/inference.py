@@ -1,6 +1,7 @@
 """predict() and explain(): what happens to one picture, from its bytes to an answer. The first file to read.
 
-Knows neither HTTP nor TensorFlow: it asks a store for a version, images.py for pixels, and explainers for attributions.
+Knows neither HTTP nor TensorFlow: it asks a store for a version, images.py for pixels, explainers for attributions, and
+a session (scheduling/) to run them.
 """
 
 import hashlib
@@ -10,22 +11,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
 from server import explainers, images, reference
 from server.certificate import certified
-from server.desk import Desk, OwnThread
 from server.errors import InvalidOption, OutOfTime
-from server.handles import ModelStore, Records, Served
+from server.models.wrappers import DeadlineModel, Memo, MemoizedModel, ProbabilityModel, calibrated
 from server.options import shown
-from server.probabilities import Probabilities, calibrated
-from server.quality import assess
-from server.queued import ahead
-from server.remembered import Remembered
-from server.slots import PATIENT, Caller, Interrupt
-from server.timed import Timed
+from server.protocols import NO_DEADLINE, ModelStore, ModelVersion, RequestContext
+from server.quality import assess, unmeasured
+from server.scheduling import ImmediateSession, Interrupt, Key, Outcome, Publish, Session
 from server.types import (
     Array,
     Attribution,
@@ -39,6 +37,7 @@ from server.types import (
     Picture,
     Placement,
     Prediction,
+    Quality,
     Target,
     Unit,
 )
@@ -50,7 +49,7 @@ OF_PROBABILITY: Mapping[str, Unit] = {"logit": "probability", "logit_per_ink": "
 
 
 @dataclass(frozen=True)
-class Which:
+class ModelSelector:
     """Which model answers, and whether the picture is normalised before it does."""
 
     model: str
@@ -59,7 +58,7 @@ class Which:
 
 
 @dataclass(frozen=True)
-class Why:
+class ExplainRequest:
     """What is to be explained, and how. `target` and `versus` are classes; None = the predicted class, and no
     contrast."""
 
@@ -69,7 +68,6 @@ class Why:
     versus: str | None = None
     output: Literal["logit", "probability"] = "logit"
     seed: int = 0
-    budget: float = 30.0  # seconds
     frame: Literal["original", "model"] = "original"
     engine: Literal["inkling", "reference"] = "inkling"
     quality: bool = False  # whether the map is measured too
@@ -99,7 +97,11 @@ class _Stage:
 
 
 def predict(
-    store: ModelStore, picture: Picture, which: Which, stages: Stages, caller: Caller = PATIENT
+    store: ModelStore,
+    picture: Picture,
+    selector: ModelSelector,
+    context: RequestContext = NO_DEADLINE,
+    stages: Stages | None = None,
 ) -> tuple[Digit, Prediction]:
     """What the digit is.
 
@@ -107,102 +109,141 @@ def predict(
         ServiceError: the picture can not be read; there is no such model; or, where predictions wait for their turn at
             it, too many do, or the caller left.
     """
-    with store.handle(which.model, which.version) as served:
-        return predicted(served, picture, which, stages, caller)
+    with store.handle(selector.model, selector.version) as version:
+        return decode_and_predict(version, picture, selector, context, stages or Stages())
 
 
 def explain(
     store: ModelStore,
     picture: Picture,
-    which: Which,
-    why: Why,
-    stages: Stages,
-    now: Callable[[], float] = time.monotonic,
-    desk: Desk | None = None,
-) -> Explanation:
-    """Why it is that digit: what is kept of it, or else the best attribution that the budget allows, computed at
-    `desk`; without one, here.
+    selector: ModelSelector,
+    request: ExplainRequest,
+    session: Session | None = None,
+    stages: Stages | None = None,
+) -> Outcome[Explanation]:
+    """Why it is that digit: the explanation that is kept, or else the best that the session's deadline allows. Without
+    a session it is computed here, for as long as it takes.
 
     Raises:
         ServiceError: the picture can not be read; no such model, method, option or class; the model can not do the
-        method
-            or is still loading; the engine or every slot is busy; the caller left; or the budget ended before there was
-            any attribution.
+            method or is still loading; no permit or place to wait is left; the client left; or the deadline passed
+            before there was any attribution.
     """
-    desk = desk or OwnThread(why.budget, now)
-    with ExitStack() as held:
-        served = held.enter_context(store.handle(which.model, which.version))
-        explainer = built(why, served)
-        desk.check()
-        digit, prediction = predicted(served, picture, which, stages, desk.caller)
+    session, stages = session or ImmediateSession(), stages or Stages()
+    context = session.context
+    with ExitStack() as resources:
+        version = resources.enter_context(store.handle(selector.model, selector.version))
+        explainer = build_explainer(request, version)
+        context.raise_if_expired()
+        digit, prediction = decode_and_predict(version, picture, selector, context, stages)
 
-        def work(interrupt: Interrupt) -> Explanation:
-            lane = served.lane("explain")  # not before: what is kept is answered while models load
-            model = Timed(Remembered(lane) if why.quality else lane, desk.deadline, why.budget, now, interrupt)
-            return explained(model, digit, prediction, explainer, why, stages)
+        def work(publish: Publish[Explanation], interrupt: Interrupt) -> Explanation:
+            own = context.cancelled_by(interrupt)
+            memo = Memo() if request.quality else None
+            return run_explainer(version, own, digit, prediction, explainer, request, stages, memo, publish)
 
-        found = desk.once(identity(digit, prediction, explainer, why), why.quality, work, held)
-    return _upon(found, digit, why, desk.records)
+        key = Key(identity(digit, prediction, explainer, request), frozenset({"quality"} if request.quality else ()))
+        wants = partial(is_complete, quality=request.quality)
+        outcome = session.submit(work, key, resources, wants).result()
+    return replace(outcome, value=rebase_on_picture(outcome.value, digit, request, session))
 
 
-def built(why: Why, served: Served) -> Explainer:
-    """The method that is asked for, with its options, for this version.
+def build_explainer(request: ExplainRequest, version: ModelVersion) -> Explainer:
+    """The method of the request with its options, for this version.
 
     Raises:
         ServiceError: no such method or option; or the version can not do it.
     """
-    build = reference.build if why.engine == "reference" else explainers.build
-    return build(why.method, why.options, served.card, served.verbs)
+    build = reference.build if request.engine == "reference" else explainers.build
+    return build(request.method, request.options, version.card, version.verbs)
 
 
-def _upon(found: Explanation, digit: Digit, why: Why, records: Records) -> Explanation:
-    """What was found, upon the picture that was just sent: another one may have given the same pixels, and a record
-    may have been kept with other wishes. The prediction is the one that was explained: asked again beside the rows of
-    others, its last digits may be other ones."""
+def is_complete(explanation: Explanation, quality: bool) -> bool:
+    """Whether more time would have changed nothing; and whether it has its quality, if that is wanted."""
+    found = explanation.quality
+    if explanation.attribution.stop == "budget" or (quality and found is None):
+        return False
+    return found is None or found.finished
+
+
+def rebase_on_picture(found: Explanation, digit: Digit, request: ExplainRequest, session: Session) -> Explanation:
+    """The explanation laid over the picture that was just sent: another one may have given the same pixels, and it may
+    be kept with more than was asked for. The prediction is the one that was explained: asked again beside other rows,
+    its last digits may differ."""
     placed = replace(found, digit=digit)
     if found.kept and not _same_place(found.digit.placement, digit.placement):
-        placed = replace(placed, kept=records.put(placed))
-    return replace(placed, frame=why.frame, quality=found.quality if why.quality else None)
+        placed = session.keep(placed)
+    return replace(placed, frame=request.frame, quality=found.quality if request.quality else None)
 
 
-def explained(
-    timed: Timed, digit: Digit, prediction: Prediction, explainer: Explainer, why: Why, stages: Stages
+def run_explainer(
+    version: ModelVersion,
+    context: RequestContext,
+    digit: Digit,
+    prediction: Prediction,
+    explainer: Explainer,
+    request: ExplainRequest,
+    stages: Stages,
+    memo: Memo | None = None,
+    publish: Publish[Explanation] = lambda make: None,
 ) -> Explanation:
-    """The best attribution that the time of `timed` allows and, where it is asked for, how faithful it is."""
-    target = _target(why, prediction)
-    model: Model = Probabilities(timed) if why.output == "probability" else timed
+    """The best attribution that the context's deadline allows and, if it is asked for, how faithful it is. Partial
+    explanations are published on the way; pictures in `memo` are not asked again."""
+    target = _target(request, prediction)
+    model = _model_of(version, context, request, memo)
+
+    def explanation(attribution: Attribution, out_of_time: bool, quality: Quality | None) -> Explanation:
+        attribution = certified(attribution, out_of_time)
+        if request.output == "probability":
+            attribution = replace(attribution, unit=OF_PROBABILITY.get(attribution.unit, attribution.unit))
+        return Explanation(
+            identity(digit, prediction, explainer, request), digit, prediction, target, attribution, explainer,
+            request.seed, request.output, request.frame, request.engine, quality,
+        )  # fmt: skip
+
+    def publish_partial(attribution: Attribution) -> None:
+        publish(lambda: explanation(attribution, True, unmeasured() if request.quality else None))
+
     quality = None
-    with _turn(why, timed):
+    with _exclusive(request, context):
         with stages("explain"):
-            attribution = certified(*_best(explainer.refine(model, digit.pixels, target, why.seed)))
-        if why.quality:
+            attributions = explainer.refine(model, digit.pixels, target, request.seed)
+            attribution, out_of_time = _best(attributions, publish_partial)
+        if request.quality:
+            publish_partial(attribution)
             with stages("quality"):
-                quality = assess(model, digit.pixels, target, explainer, attribution, why.seed)
-    if why.output == "probability":
-        attribution = replace(attribution, unit=OF_PROBABILITY.get(attribution.unit, attribution.unit))
-    return Explanation(
-        identity(digit, prediction, explainer, why), digit, prediction, target, attribution, explainer,
-        why.seed, why.output, why.frame, why.engine, quality,
-    )  # fmt: skip
+                quality = assess(model, digit.pixels, target, explainer, attribution, request.seed)
+    return explanation(attribution, out_of_time, quality)
 
 
-def predicted(
-    served: Served, picture: Picture, which: Which, stages: Stages, caller: Caller
+def _model_of(version: ModelVersion, context: RequestContext, request: ExplainRequest, memo: Memo | None) -> Model:
+    """The version as this request's explainer asks it."""
+    model = version.for_explain(context)
+    if memo is not None:
+        model = MemoizedModel(model, memo)
+    model = DeadlineModel(model, context)
+    if request.output == "probability":
+        model = ProbabilityModel(model)
+    view = version.keras_view() if request.engine == "reference" else None
+    return model if view is None else reference.KerasModel(model, view, request.output)
+
+
+def decode_and_predict(
+    version: ModelVersion, picture: Picture, selector: ModelSelector, context: RequestContext, stages: Stages
 ) -> tuple[Digit, Prediction]:
     """The digit as this version takes it, and what it is."""
     with stages("decode"):
-        digit = _digit(picture, served.card.image, which.preprocess)
+        digit = _digit(picture, version.card.image, selector.preprocess)
     with stages("predict"):
-        return digit, prediction_of(served, digit.pixels, caller)
+        return digit, predict_pixels(version, digit.pixels, context)
 
 
-def prediction_of(served: Served, pixels: Array, caller: Caller) -> Prediction:
+def predict_pixels(version: ModelVersion, pixels: Array, context: RequestContext) -> Prediction:
     """What this version answers to a model's image (H, W)."""
-    lane = ahead(served.lane("predict"), caller.left, caller.look)
-    return _judged(served.card, lane.forward(pixels[None]))
+    return to_prediction(version.card, version.for_predict(context).forward(pixels[None]))
 
 
-def _judged(card: ModelCard, logits: Array) -> Prediction:
+def to_prediction(card: ModelCard, logits: Array) -> Prediction:
     """What logits (1, K) say."""
     numbers = logits[0].tolist()
     if not all(map(math.isfinite, numbers)):
@@ -218,14 +259,16 @@ def _digit(picture: Picture, spec: ImageSpec, preprocess: Literal["auto", "none"
     return images.decode(picture.body, spec, preprocess)
 
 
-def _target(why: Why, prediction: Prediction) -> Target:
+def _target(request: ExplainRequest, prediction: Prediction) -> Target:
     classes = prediction.card.classes
-    index = prediction.index if why.target is None else class_index("target", why.target, classes)
-    if why.versus is None:
+    index = prediction.index if request.target is None else class_index("target", request.target, classes)
+    if request.versus is None:
         return Target.of_class(index, classes)
-    versus = class_index("versus", why.versus, classes)
+    versus = class_index("versus", request.versus, classes)
     if versus == index:
-        raise InvalidOption(f"versus={why.versus} is the explained class itself; give another class, or another target")
+        raise InvalidOption(
+            f"versus={request.versus} is the explained class itself; give another class, or another target"
+        )
     return Target.contrast(index, versus, classes)
 
 
@@ -240,29 +283,30 @@ def class_index(name: str, label: str, classes: tuple[str, ...]) -> int:
     return classes.index(label)
 
 
-def _turn(why: Why, timed: Timed) -> AbstractContextManager[None]:
-    """What a request has to wait for before it computes: its turn at the packages, or nothing."""
-    return reference.turn(timed.left(), timed.interrupt) if why.engine == "reference" else nullcontext()
+def _exclusive(request: ExplainRequest, context: RequestContext) -> AbstractContextManager[None]:
+    """What a request has to wait for before it computes: the packages, or nothing."""
+    return reference.exclusive(context) if request.engine == "reference" else nullcontext()
 
 
-def _best(attributions: Iterator[Attribution]) -> tuple[Attribution, bool]:
-    """The last attribution before the method is done or out of time, and whether it was out of time.
+def _best(attributions: Iterator[Attribution], publish: Callable[[Attribution], None]) -> tuple[Attribution, bool]:
+    """The last attribution before the method is done or out of time, and whether it was out of time; those before it
+    are published.
 
     Raises:
         OutOfTime: there was none in time.
     """
     best = None
-    out_of_time = False
     try:
         for best in attributions:
             if best.state != "partial":
                 break
+            publish(best)
     except OutOfTime:
         if best is None:
             raise
-        out_of_time = True
+        return best, True
     assert best is not None  # an explainer yields at least once
-    return best, out_of_time
+    return best, False
 
 
 def _same_place(one: Placement, other: Placement) -> bool:
@@ -271,16 +315,16 @@ def _same_place(one: Placement, other: Placement) -> bool:
     return next(facts) == next(facts) and np.array_equal(one.picture, other.picture)
 
 
-def identity(digit: Digit, prediction: Prediction, explainer: Explainer, why: Why) -> str:
+def identity(digit: Digit, prediction: Prediction, explainer: Explainer, request: ExplainRequest) -> str:
     """The hash of all that changes the values of an explanation.
 
     Raises:
         InvalidOption: no such class.
     """
-    target = _target(why, prediction)
+    target = _target(request, prediction)
     options = asdict(cast("DataclassInstance", explainer))
-    facts = [prediction.card.digest, explainer.name, options, target.index, target.versus, why.output, why.seed]
-    if why.engine != "inkling":
-        facts.append(why.engine)
+    facts = [prediction.card.digest, explainer.name, options, target.index, target.versus, request.output, request.seed]
+    if request.engine != "inkling":
+        facts.append(request.engine)
     pixels = digit.pixels.astype("<f4").tobytes()
     return hashlib.sha256(pixels + json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]

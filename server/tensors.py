@@ -4,23 +4,17 @@ Beside predict() and explain() of inference.py; as they, it knows neither HTTP n
 rows are the model's own images, 0 = paper and 1 = ink.
 """
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any
 
 import numpy as np
 
-from server.desk import Desk
 from server.errors import BadRequest, InvalidTensor, NotReady, OutOfTime, UnknownSignature
-from server.handles import Served
 from server.images import announced_pixels, from_array
-from server.inference import Stages, Why, built, explained, prediction_of
-from server.probabilities import probabilities_of
-from server.queued import ahead
-from server.remembered import Remembered
-from server.slots import PATIENT, Caller, Interrupt
-from server.timed import Timed
+from server.inference import ExplainRequest, Stages, build_explainer, predict_pixels, run_explainer
+from server.models.wrappers import Memo, probabilities_of
+from server.protocols import NO_DEADLINE, ModelVersion, RequestContext
+from server.scheduling import Interrupt, Publish, Session
 from server.types import Array, Explanation, ImageSpec
 
 Outputs = dict[str, Array]
@@ -62,28 +56,28 @@ def check_count(rows: int, most: int) -> None:
         raise BadRequest(f"{rows} rows in one request; at most {most} are answered, send them in several requests")
 
 
-def predict_rows(served: Served, images: Array, caller: Caller = PATIENT) -> Outputs:
-    """What signature `serving_default` gives for checked images, float32 (n, K), by the lane that predicts.
+def predict_rows(version: ModelVersion, images: Array, context: RequestContext = NO_DEADLINE) -> Outputs:
+    """What signature `serving_default` gives for checked images, float32 (n, K).
 
     Raises:
-        OutOfTime: the caller's deadline passed before all rows had their turn.
-        ClientLeft: the caller did, while rows waited for their turn.
+        OutOfTime: the deadline passed before all rows had their turn.
+        ClientLeft: the client did, while rows waited for their turn.
         QueueFull: too many rows wait already.
         NotReady: the version is still loading.
     """
-    lane = ahead(served.lane("predict"), caller.left, caller.look)
+    model = version.for_predict(context)
     parts = []
     for start in range(0, len(images), STEP):
-        if caller.left() <= 0:
+        if context.remaining() <= 0:
             raise OutOfTime(f"{start} of {len(images)} rows were answered within the timeout; raise it, or send fewer")
-        parts.append(lane.forward(images[start : start + STEP]))
+        parts.append(model.forward(images[start : start + STEP]))
     logits = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if not np.isfinite(logits).all():
-        raise FloatingPointError(f"{served.card.name} version {served.card.version} gave logits that are not finite")
-    return _outputs(logits, probabilities_of(logits, served.card.temperature))
+        raise FloatingPointError(f"{version.card.name} version {version.card.version} gave logits that are not finite")
+    return _outputs(logits, probabilities_of(logits, version.card.temperature))
 
 
-def predict_bytes(served: Served, files: Sequence[bytes]) -> Outputs:
+def predict_bytes(version: ModelVersion, files: Sequence[bytes]) -> Outputs:
     """What the SavedModel's own signature `serving_bytes` gives for encoded pictures, float32 (n, K).
 
     Raises:
@@ -99,43 +93,43 @@ def predict_bytes(served: Served, files: Sequence[bytes]) -> Outputs:
             "decoded, send fewer"
         )
     try:
-        reader = _reader(served.lane("explain"))
+        read = version.file_reader()
     except NotReady as error:
         raise NotReady(f"signature serving_bytes needs TensorFlow: {error}", error.retry_after or 2) from error
-    if reader is None:
-        raise UnknownSignature(f"{served.card.name} has no signature serving_bytes; send numbers to serving_default")
-    return _outputs(*reader(files))
+    if read is None:
+        raise UnknownSignature(f"{version.card.name} has no signature serving_bytes; send numbers to serving_default")
+    return _outputs(*read(files))
 
 
 def explain_rows(
-    served: Served,
+    version: ModelVersion,
     images: Array,
-    why: Why,
+    request: ExplainRequest,
+    session: Session,
+    resources: ExitStack,
     stages: Stages,
-    held: ExitStack,
-    desk: Desk,
-    now: Callable[[], float] = time.monotonic,
 ) -> list[Explanation]:
-    """Why each of the checked images is answered as it is, each within its fair share of the budget that is left.
-    Computed at `desk`; `held` holds the version, and is let go when the work ends.
+    """Why each of the checked images is answered as it is, each within its fair share of the remaining time.
+    `resources` hold the version, and are closed when the work ends.
 
     Raises:
         ServiceError: as explain() does; one row without a result fails all.
     """
-    explainer, lane = built(why, served), served.lane("explain")
-    desk.check()
+    explainer, context = build_explainer(request, version), session.context
+    context.raise_if_expired()
     with stages("predict"):
-        predictions = [prediction_of(served, pixels, desk.caller) for pixels in images]
+        predictions = [predict_pixels(version, pixels, context) for pixels in images]
 
-    def work(interrupt: Interrupt) -> list[Explanation]:
+    def work(publish: Publish[list[Explanation]], interrupt: Interrupt) -> list[Explanation]:
         found: list[Explanation] = []
         for pixels, prediction in zip(images, predictions, strict=True):
-            share = max(0.0, desk.deadline - now()) / (len(images) - len(found))
-            model = Timed(Remembered(lane) if why.quality else lane, now() + share, why.budget, now, interrupt)
-            found.append(explained(model, from_array(pixels), prediction, explainer, why, stages))
+            share = context.cancelled_by(interrupt).share(len(images) - len(found))
+            memo = Memo() if request.quality else None
+            digit = from_array(pixels)
+            found.append(run_explainer(version, share, digit, prediction, explainer, request, stages, memo))
         return found
 
-    return desk.run(work, held)
+    return session.submit(work, resources=resources).result().value
 
 
 def outputs_of(explanations: Sequence[Explanation]) -> Outputs:
@@ -146,13 +140,3 @@ def outputs_of(explanations: Sequence[Explanation]) -> Outputs:
 
 def _outputs(logits: Array, probabilities: Array) -> Outputs:
     return {"logits": logits.astype(np.float32), "probabilities": probabilities.astype(np.float32)}
-
-
-def _reader(model: Any) -> Callable[[Sequence[bytes]], tuple[Array, Array]] | None:
-    """`serve_bytes` of the SavedModel at the heart of `model`; a model's wrappers have it as their field `model`."""
-    while not hasattr(model, "serve_bytes"):
-        if not hasattr(model, "model"):
-            return None
-        model = model.model
-    found: Callable[[Sequence[bytes]], tuple[Array, Array]] | None = model.serve_bytes
-    return found

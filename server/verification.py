@@ -10,7 +10,7 @@ from server.models.compiled import Programs
 from server.models.litert import Twin
 from server.models.loading import Loading
 from server.models.shelves import LABELS, Shelf, look
-from server.models.versions import Version
+from server.models.versions import LoadedModel, LoadedVersion
 from server.types import ModelCard
 
 
@@ -32,8 +32,9 @@ def findings(root: Path) -> Iterator[Finding]:
     savedmodel.configure("cpu")
     programs = Programs()
 
-    def load(folder: Path, card: ModelCard) -> savedmodel.SavedModel:
-        return savedmodel.SavedModel(folder, card, programs)
+    def load(folder: Path, card: ModelCard) -> LoadedModel:
+        model = savedmodel.SavedModel(folder, card, programs)
+        return LoadedModel(model, close=model.close)
 
     loading = Loading(Twin, load)
     shelves = look(root)
@@ -47,7 +48,7 @@ def findings(root: Path) -> Iterator[Finding]:
 
 
 def _wrong(loading: Loading, folder: Path) -> str | None:
-    version: Version | None = None
+    version: LoadedVersion | None = None
     try:
         version = loading.open(folder)
         loading.complete(version)

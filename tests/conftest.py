@@ -11,9 +11,9 @@ from flask.testing import FlaskClient
 from server.app import create_app
 from server.config import Settings
 from server.models.checks import Check
-from server.models.store import LoadModel
+from server.models.store import LoadTwin
 from tests.servers import Running, serving
-from tests.stores import GRADIENT, linear, loaded, write_labels, write_version
+from tests.stores import GRADIENT, LoadAny, as_loaded, linear, loaded, write_labels, write_version
 
 FAULTS = Path(__file__).parent / "faults"  # make test-faults
 MakeApp = Callable[..., Flask]
@@ -45,14 +45,14 @@ def make_app(model_store: Path) -> MakeApp:
     answer is not checked, unless a `check` is given: those of many tests answer wrong. They look only when told to."""
 
     def make(
-        load_full: LoadModel = linear,
-        load_twin: LoadModel = linear,
+        load_full: LoadAny = linear,
+        load_twin: LoadTwin = linear,
         wait: bool = True,
         check: Check = unchecked,
         **settings: Any,
     ) -> Flask:
         chosen = {"model_store": model_store, "model": "fake", "poll_ms": 0, **settings}
-        app = create_app(Settings(**chosen), load_twin, load_full, check)
+        app = create_app(Settings(**chosen), load_twin, None if load_full is None else as_loaded(load_full), check)
         if wait:
             loaded()
         return app

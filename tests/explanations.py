@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from server.inference import Stages, Which, Why, explain
+from server.inference import ExplainRequest, ModelSelector, explain
 from server.records.explanation import decode, encode
 from server.types import Explanation, Model, Picture
 from tests.fakes import Wavy
@@ -16,8 +16,8 @@ from tests.test_inference import One
 
 def explanation(body: bytes = SEVEN, model: Model | None = None, **why: Any) -> Explanation:
     """One that is computed here and now, of a picture."""
-    asked = Why(**{"method": "lime", "options": {"n_samples": "50"}, **why})
-    return explain(One(model or Wavy(card_28())), Picture(body), Which("fake"), asked, Stages())
+    request = ExplainRequest(**{"method": "lime", "options": {"n_samples": "50"}, **why})
+    return explain(One(model or Wavy(card_28())), Picture(body), ModelSelector("fake"), request).value
 
 
 def again(found: Explanation) -> Explanation:

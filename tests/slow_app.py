@@ -3,6 +3,6 @@
 from server.app import create_app
 from server.config import Settings
 from tests.slow import slow
-from tests.stores import linear
+from tests.stores import as_loaded, linear
 
-app = create_app(Settings.from_env(), load_twin=linear, load_full=slow)
+app = create_app(Settings.from_env(), load_twin=linear, load_full=as_loaded(slow))

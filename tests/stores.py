@@ -17,8 +17,8 @@ from server.models.card import BACKGROUND, CARD, TWIN
 from server.models.loading import Loading
 from server.models.policy import Policy
 from server.models.state import Shared
-from server.models.store import LoadModel, Store
-from server.types import ModelCard
+from server.models.store import LoadedModel, LoadFull, LoadTwin, Store
+from server.types import Model, ModelCard
 from tests.fakes import EVERYTHING, Fake, Linear, make_card
 
 SHIPPED = Path(__file__).parent.parent / "model_store"
@@ -36,10 +36,23 @@ def linear(path: Path, card: ModelCard) -> Fake:
     return Linear(card, card.verbs)
 
 
+LoadAny = Callable[[Path, ModelCard], "Model | LoadedModel"]
+
+
+def as_loaded(load: LoadAny) -> LoadFull:
+    """A loader of SavedModels from one that gives no more than a model."""
+
+    def full(folder: Path, card: ModelCard) -> LoadedModel:
+        found = load(folder, card)
+        return found if isinstance(found, LoadedModel) else LoadedModel(found)
+
+    return full
+
+
 def make_store(
     root: Path,
-    load_twin: LoadModel = linear,
-    load_full: LoadModel = linear,
+    load_twin: LoadTwin = linear,
+    load_full: LoadAny = linear,
     policy: str = "all",
     now: Callable[[], float] = time.monotonic,
     wait: bool = True,
@@ -47,7 +60,7 @@ def make_store(
 ) -> Store:
     """One worker's store, which looks only when told to; those over one root are the workers of one server. Returned
     when loading is done, unless `wait` is False."""
-    loading = Loading(load_twin, load_full, explains=explains)
+    loading = Loading(load_twin, as_loaded(load_full), explains=explains)
     store = Store(root, loading, Shared(root / ".run", now), Policy.parse(policy))
     if wait:
         loaded()

@@ -15,7 +15,7 @@ from server.attacks import ATTACKS, describe_attacks
 from server.attacks.margin import FLIPPED
 from server.attacks.pgd import Pgd
 from server.attacks.types import Adversarial, Attacked
-from server.probabilities import probabilities_of
+from server.models.wrappers import probabilities_of
 from server.render.legend import Text
 from server.render.panels import sheet
 from server.render.png import ANCHORS, _font, drawable

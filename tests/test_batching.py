@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from server.adversarial import Lanes
+from server.adversarial import AttackedModel
 from server.errors import NotReady, OutOfTime
 from server.explainers import EXPLAINERS
 from server.models.asked import Limits
-from server.models.batching import BUCKETS, CPU_SLICE, TURN, Lane, batched, lane
+from server.models.batching import BUCKETS, CPU_SLICE, TURN, Lane, lane, lane_for
 from server.models.savedmodel import SavedModel
-from server.remembered import Remembered
-from server.timed import Timed
+from server.models.wrappers import DeadlineModel, MemoizedModel
+from server.protocols import RequestContext
 from server.types import Array, Features, Model
 from tests.fakes import Linear, Square, ink
 from tests.nets import NAMES, card, digits, folder, net, one
@@ -47,13 +47,17 @@ def before(model: Model, now: Callable[[], float] = time.monotonic, few: int = 0
     return lane(model, dict.fromkeys(TURN, each), now)
 
 
+def within(seconds: float, interrupt: Callable[[], None] = lambda: None) -> RequestContext:
+    return RequestContext.within(seconds, raise_if_cancelled=interrupt)
+
+
 def images(count: int, seed: int = 0) -> Array:
     return np.stack([ink(seed + number) for number in range(count)])
 
 
 def test_a_lane_answers_as_its_model_does() -> None:
     model = Square()
-    found = before(model).within(PATIENCE)
+    found = before(model).for_explain(within(PATIENCE))
     assert found.card is model.card and found.verbs == model.verbs and isinstance(found, Lane)
     assert np.array_equal(found.forward(images(5)), model.forward(images(5)))
     assert np.array_equal(found.gradient(images(3), WEIGHTS), model.gradient(images(3), WEIGHTS))
@@ -85,7 +89,7 @@ def test_rows_of_different_explanations_are_put_together() -> None:
     assert model.began.wait(PATIENCE)
     asked = []
     for seed in range(4):
-        explain = found.within(1000)
+        explain = found.for_explain(within(1000))
         asked.append(
             Request(str(seed), lambda explain=explain, seed=seed: [*explainer.refine(explain, ink(seed), target, 0)])
         )
@@ -111,7 +115,7 @@ BAD = {
 def test_what_is_wrong_is_refused_before_it_waits(bad: str) -> None:
     model = Slow()
     model.began.set()
-    for found in (before(model), before(model).within(PATIENCE)):
+    for found in (before(model), before(model).for_explain(within(PATIENCE))):
         with pytest.raises(ValueError, match=r"expected|NaN|convert"):
             found.forward(BAD[bad])
     with pytest.raises(ValueError, match="weights"):
@@ -131,8 +135,8 @@ def test_few_rows_of_an_explanation_go_straight_to_their_program() -> None:
     found = before(model, clock, few=2)
     busy = Request("busy", lambda: found.forward(images(5)))
     assert model.began.wait(PATIENCE)
-    assert found.within(1000).forward(images(2)).shape == (2, 3)
-    assert found.within(1000).forward(model.card.background) is not None  # by heart
+    assert found.for_explain(within(1000)).forward(images(2)).shape == (2, 3)
+    assert found.for_explain(within(1000)).forward(model.card.background) is not None  # by heart
     assert model.sizes == [5, 2, 6]
     waits = Request("waits", lambda: found.forward(images(2)))
     assert clock.seen("waits").wait(PATIENCE)
@@ -144,8 +148,8 @@ def test_few_rows_of_an_explanation_go_straight_to_their_program() -> None:
 
 WRAPPED: dict[str, Callable[[Lane], Model]] = {
     "bare": lambda found: found,
-    "remembered": Remembered,
-    "of an attack": lambda found: Lanes(found, found),
+    "memoised": MemoizedModel,
+    "of an attack": lambda found: AttackedModel(found, found),
 }
 
 
@@ -156,10 +160,10 @@ def test_a_request_is_an_explanation_that_ends_with_its_time(wrapper: str) -> No
     found = before(model, clock)
     busy = Request("busy", lambda: found.forward(images(1)))
     assert model.began.wait(PATIENCE)
-    timed = {
-        name: Timed(WRAPPED[wrapper](found), clock.seconds + left, 1.0, Clock())
-        for name, left in (("a", 500), ("b", 900))
-    }
+    timed = {}
+    for name, left in (("a", 500), ("b", 900)):
+        context = RequestContext.within(left, Clock())
+        timed[name] = DeadlineModel(WRAPPED[wrapper](found.for_explain(context)), context)
     asked = []
     for number, (name, model_of_request) in enumerate(timed.items()):
         asked.append(Request(name, lambda own=model_of_request, rows=4 + number: own.forward(images(rows, 10 * rows))))
@@ -184,7 +188,7 @@ def test_an_interrupt_reaches_what_waits() -> None:
         if stopped.is_set():
             raise NotReady("nobody waits")
 
-    asked = Request("asked", lambda: found.within(1000, interrupt).forward(images(4)))
+    asked = Request("asked", lambda: found.for_explain(within(1000, interrupt)).forward(images(4)))
     assert clock.seen("asked").wait(PATIENCE)
     stopped.set()
     model.go.set()
@@ -197,11 +201,13 @@ def test_a_prediction_with_a_deadline_comes_first_and_ends_with_it() -> None:
     found = before(model, clock)
     busy = Request("busy", lambda: found.forward(images(1)))
     assert model.began.wait(PATIENCE)
-    explained = Request("explained", lambda: found.within(1000).forward(images(4)))
+    explained = Request("explained", lambda: found.for_explain(within(1000)).forward(images(4)))
     assert clock.seen("explained").wait(PATIENCE)
     asked = {}
     for name, seconds, rows in (("short", 500, 2), ("long", 900, 3)):
-        asked[name] = Request(name, lambda seconds=seconds, rows=rows: found.ahead(seconds).forward(images(rows)))
+        asked[name] = Request(
+            name, lambda seconds=seconds, rows=rows: found.for_predict(within(seconds)).forward(images(rows))
+        )
         assert clock.seen(name).wait(PATIENCE)
     clock.seconds += 700
     assert isinstance(asked["short"].join().error, OutOfTime)
@@ -210,27 +216,14 @@ def test_a_prediction_with_a_deadline_comes_first_and_ends_with_it() -> None:
     assert model.sizes == [1, 3, 4]
 
 
-def test_a_lane_closes_its_model() -> None:
-    class Closing(Linear):
-        closed = False
-
-        def close(self) -> None:
-            self.closed = True
-
-    model = Closing()
-    before(model).close()
-    assert model.closed
-    before(Linear()).close()  # has nothing to close
-
-
 def test_a_twin_leaves_the_cpu_to_explanations() -> None:
     model = Linear()
-    assert batched(model, 2, gpu=False, twin=True) is model
+    assert lane_for(model, 2, gpu=False, twin=True) is None
     assert model.rows == 0
 
 
 def test_without_a_twin_a_prediction_waits_for_a_slice() -> None:
-    found = batched(Slow(), 2, gpu=False, twin=False)
+    found = lane_for(Slow(), 2, gpu=False, twin=False)
     assert isinstance(found, Lane)
     assert {turns.limits.explain for turns in found.turns.values()} == {CPU_SLICE}
     assert {turns.limits.buckets for turns in found.turns.values()} == {()}
@@ -239,11 +232,11 @@ def test_without_a_twin_a_prediction_waits_for_a_slice() -> None:
 def test_on_a_gpu_only_sizes_are_met_that_were_run_at_the_start() -> None:
     model = Slow()
     model.began.set()
-    found = batched(model, 2, gpu=True, twin=True)
+    found = lane_for(model, 2, gpu=True, twin=True)
     assert isinstance(found, Lane)
     assert set(model.sizes) == set(BUCKETS)
     warm = len(model.sizes)
-    explain = found.within(PATIENCE)
+    explain = found.for_explain(within(PATIENCE))
     for rows in (3, 31, 33, 200, 512, 513, 1100):
         assert explain.forward(images(rows)) == pytest.approx(Square().forward(images(rows)), rel=1e-9)
     assert len(model.sizes) == warm + 7 + 1 + 2
@@ -261,14 +254,14 @@ def busily(model: Model, work: Callable[[int], object], threads: int = 3) -> lis
 @pytest.mark.parametrize("name", NAMES)
 def test_answers_do_not_depend_on_what_they_are_put_together_with(name: str) -> None:
     model = net(name)
-    found = batched(model, model.few, gpu=False, twin=False)
+    found = lane_for(model, model.few, gpu=False, twin=False)
     assert isinstance(found, Lane)
     weights = np.repeat(one(name).weights[None], 200, axis=0)
     logits, slopes = model.forward(digits()), model.gradient(digits(), weights)
 
     def work(thread: int) -> float:
         rng, worst = np.random.default_rng(thread), 0.0
-        asked = found if thread == 0 else found.within(60)
+        asked = found if thread == 0 else found.for_explain(within(60))
         for _ in range(4):
             rows = rng.integers(0, 200, rng.choice([1, 2, 3, 17, 40]))
             worst = max(worst, np.abs(asked.forward(digits()[rows]) - logits[rows]).max())
@@ -283,18 +276,18 @@ def test_answers_do_not_depend_on_what_they_are_put_together_with(name: str) -> 
 @pytest.mark.filterwarnings("default")
 def test_lime_stays_what_the_package_gives_beside_others() -> None:
     model = net("cnn")
-    found = batched(model, model.few, gpu=False, twin=False)
+    found = lane_for(model, model.few, gpu=False, twin=False)
     assert isinstance(found, Lane)
     over = threading.Event()
 
     def others(thread: int) -> None:
         rng = np.random.default_rng(thread)
         while not over.is_set():
-            found.within(60).forward(digits()[: rng.integers(1, 100)])
+            found.for_explain(within(60)).forward(digits()[: rng.integers(1, 100)])
 
     requests = busily(found, others, 2)
     try:
-        agrees_with_lime(found.within(60), digits()[5], seed=3)
+        agrees_with_lime(found.for_explain(within(60)), digits()[5], seed=3)
     finally:
         over.set()
     assert all(request.join().error is None for request in requests)

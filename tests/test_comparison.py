@@ -16,8 +16,10 @@ from scipy.stats import spearmanr
 
 from server.comparison import compare
 from server.errors import OutOfTime
-from server.inference import Stages, Which, Why
-from server.models.store import Version
+from server.inference import ExplainRequest, ModelSelector
+from server.models.store import LoadedModel, LoadedVersion
+from server.protocols import RequestContext
+from server.scheduling import ImmediateSession
 from server.types import Array, ModelCard, Picture
 from tests.answers import MODEL, check_error, digit, errors_in, explained
 from tests.conftest import MakeApp
@@ -179,9 +181,9 @@ def test_a_picture_without_ink_is_compared_too(client: FlaskClient, query: str) 
 def test_a_budget_that_ended_is_told_as_it_was_asked() -> None:
     """The first explanation takes a second of half a second: nothing is left for the other, and no less than that."""
     model = Hourglass(MODEL.card)
-    cases = [(Which("fake"), Why(method, budget=0.5)) for method in ("saliency", "integrated_gradients")]
+    cases = [(ModelSelector("fake"), ExplainRequest(method)) for method in ("saliency", "integrated_gradients")]
     with pytest.raises(OutOfTime, match="within 500 ms"):
-        compare(One(model), Picture(SEVEN), cases, Stages(), now=model.clock)
+        compare(One(model), Picture(SEVEN), cases, ImmediateSession(RequestContext.within(0.5, model.clock)))
 
 
 class Moving:
@@ -190,15 +192,15 @@ class Moving:
     asked = 0
 
     @contextmanager
-    def handle(self, name: str, version: str | None) -> Iterator[Version]:
+    def handle(self, name: str, version: str | None) -> Iterator[LoadedVersion]:
         self.asked += 1
         card = card_28(name, str(self.asked))
-        yield Version(card, Path(), twin=Linear(card), full=Linear(card))
+        yield LoadedVersion(card, Path(), twin=Linear(card), full=LoadedModel(Linear(card)))
 
 
 def test_methods_are_compared_on_one_version_also_during_a_swap() -> None:
-    cases = [(Which("fake"), Why(method)) for method in ("saliency", "integrated_gradients", "occlusion")]
-    found = compare(Moving(), Picture(SEVEN), cases, Stages())
+    methods = ("saliency", "integrated_gradients", "occlusion")
+    found = compare(Moving(), Picture(SEVEN), [(ModelSelector("fake"), ExplainRequest(method)) for method in methods])
     assert [one.prediction.card.version for one in found.explanations] == ["1", "1", "1"]
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from server.explainers import EXPLAINERS, methods_for
 from server.models.compiled import _gradient, _inlined
-from server.probabilities import Probabilities, probabilities_of
+from server.models.wrappers import ProbabilityModel, probabilities_of
 from tests.mnist import mnist_path, mnist_test
 from tests.nets import STORE, card, digits, folder, net, one, twin
 from tests.test_oracles import agrees_with_lime
@@ -111,7 +111,7 @@ def test_every_method_that_fits_explains(name: str) -> None:
 @pytest.mark.parametrize("output", ["logit", "probability"])
 @pytest.mark.parametrize("compat", [False, True])
 def test_lime_gives_what_the_lime_package_gives(name: str, output: str, compat: bool) -> None:
-    model: Any = net(name) if output == "logit" else Probabilities(net(name))
+    model: Any = net(name) if output == "logit" else ProbabilityModel(net(name))
     agrees_with_lime(model, digits()[5], seed=3, compat=compat)
 
 

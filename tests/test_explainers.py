@@ -25,7 +25,7 @@ from server.explainers.saliency import Saliency
 from server.explainers.segmentation import grid, segment, superpixels
 from server.explainers.shapley import Shapley
 from server.explainers.smooth_grad import SmoothGrad, SquareGrad, VarGrad
-from server.probabilities import Probabilities, calibrated, probabilities_of
+from server.models.wrappers import ProbabilityModel, calibrated, probabilities_of
 from server.types import Array, Attribution, Model, Target
 from tests.axioms import (
     NOT_LINEAR,
@@ -458,7 +458,7 @@ def test_lime_segments_are_numbered_without_gaps() -> None:
 
 @pytest.mark.parametrize("fake", [Linear, Square, Wavy])
 def test_probability_gradients_match_finite_differences(fake: type[Fake]) -> None:
-    model = Probabilities(fake())
+    model = ProbabilityModel(fake())
     image, weights = ink()[None].astype(np.float64), np.array([[1.0, 0.0, -1.0]])
     found = model.gradient(image, weights)[0]
     for row, column in ((0, 0), (3, 4), (7, 1)):

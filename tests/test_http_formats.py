@@ -23,9 +23,9 @@ BY_NAME = {"json": JSON, "png": PNG, "svg": SVG, "npz": NPZ}
 def rendered(client: FlaskClient, media_type: str, **why: Any) -> bytes:
     """What inference.py and the renderer give without HTTP."""
     store = client.application.extensions["inkling"].store
-    asked = inference.Why(**{"method": "shapley", **why})
-    found = inference.explain(store, Picture(SEVEN), inference.Which("fake"), asked, inference.Stages())
-    return RENDERERS[media_type](found)
+    request = inference.ExplainRequest(**{"method": "shapley", **why})
+    found = inference.explain(store, Picture(SEVEN), inference.ModelSelector("fake"), request)
+    return RENDERERS[media_type](found.value)
 
 
 def computed(data: bytes) -> bytes:

@@ -227,7 +227,7 @@ def test_what_can_not_be_looked_up_may_be_there(make_app: MakeApp, full: Countin
     path = tmp_path / "file"
     before = make_app(full, records=path)
     told = before.test_client().post("/v1/explain?method=lime", data=SEVEN).get_json()
-    before.extensions["inkling"].records.close()
+    before.extensions["inkling"].cache.close()
     client = make_app(full, records=path).test_client()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")

@@ -11,8 +11,10 @@ import pytest
 
 from server.errors import InvalidOption, OutOfTime
 from server.explainers.integrated_gradients import IntegratedGradients
-from server.inference import Stages, Which, Why, explain
-from server.models.store import Version
+from server.inference import ExplainRequest, ModelSelector, explain
+from server.models.store import LoadedModel, LoadedVersion
+from server.protocols import RequestContext
+from server.scheduling import ImmediateSession
 from server.types import Array, Explanation, Model, Picture, Target
 from tests.fakes import Wavy
 from tests.stores import SEVEN, card_28, draw_seven, encoded
@@ -44,13 +46,16 @@ class One:
     model: Model
 
     @contextmanager
-    def handle(self, name: str, version: str | None) -> Iterator[Version]:
-        yield Version(self.model.card, Path(), twin=self.model, full=self.model)
+    def handle(self, name: str, version: str | None) -> Iterator[LoadedVersion]:
+        yield LoadedVersion(self.model.card, Path(), twin=self.model, full=LoadedModel(self.model))
 
 
-def explained(model: Model, clock: Clock | None = None, body: bytes = SEVEN, **why: Any) -> Explanation:
-    asked = Why(**{"method": "integrated_gradients", **why})
-    return explain(One(model), Picture(body), Which("fake"), asked, Stages(), now=clock or Clock())
+def explained(
+    model: Model, clock: Clock | None = None, body: bytes = SEVEN, budget: float = 30.0, **wanted: Any
+) -> Explanation:
+    request = ExplainRequest(**{"method": "integrated_gradients", **wanted})
+    session = ImmediateSession(RequestContext.within(budget, clock or Clock()))
+    return explain(One(model), Picture(body), ModelSelector("fake"), request, session).value
 
 
 def glass() -> Hourglass:

@@ -13,8 +13,10 @@ from server.errors import OutOfTime
 from server.explainers import EXPLAINERS
 from server.explainers.expected_gradients import ExpectedGradients
 from server.explainers.integrated_gradients import IntegratedGradients
-from server.inference import Stages, Which, Why, explain
-from server.models.store import Version
+from server.inference import ExplainRequest, ModelSelector, explain
+from server.models.store import LoadedModel, LoadedVersion
+from server.protocols import RequestContext
+from server.scheduling import ImmediateSession
 from server.types import Array, Explanation, Features, Model, Picture
 from tests.axioms import (
     NOT_LINEAR,
@@ -118,15 +120,15 @@ class One:
     name: str
 
     @contextmanager
-    def handle(self, name: str, version: str | None) -> Iterator[Version]:
-        yield Version(card(self.name), Path(), twin=twin(self.name), full=self.model)
+    def handle(self, name: str, version: str | None) -> Iterator[LoadedVersion]:
+        yield LoadedVersion(card(self.name), Path(), twin=twin(self.name), full=LoadedModel(self.model))
 
 
 def asked(name: str, budget: float, **why: Any) -> Explanation:
     model = Ticking(net(name))
     levels = np.rint(digits()[3] * 255).astype(int).tolist()
-    question = Why(budget=budget, **why)
-    return explain(One(model, name), Picture(pixels=levels), Which(name), question, Stages(), now=model.clock)
+    session = ImmediateSession(RequestContext.within(budget, model.clock))
+    return explain(One(model, name), Picture(pixels=levels), ModelSelector(name), ExplainRequest(**why), session).value
 
 
 @EVERY

@@ -12,10 +12,10 @@ from server.errors import OutOfTime
 from server.explainers.integrated_gradients import IntegratedGradients
 from server.explainers.saliency import Saliency
 from server.explainers.shapley import Shapley
+from server.models.wrappers import MemoizedModel
 from server.quality import assess
 from server.quality.cells import Cells
 from server.quality.curves import areas
-from server.remembered import Remembered
 from server.types import Array, Attribution, Measure, Model, Quality, Target
 from tests.fakes import Linear, Square, ink
 
@@ -98,13 +98,13 @@ def test_cells_without_ink_and_ties_decide_nothing() -> None:
 
 
 def test_segments_are_removed_as_wholes_and_exact_shapley_asks_nothing_new() -> None:
-    model = Remembered(Square())
+    model = MemoizedModel(Square())
     *_, found = Shapley().refine(model, ink(), TARGET, 0)
-    before = model.rows
+    before = model.memo.rows
     cells = Cells.of(model, ink(), TARGET, found)
     areas(cells, np.array([np.random.default_rng(3).permutation(len(cells.values)) for _ in range(5)]))
     assert len(cells.values) == 12
-    assert model.rows == before
+    assert model.memo.rows == before
 
 
 @dataclass(frozen=True)
@@ -173,10 +173,10 @@ def test_the_same_seed_gives_the_same_measures() -> None:
 
 def test_remembered_pictures_are_asked_once_and_answered_alike() -> None:
     fake = Square()
-    model = Remembered(fake)
+    model = MemoizedModel(fake)
     images = np.random.default_rng(0).random((7, 8, 8)).astype(np.float32)
     first = model.forward(images[:5])
     again = model.forward(images[[6, 1, 1, 0, 6]])
-    assert fake.rows == model.rows == 5 + 3  # the new one is asked as one of three, as it would be without memory
+    assert fake.rows == model.memo.rows == 5 + 3  # the new one is asked as one of three, as it would be without memory
     assert again[1:4] == pytest.approx(first[[1, 1, 0]])
     assert again[0] == pytest.approx(Square().forward(images[6:])[0])

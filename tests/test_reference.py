@@ -16,10 +16,12 @@ from server.errors import InvalidOption, MethodNotPossible, NotReady, OutOfTime,
 from server.explainers import EXPLAINERS
 from server.explainers.segmentation import grid
 from server.explainers.shapley import Shapley as OurShapley
-from server.inference import Stages, Which, Why, explain, identity
+from server.inference import ExplainRequest, ModelSelector, explain, identity
+from server.protocols import RequestContext
 from server.reference import REFERENCES, build
-from server.reference.alone import turn
+from server.reference.exclusive import exclusive
 from server.reference.shapley import Shapley
+from server.scheduling import ImmediateSession
 from server.types import Array, Explanation, Model, Picture, Target
 from tests.answers import check_error, explained, logits
 from tests.fakes import EVERYTHING, Fake, Linear, Square, Wavy, ink
@@ -48,8 +50,9 @@ STOCHASTIC = [KINDS[0], KINDS[1]]
 
 def asked(model: Model, method: str, options: dict[str, Any], engine: str = "reference", **why: Any) -> Explanation:
     clock = why.pop("clock", Clock())
-    question = Why(method, options, engine=engine, **why)  # type: ignore[arg-type]
-    return explain(One(model), Picture(SEVEN), Which("fake"), question, Stages(), now=clock)
+    session = ImmediateSession(RequestContext.within(why.pop("budget", 30.0), clock))
+    request = ExplainRequest(method, options, engine=engine, **why)  # type: ignore[arg-type]
+    return explain(One(model), Picture(SEVEN), ModelSelector("fake"), request, session).value
 
 
 @pytest.mark.parametrize("fake", [Linear, Square, Wavy])
@@ -226,7 +229,7 @@ def assert_free() -> None:
     got: list[bool] = []
 
     def take() -> None:
-        with turn(0):
+        with exclusive(RequestContext.within(0)):
             got.append(True)
 
     thread = threading.Thread(target=take)
@@ -241,7 +244,7 @@ def somebody_else() -> Iterator[None]:
     there, done = threading.Event(), threading.Event()
 
     def stay() -> None:
-        with turn(0):
+        with exclusive(RequestContext.within(0)):
             there.set()
             done.wait(60)
 
@@ -261,7 +264,7 @@ def test_one_request_at_a_time(method: str, options: dict[str, Any]) -> None:
     with somebody_else():
         start = time.monotonic()
         with pytest.raises(NotReady, match="busy") as caught:
-            asked(model, method, options, budget=0.05)
+            asked(model, method, options, budget=0.05, clock=time.monotonic)
         assert time.monotonic() - start < 4  # no longer than the budget, on the slowest machine
         assert model.rows == 1  # the prediction: it waited before the packages were asked
         assert asked(model, method, {}, engine="inkling", budget=0.05)
@@ -302,8 +305,10 @@ def test_the_engine_alone_changes_the_id() -> None:
     found = asked(Linear(card_28()), *KINDS[0])
     rest = (found.digit, found.prediction, found.explainer)
     target, versus = str(found.target.index), None if found.target.versus is None else str(found.target.versus)
-    whys = [Why("lime", target=target, versus=versus, engine=engine) for engine in ("inkling", "reference")]
-    ids = [identity(*rest, why) for why in whys]
+    requests = [
+        ExplainRequest("lime", target=target, versus=versus, engine=engine) for engine in ("inkling", "reference")
+    ]
+    ids = [identity(*rest, request) for request in requests]
     assert ids[0] != ids[1] == found.id
 
 

@@ -1,21 +1,24 @@
 """engine=reference on the shipped nets: each package on each of them, and what GradientExplainer takes for a net."""
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tensorflow.python.framework.func_graph import FuncGraph
 
-from server.inference import Stages, Which, Why, explain
-from server.probabilities import Probabilities
-from server.reference import REFERENCES
-from server.reference.expected_gradients import keras_model
+from server.inference import ExplainRequest, ModelSelector, explain
+from server.models.store import LoadedModel, LoadedVersion
+from server.models.wrappers import ProbabilityModel
+from server.reference import REFERENCES, KerasModel
 from server.render import RENDERERS
 from server.types import Explanation, Picture, Target
 from tests.explanations import again
 from tests.nets import NAMES, card, digits, net
-from tests.test_inference import Clock, One
 
 # of shap's import: it calls functions of matplotlib that are going to go
 pytestmark = pytest.mark.filterwarnings("ignore:The set_.* function will be deprecated:PendingDeprecationWarning")
@@ -35,10 +38,22 @@ def test_gradient_explainer_is_traced_once() -> None:
 INDEX = 5  # the picture that is explained
 
 
+@dataclass(frozen=True)
+class Net:
+    """A store of one shipped net."""
+
+    name: str
+
+    @contextmanager
+    def handle(self, name: str, version: str | None) -> Iterator[LoadedVersion]:
+        full = LoadedModel(net(self.name), keras_view=net(self.name).keras_model)
+        yield LoadedVersion(card(self.name), Path(), full=full)
+
+
 def asked(name: str, method: str, engine: str = "reference", **why: Any) -> Explanation:
     picture = Picture(pixels=digits()[INDEX].tolist())
-    question = Why(method, why.pop("options", {}), engine=engine, **why)  # type: ignore[arg-type]
-    return explain(One(net(name)), picture, Which(name), question, Stages(), now=Clock())
+    request = ExplainRequest(method, why.pop("options", {}), engine=engine, **why)  # type: ignore[arg-type]
+    return explain(Net(name), picture, ModelSelector(name), request).value
 
 
 @pytest.mark.parametrize("method", REFERENCES)
@@ -86,7 +101,7 @@ def test_shapley_over_pixels(name: str, output: Any) -> None:
     found, pixels = explanation.attribution, explanation.digit.pixels
     shown = np.stack([pixels * 0, pixels, pixels, pixels])
     shown[1, 14:], shown[2, :14] = 0, 0
-    model: Any = net(name) if output == "logit" else Probabilities(net(name))
+    model: Any = net(name) if output == "logit" else ProbabilityModel(net(name))
     none, top, bottom, full = explanation.target.score(model.forward(shown))
     assert (found.base_value, found.score) == (pytest.approx(none, abs=1e-4), pytest.approx(full, abs=1e-4))
     assert found.values[:14].sum() == pytest.approx((top - none + full - bottom) / 2, abs=1e-4)
@@ -118,8 +133,9 @@ def test_expected_gradients(name: str, why: dict[str, Any]) -> None:
 def test_a_keras_model_is_the_score(name: str) -> None:
     images = digits()[:4]
     target = Target.contrast(3, 8, card(name).classes)
-    for model in (net(name), Probabilities(net(name))):
-        found = np.asarray(keras_model(model, target)([images]))
+    for model, output in ((net(name), "logit"), (ProbabilityModel(net(name)), "probability")):
+        viewed = KerasModel(model, net(name).keras_model, output)  # type: ignore[arg-type]
+        found = np.asarray(viewed.score_of(target)([images]))
         assert found.shape == (4, 1)
         assert found[:, 0] == pytest.approx(target.score(model.forward(images)), abs=1e-4)
 

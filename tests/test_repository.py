@@ -7,6 +7,7 @@ import pytest
 
 from server.errors import BrokenModel, UnknownModel
 from server.models.store import Store
+from server.protocols import NO_DEADLINE
 from server.types import ModelCard
 from tests.fakes import Fake
 from tests.stores import linear, loaded, look, make_store, write_version
@@ -60,7 +61,7 @@ def test_all_workers_unload_and_load(tmp_path: Path) -> None:
         stop.set()
         polling.join()
     with first.handle("fake") as version:
-        assert version.lane("explain").card.version == "1"
+        assert version.for_explain(NO_DEADLINE).card.version == "1"
 
 
 def test_what_nobody_else_follows_is_answered_after_two_seconds(tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def test_loading_finds_a_folder_that_nobody_looked_at_yet(tmp_path: Path) -> Non
     write_version(tmp_path, "new", "5")
     store.load("new")
     with store.handle("new") as version:
-        assert version.lane("explain").card.version == "5"
+        assert version.for_explain(NO_DEADLINE).card.version == "5"
 
 
 def test_the_index_tells_loading_and_unwanted_versions(tmp_path: Path) -> None:

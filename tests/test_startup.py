@@ -25,7 +25,7 @@ from server.__main__ import main
 from server.config import Settings, shown_settings
 from server.keys import read_keys
 from server.models.store import FOLLOW, LOAD
-from server.slots import OVERRUN
+from server.scheduling.task import OVERRUN
 from tests.servers import ROOT, Running, ask, serving
 from tests.test_keys import bearer, write_keys
 from tests.test_metrics import Numbers, number, parsed

@@ -13,6 +13,7 @@ import pytest
 
 from server.errors import NotReady, UnknownModel
 from server.models.card import BACKGROUND, CARD, TWIN, BrokenVersion, read_card
+from server.protocols import NO_DEADLINE
 from server.types import Array, ModelCard
 from tests.answers import errors_in
 from tests.fakes import Fake, Linear
@@ -216,7 +217,7 @@ def test_a_twin_that_does_not_load_harms_no_other_version(tmp_path: Path, caplog
 
     store = make_store(tmp_path, partly)
     with store.handle("fake", "1") as served:
-        assert served.lane("predict").card.version == "1"
+        assert served.for_predict(NO_DEADLINE).card.version == "1"
     (record,) = errors_in(caplog)
     assert record.exc_info is not None and "not a flatbuffer" in str(record.exc_info[1])
 
@@ -239,7 +240,7 @@ def test_the_latest_is_the_greatest_number(tmp_path: Path) -> None:
         write_version(tmp_path, "fake", version)
     assert versions(tmp_path) == ["2", "9", "10"]
     with make_store(tmp_path).handle("fake") as served:
-        assert served.card.version == served.lane("predict").card.version == "10"
+        assert served.card.version == served.for_predict(NO_DEADLINE).card.version == "10"
 
 
 @pytest.mark.parametrize(
@@ -318,13 +319,13 @@ def test_the_twin_predicts_and_the_savedmodel_does_the_rest(tmp_path: Path) -> N
 
     store = make_store(tmp_path, load_full=slow, wait=False)
     with store.handle("fake") as served:
-        twin = served.lane("predict")
+        twin = served.for_predict(NO_DEADLINE)
         with pytest.raises(NotReady, match="loading"):
-            served.lane("explain")
+            served.for_explain(NO_DEADLINE)
         gate.set()
         loaded()
-        full = served.lane("explain")
-        assert served.lane("predict") is twin and full is not twin
+        full = served.for_explain(NO_DEADLINE)
+        assert served.for_predict(NO_DEADLINE) is twin and full is not twin
 
 
 def test_what_the_savedmodel_can_do_counts_more_than_its_card(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from server.models.asked import Limits
 from server.models.batching import TURN, Lane, lane
 from server.models.card import CARD, TWIN
 from server.models.savedmodel import SavedModel
+from server.protocols import NO_DEADLINE
 from server.routes.service import EXTENSION
 from server.types import Array, Model, ModelCard
 from tests.answers import check_error
@@ -233,7 +234,7 @@ def app(without_twin: Path) -> Iterator[Flask]:
 
 def lane_of(app: Flask) -> Lane:
     with app.extensions[EXTENSION].store.handle("mlp", None) as version:
-        found = version.lane("predict")
+        found = version.for_predict(NO_DEADLINE)
         assert isinstance(found, Lane)
         return found
 

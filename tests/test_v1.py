@@ -5,6 +5,7 @@ import json
 import tracemalloc
 import zlib
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,8 @@ from flask.testing import FlaskClient
 from PIL import Image
 from werkzeug.test import TestResponse
 
-from server.probabilities import probabilities_of
+from server.models.store import LoadedModel
+from server.models.wrappers import probabilities_of
 from server.render import json_text
 from server.routes import signatures
 from server.types import Array
@@ -266,17 +268,15 @@ def test_more_rows_than_are_answered(make_app: MakeApp) -> None:
     check_error(post(client, {"instances": INSTANCES[:2]}, explain), 400, "bad_request", ("2 rows", "at most 1"))
 
 
-class WithBytes(type(MODEL)):  # type: ignore[misc]
+def lengths(files: Sequence[bytes]) -> tuple[Array, Array]:
     """Answers every file with its length."""
-
-    def serve_bytes(self, files: list[bytes]) -> tuple[Array, Array]:
-        lengths = np.array([[len(one)] for one in files], np.float32)
-        return lengths, lengths / 1e6
+    found = np.array([[len(one)] for one in files], np.float32)
+    return found, found / 1e6
 
 
 @pytest.mark.parametrize("by", ["instances", "inputs", "rows with names", "columns with names"])
 def test_bytes_go_to_their_own_signature(make_app: MakeApp, by: str) -> None:
-    client = make_app(load_full=lambda path, card: WithBytes(card)).test_client()
+    client = make_app(load_full=lambda path, card: LoadedModel(type(MODEL)(card), file_reader=lengths)).test_client()
     other = encoded(draw_seven(99))
     values = [B64, {"b64": b64encode(other).decode()}]
     sent: dict[str, Any] = {

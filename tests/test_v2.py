@@ -15,12 +15,12 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from server import tensors
-from server.desk import OwnThread
 from server.errors import OutOfTime, UnknownModel
-from server.inference import Stages, Why
-from server.probabilities import probabilities_of
+from server.inference import ExplainRequest, Stages
+from server.models.wrappers import probabilities_of
+from server.protocols import RequestContext
 from server.routes.service import EXTENSION
-from server.slots import Caller
+from server.scheduling import ImmediateSession
 from server.types import Array, Model, ModelCard
 from tests.answers import MODEL, check_error, errors_in
 from tests.conftest import MakeApp
@@ -283,9 +283,9 @@ class Clock:
         return self.seconds
 
 
-def until(seconds: float) -> Caller:
-    """Who waits until then, by such a clock."""
-    return Caller(seconds, seconds, Clock(), lambda: False)
+def until(seconds: float) -> RequestContext:
+    """A request that waits until then, by such a clock."""
+    return RequestContext(seconds, seconds, Clock())
 
 
 class One:
@@ -293,8 +293,10 @@ class One:
 
     card, verbs = MODEL.card, MODEL.verbs
 
-    def lane(self, name: str) -> Model:
+    def for_predict(self, context: RequestContext) -> Model:
         return MODEL
+
+    for_explain = for_predict
 
 
 def test_a_deadline_ends_a_prediction_between_rows() -> None:
@@ -356,15 +358,12 @@ def test_rows_share_the_time_that_is_left() -> None:
     slow = Ticking(MODEL.card)
 
     class Slow(One):
-        def lane(self, name: str) -> Model:
-            return slow if name == "explain" else MODEL
+        def for_explain(self, context: RequestContext) -> Model:
+            return slow
 
-    why = Why("rise", {"n_samples": 8000}, budget=30)
-
-    def now() -> float:
-        return slow.seconds
-
-    found = tensors.explain_rows(Slow(), ROWS, why, Stages(), ExitStack(), OwnThread(30, now), now)
+    request = ExplainRequest("rise", {"n_samples": 8000})
+    session = ImmediateSession(RequestContext.within(30, lambda: slow.seconds))
+    found = tensors.explain_rows(Slow(), ROWS, request, session, ExitStack(), Stages())
     assert [one.attribution.state for one in found] == ["partial"] * 3
     assert 30 <= slow.seconds <= 33
     rows = [one.attribution.rows for one in found]

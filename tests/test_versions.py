@@ -14,7 +14,8 @@ from server.errors import NotReady, UnknownModel
 from server.models.card import CARD
 from server.models.policy import Policy
 from server.models.state import SILENT, Shared
-from server.models.store import Store, Version
+from server.models.store import LoadedModel, LoadedVersion, Store
+from server.protocols import NO_DEADLINE
 from server.types import ModelCard
 from server.watch import Watch
 from tests.answers import errors_in
@@ -69,7 +70,7 @@ def test_a_new_version_is_served_when_it_is_loaded(tmp_path: Path) -> None:
     look(store)
     assert (served(store), default(store)) == (["1", "2"], "2")
     with store.handle("other") as version:
-        assert version.lane("explain").card.version == "7"
+        assert version.for_explain(NO_DEADLINE).card.version == "7"
 
 
 def test_a_new_version_answers_nothing_before_it_is_loaded_and_checked(tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_files_spoilt_under_a_served_version_are_told_and_the_loaded_one_goes_on
     look(store)
     assert served(store) == ["1", "2"] and "SHA-256" in store.families["fake"].refused["2"]
     with store.handle("fake") as version:
-        assert version.lane("explain").card.version == "2"
+        assert version.for_explain(NO_DEADLINE).card.version == "2"
 
 
 def test_another_version_in_the_same_folder_takes_its_place(tmp_path: Path) -> None:
@@ -193,7 +194,7 @@ def test_a_version_whose_folder_is_gone_goes_unless_it_is_the_last(tmp_path: Pat
     look(store)
     assert served(store) == ["2"] and "version 2 is gone" in store.families["fake"].notes[0]
     with store.handle("fake") as version:
-        assert version.lane("explain").card.version == "2"
+        assert version.for_explain(NO_DEADLINE).card.version == "2"
     write_version(tmp_path, "fake", "4")
     look(store)
     assert served(store) == ["4"] and store.families["fake"].notes == ()
@@ -322,20 +323,19 @@ def test_of_a_new_model_the_version_that_is_to_answer_comes_first(
 def test_a_request_keeps_its_version_and_the_last_one_to_leave_frees_it(tmp_path: Path) -> None:
     closed: list[str] = []
 
-    class Closing(Linear):
-        def close(self) -> None:
-            closed.append(self.card.version)
+    def closing(folder: Path, card: ModelCard) -> LoadedModel:
+        return LoadedModel(Linear(card, card.verbs), close=lambda: closed.append(card.version))
 
     for number in ("1", "2"):
         write_version(tmp_path, "fake", number)
-    store = make_store(tmp_path, load_full=lambda _, card: Closing(card, card.verbs))
+    store = make_store(tmp_path, load_full=closing)
     with store.handle("fake") as first, store.handle("fake") as second:
-        lane = weakref.ref(first.lane("explain"))
+        lane = weakref.ref(first.for_explain(NO_DEADLINE))
         shutil.rmtree(tmp_path / "fake" / "2")
         look(store)
         assert default(store) == "1"
         loaded()
-        assert first is second and first.lane("explain") is lane() and closed == []
+        assert first is second and first.for_explain(NO_DEADLINE) is lane() and closed == []
         del first
     loaded()
     assert closed == ["2"]
@@ -354,17 +354,17 @@ def test_a_version_that_was_let_go_of_is_not_used_again(tmp_path: Path) -> None:
     loaded()
     assert old.hold() is False
     with pytest.raises(NotReady, match="served no more"):
-        old.lane("predict")
+        old.for_predict(NO_DEADLINE)
 
 
 def test_who_holds_a_version_in_the_last_moment_still_has_it(tmp_path: Path) -> None:
     """It is retired and idle, and about to be freed, when a request that found it before begins."""
     write_version(tmp_path, "fake", "1")
     version = make_store(tmp_path).families["fake"].served
-    idle: list[Version] = []
+    idle: list[LoadedVersion] = []
     version.retire(idle.append)
     assert version.hold() and idle == [version]
-    assert version.free() is False and version.lane("explain").card.version == "1"
+    assert version.free() is False and version.for_explain(NO_DEADLINE).card.version == "1"
     version.release()
     assert idle == [version, version] and version.free() is True
 
@@ -464,9 +464,9 @@ def test_a_worker_that_comes_later_serves_what_the_others_do(tmp_path: Path) -> 
     second = make_store(tmp_path, load_full=slow, wait=False)
     assert served(second) == ["1", "2"] and default(second) == "1"
     with second.handle("fake") as version:
-        assert version.lane("predict").card.version == "1"
+        assert version.for_predict(NO_DEADLINE).card.version == "1"
         with pytest.raises(NotReady):
-            version.lane("explain")
+            version.for_explain(NO_DEADLINE)
     gate.set()
     loaded()
     look(first, second)

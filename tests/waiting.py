@@ -1,4 +1,4 @@
-"""Who waits and works in tests of slots and flights: clients that leave, work that goes on until it is let go."""
+"""Requests that wait for work in tests of scheduling: clients that leave, and work that goes on until it is let go."""
 
 import threading
 import time
@@ -7,8 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from server.errors import Busy
-from server.slots import Caller, Interrupt, Slots, Ticket
+from server.errors import Busy, ClientLeft
+from server.protocols import RequestContext
+from server.scheduling import BoundedPool, Interrupt, Publish
+from server.scheduling.pool import Permit
 
 PATIENCE = 20  # seconds, on the slowest machine
 
@@ -23,41 +25,56 @@ class Clock:
 
 @dataclass
 class Client:
-    """Somebody who waits; `asked` is set when the server looks whether they are still there."""
+    """Somebody who waits; `looked` is set when the server looks whether they are still there."""
 
     left: threading.Event = field(default_factory=threading.Event)
-    asked: threading.Event = field(default_factory=threading.Event)
+    looked: threading.Event = field(default_factory=threading.Event)
 
-    def gone(self) -> bool:
-        self.asked.set()
-        return self.left.is_set()
+    def raise_if_left(self) -> None:
+        self.looked.set()
+        if self.left.is_set():
+            raise ClientLeft("the client left")
 
-    def waits(self, budget: float = 60.0, now: Callable[[], float] = time.monotonic) -> Caller:
-        return Caller(now() + budget, budget, now, self.gone)
+    def context(self, budget: float = 60.0, now: Callable[[], float] = time.monotonic) -> RequestContext:
+        return RequestContext.within(budget, now, self.raise_if_left)
+
+    def is_looked_for(self) -> None:
+        """Wait until the server has looked twice: the first look may have begun before this."""
+        for _ in range(2):
+            self.looked.clear()
+            assert self.looked.wait(PATIENCE)
 
 
 @dataclass
-class Task:
-    """Work that goes on until it is let go or interrupted, and what it holds."""
+class HeldWork:
+    """Work that goes on until it is let go or interrupted, counts its runs, and holds something."""
 
+    gives: Any = "done"
+    publishes: tuple[Any, ...] = ()
+    deaf: bool = False  # to interrupts
+    runs: int = 0
     go: threading.Event = field(default_factory=threading.Event)
     begun: threading.Event = field(default_factory=threading.Event)
-    let_go: threading.Event = field(default_factory=threading.Event)
-    deaf: bool = False
+    released: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
 
-    def __call__(self, interrupt: Interrupt) -> str:
+    def __call__(self, publish: Publish[Any], interrupt: Interrupt) -> Any:
+        self.runs += 1
         self.thread = threading.current_thread()
+        for value in self.publishes:
+            publish(lambda value=value: value)  # type: ignore[misc]
         self.begun.set()
         while not self.go.wait(0.01):
             if not self.deaf:
                 interrupt()
-        return "done"
+        if isinstance(self.gives, Exception):
+            raise self.gives
+        return self.gives
 
-    def held(self) -> ExitStack:
-        held = ExitStack()
-        held.callback(self.let_go.set)
-        return held
+    def resources(self) -> ExitStack:
+        found = ExitStack()
+        found.callback(self.released.set)
+        return found
 
 
 def caught(ask: Callable[[], Any]) -> Any:
@@ -67,13 +84,13 @@ def caught(ask: Callable[[], Any]) -> Any:
         return error
 
 
-def free(slots: Slots) -> Ticket:
-    """A ticket, when there is one again."""
+def acquired(pool: BoundedPool) -> Permit:
+    """A permit, when there is one again."""
     deadline = time.monotonic() + PATIENCE
-    while isinstance(found := caught(lambda: slots.ticket(0)), Busy):
+    while isinstance(found := caught(lambda: pool.acquire(0)), Busy):
         assert time.monotonic() < deadline
         threading.Event().wait(0.005)  # polls another thread
-    assert isinstance(found, Ticket)
+    assert isinstance(found, Permit)
     return found
 
 

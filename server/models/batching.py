@@ -21,7 +21,9 @@ import numpy as np
 
 from server.models.asked import Limits, Outputs, Terms
 from server.models.turns import Turns
-from server.types import Array, Features, Model, ModelCard, Verb
+from server.models.wrappers import ModelWrapper
+from server.protocols import RequestContext
+from server.types import Array, Features, Model, Verb
 
 OnWait = Callable[[int], None]
 """Told that so many more rows wait, or, if negative, fewer."""
@@ -36,31 +38,25 @@ PREDICTION = Terms(first=True)
 
 
 @dataclass(frozen=True)
-class Lane:
-    """`model`, asked on `terms`: those of a prediction without a deadline, unless `within` or `ahead` tell others."""
+class Lane(ModelWrapper):
+    """`model`, asked on `terms`: those of a prediction without a deadline, unless it was bound to a request."""
 
-    model: Model
     turns: Mapping[Verb, Turns]
     few: int  # rows of an explanation that are answered by another program of the model than more of them
     now: Callable[[], float]
     terms: Terms = PREDICTION
 
-    @property
-    def card(self) -> ModelCard:
-        return self.model.card
+    def for_explain(self, context: RequestContext) -> "Lane":
+        """This lane for one explanation: its rows come after predictions, and those that wait are dropped at the
+        context's deadline or cancellation."""
+        return self._bound(context, first=False)
 
-    @property
-    def verbs(self) -> frozenset[Verb]:
-        return self.model.verbs
-
-    def within(self, seconds: float, interrupt: Callable[[], None] = lambda: None) -> "Lane":
-        """This lane for one explanation: its rows come after predictions, and those that wait are dropped after so many
-        seconds, and where `interrupt` raises."""
-        return replace(self, terms=Terms(False, self.now() + seconds, interrupt))
-
-    def ahead(self, seconds: float, interrupt: Callable[[], None] = lambda: None) -> "Lane":
+    def for_predict(self, context: RequestContext) -> "Lane":
         """This lane for one prediction, whose rows are dropped as those of an explanation are."""
-        return replace(self, terms=Terms(True, self.now() + seconds, interrupt))
+        return self._bound(context, first=True)
+
+    def _bound(self, context: RequestContext, first: bool) -> "Lane":
+        return replace(self, terms=Terms(first, self.now() + context.remaining(), context.raise_if_cancelled))
 
     def forward(self, images: Array) -> Array:
         """Logits (n, K) of images (n, H, W)."""
@@ -91,12 +87,6 @@ class Lane:
                     weights = np.zeros((size, len(self.card.classes)), np.float32)
                     turns.compute(*((images,) if verb == "forward" else (images, weights)))
 
-    def close(self) -> None:
-        """End what the model holds beside its memory."""
-        end = getattr(self.model, "close", None)
-        if end is not None:
-            end()
-
     def _alone(self, images: Array) -> bool:
         """Whether these rows of an explanation are not to be put together with others: all answers of a bank must come
         from one program. And the background is answered by heart."""
@@ -112,11 +102,11 @@ class Lane:
         return _checked("weights", weights, (rows, len(self.card.classes)))
 
 
-def batched(model: Model, few: int, gpu: bool, twin: bool, on_wait: OnWait = lambda change: None) -> Model:
-    """`model` with a lane before it where that serves better; `few` rows are answered by another program of it, and a
-    `twin` answers its predictions."""
+def lane_for(model: Model, few: int, gpu: bool, twin: bool, on_wait: OnWait = lambda change: None) -> Lane | None:
+    """A lane before `model` where that serves better, else None; `few` rows are answered by another program of it, and
+    a `twin` answers its predictions."""
     if twin and not gpu:
-        return model
+        return None
     slices = TURN if gpu else dict.fromkeys(TURN, CPU_SLICE)
     buckets = BUCKETS if gpu else ()
     limits = {

@@ -16,7 +16,7 @@ from server.models.policy import Policy
 from server.models.preparation import Key, Preparation
 from server.models.shelves import LABELS, Shelf, look
 from server.models.state import PATIENCE, Entry, Report, Shared, State
-from server.models.versions import Family, Version
+from server.models.versions import Family, LoadedVersion
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ class Following:
         if families != self.families:
             self.families = MappingProxyType(families)
 
-    def _served(self, key: Key, entry: Entry) -> Version | None:
+    def _served(self, key: Key, entry: Entry) -> LoadedVersion | None:
         """One that this worker has, or can still open."""
         found = self._preparation.found(key)
         on_shelf = self._shelves.get(key.name, Shelf()).versions.get(key.number) == key.stamp

@@ -1,5 +1,6 @@
-"""A version's folder -> a Version that may serve, in two steps: opened (card, hashes, twin: milliseconds) and complete
-(SavedModel, all checks: seconds). Takes the functions that load, so that it imports neither LiteRT nor TensorFlow.
+"""A version's folder -> a LoadedVersion that may serve, in two steps: opened (card, hashes, twin: milliseconds) and
+complete (SavedModel, all checks: seconds). Takes the functions that load, so that it imports neither LiteRT nor
+TensorFlow.
 """
 
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from server.models.card import TWIN, BrokenVersion, read_card
 from server.models.checks import Check, check_answers
-from server.models.versions import LoadModel, Version, close
+from server.models.versions import LoadedModel, LoadedVersion, LoadFull, LoadTwin
 from server.types import Model, ModelCard
 
 NO_EXPLANATIONS = "explanations are switched off on this server (INKLING_EXPLAIN=off)"
@@ -20,12 +21,12 @@ class Loading:
     """How versions are loaded; what does not explain predicts by its twins, refuses what has none, and never calls
     `load_full`."""
 
-    load_twin: LoadModel
-    load_full: LoadModel
+    load_twin: LoadTwin
+    load_full: LoadFull
     check: Check = check_answers
     explains: bool = True
 
-    def open(self, folder: Path) -> Version:
+    def open(self, folder: Path) -> LoadedVersion:
         """The version as it can predict already; one without a twin can not.
 
         Raises:
@@ -38,9 +39,9 @@ class Loading:
         if twin is None and not self.explains:
             raise BrokenVersion(NO_TWIN)
         self.check(card, twin, None, card.background[:1])  # finds most of what can be wrong
-        return Version(card, folder, twin, failure=None if self.explains else NO_EXPLANATIONS)
+        return LoadedVersion(card, folder, twin, failure=None if self.explains else NO_EXPLANATIONS)
 
-    def complete(self, version: Version) -> None:
+    def complete(self, version: LoadedVersion) -> None:
         """Load its SavedModel, and check all that it and its twin answer.
 
         Raises:
@@ -48,9 +49,10 @@ class Loading:
         """
         full = self._full(version)
         try:
-            self.check(version.card, version.twin, full, version.card.background)
+            self.check(version.card, version.twin, None if full is None else full.model, version.card.background)
         except BrokenVersion:
-            close(full)
+            if full is not None:
+                full.close()
             raise
         version.full = full
         version.failure = None if self.explains else NO_EXPLANATIONS
@@ -64,7 +66,7 @@ class Loading:
         except Exception as error:  # whatever a runtime raises, other versions must go on
             raise BrokenVersion(f"model.tflite can not be loaded ({type(error).__name__})") from error
 
-    def _full(self, version: Version) -> Model | None:
+    def _full(self, version: LoadedVersion) -> LoadedModel | None:
         if not self.explains:
             return None
         try:

@@ -14,7 +14,7 @@ from server.memory import give_back
 from server.models.card import TWIN, BrokenVersion
 from server.models.loading import Loading
 from server.models.state import Refusal, Refusals, Stamps
-from server.models.versions import Version
+from server.models.versions import LoadedVersion
 
 NICENESS = 19  # the most there is: TensorFlow's threads inherit it, so explanations yield to predictions
 
@@ -37,18 +37,18 @@ class Preparation:
         self._loading = loading
         self._news = news
         self._lock = threading.Lock()
-        self._versions: dict[Key, Version] = {}
+        self._versions: dict[Key, LoadedVersion] = {}
         self._complete: set[Key] = set()
         self._refused: dict[Key, Refusal] = {}
         self._wanted: dict[Key, int] = {}  # -> attempt, in the order in which to complete them
-        self._idle: list[Version] = []  # retired, and used by nobody
+        self._idle: list[LoadedVersion] = []  # retired, and used by nobody
         self._working = False
 
-    def found(self, key: Key) -> Version | None:
+    def found(self, key: Key) -> LoadedVersion | None:
         """The version as far as it is loaded, if it is."""
         return self._versions.get(key)
 
-    def opened(self, key: Key, attempt: int) -> Version | None:
+    def opened(self, key: Key, attempt: int) -> LoadedVersion | None:
         """The version as far as it is loaded; opened now if it is not. None where it is broken."""
         found = self._versions.get(key)
         if found is not None or self._is_refused(key, attempt):
@@ -61,7 +61,7 @@ class Preparation:
         with self._lock:
             return self._versions.setdefault(key, found)
 
-    def want(self, wanted: Mapping[Key, int], served: Sequence[Version], present: Collection[Key]) -> None:
+    def want(self, wanted: Mapping[Key, int], served: Sequence[LoadedVersion], present: Collection[Key]) -> None:
         """Complete these, in this order; let go of what is neither among them nor served, and of refusals of what is no
         more present."""
         with self._lock:
@@ -94,7 +94,7 @@ class Preparation:
         with self._lock:
             self._refused[key] = Refusal(key.stamp, attempt, str(error))
 
-    def _when_idle(self, version: Version) -> None:
+    def _when_idle(self, version: LoadedVersion) -> None:
         with self._lock:
             self._idle.append(version)
         self._work()
@@ -152,7 +152,7 @@ class Preparation:
                 self._refused.pop(key, None)
 
 
-def _free(versions: list[Version]) -> None:
+def _free(versions: list[LoadedVersion]) -> None:
     freed = [version.free() for version in versions]
     versions.clear()
     if any(freed):

@@ -16,9 +16,9 @@ from server.models.loading import Loading
 from server.models.policy import Policy
 from server.models.shelves import Shelf
 from server.models.state import Shared
-from server.models.versions import Family, LoadModel, Version
+from server.models.versions import Family, LoadedModel, LoadedVersion, LoadFull, LoadTwin
 
-__all__ = ["Family", "Handle", "Listed", "LoadModel", "Store", "Version"]
+__all__ = ["Family", "Handle", "Listed", "LoadFull", "LoadTwin", "LoadedModel", "LoadedVersion", "Store"]
 
 Readiness = Literal["READY", "UNAVAILABLE", "LOADING"]
 READY: Readiness = "READY"
@@ -46,7 +46,7 @@ class Handle:
     def __init__(self, store: "Store", name: str, number: str | None) -> None:
         self._store, self._name, self._number = store, name, number
 
-    def __enter__(self) -> Version:
+    def __enter__(self) -> LoadedVersion:
         while True:
             version = self._store.find(self._name, self._number)
             if version.hold():  # else it was freed since it was found, and another is served by now
@@ -83,7 +83,7 @@ class Store:
         """
         return Handle(self, name, version)
 
-    def find(self, name: str, version: str | None) -> Version:
+    def find(self, name: str, version: str | None) -> LoadedVersion:
         """The version that a handle would give. Raises as `handle` does."""
         family = self.family(name)
         number = family.default if version is None else version

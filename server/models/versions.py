@@ -7,15 +7,39 @@ from pathlib import Path
 from typing import Literal
 
 from server.errors import NotReady
-from server.handles import LaneName
+from server.models.batching import Lane
+from server.protocols import FileReader, KerasView, RequestContext
 from server.types import Model, ModelCard, Verb
 
-LoadModel = Callable[[Path, ModelCard], Model]
 STABLE = "stable"
 
 
+def _nothing() -> None: ...
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """What a version's files give once they are loaded: a model, and what is no verb on arrays."""
+
+    model: Model
+    lane: Lane | None = None  # before `model`, where rows of several requests are computed together
+    file_reader: FileReader | None = None
+    keras_view: KerasView | None = None
+    close: Callable[[], None] = _nothing  # ends what the model holds beside its memory
+
+    def for_predict(self, context: RequestContext) -> Model:
+        return self.model if self.lane is None else self.lane.for_predict(context)
+
+    def for_explain(self, context: RequestContext) -> Model:
+        return self.model if self.lane is None else self.lane.for_explain(context)
+
+
+LoadTwin = Callable[[Path, ModelCard], Model]
+LoadFull = Callable[[Path, ModelCard], LoadedModel]
+
+
 @dataclass(eq=False)
-class Version:
+class LoadedVersion:
     """One version and what of it is loaded; `failure` says why its SavedModel is not and will not be.
 
     Requests hold it while they use it; it is freed when nobody does any more and the store has retired it.
@@ -24,16 +48,16 @@ class Version:
     card: ModelCard
     folder: Path
     twin: Model | None = None
-    full: Model | None = None
+    full: LoadedModel | None = None
     failure: str | None = None
     _users: int = 0
-    _when_idle: Callable[["Version"], None] | None = None  # set when it is retired
+    _when_idle: Callable[["LoadedVersion"], None] | None = None  # set when it is retired
     _freed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def verbs(self) -> frozenset[Verb]:
-        return self.card.verbs if self.full is None else self.full.verbs
+        return self.card.verbs if self.full is None else self.full.model.verbs
 
     @property
     def explain(self) -> Literal["ready", "loading", "off"]:
@@ -45,20 +69,33 @@ class Version:
         """Whether predictions are answered already."""
         return self.twin is not None or self.full is not None
 
-    def lane(self, name: LaneName) -> Model:
-        """The twin for predictions where there is one; the SavedModel for everything else.
+    def for_predict(self, context: RequestContext) -> Model:
+        """The twin where there is one, which never makes a request wait; else the SavedModel.
 
         Raises:
             NotReady: the SavedModel is still loading, or could not be loaded.
         """
-        if name == "predict" and self.twin is not None:
-            return self.twin
+        return self.twin if self.twin is not None else self._loaded("predict").for_predict(context)
+
+    def for_explain(self, context: RequestContext) -> Model:
+        """The SavedModel. Raises NotReady as `for_predict` does."""
+        return self._loaded("explain").for_explain(context)
+
+    def file_reader(self) -> FileReader | None:
+        """The SavedModel's own signature for encoded pictures, if it has one. Raises NotReady."""
+        return self._loaded("read files").file_reader
+
+    def keras_view(self) -> KerasView | None:
+        """The SavedModel as a keras.Model, if it can be had as one. Raises NotReady."""
+        return self._loaded("explain").keras_view
+
+    def _loaded(self, verb: str) -> LoadedModel:
         if self.full is not None:
             return self.full
         which = f"{self.card.name} version {self.card.version}"
         if self.failure is not None:
-            raise NotReady(f"{which} can not {name}: {self.failure}", retry_after=60)
-        raise NotReady(f"{which} is loading and will {name} in a few seconds; try again")
+            raise NotReady(f"{which} can not {verb}: {self.failure}", retry_after=60)
+        raise NotReady(f"{which} is loading and will {verb} in a few seconds; try again")
 
     def hold(self) -> bool:
         """Keep it from being freed until `release`; False where it is freed already."""
@@ -74,7 +111,7 @@ class Version:
         if when_idle is not None:
             when_idle(self)
 
-    def retire(self, when_idle: Callable[["Version"], None]) -> None:
+    def retire(self, when_idle: Callable[["LoadedVersion"], None]) -> None:
         """It is served no more: `when_idle` is called as soon as nobody uses it, and again if somebody did late."""
         with self._lock:
             self._when_idle = when_idle
@@ -88,18 +125,11 @@ class Version:
             if self._users or self._freed:
                 return False
             self._freed = True
-            models, self.twin, self.full = (self.twin, self.full), None, None
+            full, self.twin, self.full = self.full, None, None
             self.failure = "it is served no more"
-        for model in models:
-            close(model)
+        if full is not None:
+            full.close()
         return True
-
-
-def close(model: Model | None) -> None:
-    """End what a model holds beside its memory; one that holds such things has `close`."""
-    end = getattr(model, "close", None)
-    if end is not None:
-        end()
 
 
 @dataclass(frozen=True)
@@ -107,7 +137,7 @@ class Family:
     """The versions of one name that are served, and the labels that point at them. Never changes: another takes its
     place."""
 
-    versions: Mapping[str, Version] = field(default_factory=dict)  # ascending, not empty where it is served
+    versions: Mapping[str, LoadedVersion] = field(default_factory=dict)  # ascending, not empty where it is served
     labels: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)  # a version, or labels.json -> why it is not used
     notes: tuple[str, ...] = ()  # what is served otherwise than the folder says, in sentences
@@ -121,6 +151,6 @@ class Family:
         return stable if stable in everywhere else max(everywhere, key=int)
 
     @property
-    def served(self) -> Version:
+    def served(self) -> LoadedVersion:
         """The default version, or the latest that there is where that one is missing."""
         return self.versions.get(self.default) or list(self.versions.values())[-1]

@@ -34,6 +34,11 @@ def assess(
     return Quality(tuple(measures), _verdict(measures) + rest, finished)
 
 
+def unmeasured() -> Quality:
+    """Of a map for which there was no time."""
+    return Quality((), _verdict([]), finished=False)
+
+
 def _measured(
     cells: Cells, model: Model, image: Array, target: Target, explainer: Explainer, attribution: Attribution, seed: int
 ) -> Iterator[tuple[Measure, ...]]:

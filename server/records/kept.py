@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -95,10 +95,10 @@ class Kept:
             raise NotReady("what is kept can not be looked up just now; try again in a few seconds")
         return found
 
-    def put(self, explanation: Explanation) -> bool:
+    def put(self, explanation: Explanation) -> Explanation:
         kept = explanation.attribution.state != "partial" and self._write(explanation)
         self._saw("kept" if kept else "not kept")
-        return kept
+        return replace(explanation, kept=kept)
 
     def close(self) -> None:
         """Before a process ends, for the sake of order; nothing is lost without."""

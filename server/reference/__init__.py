@@ -2,7 +2,7 @@
 
 One file per method, each with an explainer as `server/explainers/` has them. The packages are slow to import, draw from
 numpy's global generator and ask the model in their own way: they are imported when first asked for, and only one
-request of a process is with them at a time (alone.py).
+request of a process is with them at a time (exclusive.py).
 """
 
 from collections.abc import Mapping
@@ -11,8 +11,9 @@ from typing import Any
 from server.errors import MethodNotPossible, UnknownMethod
 from server.explainers import ALIASES, EXPLAINERS, fitted
 from server.options import describe
-from server.reference.alone import turn as turn
+from server.reference.exclusive import exclusive as exclusive
 from server.reference.expected_gradients import ExpectedGradients
+from server.reference.keras_model import KerasModel as KerasModel
 from server.reference.lime import Lime
 from server.reference.shapley import Shapley
 from server.types import Explainer, ModelCard, Verb

@@ -9,8 +9,8 @@ import numpy as np
 
 from server.errors import MethodNotPossible
 from server.options import option
-from server.probabilities import Probabilities
-from server.reference.alone import alone
+from server.reference.exclusive import seeded_global_rng
+from server.reference.keras_model import KerasModel
 from server.reference.score import Score
 from server.types import Array, Attribution, Model, Target, Verb
 
@@ -39,10 +39,14 @@ class ExpectedGradients:
     n_samples: int = option(200, "gradients", 10, 2000)
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
+        if not isinstance(model, KerasModel):
+            raise MethodNotPossible(
+                f"GradientExplainer takes a Keras model and {model.card.name} can not be had as one; use engine=inkling"
+            )
         background = model.card.background
         score = Score(model, target)
-        with alone(seed):
-            theirs = keras_model(model, target)
+        with seeded_global_rng(seed):
+            theirs = model.score_of(target)
             base = float(score(background).mean())
             full = float(score(image[None])[0])
             values, variances = _explainer(theirs, _Same(background)).shap_values(
@@ -75,25 +79,3 @@ def _explainer(theirs: Any, background: _Same) -> Any:
     import shap
 
     return shap.GradientExplainer(theirs, background.array)
-
-
-def keras_model(model: Model, target: Target) -> Any:
-    """The target's score by `model` as a keras.Model: what is at its heart, seen through softmax where it is.
-
-    A model's wrappers have it as their field `model`; that one of them can be a keras.Model is the business of nobody
-    but this package.
-
-    Raises:
-        MethodNotPossible: there is no SavedModel within.
-    """
-    inner: Any = model
-    output = "logit"
-    while not hasattr(inner, "keras_model"):
-        if isinstance(inner, Probabilities):
-            output = "probability"
-        if not hasattr(inner, "model"):
-            raise MethodNotPossible(
-                f"GradientExplainer takes a Keras model and {model.card.name} can not be had as one; use engine=inkling"
-            )
-        inner = inner.model
-    return inner.keras_model(target.weights, output)

@@ -10,7 +10,7 @@ from server.explainers.lime import cautions
 from server.explainers.perturbation import CHUNK, spread
 from server.explainers.segmentation import Segmentation, segment
 from server.options import option
-from server.reference.alone import alone
+from server.reference.exclusive import seeded_global_rng
 from server.reference.score import Score
 from server.types import Array, Attribution, Model, Target, Verb
 
@@ -42,7 +42,7 @@ class Lime:
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
         score = Score(model, target)
-        with alone(seed):
+        with seeded_global_rng(seed):
             full = float(score(image[None])[0])
             found = self._explained(score, image, seed)
         (fitted,) = found.local_exp.values()

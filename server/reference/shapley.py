@@ -11,7 +11,7 @@ from server.errors import MethodNotPossible
 from server.explainers.perturbation import CHUNK, baselines_of, spread
 from server.explainers.segmentation import grid, segment
 from server.options import option
-from server.reference.alone import alone
+from server.reference.exclusive import seeded_global_rng
 from server.reference.score import Score
 from server.types import Array, Attribution, Model, State, Target, Verb
 
@@ -61,7 +61,7 @@ class Shapley:
         baseline = baselines_of(self.baseline, model.card, image)[0]
         score = Score(model, target)
         segments = segment_values = None
-        with alone(seed):
+        with seeded_global_rng(seed):
             full = float(score(image[None])[0])
             if self.explainer == "partition":
                 values, base, state = _partition(score, image, baseline, self.max_evals)

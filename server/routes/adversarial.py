@@ -6,11 +6,23 @@ from flask import Blueprint, Response, g
 
 from server import adversarial
 from server.attacks import ATTACKS
+from server.attacks.types import Attacked
 from server.options import number
 from server.render import ATTACK_RENDERERS, attack_json
 from server.routes import parsing
-from server.routes.inkling import ABOUT_MODEL, LARGEST_SEED, media_type_of, respond, which_of
-from server.routes.service import desk, service
+from server.routes.answers import json_answer
+from server.routes.inkling import (
+    ABOUT_MODEL,
+    LARGEST_SEED,
+    budget_of,
+    each,
+    media_type_of,
+    pictures_for,
+    rendered,
+    selector_of,
+)
+from server.routes.service import service, session
+from server.types import Picture
 
 blueprint = Blueprint("adversarial", __name__)
 
@@ -22,23 +34,24 @@ METHOD = "pgd"
 def attack() -> Response:
     values = parsing.query()
     media_type = media_type_of(values, ATTACK_RENDERERS)
-    how, which = _how(values), which_of(values)
-    with desk(how.budget) as own:
-        return respond(
-            media_type,
-            lambda picture: adversarial.attack(service().store, picture, which, how, g.stages, desk=own),
-            ATTACK_RENDERERS,
-            attack_json,
-        )
+    wanted, selector = _request_of(values), selector_of(values)
+    with session(budget_of(values)) as own:
+
+        def one(picture: Picture) -> Attacked:
+            return adversarial.attack(service().store, picture, selector, wanted, own, g.stages)
+
+        pictures, several = pictures_for(media_type)
+        if several:
+            return json_answer(each(lambda picture: attack_json(one(picture)), pictures))
+        attacked = one(pictures[0])
+    return rendered(attacked, media_type, ATTACK_RENDERERS)
 
 
-def _how(values: Mapping[str, str]) -> adversarial.How:
+def _request_of(values: Mapping[str, str]) -> adversarial.AttackRequest:
     method = values.get("method", METHOD)
-    most = service().max_budget_ms
-    return adversarial.How(
+    return adversarial.AttackRequest(
         method,
         parsing.own_options(values, ABOUT_ATTACK, ATTACKS.get(method), f"/v1/adversarial with method {method}"),
         values.get("target"),
         number("seed", values.get("seed", 0), int, 0, LARGEST_SEED),
-        number("budget_ms", values.get("budget_ms", most), int, 1, most) / 1000,
     )

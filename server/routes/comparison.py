@@ -9,8 +9,18 @@ from server.errors import InvalidOption
 from server.options import shown, unknown_name
 from server.render import COMPARISON_RENDERERS, comparison_json
 from server.routes import observed, parsing
-from server.routes.inkling import ABOUT_EXPLANATION, media_type_of, respond, which_of, why_of
-from server.routes.service import desk, service
+from server.routes.answers import json_answer
+from server.routes.inkling import (
+    ABOUT_EXPLANATION,
+    budget_of,
+    each,
+    explain_request_of,
+    media_type_of,
+    pictures_for,
+    rendered,
+    selector_of,
+)
+from server.routes.service import service, session
 from server.types import Comparison, Picture
 
 blueprint = Blueprint("comparison", __name__)
@@ -25,14 +35,18 @@ def compare() -> Response:
     values = parsing.query()
     media_type = media_type_of(values, COMPARISON_RENDERERS)
     cases = _cases(values)
-    with desk(cases[0][1].budget) as own:
+    with session(budget_of(values)) as own:
 
         def one(picture: Picture) -> Comparison:
-            compared = comparison.compare(service().store, picture, cases, g.stages, desk=own)
+            compared = comparison.compare(service().store, picture, cases, own, g.stages)
             observed.compared(compared.explanations, compared.rows)
             return compared
 
-        return respond(media_type, one, COMPARISON_RENDERERS, comparison_json)
+        pictures, several = pictures_for(media_type)
+        if several:
+            return json_answer(each(lambda picture: comparison_json(one(picture)), pictures))
+        compared = one(pictures[0])
+    return rendered(compared, media_type, COMPARISON_RENDERERS)
 
 
 def _cases(values: Mapping[str, str]) -> list[comparison.Case]:
@@ -80,4 +94,4 @@ def _for_methods(values: Mapping[str, str], methods: list[str]) -> list[dict[str
 
 
 def _case(values: Mapping[str, str]) -> comparison.Case:
-    return which_of(values), why_of(values, ABOUT_COMPARISON, "/v1/compare")
+    return selector_of(values), explain_request_of(values, ABOUT_COMPARISON, "/v1/compare")

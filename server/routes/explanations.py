@@ -30,10 +30,10 @@ def one(id: str) -> Response:
     parsing.only(values, ("frame", *(() if dot else ("format",)), *signature), request.path)
     frame = parsing.choice(values, "frame", ("original", "model"), "original")
     media_type = suffixes[suffix] if dot else media_type_of(values, linked.RENDERERS)
-    kept = service().records.find(identity)
+    kept = service().cache.find(identity)
     if kept is None:
         raise UnknownExplanation(
-            f"no explanation {identity} is kept here: {service().records.gone}; POST the picture to /v1/explain again"
+            f"no explanation {identity} is kept here: {service().cache.gone}; POST the picture to /v1/explain again"
         )
     return _answer(replace(kept, frame=frame), media_type)
 
@@ -42,7 +42,7 @@ def _answer(found: Explanation, media_type: str) -> Response:
     """All of it, or that it is still what the client has."""
     validators = linked.validators(found, media_type)
     # not immutable: the same id may be measured later, or belong to another picture with the same pixels
-    age = f"private, max-age={service().records.max_age}" if validators else "no-store"
+    age = f"private, max-age={service().cache.max_age}" if validators else "no-store"
     headers = {**validators, "Cache-Control": age, "Vary": "Accept"}
     if validators and request.if_none_match.contains_weak(validators["ETag"].strip('"')):
         return Response(status=304, headers=headers)

@@ -1,7 +1,7 @@
 """Our own dialect, for people and apps: pictures in, answers out."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Blueprint, Response, g, request
 from werkzeug.datastructures import MIMEAccept
@@ -16,8 +16,10 @@ from server.render import prediction_json
 from server.routes import linked, observed, parsing, states
 from server.routes.answers import json_answer
 from server.routes.errors import error_body
-from server.routes.service import caller, desk, service
-from server.types import Explanation, Picture, Placement, Prediction
+from server.routes.service import request_context, service, session
+from server.types import Explanation, Picture
+
+T = TypeVar("T")
 
 blueprint = Blueprint("inkling", __name__)
 
@@ -39,40 +41,37 @@ LARGEST_SEED = 2**32 - 1  # what numpy's RandomState takes
 def predict() -> Response:
     values = parsing.query()
     parsing.only(values, ABOUT_MODEL, "/v1/predict")
-    which, ours = which_of(values), service()
-    pictures, several = parsing.pictures(ours.max_images)
-    who = caller(request.environ)
+    selector, context = selector_of(values), request_context()
 
-    def one(picture: Picture) -> tuple[Prediction, Placement]:
-        digit, prediction = inference.predict(ours.store, picture, which, g.stages, who)
+    def one(picture: Picture) -> dict[str, Any]:
+        digit, prediction = inference.predict(service().store, picture, selector, context, g.stages)
         observed.predicted(prediction.card)
-        return prediction, digit.placement
+        return prediction_json(prediction, digit.placement)
 
-    if several:
-        return json_answer(_each(lambda picture: prediction_json(*one(picture)), pictures))
-    return json_answer(prediction_json(*one(pictures[0])))
+    pictures, several = parsing.pictures(service().max_images)
+    return json_answer(each(one, pictures) if several else one(pictures[0]))
 
 
 @blueprint.post("/v1/explain")
 def explain() -> Response:
     values = parsing.query()
     media_type = media_type_of(values, linked.RENDERERS)
-    why, which = why_of(values, ABOUT_EXPLANATION, "/v1/explain"), which_of(values)
-    with desk(why.budget) as own:
+    wanted = explain_request_of(values, ABOUT_EXPLANATION, "/v1/explain")
+    selector = selector_of(values)
+    with session(budget_of(values)) as own:
 
         def one(picture: Picture) -> Explanation:
-            before = g.stages.seconds.get("explain")
-            explanation = inference.explain(service().store, picture, which, why, g.stages, desk=own)
-            observed.explained(explanation, computed=g.stages.seconds.get("explain") != before)
-            return explanation
+            outcome = inference.explain(service().store, picture, selector, wanted, own, g.stages)
+            observed.explained(outcome.value, computed=outcome.source == "computed")
+            return outcome.value
 
-        return respond(
-            media_type,
-            one,
-            linked.RENDERERS,
-            linked.explanation_json,
-            lambda found: {"Cache-Control": "no-store", **linked.validators(found, media_type)},
-        )
+        pictures, several = pictures_for(media_type)
+        if several:
+            return json_answer(each(lambda picture: linked.explanation_json(one(picture)), pictures))
+        explanation = one(pictures[0])
+    response = rendered(explanation, media_type, linked.RENDERERS)
+    response.headers.update({"Cache-Control": "no-store", **linked.validators(explanation, media_type)})
+    return response
 
 
 @blueprint.get("/v1/methods")
@@ -136,30 +135,35 @@ def _details(name: str, family: Family) -> dict[str, Any]:
     }
 
 
-def which_of(values: Mapping[str, str]) -> inference.Which:
+def selector_of(values: Mapping[str, str]) -> inference.ModelSelector:
     """Which model a query asks."""
     preprocess = parsing.choice(values, "preprocess", ("auto", "none"), "auto")
-    return inference.Which(values.get("model", service().model), values.get("version"), preprocess)
+    return inference.ModelSelector(values.get("model", service().model), values.get("version"), preprocess)
 
 
-def why_of(values: Mapping[str, str], about: Collection[str], where: str) -> inference.Why:
+def explain_request_of(values: Mapping[str, str], about: Collection[str], where: str) -> inference.ExplainRequest:
     """What a query wants explained; what is not `about` the request are options of its method."""
     method = values.get("method", METHOD)
     engine = parsing.choice(values, "engine", ENGINES, "inkling")
     explainer = (REFERENCES if engine == "reference" else EXPLAINERS).get(ALIASES.get(method, method))
-    most = service().max_budget_ms
-    return inference.Why(
+    return inference.ExplainRequest(
         method,
         parsing.own_options(values, about, explainer, f"{where} with method {method}"),
         values.get("target"),
         values.get("versus"),
         parsing.choice(values, "output", ("logit", "probability"), "logit"),
         number("seed", values.get("seed", 0), int, 0, LARGEST_SEED),
-        number("budget_ms", values.get("budget_ms", most), int, 1, most) / 1000,
         parsing.choice(values, "frame", ("original", "model"), "original"),
         engine,
         boolean("quality", values.get("quality", False)),
     )
+
+
+def budget_of(values: Mapping[str, Any]) -> float:
+    """Seconds that a query gives itself."""
+    most = service().max_budget_ms
+    seconds: float = number("budget_ms", values.get("budget_ms", most), int, 1, most) / 1000
+    return seconds
 
 
 def media_type_of(values: Mapping[str, str], renderers: Collection[str]) -> str:
@@ -183,32 +187,26 @@ def media_type_of(values: Mapping[str, str], renderers: Collection[str]) -> str:
     return best
 
 
-def respond(
-    media_type: str,
-    answer: Callable[[Picture], Any],
-    renderers: Mapping[str, Callable[[Any], bytes]],
-    as_json: Callable[[Any], dict[str, Any]],
-    headers: Callable[[Any], Mapping[str, str]] = lambda answered: {},
-) -> Response:
-    """The answer to the request's picture as `media_type`, or to its pictures as JSON.
+def pictures_for(media_type: str) -> tuple[list[Picture], bool]:
+    """The request's pictures, and whether they came as a list.
 
     Raises:
-        NotAcceptable: several pictures as anything else.
+        NotAcceptable: several pictures are to be answered as anything but JSON.
     """
     pictures, several = parsing.pictures(service().max_images)
-    if several:
-        if media_type != FORMATS["json"]:
-            raise NotAcceptable(
-                f"{len(pictures)} pictures can not be answered as {media_type}; ask for JSON or send one"
-            )
-        return json_answer(_each(lambda picture: as_json(answer(picture)), pictures))
-    answered = answer(pictures[0])
+    if several and media_type != FORMATS["json"]:
+        raise NotAcceptable(f"{len(pictures)} pictures can not be answered as {media_type}; ask for JSON or send one")
+    return pictures, several
+
+
+def rendered(answer: T, media_type: str, renderers: Mapping[str, Callable[[T], bytes]]) -> Response:
+    """The answer to one picture as `media_type`."""
     with g.stages("render"):
-        body = renderers[media_type](answered)
-    return Response(body, content_type=media_type, headers={"Vary": "Accept", **headers(answered)})
+        body = renderers[media_type](answer)
+    return Response(body, content_type=media_type, headers={"Vary": "Accept"})
 
 
-def _each(answer: Callable[[Any], dict[str, Any]], pictures: list[Any]) -> dict[str, Any]:
+def each(answer: Callable[[Picture], dict[str, Any]], pictures: list[Picture]) -> dict[str, Any]:
     """The answer for every picture in order; a bad one has its error in its place and harms no other."""
     results = []
     for picture in pictures:

@@ -1,11 +1,11 @@
 """The options of an explanation as the dialects of machines send them: JSON values in the object `parameters`."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from math import inf
 from typing import Any
 
-from server.inference import Why
-from server.routes.inkling import why_of
+from server.inference import ExplainRequest
+from server.routes.inkling import budget_of, explain_request_of
 
 ABOUT = ("method", "engine", "target", "versus", "output", "seed", "budget_ms", "quality")
 PROTOCOL = {  # what clients send to every server, whatever it does
@@ -13,8 +13,10 @@ PROTOCOL = {  # what clients send to every server, whatever it does
 }  # fmt: skip
 
 
-def why_in(parameters: Mapping[str, Any], where: str, most: float | None = None) -> Why:
-    """What `parameters` want explained, within `most` seconds.
+def explain_request_in(
+    parameters: Mapping[str, Any], where: str, most: float | None = None
+) -> tuple[ExplainRequest, float]:
+    """What `parameters` want explained, and within how many seconds, of which there are `most`.
 
     Raises:
         ServiceError: an unknown option, or a value that it can not take.
@@ -23,5 +25,5 @@ def why_in(parameters: Mapping[str, Any], where: str, most: float | None = None)
     for name in ("target", "versus"):
         if type(values.get(name)) is int:
             values[name] = str(values[name])
-    why = why_of(values, ABOUT, where)
-    return why if most is None else replace(why, budget=min(why.budget, most))
+    request = explain_request_of(values, ABOUT, where)
+    return request, min(budget_of(values), inf if most is None else most)

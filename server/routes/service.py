@@ -1,7 +1,6 @@
 """What the routes need of the application that they run in. Built once, in app.py."""
 
 import socket
-import time
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -9,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from flask import current_app, request
 
-from server.desk import SlotDesk
-from server.flights import Flights
-from server.handles import Records
+from server.errors import ClientLeft
 from server.metrics import Metrics
 from server.models.store import Store
+from server.protocols import ExplanationCache, RequestContext
+from server.scheduling import PooledSession, Scheduler
 from server.signing import Links
-from server.slots import Caller, Slots
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -34,9 +32,8 @@ class Service:
     max_rows: int  # of a tensor
     metrics: Metrics
     links: Links | None  # that sign the address of an explanation; None where everybody may ask
-    records: Records
-    slots: Slots
-    flights: Flights
+    cache: ExplanationCache
+    scheduler: Scheduler
 
 
 def service() -> Service:
@@ -45,21 +42,28 @@ def service() -> Service:
     return found
 
 
-def desk(budget: float) -> SlotDesk:
-    """Where the explaining of the running request is done, within `budget` seconds from now for all its pictures."""
-    return SlotDesk(caller(request.environ, budget), service().slots, service().flights)
+def session(budget: float) -> PooledSession:
+    """Runs the explaining of the request, within `budget` seconds from now for all its pictures."""
+    return service().scheduler.session(request_context(budget))
 
 
-def caller(environ: "WSGIEnvironment", budget: float = inf, start: float | None = None) -> Caller:
-    """Who waits for the answer to a request, `budget` seconds from `start` or now at most."""
-    begun = time.monotonic() if start is None else start
-    return Caller(begun + budget, budget, time.monotonic, partial(_gone, environ.get("gunicorn.socket")))
+def request_context(budget: float = inf) -> RequestContext:
+    """Of the request that is being answered: at most `budget` seconds from now, while its client is connected."""
+    return RequestContext.within(budget, raise_if_cancelled=disconnection_check(request.environ))
 
 
-def _gone(connection: socket.socket | None) -> bool:
+def disconnection_check(environ: "WSGIEnvironment") -> "partial[None]":
+    """What raises ClientLeft when the client of a request has closed its end."""
+    return partial(_raise_if_disconnected, environ.get("gunicorn.socket"))
+
+
+def _raise_if_disconnected(connection: socket.socket | None) -> None:
+    if connection is not None and _is_closed(connection):
+        raise ClientLeft("the client left before there was an answer")
+
+
+def _is_closed(connection: socket.socket) -> bool:
     """Whether the client has closed its end: bytes that it has sent since are of its next request."""
-    if connection is None:
-        return False
     try:
         return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
     except BlockingIOError:

@@ -6,17 +6,17 @@ GET /v1/models/<model> is Inkling's own as well, and answers all three (inkling.
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, g
 
 from server import tensors
 from server.errors import BadRequest, ServiceError, UnknownLabel, UnknownModel
-from server.handles import Served
+from server.protocols import ModelVersion
 from server.render import explanation_json
 from server.routes import bodies, observed, signatures, states
 from server.routes.answers import json_answer
 from server.routes.errors import answer_in_protocol
-from server.routes.parameters import why_in
-from server.routes.service import caller, desk, service
+from server.routes.parameters import explain_request_in
+from server.routes.service import request_context, service, session
 
 blueprint = Blueprint("v1", __name__)
 blueprint.register_error_handler(ServiceError, answer_in_protocol)
@@ -48,16 +48,16 @@ def predict(model: str, version: int | None = None, label: str | None = None) ->
 def explain(model: str, version: int | None = None, label: str | None = None) -> Response:
     with g.stages("decode"):
         fields = bodies.json_object(bodies.body())
-    with ExitStack() as held:
-        served = held.enter_context(_served(model, version, label))
+    with ExitStack() as resources:
+        served = resources.enter_context(_served(model, version, label))
         name = signatures.signature_of(fields)
         if name != signatures.DEFAULT:
             raise BadRequest(f"signature {name} can not be explained; post a picture to /v1/explain, or send numbers")
-        why = why_in(bodies.parameters_of(fields), f"{model}:explain")
+        wanted, budget = explain_request_in(bodies.parameters_of(fields), f"{model}:explain")
         sent = signatures.asked(fields, signatures.INPUTS[name]).images()
         images = tensors.checked_images(sent, served.card.image, service().max_images)
-        with desk(why.budget) as own:
-            found = tensors.explain_rows(served, images, why, g.stages, held, own)
+        with session(budget) as own:
+            found = tensors.explain_rows(served, images, wanted, own, resources, g.stages)
     for one in found:
         observed.explained(one)
     with g.stages("render"):
@@ -97,7 +97,7 @@ def metadata(model: str, version: int | None = None, label: str | None = None) -
 
 
 @contextmanager
-def _served(model: str, version: int | None, label: str | None) -> Iterator[Served]:
+def _served(model: str, version: int | None, label: str | None) -> Iterator[ModelVersion]:
     """The version that an address names.
 
     Raises:
@@ -120,12 +120,12 @@ def _served(model: str, version: int | None, label: str | None) -> Iterator[Serv
         yield served
 
 
-def _outputs(served: Served, asked: signatures.Asked) -> tensors.Outputs:
+def _outputs(served: ModelVersion, asked: signatures.Asked) -> tensors.Outputs:
     most = service().max_rows
     if asked.name == signatures.INPUTS[signatures.DEFAULT]:
         images = tensors.checked_images(asked.images(), served.card.image, most)
         with g.stages("predict"):
-            return tensors.predict_rows(served, images, caller(request.environ))
+            return tensors.predict_rows(served, images, request_context())
     files = asked.files()
     tensors.check_count(len(files), most)
     with g.stages("predict"):

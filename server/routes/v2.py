@@ -11,12 +11,13 @@ from flask import Blueprint, Response, g, request
 
 from server import tensors
 from server.errors import NotReady, ServiceError
+from server.protocols import RequestContext
 from server.render import explanation_json, json_text
 from server.routes import bodies, infer, observed, states
 from server.routes.answers import json_answer
 from server.routes.errors import answer_in_protocol
-from server.routes.parameters import why_in
-from server.routes.service import caller, desk, service
+from server.routes.parameters import explain_request_in
+from server.routes.service import disconnection_check, service, session
 from server.types import Explanation, ModelCard
 from server.version import VERSION
 
@@ -78,9 +79,10 @@ def predict(model: str, version: str | None = None) -> Response:
     with service().store.handle(model, version) as served:
         asked.wanted(OUTPUTS)
         images = tensors.checked_images(asked.images, served.card.image, service().max_rows)
-        who = caller(request.environ, asked.seconds() or inf, start)
+        budget = asked.seconds() or inf
+        context = RequestContext(start + budget, budget, raise_if_cancelled=disconnection_check(request.environ))
         with g.stages("predict"):
-            outputs = tensors.predict_rows(served, images, who)
+            outputs = tensors.predict_rows(served, images, context)
         observed.predicted(served.card, len(images))
         return infer.answer(model, served.card.version, asked, outputs)
 
@@ -90,13 +92,13 @@ def predict(model: str, version: str | None = None) -> Response:
 def explain(model: str, version: str | None = None) -> Response:
     with g.stages("decode"):
         asked = infer.read()
-    with ExitStack() as held:
-        served = held.enter_context(service().store.handle(model, version))
+    with ExitStack() as resources:
+        served = resources.enter_context(service().store.handle(model, version))
         asked.wanted(EXPLAINED)
         images = tensors.checked_images(asked.images, served.card.image, service().max_images)
-        why = why_in(asked.parameters, f"{model}/explain", asked.seconds())
-        with desk(why.budget) as own:
-            found = tensors.explain_rows(served, images, why, g.stages, held, own)
+        wanted, budget = explain_request_in(asked.parameters, f"{model}/explain", asked.seconds())
+        with session(budget) as own:
+            found = tensors.explain_rows(served, images, wanted, own, resources, g.stages)
         for one in found:
             observed.explained(one)
         with g.stages("render"):

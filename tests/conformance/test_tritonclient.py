@@ -9,7 +9,7 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
-from server.probabilities import probabilities_of
+from server.models.wrappers import probabilities_of
 from server.types import Array
 from tests.nets import NAMES, card, digits, net, twin
 from tests.servers import Running

@@ -9,22 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from server.types import Array, Features, Model, ModelCard, Verb
+from server.models.wrappers.wrapper import ModelWrapper
+from server.types import Array, Features
 
 
 @dataclass(frozen=True)
-class Probabilities:
+class ProbabilityModel(ModelWrapper):
     """`model` seen through its calibrated softmax; weights weigh probabilities."""
-
-    model: Model
-
-    @property
-    def card(self) -> ModelCard:
-        return self.model.card
-
-    @property
-    def verbs(self) -> frozenset[Verb]:
-        return self.model.verbs
 
     def forward(self, images: Array) -> Array:
         """Probabilities (n, K) float64 of images (n, H, W)."""

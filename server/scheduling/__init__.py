@@ -1,0 +1,20 @@
+"""Where explaining runs: kept already? being computed? admitted? run.
+
+One entrance, `Scheduler.session(context)`: one permit and one budget for all pictures of a request, and
+`submit(work, key)` for each of them. Must not know HTTP, models, or what the work is. Read scheduler.py first; task.py
+is work with those who wait for it, pool.py the few threads that run it.
+"""
+
+from server.scheduling.immediate import ImmediateSession as ImmediateSession
+from server.scheduling.pool import BoundedPool as BoundedPool
+from server.scheduling.pool import lower_thread_priority as lower_thread_priority
+from server.scheduling.scheduler import Lease as Lease
+from server.scheduling.scheduler import PooledSession as PooledSession
+from server.scheduling.scheduler import Scheduler as Scheduler
+from server.scheduling.session import Interrupt as Interrupt
+from server.scheduling.session import Key as Key
+from server.scheduling.session import Outcome as Outcome
+from server.scheduling.session import Publish as Publish
+from server.scheduling.session import Session as Session
+from server.scheduling.session import Task as Task
+from server.scheduling.session import Work as Work

@@ -1,0 +1,80 @@
+"""The words between a request and what runs its work: what is submitted, and what comes back."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+
+from server.protocols import RequestContext
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+Publish = Callable[[Callable[[], T]], None]
+"""Offers the latest partial value, as a function that makes it: it is made only if somebody reads it."""
+Interrupt = Callable[[], None]
+"""Raises a ServiceError when the work must not go on: nobody waits for it any more, or the server stops."""
+Work = Callable[[Publish[T], Interrupt], T]
+
+
+class Key(NamedTuple):
+    """What equal work has in common: an id, under which its value is kept, and what is wanted beside it."""
+
+    id: str
+    extras: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T_co]):
+    """A value, and how this request came by it."""
+
+    value: T_co
+    source: Literal["cache", "shared", "computed"]
+    waited: float  # seconds
+
+
+class Task(Protocol[T_co]):
+    """What one request submitted (a future)."""
+
+    def result(self) -> Outcome[T_co]:
+        """Wait for the value. Raises what the work raised, ClientLeft, or OutOfTime."""
+        ...
+
+    def updates(self) -> Iterator[T_co]:
+        """Partial values as they come, until the work ends; a slow reader skips all but the latest."""
+        ...
+
+
+def always(value: object) -> bool:
+    """No value could be more complete."""
+    return True
+
+
+class Session(Protocol):
+    """Runs the work of one request. Use it as a context manager: leaving it gives up whatever still runs."""
+
+    @property
+    def context(self) -> RequestContext: ...
+
+    def submit(
+        self,
+        work: Work[T],
+        key: Key | None = None,
+        resources: ExitStack | None = None,
+        wants: Callable[[T], bool] = always,
+    ) -> Task[T]:
+        """Begin the work, unless its value is kept or being computed under an equal `key`; without a key it is neither
+        looked up nor shared.
+
+        `resources` are closed when the work ends, which may be after this request has; if no work begins they stay the
+        caller's. `wants` says whether a value is all that the request wants: only such values are kept, and a request
+        with more time than another had does not settle for less.
+
+        Raises:
+            Busy: no permit is left, or too many wait for others' work.
+        """
+        ...
+
+    def keep(self, value: T) -> T:
+        """Put a value into the cache in place of the one that is kept, and give it back as it is kept."""
+        ...
