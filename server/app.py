@@ -15,6 +15,7 @@ from pathlib import Path
 from flask import Flask, Response, g, request
 
 from server import logs
+from server.cache import Event, SqliteCache
 from server.config import Settings
 from server.explainers.segmentation import warm
 from server.flights import Flights
@@ -30,7 +31,6 @@ from server.models.loading import Loading
 from server.models.policy import Policy
 from server.models.state import SILENT, Shared
 from server.models.store import LoadModel, Store
-from server.records import Event, Kept
 from server.routes import adversarial, auth, comparison, docs, explanations, inkling, observed, ops, parsing, v1, v2
 from server.routes.errors import answer_error
 from server.routes.express import Express
@@ -148,7 +148,7 @@ def _records(settings: Settings, run_dir: Path, metrics: Metrics) -> Records:
             metrics.cache(event == "hit")
 
     path = settings.records or run_dir / "explanations.sqlite"
-    return Kept(path, settings.records_bytes, settings.keep_seconds, ours=settings.records is None, saw=saw)
+    return SqliteCache(path, settings.records_bytes, settings.keep_seconds, saw)
 
 
 def _guard(app: Flask, settings: Settings, links: Links | None) -> None:

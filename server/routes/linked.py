@@ -6,7 +6,8 @@ from typing import Any
 from flask import request, url_for
 
 from server import render
-from server.records import edition, fingerprint
+from server.cache import fingerprint
+from server.cache.edition import edition
 from server.routes.service import service
 from server.types import Explanation
 

@@ -223,7 +223,7 @@ def test_a_partial_answer_is_not_kept(make_app: MakeApp) -> None:
     check_error(client.get(f"/v1/explanations/{told['id']}"), 404, "unknown_explanation", ("complete",))
 
 
-def test_what_can_not_be_looked_up_may_be_there(make_app: MakeApp, full: Counting, tmp_path: Path) -> None:
+def test_what_cannot_be_looked_up_may_be_there(make_app: MakeApp, full: Counting, tmp_path: Path) -> None:
     path = tmp_path / "file"
     before = make_app(full, records=path)
     told = before.test_client().post("/v1/explain?method=lime", data=SEVEN).get_json()
