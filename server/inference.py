@@ -291,7 +291,8 @@ def identity(digit: Digit, prediction: Prediction, explainer: Explainer, why: Wh
     """
     target = _target(why, prediction)
     options = asdict(cast("DataclassInstance", explainer))
-    facts = [prediction.card.digest, explainer.name, options, target.index, target.versus, why.output, why.seed]
+    method = [explainer.name, explainer.revision, options]
+    facts = [prediction.card.digest, *method, target.index, target.versus, why.output, why.seed]
     if why.engine != "inkling":
         facts.append(why.engine)
     pixels = digit.pixels.astype("<f4").tobytes()
