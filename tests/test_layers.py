@@ -150,6 +150,7 @@ ADDRESSES = {  # third party -> the only files that may import it
     "sklearn": {"training"},
     "click": {"training.__main__", "server.__main__", "server.commands"},
     "prometheus_client": {"server.metrics"},
+    "itsdangerous": {"server.signing"},
     "orjson": {"server.render.plain"},
     "flask_limiter": {"server.routes.limits"},
     "limits": {"server.routes.limits"},
@@ -247,6 +248,7 @@ def test_imports_follow_the_layers(path: Path) -> None:
         ("server.inference", "from prometheus_client import Counter"),
         ("server.routes.ops", "from flask_limiter import Limiter"),
         ("server.app", "from flask_cors import CORS"),
+        ("server.routes.auth", "from itsdangerous import TimestampSigner"),
     ],
 )
 def test_the_walk_rejects_a_wrong_import(module: str, source: str) -> None:

@@ -26,7 +26,7 @@ def one(id: str) -> Response:
     if not ID.fullmatch(identity) or (dot and suffix not in suffixes):
         ends = " or ".join(f".{one}" for one in suffixes)
         raise UnknownExplanation(f"got {shown(id)}; expected 32 digits of 0-9 and a-f, with {ends} or nothing after it")
-    signature = () if service().links is None else QUERY
+    signature = () if service().links is None else (QUERY,)
     parsing.only(values, ("frame", *(() if dot else ("format",)), *signature), request.path)
     frame = parsing.choice(values, "frame", ("original", "model"), "original")
     media_type = suffixes[suffix] if dot else media_type_of(values, linked.RENDERERS)
