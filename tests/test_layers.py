@@ -169,6 +169,7 @@ ALLOWED_INSIDE = {  # imports inside functions, loaded on purpose after start
     ("training.__main__", "training"),
     ("training.__main__", "training.fit"),
     ("training.__main__", "training.evaluate"),
+    ("server.comparison", "scipy.stats"),
     ("server.explainers.segmentation", "skimage.segmentation"),
     ("server.reference.lime", "lime"),
     ("server.reference.shapley", "shap"),
