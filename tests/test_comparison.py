@@ -74,7 +74,7 @@ def test_equal_values_share_their_mean_rank() -> None:
     found, values = explanation(), np.zeros((2, 28, 28))
     pixels = np.zeros((28, 28), np.float32)
     pixels[0, :4] = 1
-    values[0, 0, :4], values[1, 0, :4] = (1, 2, 2, 3), (10, 20, 30, 40)  # ranks 1, 2.5, 2.5, 4 and 1, 2, 3, 4
+    values[0, 0, :4], values[1, 0, :4] = (1, 2, 2, 9), (10, 20, 30, 31)  # ranks 1, 2.5, 2.5, 4 and 1, 2, 3, 4
     ones = [
         replace(found, digit=replace(found.digit, pixels=pixels), attribution=replace(found.attribution, values=one))
         for one in values
