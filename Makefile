@@ -11,7 +11,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
 serve: .venv/serve.stamp ## answer on http://HOST:PORT (127.0.0.1:8000); needs nothing but Python
-	INKLING_HOST=$(HOST) INKLING_PORT=$(PORT) $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
+	INKLING_HOST=$(HOST) INKLING_PORT=$(PORT) exec $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
 
 test: .venv/dev.stamp .venv-kserve/stamp lint ## lint, types and all tests; INKLING_MNIST=FILE.npz for those that need MNIST
 	$(BIN)/python -m pytest

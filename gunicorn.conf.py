@@ -43,7 +43,7 @@ graceful_timeout = settings.grace
 keepalive = 5
 backlog = 256
 preload_app = False  # TensorFlow does not survive a fork
-worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None
+worker_tmp_dir = in_memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
 control_socket_disable = True
 loglevel = settings.log_level.lower()
 logconfig_dict = logging_config(settings.log_format, settings.log_level)
@@ -59,14 +59,19 @@ class logger_class(Logger):  # noqa: N801  (gunicorn's name for it)
 
 
 def on_starting(server: Any) -> None:
-    """The folder that the workers share, once for the life of the server: a reload reads this file anew."""
+    """The folders that the workers share, once for the life of the server: a reload reads this file anew.
+
+    Metrics lie in memory: to write into a file that is mapped from a full disk would kill the worker.
+    """
+    server.temporary = []
     try:
         check(settings, workers)
-        server.temporary = None if settings.run_dir else tempfile.mkdtemp(prefix="inkling-")
-        folder = str(settings.run_dir or server.temporary)
-        metrics = os.path.join(folder, "metrics")
-        shutil.rmtree(metrics, ignore_errors=True)  # numbers of a server that is no more
-        os.makedirs(metrics)
+        if settings.run_dir is None:
+            server.temporary.append(tempfile.mkdtemp(prefix="inkling-"))
+        folder = str(settings.run_dir or server.temporary[0])
+        os.makedirs(folder, exist_ok=True)
+        metrics = tempfile.mkdtemp(prefix="inkling-metrics-", dir=in_memory)
+        server.temporary.append(metrics)
     except (SettingsError, OSError) as error:
         refuse(error)
     os.environ["INKLING_RUN_DIR"] = folder
@@ -109,5 +114,5 @@ def post_worker_init(worker: Any) -> None:
 
 
 def on_exit(server: Any) -> None:
-    if server.temporary is not None:
-        shutil.rmtree(server.temporary, ignore_errors=True)
+    for folder in server.temporary:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from flask import Flask, Response, g, request
 
 from server import logs
+from server.cache import Event, SqliteCache
 from server.config import Settings
 from server.explainers.segmentation import warm
 from server.inference import Stages
@@ -29,7 +30,6 @@ from server.models.policy import Policy
 from server.models.state import SILENT, Shared
 from server.models.store import LoadedModel, LoadFull, LoadTwin, Store
 from server.protocols import ExplanationCache, NoCache
-from server.records import Event, Kept
 from server.routes import adversarial, auth, comparison, docs, explanations, inkling, observed, ops, parsing, v1, v2
 from server.routes.errors import answer_error
 from server.routes.headers import request_id, server_timing
@@ -142,7 +142,7 @@ def _cache(settings: Settings, run_dir: Path, metrics: Metrics) -> ExplanationCa
             metrics.cache(event == "hit")
 
     path = settings.records or run_dir / "explanations.sqlite"
-    return Kept(path, settings.records_bytes, settings.keep_seconds, ours=settings.records is None, saw=saw)
+    return SqliteCache(path, settings.records_bytes, settings.keep_seconds, saw)
 
 
 def _guard(app: Flask, settings: Settings, links: Links | None) -> None:

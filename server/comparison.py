@@ -106,21 +106,14 @@ def agreement(explanations: Sequence[Explanation]) -> Array:
 
 
 def _spearman(one: Array, other: Array, ink: Array) -> float:
+    from scipy.stats import spearmanr  # 0.3 s, and memory that those who only predict do without
+
     if not one.shape == other.shape == ink.shape:
         return float("nan")
-    if not ink.any():
+    values = [of[ink].astype(np.float32) for of in (one, other)]
+    if any(len(np.unique(each)) < 2 for each in values):
         return float("nan")
-    ranks = [_ranks(values[ink].astype(np.float32)) for values in (one, other)]
-    if any(np.ptp(rank) == 0 for rank in ranks):
-        return float("nan")
-    return float(np.corrcoef(ranks)[0, 1])
-
-
-def _ranks(values: Array) -> Array:
-    """The place of each of values (n,) in their order; equal ones share the mean of theirs."""
-    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
-    means: Array = (np.cumsum(counts) - (counts - 1) / 2)[which]
-    return means
+    return float(spearmanr(*values).statistic)
 
 
 def _difference(explanations: Sequence[Explanation]) -> Attribution | None:

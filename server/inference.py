@@ -323,7 +323,8 @@ def identity(digit: Digit, prediction: Prediction, explainer: Explainer, request
     """
     target = _target(request, prediction)
     options = asdict(cast("DataclassInstance", explainer))
-    facts = [prediction.card.digest, explainer.name, options, target.index, target.versus, request.output, request.seed]
+    method = [explainer.name, explainer.revision, options]
+    facts = [prediction.card.digest, *method, target.index, target.versus, request.output, request.seed]
     if request.engine != "inkling":
         facts.append(request.engine)
     pixels = digit.pixels.astype("<f4").tobytes()

@@ -1,15 +1,13 @@
 """What is counted and measured for Prometheus: every name, in one table, and a method for each thing that happens.
 
-Where several processes serve, each writes its numbers into files of PROMETHEUS_MULTIPROC_DIR (gunicorn.conf.py) and any
-of them answers for all. Labels have few values: names of the store, of explainers and of routes, never what was sent.
-Knows neither HTTP nor models.
+Where several processes serve, each writes its numbers into files of PROMETHEUS_MULTIPROC_DIR, which gunicorn.conf.py
+puts into memory, and any of them answers for all. Labels have few values: names of the store, of explainers and of
+routes, never what was sent. Knows neither HTTP nor models.
 """
 
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -17,20 +15,12 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
-ROOM = {
-    "counter": 1 << 16,
-    "gauge_livesum": 1 << 16,
-    "gauge_livemostrecent": 1 << 16,
-    "histogram": 3 << 16,
-}  # bytes of a file
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 FAST = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = tuple(float(2**power) for power in range(12))
 GAPS = (1e-6, 1e-4, 1e-3, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,46 +55,13 @@ VERSIONS = Named(Gauge, "inkling_model_versions", "Versions loaded.", ("model",)
 TABLE = (REQUESTS, REFUSED, PREDICT, EXPLAIN, GAP, BATCH, QUEUE, RETRACES, CACHE, SLOTS, VERSIONS)
 
 
-class Nothing:
-    """Stands in for a metric that can not be kept."""
-
-    def labels(self, *_: str) -> "Nothing":
-        return self
-
-    def inc(self, amount: float = 1) -> None: ...
-    def set(self, value: float) -> None: ...
-    def observe(self, amount: float) -> None: ...
-
-
-NOTHING = Nothing()
-
-
-def _reserved(folder: Path) -> bool:
-    """Take the room that this process writes its numbers into: to write where the disk has none would kill it."""
-    for kind, size in ROOM.items():
-        path = folder / f"{kind}_{os.getpid()}.db"
-        made = path.with_suffix(".new")
-        if path.exists():  # of a process that had the same number: its counts go on
-            continue
-        try:
-            with made.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, size)
-            made.rename(path)
-        except OSError as error:
-            made.unlink(missing_ok=True)
-            log.error("this process counts nothing for /metrics: there is no room in %s (%s)", folder, error)
-            return False
-    return True
-
-
 class Metrics:
     """The numbers of this process, and the text for all of them."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._shared = environ.get(SHARED)
         self._registry = CollectorRegistry()
-        counted = TABLE if self._shared is None or _reserved(Path(self._shared)) else ()
-        self._parents = {named.name: self._made(named) for named in counted}
+        self._parents = {named.name: self._made(named) for named in TABLE}
         self._models: frozenset[str] = frozenset()
         self._children: dict[tuple[str, ...], Any] = {}  # to look labels up in the library costs more than to count
 
@@ -166,7 +123,7 @@ class Metrics:
         key = (named.name, *labels)
         child = self._children.get(key)
         if child is None:
-            parent = self._parents.get(named.name, NOTHING)
+            parent = self._parents[named.name]
             child = self._children[key] = parent.labels(*labels) if labels else parent
         return child
 

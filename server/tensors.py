@@ -83,15 +83,12 @@ def predict_bytes(version: ModelVersion, files: Sequence[bytes]) -> Outputs:
     Raises:
         NotReady: TensorFlow, which decodes them, is still loading or switched off.
         UnknownSignature: the SavedModel has no such signature.
-        PictureError: one of them can not be decoded.
+        PictureError: one of them can not be decoded, or is a GIF of several frames.
         BadRequest: together they have too many pixels.
     """
     total = sum(map(announced_pixels, files))
     if total > MOST_PIXELS:
-        raise BadRequest(
-            f"the pictures have {total} pixels together, counting all frames of a GIF; at most {MOST_PIXELS} are "
-            "decoded, send fewer"
-        )
+        raise BadRequest(f"the pictures have {total} pixels together; at most {MOST_PIXELS} are decoded, send fewer")
     try:
         read = version.file_reader()
     except NotReady as error:

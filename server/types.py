@@ -244,6 +244,7 @@ class Explainer(Protocol):
     rendering follow."""
 
     name: ClassVar[str]
+    revision: ClassVar[int]  # raise it when the values for the same inputs change: ids and kept explanations have it
     summary: ClassVar[str]  # one sentence for people
     needs: ClassVar[frozenset[Verb]]
     signed: ClassVar[bool]  # negative values speak against the target

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from server.cache.entry import decode, encode
 from server.inference import ExplainRequest, ModelSelector, explain
-from server.records.explanation import decode, encode
 from server.types import Explanation, Model, Picture
 from tests.fakes import Wavy
-from tests.recording import EDITION
 from tests.stores import SEVEN, card_28
 from tests.test_inference import One
 
@@ -21,8 +20,8 @@ def explanation(body: bytes = SEVEN, model: Model | None = None, **why: Any) -> 
 
 
 def again(found: Explanation) -> Explanation:
-    """The same from its record, shown as it was."""
-    return replace(decode(encode(found, EDITION), found.id, EDITION), frame=found.frame, kept=found.kept)
+    """The same from its entry, shown as it was."""
+    return replace(decode(encode(found), found.id), frame=found.frame, kept=found.kept)
 
 
 def differing(one: Any, other: Any, at: str = "") -> list[str]:

@@ -4,6 +4,7 @@ versions differ.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 from scipy.stats import spearmanr
 
-from server.comparison import compare
+from server.comparison import agreement, compare
 from server.errors import OutOfTime
 from server.inference import ExplainRequest, ModelSelector
 from server.models.store import LoadedModel, LoadedVersion
@@ -23,6 +24,7 @@ from server.scheduling import ImmediateSession
 from server.types import Array, ModelCard, Picture
 from tests.answers import MODEL, check_error, digit, errors_in, explained
 from tests.conftest import MakeApp
+from tests.explanations import explanation
 from tests.fakes import Fake, Linear
 from tests.stores import SEVEN, card_28, form
 from tests.test_inference import Hourglass, One
@@ -68,6 +70,18 @@ def test_agreement_is_the_rank_correlation_on_ink(client: FlaskClient) -> None:
     assert answer["agreement"]["labels"] == list(METHODS)
     assert np.array(answer["agreement"]["matrix"]) == pytest.approx(spearmanr(maps, axis=1).statistic, abs=1e-6)
     assert len({round(one, 3) for row in answer["agreement"]["matrix"] for one in row}) > len(METHODS)
+
+
+def test_equal_values_share_their_mean_rank() -> None:
+    found, values = explanation(), np.zeros((2, 28, 28))
+    pixels = np.zeros((28, 28), np.float32)
+    pixels[0, :4] = 1
+    values[0, 0, :4], values[1, 0, :4] = (1, 2, 2, 9), (10, 20, 30, 31)  # ranks 1, 2.5, 2.5, 4 and 1, 2, 3, 4
+    ones = [
+        replace(found, digit=replace(found.digit, pixels=pixels), attribution=replace(found.attribution, values=one))
+        for one in values
+    ]
+    assert agreement(ones) == pytest.approx(np.array([[1, 0.9**0.5], [0.9**0.5, 1]]))
 
 
 def test_a_map_that_is_the_same_everywhere_agrees_with_nothing(client: FlaskClient) -> None:

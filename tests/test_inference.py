@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from server.errors import InvalidOption, OutOfTime
 from server.explainers.integrated_gradients import IntegratedGradients
-from server.inference import ExplainRequest, ModelSelector, explain
+from server.inference import ExplainRequest, ModelSelector, explain, identity
 from server.models.store import LoadedModel, LoadedVersion
 from server.protocols import RequestContext
 from server.scheduling import ImmediateSession
@@ -133,6 +133,16 @@ def test_whatever_changes_the_answer_changes_the_id() -> None:
     other = Wavy(replace(card_28(), digest="sha256:another"))
     ids = [explained(wavy).id, explained(other).id, *(explained(wavy, **change).id for change in CHANGES)]
     assert len(set(ids)) == len(ids)
+
+
+def test_a_new_revision_of_the_method_changes_the_id() -> None:
+    @dataclass(frozen=True)
+    class Revised(IntegratedGradients):
+        revision: ClassVar[int] = IntegratedGradients.revision + 1
+
+    found, request = explained(Wavy(card_28())), ExplainRequest("integrated_gradients")
+    ids = [identity(found.digit, found.prediction, kind(), request) for kind in (IntegratedGradients, Revised)]
+    assert len(set(ids)) == 2
 
 
 def test_nothing_else_changes_the_id() -> None:

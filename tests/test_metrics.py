@@ -155,7 +155,7 @@ def test_versions_are_those_of_now() -> None:
 
 def test_slots_are_counted_while_they_are_taken(make_app: MakeApp) -> None:
     app = make_app(explain_slots=2)
-    client, slots = app.test_client(), app.extensions[EXTENSION].scheduler.pool
+    client, pool = app.test_client(), app.extensions[EXTENSION].scheduler.pool
     tickets = [slots.acquire(deadline=1e12) for _ in range(2)]
     assert number(scraped(client), "inkling_explain_slots_in_use") == 2
     assert client.post("/v1/explain", data=SEVEN).status_code == 503
@@ -163,7 +163,7 @@ def test_slots_are_counted_while_they_are_taken(make_app: MakeApp) -> None:
     assert number(numbers, "inkling_explain_slots_in_use") == 2
     assert number(numbers, "inkling_refused_total", code="busy") == 1
     for ticket in tickets:
-        ticket.drop()
+        ticket.release()
     assert number(scraped(client), "inkling_explain_slots_in_use") == 0
     assert client.post("/v1/explain", data=SEVEN).status_code == 200
     assert number(scraped(client), "inkling_explain_slots_in_use") == 0
@@ -219,29 +219,3 @@ def test_what_a_dead_process_had_in_use_nobody_has_and_what_it_answered_stays(tm
         two.stdin.close()
     assert number(numbers, "inkling_explain_slots_in_use") == 2
     assert number(numbers, "inkling_requests_total", route="/v1/predict", method="POST", status="200") == 2
-
-
-FULL = """
-import resource
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-import sys
-from server.metrics import Metrics
-metrics = Metrics()
-metrics.slots(2)
-metrics.request("/v1/predict", "POST", 200)
-metrics.predicted("cnn", 0.1)
-metrics.versions({"cnn": 1})
-sys.stdout.buffer.write(metrics.text())
-"""
-
-
-def test_a_process_without_room_for_its_numbers_answers_without_them(tmp_path: Path) -> None:
-    """A page that can not be written would end it by a signal that nothing can catch."""
-    environment = {**os.environ, SHARED: str(tmp_path)}
-    counting = subprocess.run([sys.executable, "-c", READ], cwd=ROOT, env=environment, capture_output=True, check=True)
-    files = {path: path.stat() for path in tmp_path.iterdir()}
-    assert len(files) == 4 and all(stat.st_blocks * 512 >= stat.st_size > 0 for stat in files.values())
-    full = subprocess.run([sys.executable, "-c", FULL], cwd=ROOT, env=environment, capture_output=True, check=True)
-    assert full.stdout == counting.stdout
-    assert b"no room" in full.stderr
-    assert set(tmp_path.iterdir()) == set(files)

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from server.cache.sqlite_cache import MAX_AGE
 from server.config import Settings, shown_settings
 from server.explainers import EXPLAINERS
 from server.images import THUMBNAIL
-from server.records.kept import MAX_AGE
 from server.types import Target
 from tests.fakes import Linear, ink
 from tests.readme import PATH, TABLES, around, commands, run

@@ -49,6 +49,7 @@ class Signed:
     n_samples: int = 64
     kernel_width: float = 0.25
     name: ClassVar[str] = "lime"
+    revision: ClassVar[int] = 1
     summary: ClassVar[str] = "A stand-in."
     needs: ClassVar[frozenset[Verb]] = frozenset()
     signed: ClassVar[bool] = True

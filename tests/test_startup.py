@@ -26,6 +26,7 @@ from server.config import Settings, shown_settings
 from server.keys import read_keys
 from server.models.store import FOLLOW, LOAD
 from server.scheduling.task import OVERRUN
+from tests.faults.processes import workers
 from tests.servers import ROOT, Running, ask, serving
 from tests.test_keys import bearer, write_keys
 from tests.test_metrics import Numbers, number, parsed
@@ -227,11 +228,19 @@ def predict_until(running: Running, secret: str, workers: int) -> set[int]:
     raise AssertionError(f"only {processes} answered")
 
 
+def metrics_folder(worker: int) -> Path:
+    """Where the worker counts."""
+    found = re.search(r"(/\S+)/counter_\d+\.db", Path(f"/proc/{worker}/maps").read_text())
+    assert found is not None
+    return Path(found[1])
+
+
 def test_two_workers_count_as_one_and_a_killed_one_leaves_its_counts_only(
     two: Running, keys: dict[str, str], folder: Path
 ) -> None:
     first = predict_until(two, keys["web"], 2)
-    gauges = folder / "run" / "metrics"
+    gauges = metrics_folder(min(first))
+    assert str(gauges).startswith("/dev/shm/") == Path("/dev/shm").is_dir()
 
     def held() -> set[int]:
         return {int(path.stem.rpartition("_")[2]) for path in gauges.glob("gauge_live*.db")}
@@ -253,6 +262,15 @@ def test_two_workers_count_as_one_and_a_killed_one_leaves_its_counts_only(
     assert answered() == len(predictions(two)) >= 32  # those that the dead one answered too
     numbers = scraped(two, keys["boss"])
     assert number(numbers, "inkling_model_versions", model="cnn") == 1
+
+
+def test_a_server_that_is_told_to_stop_leaves_no_folder_of_metrics(tmp_path: Path) -> None:
+    with serving(tmp_path, {"EXPLAIN": "off"}) as running:
+        counted = metrics_folder(workers(running)[0])
+        assert counted.is_dir()
+        running.process.terminate()
+        assert running.process.wait(PATIENCE) == 0
+        assert not counted.exists()
 
 
 def test_every_line_is_json_also_gunicorns_own_and_one_for_each_request(two: Running, keys: dict[str, str]) -> None:

@@ -316,11 +316,11 @@ def test_bytes_that_can_not_be_answered(
     assert not errors_in(caplog)
 
 
-def test_all_frames_of_a_gif_count(client: FlaskClient) -> None:
+def test_a_gif_of_several_frames_is_refused_before_it_is_unpacked(client: FlaskClient) -> None:
     first, *more = [Image.new("L", (2000, 2000), level) for level in (0, 60, 120, 180, 240)]
     body = encoded(first, "GIF", save_all=True, append_images=more)
     sent = BYTES | {"instances": [{"b64": b64encode(body).decode()}]}
-    check_error(post(client, sent), 400, "bad_request", ("20000000 pixels", "16000000"))
+    check_error(post(client, sent), 400, "unsupported_image", ("several frames", "/v1/predict"))
 
 
 def test_bytes_need_tensorflow(make_app: MakeApp) -> None:

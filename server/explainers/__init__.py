@@ -67,6 +67,7 @@ def describe_all() -> list[dict[str, Any]]:
         {
             "name": name,
             "aliases": [alias for alias, of in ALIASES.items() if of == name],
+            "revision": explainer.revision,
             "summary": explainer.summary,
             "needs": sorted(explainer.needs),
             "signed": explainer.signed,

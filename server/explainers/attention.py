@@ -17,6 +17,7 @@ class Attention:
     """
 
     name: ClassVar[str] = "attention"
+    revision: ClassVar[int] = 1
     summary: ClassVar[str] = "Where a net with attention pooling looked; the same for every target."
     needs: ClassVar[frozenset[Verb]] = frozenset({"features", "attention"})
     signed: ClassVar[bool] = False

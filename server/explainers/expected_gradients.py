@@ -27,6 +27,7 @@ class ExpectedGradients:
     """
 
     name: ClassVar[str] = "expected_gradients"
+    revision: ClassVar[int] = 1
     summary: ClassVar[str] = (
         "Each pixel's share of the difference between the image and typical digits (gradient SHAP)."
     )

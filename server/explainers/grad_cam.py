@@ -20,6 +20,7 @@ class GradCam:
     """
 
     name: ClassVar[str] = "grad_cam"
+    revision: ClassVar[int] = 1
     summary: ClassVar[str] = "Which coarse regions of a convolutional net's last feature map speak for the target."
     needs: ClassVar[frozenset[Verb]] = frozenset({"features", "feature_map"})
     signed: ClassVar[bool] = False

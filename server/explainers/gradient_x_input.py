@@ -19,6 +19,7 @@ class GradientXInput:
     """
 
     name: ClassVar[str] = "gradient_x_input"
+    revision: ClassVar[int] = 1
     summary: ClassVar[str] = "The slope at each pixel times its ink: a first guess at what each pixel adds."
     needs: ClassVar[frozenset[Verb]] = frozenset({"gradient"})
     signed: ClassVar[bool] = True

@@ -32,6 +32,7 @@ class IntegratedGradients:
     """
 
     name: ClassVar[str] = "integrated_gradients"
+    revision: ClassVar[int] = 1
     summary: ClassVar[str] = (
         "Each pixel's share of the difference between the image and a baseline, along a straight path."
     )

@@ -35,6 +35,7 @@ class Lime:
     """
 
     name: ClassVar[str] = "lime"
+    revision: ClassVar[int] = 1
     summary: ClassVar[str] = (
         "A linear model of what happens when superpixels are painted over, as the lime package fits it."
     )

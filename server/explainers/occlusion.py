@@ -25,6 +25,7 @@ class Occlusion:
     """
 
     name: ClassVar[str] = "occlusion"
+    revision: ClassVar[int] = 1
     summary: ClassVar[str] = "How far the output falls when a small patch is covered."
     needs: ClassVar[frozenset[Verb]] = frozenset({"forward"})
     signed: ClassVar[bool] = True

@@ -18,6 +18,7 @@ class Saliency:
     """
 
     name: ClassVar[str] = "saliency"
+    revision: ClassVar[int] = 1
     summary: ClassVar[str] = "The slope of the output at each pixel: where a little more ink would raise or lower it."
     needs: ClassVar[frozenset[Verb]] = frozenset({"gradient"})
     signed: ClassVar[bool] = True

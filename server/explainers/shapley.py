@@ -29,6 +29,7 @@ class Shapley:
     """
 
     name: ClassVar[str] = "shapley"
+    revision: ClassVar[int] = 1
     summary: ClassVar[str] = "The fair share of each cell in the score; exact for most digits, and always sums to it."
     needs: ClassVar[frozenset[Verb]] = frozenset({"forward"})
     signed: ClassVar[bool] = True

@@ -22,6 +22,7 @@ class SmoothGrad:
     """
 
     name: ClassVar[str] = "smooth_grad"
+    revision: ClassVar[int] = 1
     summary: ClassVar[str] = "The mean slope at noisy copies of the image: saliency without its speckle."
     needs: ClassVar[frozenset[Verb]] = frozenset({"gradient"})
     signed: ClassVar[bool] = True
@@ -41,6 +42,7 @@ class SquareGrad(SmoothGrad):
     """a = mean of (d(target) / dx)^2 at x + e: how strong slopes are, whichever way. Otherwise as SmoothGrad."""
 
     name: ClassVar[str] = "square_grad"
+    revision: ClassVar[int] = 1
     summary: ClassVar[str] = "The mean squared slope at noisy copies of the image: where it is sensitive, either way."
     signed: ClassVar[bool] = False
     paper: ClassVar[str] = "Hooker et al., A Benchmark for Interpretability Methods (2019), arXiv:1806.10758"
@@ -55,6 +57,7 @@ class VarGrad(SmoothGrad):
     """a = variance of d(target) / dx at x + e: where the slope depends on the noise. Otherwise as SmoothGrad."""
 
     name: ClassVar[str] = "var_grad"
+    revision: ClassVar[int] = 1
     summary: ClassVar[str] = "The variance of the slope at noisy copies of the image: where pixels interact."
     signed: ClassVar[bool] = False
     paper: ClassVar[str] = "Adebayo et al., Local Explanation Methods for Deep Networks (2018), arXiv:1810.03307"

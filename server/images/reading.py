@@ -9,9 +9,8 @@ from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
-from server.errors import DamagedImage, ImageTooLarge, ServiceError
+from server.errors import DamagedImage, ImageTooLarge, ServiceError, UnsupportedImage
 from server.images.formats import reader_of
-from server.images.gif import unfolded
 from server.types import Array
 
 MAX_PIXELS = 50_000_000  # of a sent picture; a telephone's largest mode
@@ -90,16 +89,24 @@ def read(body: bytes) -> UprightPicture:
 
 
 def announced_pixels(body: bytes) -> int:
-    """How many pixels the file says it has, of a GIF in all its frames; nothing is decoded. Raises EmptyBody,
-    UnsupportedImage, DamagedImage."""
+    """How many pixels the file says it has; nothing is decoded. Raises EmptyBody, UnsupportedImage, DamagedImage.
+
+    A GIF of several frames is refused: a decoder that unpacks all of them makes gigabytes of a small file.
+    """
     reader = reader_of(body)
     try:
-        width, height = reader(BytesIO(body)).size
+        image = reader(BytesIO(body))
+        has_more = isinstance(image, GifImageFile) and image.is_animated
     except Exception as error:  # damaged files make Pillow raise nearly anything
         raise DamagedImage(
             f"the {reader.format} picture is cut short or damaged; expected a whole file: save it again"
         ) from error
-    return max(width * height, unfolded(body) if reader is GifImageFile else 0)
+    if has_more:
+        raise UnsupportedImage(
+            "this GIF has several frames; expected one: save the frame that counts, or post the file to /v1/predict, "
+            "which reads the first"
+        )
+    return image.width * image.height
 
 
 def _check_size(image: ImageFile) -> None:

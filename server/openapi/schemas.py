@@ -151,6 +151,7 @@ SCHEMAS: dict[str, Any] = {
     "Method": record(
         name=TEXT,
         aliases=listed(TEXT),
+        revision=WHOLE,
         summary=TEXT,
         needs=listed(_one_of(Verb)),
         signed=FLAG,
@@ -158,7 +159,7 @@ SCHEMAS: dict[str, Any] = {
         paper=TEXT,
         options=listed(OPTION),
         engines=listed(TEXT),
-        reference=nullable(record(summary=TEXT, complete=FLAG, options=listed(OPTION))),
+        reference=nullable(record(revision=WHOLE, summary=TEXT, complete=FLAG, options=listed(OPTION))),
         models=listed(TEXT),
     ),
     "AttackMethod": record(name=TEXT, summary=TEXT, paper=TEXT, options=listed(OPTION), models=listed(TEXT)),

@@ -44,7 +44,5 @@ def engines_of(name: str) -> dict[str, Any]:
     reference = REFERENCES.get(name)
     if reference is None:
         return {"engines": ["inkling"], "reference": None}
-    return {
-        "engines": list(ENGINES),
-        "reference": {"summary": reference.summary, "complete": reference.complete, "options": describe(reference)},
-    }
+    told = {"revision": reference.revision, "summary": reference.summary, "complete": reference.complete}
+    return {"engines": list(ENGINES), "reference": {**told, "options": describe(reference)}}

@@ -25,6 +25,7 @@ class Lime:
     """
 
     name: ClassVar[str] = "lime"
+    revision: ClassVar[int] = 1
     summary: ClassVar[str] = "LimeImageExplainer of the lime package, over the same segments and from the same seed."
     needs: ClassVar[frozenset[Verb]] = frozenset({"forward"})
     signed: ClassVar[bool] = True

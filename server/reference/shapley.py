@@ -35,6 +35,7 @@ class Shapley:
     """
 
     name: ClassVar[str] = "shapley"
+    revision: ClassVar[int] = 1
     summary: ClassVar[str] = (
         "KernelExplainer, ExactExplainer (over the same cells) or PartitionExplainer (over pixels) of the shap package."
     )

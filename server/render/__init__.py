@@ -17,6 +17,8 @@ from server.render.png import attack_png_bytes, comparison_png_bytes, png_bytes
 from server.render.svg import svg_bytes
 from server.types import Comparison, Explanation
 
+REVISION = 1  # raise it when the bytes of any rendering of an explanation change: ETags have it
+
 RENDERERS: dict[str, Callable[[Explanation], bytes]] = {
     "application/json": json_bytes,
     "image/png": png_bytes,
@@ -36,7 +38,7 @@ COMPARISON_RENDERERS: dict[str, Callable[[Comparison], bytes]] = {
 }
 
 __all__ = [
-    "ATTACK_RENDERERS", "COMPARISON_RENDERERS", "RENDERERS",
+    "ATTACK_RENDERERS", "COMPARISON_RENDERERS", "RENDERERS", "REVISION",
     "alt_text", "attack_json", "comparison_json", "explanation_json", "json_text", "plain_floats",
     "prediction_json",
 ]  # fmt: skip

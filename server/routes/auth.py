@@ -72,10 +72,10 @@ def _linked(links: Links) -> bool:
     """
     if request.method not in ("GET", "HEAD") or not request.path.startswith(LINKED):
         return False
-    expires, signature = (request.args.get(name) for name in QUERY)
-    if expires is None or signature is None:
+    signature = request.args.get(QUERY)
+    if signature is None:
         return False
-    verdict = links.check(request.path, expires, signature)
+    verdict = links.check(request.path, signature)
     if verdict != "good":
         raise _refused(verdict)
     return True

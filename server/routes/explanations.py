@@ -26,7 +26,7 @@ def one(id: str) -> Response:
     if not ID.fullmatch(identity) or (dot and suffix not in suffixes):
         ends = " or ".join(f".{one}" for one in suffixes)
         raise UnknownExplanation(f"got {shown(id)}; expected 32 digits of 0-9 and a-f, with {ends} or nothing after it")
-    signature = () if service().links is None else QUERY
+    signature = () if service().links is None else (QUERY,)
     parsing.only(values, ("frame", *(() if dot else ("format",)), *signature), request.path)
     frame = parsing.choice(values, "frame", ("original", "model"), "original")
     media_type = suffixes[suffix] if dot else media_type_of(values, linked.RENDERERS)
@@ -40,12 +40,12 @@ def one(id: str) -> Response:
 
 def _answer(found: Explanation, media_type: str) -> Response:
     """All of it, or that it is still what the client has."""
-    validators = linked.validators(found, media_type)
+    answer = Response(content_type=media_type, headers=linked.validators(found, media_type))
     # not immutable: the same id may be measured later, or belong to another picture with the same pixels
-    age = f"private, max-age={service().cache.max_age}" if validators else "no-store"
-    headers = {**validators, "Cache-Control": age, "Vary": "Accept"}
-    if validators and request.if_none_match.contains_weak(validators["ETag"].strip('"')):
-        return Response(status=304, headers=headers)
-    with g.stages("render"):
-        body = linked.RENDERERS[media_type](found)
-    return Response(body, content_type=media_type, headers=headers)
+    lasts = f"private, max-age={service().cache.max_age}"
+    answer.headers["Cache-Control"] = lasts if "ETag" in answer.headers else "no-store"
+    answer.headers["Vary"] = "Accept"
+    if answer.make_conditional(request).status_code == 200:
+        with g.stages("render"):
+            answer.data = linked.RENDERERS[media_type](found)
+    return answer

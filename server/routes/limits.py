@@ -17,8 +17,6 @@ from server.routes.scopes import UNLIMITED, need
 
 log = logging.getLogger(__name__)
 
-STEP = 1.0  # seconds; a clock that is only slowed down takes days for as much
-
 
 def limit(app: Flask, rate: str, storage: str, proxies: int) -> None:
     """Answer 429 beyond `rate`, such as 60/minute, counted in `storage`; where that is away, each process counts alone.
@@ -31,8 +29,6 @@ def limit(app: Flask, rate: str, storage: str, proxies: int) -> None:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0)  # type: ignore[method-assign]
     try:
         limiter = Limiter(_who, application_limits=[rate], storage_uri=storage, in_memory_fallback_enabled=True)
-        if storage.startswith("memory:"):
-            app.before_request(_steady(limiter))
         limiter.init_app(app)
     except ConfigurationError:  # its text has the whole address, password included
         given = f"INKLING_RATE_LIMIT_STORAGE={storage.partition(':')[0]}://..."
@@ -51,20 +47,6 @@ def _who() -> str:
 
 def _unlimited() -> bool:
     return request.method == "OPTIONS" or request.endpoint in UNLIMITED or need(request.endpoint) == "open"
-
-
-def _steady(limiter: Limiter) -> Callable[[], None]:
-    """In memory, a window ends by this machine's clock: were that set back by a day, whoever has asked too often would
-    be shut out for a day. So counting begins anew then."""
-    ahead = time.time() - time.monotonic()
-
-    def look() -> None:
-        nonlocal ahead
-        before, ahead = ahead, time.time() - time.monotonic()
-        if ahead < before - STEP:
-            limiter.reset()
-
-    return look
 
 
 def _refused(limiter: Limiter) -> Callable[[Exception], Response]:
@@ -101,5 +83,4 @@ def _name(one: RequestLimit) -> str:
 
 
 def _seconds_left(one: RequestLimit) -> int:
-    """At most the window, also where the clock was set back by less than the limiter notices."""
-    return min(max(1, int(one.reset_at - time.time())), one.limit.get_expiry())
+    return max(1, int(one.reset_at - time.time()))

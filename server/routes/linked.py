@@ -6,7 +6,7 @@ from typing import Any
 from flask import request, url_for
 
 from server import render
-from server.records import edition, fingerprint
+from server.cache import fingerprint
 from server.routes.service import service
 from server.types import Explanation
 
@@ -43,10 +43,10 @@ RENDERERS: dict[str, Callable[[Explanation], bytes]] = {**render.RENDERERS, JSON
 def validators(explanation: Explanation, media_type: str) -> dict[str, str]:
     """The header by which an answer is known to be the same, where there is one.
 
-    It hashes all that the bytes are made from, the code that makes them included. Partial explanations and links that
-    expire are new each time.
+    It hashes all that the bytes are made from, and has the revision of the code that makes them. Partial explanations
+    and links that expire are new each time.
     """
     if explanation.attribution.state == "partial" or (media_type == JSON and service().links is not None):
         return {}
     kind = media_type.partition("/")[2].partition("+")[0]
-    return {"ETag": f'"{fingerprint(explanation)[:32]}-{edition()}-{kind}"'}
+    return {"ETag": f'"{fingerprint(explanation)[:32]}-{render.REVISION}-{kind}"'}

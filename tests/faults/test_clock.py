@@ -19,12 +19,10 @@ from tests.faults.processes import eventually, workers
 from tests.servers import Running, ask, serving
 from tests.stores import SEVEN, copy_version, write_version
 from tests.test_keys import bearer, write_keys
-from tests.test_slots_served import timed
 
 DAY = 24 * 3600
 STEPS = (DAY, 0, -DAY, 0)  # seconds from the clock at the start
 EXPLAIN = "/v1/explain?method=saliency&version=1"
-LIMIT = 5  # requests a minute
 
 
 @dataclass(frozen=True)
@@ -103,12 +101,3 @@ def test_signed_links_go_by_the_clock_as_it_is(tmp_path: Path, clock: Clock) -> 
             clock.set_off(offset)
             assert ask(first)[0] == (401 if offset > 0 else 200)
             assert ask(link())[0] == 200
-
-
-def test_who_has_asked_too_often_is_not_shut_out_for_a_day(tmp_path: Path, clock: Clock) -> None:
-    with served(tmp_path, RATE_LIMIT=f"{LIMIT}/minute") as server:
-        for offset in (0, -DAY, 0, DAY, -DAY):
-            clock.set_off(offset)
-            answers = [timed(server, "/v1/predict") for _ in range(LIMIT + 1)]
-            assert [status for status, _, _, _ in answers] == [200] * LIMIT + [429], offset
-            assert int(answers[-1][1]["Retry-After"]) <= 60

@@ -7,15 +7,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from server.records import Kept
-from server.records.explanation import decode, encode
+from server.cache import SqliteCache
+from server.cache.entry import decode, encode
 from server.types import Explanation
+from tests.explanations import explanation
 
 ROOT = Path(__file__).parent.parent
-EDITION = "this"
+ROUNDS = 20
 
 
 def numbered(found: Explanation, number: int) -> Explanation:
@@ -25,18 +27,18 @@ def numbered(found: Explanation, number: int) -> Explanation:
 
 
 def noisy(found: Explanation, side: int = 128) -> Explanation:
-    """The same upon a picture that can not be made smaller: 3 side^2 bytes."""
+    """The same upon a picture that cannot be made smaller: 3 side^2 bytes."""
     picture = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
     return replace(found, digit=replace(found.digit, placement=replace(found.digit.placement, picture=picture)))
 
 
 @contextmanager
-def recording(path: Path, most: int, numbers: range, found: Explanation) -> Iterator["subprocess.Popen[bytes]"]:
+def caching(path: Path, most: int, numbers: range, found: Explanation) -> Iterator["subprocess.Popen[bytes]"]:
     """A process that keeps `found` under each of the numbers, and prints a line for each: whether it was kept."""
-    command = [sys.executable, "-m", "tests.recording", str(path), str(most), str(numbers.start), str(numbers.stop)]
+    command = [sys.executable, "-m", "tests.caching", str(path), str(most), str(numbers.start), str(numbers.stop)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
-        process.stdin.write(encode(found, EDITION))
+        process.stdin.write(encode(found))
         process.stdin.close()
         try:
             yield process
@@ -44,15 +46,26 @@ def recording(path: Path, most: int, numbers: range, found: Explanation) -> Iter
             process.kill()
 
 
-def record(path: Path, most: int, first: int, last: int) -> None:
+def keep(path: Path, most: int, first: int, last: int) -> None:
     """What that process does."""
-    block, hours = sys.stdin.buffer.read(), count(0.0, 3600.0)  # a clock by which it never rests
-    found = decode(block, f"{0:032x}", EDITION)
-    records = Kept(path, most, edition=EDITION, now=lambda: next(hours))
+    entry, hours = sys.stdin.buffer.read(), count(0.0, 3600.0)  # a clock by which it never backs off
+    found = decode(entry, f"{0:032x}")
+    cache = SqliteCache(path, most, now=lambda: next(hours))
     for number in range(first, last):
-        sys.stdout.write(f"{number} {records.put(numbered(found, number))}\n")
+        sys.stdout.write(f"{number} {cache.put(numbered(found, number)).kept}\n")
         sys.stdout.flush()
 
 
+def make_files(folder: Path, number: int, barrier: Any, done: Any) -> None:
+    """One process of several that, ROUNDS times, begin a file at the same moment; whether each kept its entry."""
+    found = numbered(explanation(), number)
+    caches = [SqliteCache(folder / f"{one}.sqlite", 8 << 20) for one in range(ROUNDS)]
+    kept = []
+    for cache in caches:
+        barrier.wait()
+        kept.append(cache.put(found).kept)
+    done.put(kept)
+
+
 if __name__ == "__main__":
-    record(Path(sys.argv[1]), *map(int, sys.argv[2:]))
+    keep(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -136,6 +136,7 @@ def test_a_tag_that_is_still_right_spares_the_body(client: FlaskClient) -> None:
         assert (answer.status_code, answer.data) == (304, b""), sent
         assert "Content-Type" not in answer.headers and "render" not in answer.headers["Server-Timing"]
         assert answer.headers["ETag"] == tags["png"] and answer.headers["Cache-Control"] == "private, max-age=3600"
+        assert answer.headers["Vary"] == "Accept"
     for sent in (tags["svg"], '"*"', ""):
         assert client.get(links["png"], headers={"If-None-Match": sent}).status_code == 200, sent
     assert client.get(f"{links['png']}?frame=model", headers={"If-None-Match": tags["png"]}).status_code == 200
@@ -223,7 +224,7 @@ def test_a_partial_answer_is_not_kept(make_app: MakeApp) -> None:
     check_error(client.get(f"/v1/explanations/{told['id']}"), 404, "unknown_explanation", ("complete",))
 
 
-def test_what_can_not_be_looked_up_may_be_there(make_app: MakeApp, full: Counting, tmp_path: Path) -> None:
+def test_what_cannot_be_looked_up_may_be_there(make_app: MakeApp, full: Counting, tmp_path: Path) -> None:
     path = tmp_path / "file"
     before = make_app(full, records=path)
     told = before.test_client().post("/v1/explain?method=lime", data=SEVEN).get_json()
@@ -338,6 +339,7 @@ def test_over_a_real_connection(explaining: Running) -> None:
         assert body == ask("POST", "/v1/explain?format=png", PHOTO)[1]
         again, nothing = ask("GET", told["links"]["png"], If_None_Match=png.headers["ETag"])
         assert (again.status, nothing) == (304, b"")
+        assert [len(one.headers.get_all("Date")) for one in (png, again)] == [1, 1]
         assert again.headers["ETag"] == png.headers["ETag"] and "Content-Length" not in again.headers
         head, nothing = ask("HEAD", told["links"]["png"])
         assert (head.status, head.headers["Content-Length"], nothing) == (200, str(len(body)), b"")

@@ -11,12 +11,12 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from server.records import Kept
+from server.cache import SqliteCache
+from tests.caching import caching, noisy, numbered
 from tests.explanations import explanation
 from tests.faults.disks import disk
 from tests.faults.load import load
 from tests.faults.processes import eventually, workers
-from tests.recording import EDITION, noisy, numbered, recording
 from tests.servers import ROOT, Running, ask, serving
 
 MIB = 1 << 20
@@ -27,14 +27,14 @@ KILLS = 12
 CLIENTS = 4
 
 
-def kept(path: Path, most: int = 8 * MIB) -> Kept:
-    """With a clock by which it never rests."""
+def opened(path: Path, most: int = 8 * MIB) -> SqliteCache:
+    """With a clock by which it never backs off."""
     hours = itertools.count(0.0, 3600.0)
-    return Kept(path / "records.sqlite", most, edition=EDITION, now=lambda: next(hours))
+    return SqliteCache(path / "cache.sqlite", most, now=lambda: next(hours))
 
 
-def holds(records: Kept, number: int) -> bool:
-    found = records.get(f"{number:032x}")
+def holds(cache: SqliteCache, number: int) -> bool:
+    found = cache.get(f"{number:032x}")
     assert found is None or (found.attribution.values == number).all()
     return found is not None
 
@@ -43,54 +43,54 @@ def test_a_full_disk(tmp_path: Path) -> None:
     with disk(tmp_path / "disk", 2 * MIB) as folder:
         ballast = folder / "ballast"
         ballast.write_bytes(bytes(MIB))
-        records = kept(folder)
-        done = [records.put(numbered(NOISY, number)) for number in range(60)]
+        cache = opened(folder)
+        done = [cache.put(numbered(NOISY, number)).kept for number in range(60)]
         assert done[0] and not done[-1]
-        assert all(holds(records, number) for number, put in enumerate(done) if put)
+        assert all(holds(cache, number) for number, put in enumerate(done) if put)
         ballast.unlink()
-        assert any(records.put(numbered(NOISY, number)) and holds(records, number) for number in range(100, 103))
-        records.close()
+        assert any(cache.put(numbered(NOISY, number)).kept and holds(cache, number) for number in range(100, 103))
+        cache.close()
 
 
 def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
     with disk(tmp_path / "disk", 1 * MIB) as folder:
         (folder / "ballast").write_bytes(bytes(MIB - 8192))
-        records = kept(folder)
-        assert not any(records.put(numbered(NOISY, number)) for number in range(10))
-        assert not holds(records, 1)
+        cache = opened(folder)
+        assert not any(cache.put(numbered(NOISY, number)).kept for number in range(10))
+        assert not holds(cache, 1)
         (folder / "ballast").unlink()
-        assert records.put(numbered(NOISY, 1)) and holds(records, 1)
-        records.close()
+        assert cache.put(numbered(NOISY, 1)).kept and holds(cache, 1)
+        cache.close()
 
 
 def test_a_disk_that_may_only_be_read(tmp_path: Path) -> None:
     with disk(tmp_path / "disk", 4 * MIB) as folder:
-        records = kept(folder)
-        assert records.put(numbered(NOISY, 1))
-        records.close()
+        cache = opened(folder)
+        assert cache.put(numbered(NOISY, 1)).kept
+        cache.close()
         subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
-        assert not records.put(numbered(NOISY, 2))
-        holds(records, 1)  # it may be found or not, but nothing fails
+        assert not cache.put(numbered(NOISY, 2)).kept
+        holds(cache, 1)  # it may be found or not, but nothing fails
         subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
-        assert records.put(numbered(NOISY, 2)) and holds(records, 2) and holds(records, 1)
-        records.close()
+        assert cache.put(numbered(NOISY, 2)).kept and holds(cache, 2) and holds(cache, 1)
+        cache.close()
 
 
 def test_processes_that_are_killed_while_they_write_spoil_nothing(tmp_path: Path) -> None:
-    path, records, start = tmp_path / "records.sqlite", kept(tmp_path, 4 * MIB), 0
+    path, cache, start = tmp_path / "cache.sqlite", opened(tmp_path, 4 * MIB), 0
     for kill in range(KILLS):
-        with recording(path, 4 * MIB, range(start, start + 1000), numbered(NOISY, 0)) as process:
+        with caching(path, 4 * MIB, range(start, start + 1000), numbered(NOISY, 0)) as process:
             assert process.stdout is not None
             told = [process.stdout.readline().split() for _ in range(10 + 7 * kill)]
             process.kill()
         last = int(told[-1][0])
-        assert holds(records, last), "what was kept before is there"
-        assert records.put(numbered(NOISY, 10**6 + kill)) and holds(records, 10**6 + kill)
+        assert holds(cache, last), "what was kept before is there"
+        assert cache.put(numbered(NOISY, 10**6 + kill)).kept and holds(cache, 10**6 + kill)
         start += 1000
-    records.close()
+    cache.close()
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        assert all(holds(records, int(id_, 16)) for (id_,) in connection.execute("SELECT id FROM records").fetchall())
+        assert all(holds(cache, int(id_, 16)) for (id_,) in connection.execute("SELECT id FROM entries").fetchall())
 
 
 def question(server: Running, number: int) -> str:
@@ -108,9 +108,10 @@ def explained(server: Running, number: int) -> dict[str, Any]:
 
 
 def test_a_server_goes_on_without_its_file(tmp_path: Path) -> None:
-    """Locked by another process, on a full disk, gone: answers have no links, and then have links again."""
+    """Locked by another process or on a full disk, answers have no links, and then have links again; where it is
+    removed, they have none until the server is started again."""
     with disk(tmp_path / "disk", 4 * MIB) as folder:
-        path = folder / "records.sqlite"
+        path = folder / "cache.sqlite"
         with serving(tmp_path, {"RECORDS": str(path), "RECORDS_BYTES": str(64 * MIB)}, explain="ready") as server:
             first = explained(server, 0)
             address = server.url + first["links"]["png"]
@@ -129,10 +130,11 @@ def test_a_server_goes_on_without_its_file(tmp_path: Path) -> None:
             eventually(lambda: explained(server, next(numbers))["links"] is not None, "kept again")
             for file in folder.iterdir():
                 file.unlink()
-            assert ask(address)[0] == 404
-            again = explained(server, 0)
-            assert again["links"] == first["links"] and ask(address)[0] == 200
-            assert "Traceback" not in server.log.read_text()
+            gone = [explained(server, number) for number in range(3000, 3010)]
+            assert [one["links"] for one in gone] == [None] * 10 and ask(address)[0] == 404
+            assert list(folder.iterdir()) == []
+            log = server.log.read_text()
+            assert log.count("no explanation is kept from now on") == 1 and "Traceback" not in log
 
 
 def _free(folder: Path) -> int:
@@ -148,7 +150,7 @@ def explaining(server: Running) -> bool:
 def test_workers_that_are_killed_while_they_explain_leave_what_was_kept(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    settings, told, lost = {"WORKERS": "2", "RECORDS": str(tmp_path / "records.sqlite")}, [], 0
+    settings, told, lost = {"WORKERS": "2", "RECORDS": str(tmp_path / "cache.sqlite")}, [], 0
     with serving(tmp_path, settings, explain="ready") as server:
         for kill in range(2):
             eventually(lambda: len(workers(server)) == 2 and explaining(server), "both explain")
@@ -174,7 +176,7 @@ def test_workers_that_are_killed_while_they_explain_leave_what_was_kept(
             assert (status, answer) == (200, one)
         assert len(linked) > 0.75 * len(told) > 20
         log = server.log.read_text()
-        assert "is removed" not in log and "Traceback" not in log
+        assert "is deleted" not in log and "Traceback" not in log
     record_property("explained", len(told))
     record_property("lost with the killed", lost)
     assert lost <= 2 * CLIENTS

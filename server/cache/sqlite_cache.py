@@ -1,5 +1,6 @@
 """Which explanations are kept, and for how long? All that are complete, until newer ones need the room or they are too
-old. Nothing here ever fails or makes an answer wait for long: what goes wrong is logged, and left alone for a while.
+old. Nothing here ever fails or makes an answer wait for long: after an error it backs off for a while, and with a file
+that cannot be its own it stops.
 """
 
 import logging
@@ -12,12 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from server.cache.connection import PATIENCE, CacheFile, Row, Unusable
+from server.cache.entry import StaleEntry, decode, encode
 from server.errors import NotReady
-from server.records.block import Damaged
-from server.records.edition import edition as this_edition
-from server.records.explanation import Foreign, decode, encode
-from server.records.file import File, Row
-from server.records.opening import PATIENCE, Bound, NotOurs
 from server.types import Explanation
 
 log = logging.getLogger(__name__)
@@ -25,14 +23,14 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Event = Literal["hit", "miss", "kept", "not kept"]
 
-SHORTEST, LONGEST = 1.0, 60.0  # seconds for which a file that fails is left alone: twice as long each time
-SKEW = 60.0  # seconds; a record made that much later than now is none of this clock's
+SHORTEST, LONGEST = 1.0, 60.0  # seconds that it backs off after an error: twice as long each time
+SKEW = 60.0  # seconds; an entry made that much later than now is none of this clock's
 MAX_AGE = 3600  # a picture may be sent again, and be measured later
 
 
 @dataclass
-class Rest:
-    """How long something that failed is left alone. For one thread at a time."""
+class Backoff:
+    """How long nothing is tried after an error. For one thread at a time."""
 
     until: float = float("-inf")
     seconds: float = 0.0
@@ -42,13 +40,12 @@ class Rest:
         self.until = now + self.seconds
 
 
-class Kept:
+class SqliteCache:
     """Explanations in the file at `path`, of at most `most` bytes.
 
-    `seconds`: how long one is kept at most; 0 = until newer ones need the room. `ours`: whether nobody but servers like
-    this one writes at `path`, so that a damaged file may be replaced. `saw` is told what happened, for metrics. `now`
-    measures how long the file rests after a failure; `clock` dates records, across starts: one that is set back by a
-    second keeps a record for a second longer, and a record from the future is none.
+    `seconds`: how long one is kept at most; 0 = until newer ones need the room. `saw` is told what happened, for
+    metrics. `now` measures how long it backs off after an error; `clock` dates entries, across starts: one that is set
+    back by a second keeps an entry for a second longer, and an entry from the future is none.
     """
 
     def __init__(
@@ -56,18 +53,16 @@ class Kept:
         path: Path,
         most: int,
         seconds: int = 0,
-        ours: bool = True,
-        edition: str | None = None,
         saw: Callable[[Event], None] = lambda event: None,
         now: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._file = File(path, Bound(most), ours)
+        self._file = CacheFile(path, most)
         self._seconds = seconds
-        self._edition = this_edition() if edition is None else edition
         self._saw, self._now, self._clock = saw, now, clock
         self._lock = threading.Lock()
-        self._reading, self._writing = Rest(), Rest()
+        self._reading, self._writing = Backoff(), Backoff()
+        self._stopped = False
 
     @property
     def gone(self) -> str:
@@ -86,13 +81,13 @@ class Kept:
             return None
 
     def find(self, identity: str) -> Explanation | None:
-        """As `get`. Raises NotReady where it can not be looked up just now."""
+        """As `get`. Raises NotReady where it cannot be looked up just now."""
         read = self._tried(self._reading, lambda: [self._file.read(identity)])
         row = read[0] if read else None
         found = None if row is None or self._is_outdated(row) else self._decoded(row, identity)
         self._saw("miss" if found is None else "hit")
-        if read is None:
-            raise NotReady("what is kept can not be looked up just now; try again in a few seconds")
+        if read is None and not self._stopped:
+            raise NotReady("what is kept cannot be looked up just now; try again in a few seconds")
         return found
 
     def put(self, explanation: Explanation) -> Explanation:
@@ -110,12 +105,12 @@ class Kept:
             self._file.close()
 
     def _write(self, explanation: Explanation) -> bool:
-        if self._rests(self._writing):
+        if self._is_off(self._writing):
             return False
         try:
-            body = encode(explanation, self._edition)
+            body = encode(explanation)
         except (TypeError, ValueError):
-            log.exception("explanation %s can not be kept", explanation.id)
+            log.exception("explanation %s cannot be kept", explanation.id)
             return False
         made = self._clock()
         outdated = (made - self._seconds, made + SKEW) if self._seconds else None
@@ -126,29 +121,43 @@ class Kept:
 
     def _decoded(self, row: Row, identity: str) -> Explanation | None:
         try:
-            return decode(row.body, identity, self._edition)
-        except Damaged as error:
-            level = logging.INFO if isinstance(error, Foreign) else logging.WARNING
-            log.log(level, "the record of explanation %s is removed: %s", identity, error)
-            self._tried(self._writing, lambda: self._file.delete(row.place))
+            return decode(row.body, identity)
+        except StaleEntry as error:
+            log.warning("the entry of explanation %s is deleted: %s", identity, error)
+            self._tried(self._writing, lambda: self._file.delete(identity))
             return None
 
-    def _rests(self, rest: Rest) -> bool:
-        return self._now() < rest.until
+    def _is_off(self, backoff: Backoff) -> bool:
+        return self._stopped or self._now() < backoff.until
 
-    def _tried(self, rest: Rest, work: Callable[[], T]) -> T | None:
+    def _tried(self, backoff: Backoff, work: Callable[[], T]) -> T | None:
         """What `work` on the file gives; None where it fails, or has failed a short while ago."""
-        if self._rests(rest) or not self._lock.acquire(timeout=2 * PATIENCE):
+        if self._is_off(backoff) or not self._lock.acquire(timeout=2 * PATIENCE):
             return None
         try:
+            if self._stopped:  # while this thread waited
+                return None
             done = work()
-            rest.seconds = 0.0
+            backoff.seconds = 0.0
             return done
-        except (sqlite3.Error, OSError, NotOurs) as error:
-            rest.failed(self._now())
-            level = logging.ERROR if isinstance(error, NotOurs) else logging.WARNING
-            doing = "looked up" if rest is self._reading else "kept"
-            log.log(level, "explanations are not %s for %g s, in %s: %s", doing, rest.seconds, self._file.path, error)
+        except Unusable as error:
+            self._stop(error)
+            return None
+        except (sqlite3.Error, OSError) as error:
+            backoff.failed(self._now())
+            doing = "looked up" if backoff is self._reading else "kept"
+            log.warning("explanations are not %s for %g s, in %s: %s", doing, backoff.seconds, self._file.path, error)
             return None
         finally:
             self._lock.release()
+
+    def _stop(self, error: Unusable) -> None:
+        """Keep nothing from now on; for the thread that has the lock."""
+        self._stopped = True
+        self._file.close()
+        path = self._file.path
+        log.error(
+            "no explanation is kept from now on: %s cannot be used: %s. Stop the server, move or delete it and its log "
+            "(%s-wal, %s-shm), and start again",
+            path, error, path.name, path.name,
+        )  # fmt: skip

@@ -1,0 +1,200 @@
+"""One SQLite file of cache entries: bytes by id, the oldest out when it is full. Knows neither entries nor HTTP.
+
+WAL, so that reading and writing do not wait for each other. Any process may lock the file or fill its disk: methods
+raise sqlite3.Error or OSError then, and work again later. A file that is not this cache's, is damaged, or is taken away
+while the server runs raises Unusable: it is not repaired, because it may be somebody else's.
+"""
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+APPLICATION = 0x696E6B31  # tells our files from those of others
+LAYOUT = 2  # of the table
+PAGE = 4096  # bytes; SQLite's usual
+PATIENCE = 0.05  # seconds that an answer waits for another process
+FOR_GOOD = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)  # no table, no pages, no database
+
+TABLE = """
+CREATE TABLE entries (
+    place INTEGER PRIMARY KEY AUTOINCREMENT, -- counts up: clocks step, and the lowest is the oldest all the same
+    id TEXT NOT NULL UNIQUE,
+    made REAL NOT NULL, -- by the wall clock, which several starts of a server share
+    body BLOB NOT NULL
+);
+CREATE INDEX entries_made ON entries (made);
+"""
+
+
+class Unusable(Exception):
+    """A file that cannot be used as this cache, now or later; the message says why."""
+
+
+class Row(NamedTuple):
+    """An entry as the file has it."""
+
+    made: float  # seconds of the wall clock
+    body: bytes
+
+
+class CacheFile:
+    """Opened when it is first used, so that processes that are forked before that do not share a connection.
+
+    File and log have at most `most` bytes together. The log gets a reserve of them: half of it for one entry, a quarter
+    for what was written before, and the rest for its index. For one thread at a time.
+    """
+
+    def __init__(self, path: Path, most: int) -> None:
+        self.path = path
+        reserve = min(most // 4, 16 << 20)
+        self._pages = (most - reserve) // PAGE
+        self._largest, self._log = reserve // 2, reserve // 4
+        self._connection: sqlite3.Connection | None = None
+        self._seen: tuple[int, int] | None = None
+
+    def read(self, id_: str) -> Row | None:
+        def work(connection: sqlite3.Connection) -> Row | None:
+            found = connection.execute("SELECT made, body FROM entries WHERE id = ?", (id_,)).fetchone()
+            return None if found is None else Row(*found)
+
+        return self._with_file(work)
+
+    def write(self, id_: str, made: float, body: bytes, outdated: tuple[float, float] | None) -> bool:
+        """Put an entry in; whether it was small enough. Entries made before or after `outdated` go out."""
+        if len(body) > self._largest:
+            return False
+
+        def work(connection: sqlite3.Connection) -> bool:
+            self._empty_log(connection)
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:  # commits, or rolls back whatever happens
+                if self._log_size() > self._log:
+                    raise TimeoutError("its log is full, and others are reading or writing in it")
+                if outdated is not None:
+                    connection.execute("DELETE FROM entries WHERE made < ? OR made > ?", outdated)
+                connection.execute("DELETE FROM entries WHERE id = ?", (id_,))
+                self._make_room(connection, len(body))
+                connection.execute("INSERT INTO entries (id, made, body) VALUES (?, ?, ?)", (id_, made, body))
+            return True
+
+        return self._with_file(work)
+
+    def delete(self, id_: str) -> None:
+        self._with_file(lambda connection: connection.execute("DELETE FROM entries WHERE id = ?", (id_,)))
+
+    def close(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close()
+
+    def _with_file(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return work(self._connected())
+        except sqlite3.Error as error:
+            self.close()
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in FOR_GOOD:
+                raise Unusable(str(error)) from error
+            raise
+
+    def _connected(self) -> sqlite3.Connection:
+        """The connection to the file that was at the path at first."""
+        if self._seen is None:
+            self._seen = _usable(self.path)
+        if self._seen != _identity(self.path):
+            raise Unusable("it was removed or replaced while the server ran")
+        if self._connection is None:
+            address = f"{self.path.absolute().as_uri()}?mode=rw"  # never makes a file
+            connection = sqlite3.connect(address, PATIENCE, isolation_level=None, check_same_thread=False, uri=True)
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {self._log // PAGE}").fetchall()
+        connection.execute(f"PRAGMA journal_size_limit = {self._log}").fetchall()
+        if _number(connection, "page_count") > self._pages:  # it was made under a larger bound
+            self._make_room(connection, 0)
+            connection.executescript("PRAGMA incremental_vacuum")  # execute() would take its first step only
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        connection.execute(f"PRAGMA max_page_count = {self._pages}").fetchall()
+
+    def _make_room(self, connection: sqlite3.Connection, size: int) -> None:
+        """Delete the oldest entries until one of `size` bytes has room."""
+        needed = size // (PAGE - 16) + 16  # its pages, and some for the table around it
+        while _number(connection, "page_count") - _number(connection, "freelist_count") + needed > self._pages:
+            oldest = "DELETE FROM entries WHERE place = (SELECT min(place) FROM entries)"
+            if connection.execute(oldest).rowcount == 0:
+                return
+
+    def _empty_log(self, connection: sqlite3.Connection) -> None:
+        """SQLite puts the log into the file now and then, but begins it anew only when nobody is reading in it."""
+        if self._log_size() > self._log:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _log_size(self) -> int:
+        """Bytes of the log."""
+        try:
+            return os.stat(f"{self.path}-wal").st_size
+        except FileNotFoundError:
+            return 0
+
+
+def _usable(path: Path) -> tuple[int, int]:
+    """Which file is at the path, one of ours; it is made where there is none.
+
+    Its first bytes tell, because SQLite itself may write into a file that it only opens, to complete what others began.
+
+    Raises:
+        Unusable: it is no file of ours.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    has_log = path.with_name(f"{path.name}-wal").exists()  # asked first: another process may be making both
+    if not path.exists():
+        if has_log:  # SQLite would put it into the new file
+            raise Unusable("it was removed, but its log is still there")
+        _make(path)
+    with path.open("rb") as file:  # before SQLite locks it: to close a file gives up all locks that a process has on it
+        head, found = file.read(72), os.fstat(file.fileno())
+    layout, application = (int.from_bytes(head[at : at + 4], "big") for at in (60, 68))
+    if not head.startswith(b"SQLite format 3\0") or (layout, application) != (LAYOUT, APPLICATION):
+        raise Unusable("it is no file of kept explanations, or one of another release")
+    return found.st_dev, found.st_ino
+
+
+def _make(path: Path) -> None:
+    """An empty cache at the path, whole from its first moment: of several processes one makes it."""
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+        own = Path(folder) / path.name
+        own.touch(0o600)  # what people sent is private
+        with closing(sqlite3.connect(own, isolation_level=None)) as connection:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # possible only before there is anything
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            connection.executescript(TABLE)
+            connection.execute(f"PRAGMA application_id = {APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {LAYOUT}")
+        with suppress(FileExistsError):
+            os.link(own, path)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file is at the path; None if there is none."""
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _number(connection: sqlite3.Connection, pragma: str) -> int:
+    return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])
