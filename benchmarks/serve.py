@@ -84,6 +84,7 @@ def questions(picture: bytes, image: np.ndarray) -> dict[str, Question]:
     return {
         **predict,
         serve_table.DRAWN: Question("/v1/predict?model=cnn", DRAWING.read_bytes(), kind),
+        serve_table.PHOTO: Question("/v1/predict?model=cnn", PHOTO.read_bytes(), {"Content-Type": "image/jpeg"}),
         ":predict with JSON, cnn": Question("/v1/models/cnn:predict", rows, {"Content-Type": "application/json"}),
         "infer with binary tensors, cnn": Question("/v2/models/cnn/infer", head + raw, length),
     }
@@ -91,6 +92,7 @@ def questions(picture: bytes, image: np.ndarray) -> dict[str, Question]:
 
 NETS = ("mlp", "cnn", "lstm")
 DRAWING = running.ROOT / "examples" / "7.png"  # 280 x 280, dark on light
+PHOTO = running.ROOT / "examples" / "photo.jpg"  # 1200 x 900
 
 
 def own(folder: Path, picture: bytes, image: np.ndarray, workers: int, asked: argparse.Namespace) -> Loads:

@@ -14,6 +14,7 @@ from benchmarks.table import targets
 FLOOR = "null handler"
 OURS = "/v1/predict, cnn"
 DRAWN = "/v1/predict, cnn, a drawing of 280 x 280"
+PHOTO = "/v1/predict, cnn, a photo of 1200 x 900"
 AT = 8  # connections
 COLUMNS = ("rate", "p50", "p99")
 

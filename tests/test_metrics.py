@@ -156,14 +156,14 @@ def test_versions_are_those_of_now() -> None:
 def test_slots_are_counted_while_they_are_taken(make_app: MakeApp) -> None:
     app = make_app(explain_slots=2)
     client, pool = app.test_client(), app.extensions[EXTENSION].scheduler.pool
-    tickets = [slots.acquire(deadline=1e12) for _ in range(2)]
+    permits = [pool.acquire(deadline=1e12) for _ in range(2)]
     assert number(scraped(client), "inkling_explain_slots_in_use") == 2
     assert client.post("/v1/explain", data=SEVEN).status_code == 503
     numbers = scraped(client)
     assert number(numbers, "inkling_explain_slots_in_use") == 2
     assert number(numbers, "inkling_refused_total", code="busy") == 1
-    for ticket in tickets:
-        ticket.release()
+    for permit in permits:
+        permit.release()
     assert number(scraped(client), "inkling_explain_slots_in_use") == 0
     assert client.post("/v1/explain", data=SEVEN).status_code == 200
     assert number(scraped(client), "inkling_explain_slots_in_use") == 0
