@@ -25,6 +25,7 @@ from server.models.asked import Limits
 from server.models.batching import TURN, Lane, lane
 from server.models.card import CARD, TWIN
 from server.models.savedmodel import SavedModel
+from server.models.store import LoadedModel
 from server.protocols import NO_DEADLINE
 from server.routes.service import EXTENSION
 from server.types import Array, Model, ModelCard
@@ -153,10 +154,10 @@ def busy(make_app: MakeApp, folder: Path, queue: int = 10_000) -> Iterator[Busy]
     models: list[Held] = []
     waits = threading.Event()
 
-    def load(path: Path, card: ModelCard) -> Model:
+    def load(path: Path, card: ModelCard) -> LoadedModel:
         models.append(Held(card, card.verbs))
-        limits = Limits(turn=64, explain=64, queue=queue)
-        return lane(models[0], dict.fromkeys(TURN, limits), on_wait=lambda change: waits.set() if change > 0 else None)
+        limits = dict.fromkeys(TURN, Limits(turn=64, explain=64, queue=queue))
+        return LoadedModel(models[0], lane(models[0], limits, on_wait=lambda change: change > 0 and waits.set()))
 
     write_version(folder, "fake", "1", twin=False)
     app = make_app(load, model_store=folder)
