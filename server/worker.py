@@ -49,7 +49,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         only_http1 = self.cfg.protocol == "http" and "h2" not in self.cfg.http_protocols
         self._collects = only_http1 and not self.cfg.is_ssl and self.cfg.proxy_protocol == "off"
         self._collecting: dict[Any, RequestBuffer] = {}  # connections in the poller whose request is not whole
-        self._most_uploads = max(1, self.cfg.threads // 2)
+        self._max_uploads = max(1, self.cfg.threads // 2)
         self._uploads: set[Any] = set()  # connections whose request a thread is reading
         self._queue: deque[Any] = deque()  # connections whose upload waits for its turn
         self._next_check = 0.0
@@ -103,7 +103,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         conn.parser.unreader.unread(bytes(buffer.received))
         if buffer.needs is not Needs.THREAD:
             super().enqueue_req(conn)
-        elif len(self._uploads) < self._most_uploads:
+        elif len(self._uploads) < self._max_uploads:
             self._upload(conn)
         else:
             conn.timeout = time.monotonic() + UPLOAD_PATIENCE
@@ -116,7 +116,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def finish_request(self, conn: Any, fs: Any) -> None:
         """Called after each request; what remains open is gthread's business."""
         self._uploads.discard(conn)
-        while self._queue and len(self._uploads) < self._most_uploads:
+        while self._queue and len(self._uploads) < self._max_uploads:
             self._upload(self._queue.popleft())
         if fs.cancelled() or fs.exception() is not None or fs.result():
             super().finish_request(conn, fs)
