@@ -1,8 +1,15 @@
-"""gunicorn's gthread worker, without its waits in the thread that accepts.
+"""gunicorn's gthread worker, in which a client that is slow holds no thread.
+
+gthread gives a thread to each connection that is accepted, and to each that was kept as soon as it is readable. The
+thread then waits for the rest of the request, so that as many slow clients as there are threads hold up all the others.
+Here the poller waits: a thread gets a request when all of it has arrived (request_buffer.py). One that is larger than
+COLLECTED, or does not tell its length, is read by a thread after all; such uploads have half of the threads at most,
+and the others wait in the order in which they came, unread, so that TCP slows their clients down. Waits are bounded:
+see `PATIENCE` and `UPLOAD_PATIENCE`. With TLS, HTTP/2 or another protocol gthread does all this in its own way.
 
 After an answer with `Connection: close` gthread closes its half and waits up to two seconds for the client to close the
-other (RFC 9112, 9.6), and it does so in its one thread that accepts and dispatches: a client that is slow to hang up,
-or a round trip away, holds up everybody. Here such connections wait in the poller, beside the others.
+other (RFC 9112, 9.6), and it does so in its one thread that accepts and dispatches. Here such connections wait in the
+poller too.
 
 A gthread that is told to stop accepts nobody any more, and in the end closes the socket under those who have connected
 and sent their request. Here they are accepted first, and answered as all the others.
@@ -10,32 +17,114 @@ and sent their request. Here they are accepted first, and answered as all the ot
 The only file that knows gunicorn's insides; the requirements pin its version.
 """
 
+import select
 import selectors
 import socket
+import struct
 import time
+import uuid
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
+from server.request_buffer import Needs, RequestBuffer
+
+COLLECTED = 65536  # bytes of a request that wait for the others; times worker_connections is the most that all take
+PATIENCE = 15.0  # seconds that a head may take, and that may pass between two pieces of a body, as in deploy/nginx.conf
+UPLOAD_PATIENCE = 60.0  # seconds that an upload waits for its turn
+CHECKS = 1.0  # seconds between two looks for those whose time is over, or who have left
+HUNG_UP = getattr(select, "POLLRDHUP", 0)  # other systems than Linux do not tell
 LINGER = 2.0  # seconds that a client has to hang up, as gthread gives it
 DRAINED = 65536  # bytes that are read from it meanwhile
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """The worker_class of gunicorn.conf.py."""
+    """The worker_class of gunicorn.conf.py. All but `handle` runs in the one thread that accepts and dispatches."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        only_http1 = self.cfg.protocol == "http" and "h2" not in self.cfg.http_protocols
+        self._collects = only_http1 and not self.cfg.is_ssl and self.cfg.proxy_protocol == "off"
+        self._collecting: dict[Any, RequestBuffer] = {}  # connections in the poller whose request is not whole
+        self._max_uploads = max(1, self.cfg.threads // 2)
+        self._uploads: set[Any] = set()  # connections whose request a thread is reading
+        self._queue: deque[Any] = deque()  # connections whose upload waits for its turn
+        self._next_check = 0.0
         self._leaving: deque[Any] = deque()  # connections by the time at which they are closed in any case
         self._drained: dict[Any, int] = {}
 
+    def enqueue_req(self, conn: Any) -> None:
+        """Called when a connection is new, when it was kept and is readable, and when more than its last request has
+        been read from it."""
+        if not self._collects:
+            super().enqueue_req(conn)
+            return
+        if not conn.initialized:
+            conn.init()
+            _bound_waits(conn.sock)
+        conn.sock.setblocking(False)
+        buffer = RequestBuffer(COLLECTED, conn.parser.unreader.take_buffered())
+        conn.timeout = time.monotonic() + (PATIENCE if buffer.received else self.cfg.keepalive)
+        if buffer.ready or self._receive(conn, buffer):
+            self._hand_over(conn, buffer)
+            return
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._on_more, conn))
+        self._collecting[conn] = buffer
+
+    def _on_more(self, conn: Any, sock: Any) -> None:
+        buffer = self._collecting[conn]
+        if self._receive(conn, buffer):
+            self._stop_collecting(conn)
+            self._hand_over(conn, buffer)
+
+    def _stop_collecting(self, conn: Any) -> None:
+        self.poller.unregister(conn.sock)
+        del self._collecting[conn]
+
+    def _receive(self, conn: Any, buffer: RequestBuffer) -> bool:
+        """Take what has arrived; whether nothing more is to be waited for here."""
+        try:
+            data = conn.sock.recv(buffer.room)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            data = b""  # the parser will find the same
+        begins = not buffer.received
+        buffer.add(data)
+        if begins or buffer.needs is Needs.BODY:
+            conn.timeout = time.monotonic() + PATIENCE
+        return buffer.ready or not data
+
+    def _hand_over(self, conn: Any, buffer: RequestBuffer) -> None:
+        """Give a thread the request, now or when it is its turn."""
+        conn.parser.unreader.unread(bytes(buffer.received))
+        if buffer.needs is not Needs.THREAD:
+            super().enqueue_req(conn)
+        elif len(self._uploads) < self._max_uploads:
+            self._upload(conn)
+        else:
+            conn.timeout = time.monotonic() + UPLOAD_PATIENCE
+            self._queue.append(conn)
+
+    def _upload(self, conn: Any) -> None:
+        self._uploads.add(conn)
+        super().enqueue_req(conn)
+
     def finish_request(self, conn: Any, fs: Any) -> None:
-        """Called in the thread that accepts, after each request; what remains open is gthread's business."""
+        """Called after each request; what remains open is gthread's business."""
+        self._uploads.discard(conn)
+        while self._queue and len(self._uploads) < self._max_uploads:
+            self._upload(self._queue.popleft())
         if fs.cancelled() or fs.exception() is not None or fs.result():
             super().finish_request(conn, fs)
-            return
+        else:
+            self._linger(conn)
+
+    def _linger(self, conn: Any) -> None:
+        """Close this half of a connection, and the other when the client has, or LINGER is over."""
         try:
             conn.sock.shutdown(socket.SHUT_WR)
             conn.sock.setblocking(False)
@@ -47,6 +136,45 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         conn.timeout = time.monotonic() + LINGER
         self._leaving.append(conn)
         self._drained[conn] = 0
+
+    def murder_pending(self) -> None:
+        """Called in each turn of the loop."""
+        super().murder_pending()
+        now = time.monotonic()
+        while self._leaving and self._leaving[0].timeout <= now:
+            self._hang_up(self._leaving[0])
+        if now >= self._next_check:
+            self._next_check = now + CHECKS
+            self._end_late(now)
+            self._end_queued(now)
+
+    def _end_late(self, now: float) -> None:
+        """A client that was silent loses its connection. One that began is treated as if it had hung up: the parser
+        refuses what is wrong already, and the application what breaks off."""
+        for conn, buffer in [item for item in self._collecting.items() if item[0].timeout <= now]:
+            self._stop_collecting(conn)
+            if buffer.received:
+                with suppress(OSError):  # it is reset already
+                    conn.sock.shutdown(socket.SHUT_RD)
+                self._hand_over(conn, buffer)
+            else:
+                self.nr_conns -= 1
+                conn.close()
+
+    def _end_queued(self, now: float) -> None:
+        """An upload whose client has hung up needs no turn, for nobody waits to read what there is of it."""
+        watch, queue = select.poll(), self._queue
+        for conn in queue:
+            watch.register(conn.sock, HUNG_UP)
+        left = {descriptor for descriptor, _ in watch.poll(0)}
+        self._queue = deque(conn for conn in queue if conn.sock.fileno() not in left and conn.timeout > now)
+        for conn in queue:
+            if conn.sock.fileno() in left:
+                super().enqueue_req(conn)
+            elif conn.timeout <= now:
+                with suppress(OSError):  # it is reset just now
+                    conn.sock.send(_refusal())
+                self._linger(conn)
 
     def _cap_keepalive(self, deadline: float) -> None:
         """Called once: when the worker stops, and has stopped to accept."""
@@ -70,12 +198,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 break
         listener.close()
 
-    def murder_pending(self) -> None:
-        """Called in each turn of the loop."""
-        super().murder_pending()
-        while self._leaving and self._leaving[0].timeout <= time.monotonic():
-            self._hang_up(self._leaving[0])
-
     def _drain(self, conn: Any, sock: Any) -> None:
         try:
             sent = len(sock.recv(DRAINED))
@@ -93,3 +215,25 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         del self._drained[conn]
         self.nr_conns -= 1
         conn.close()
+
+
+def _bound_waits(sock: socket.socket) -> None:
+    """A thread that reads from it waits for PATIENCE at most; the body is then one that the client has broken off."""
+    seconds, rest = divmod(PATIENCE, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(seconds), int(rest * 1e6)))
+
+
+def _refusal() -> bytes:
+    """What an upload is told that had no turn: an error as the application tells it."""
+    identifier = uuid.uuid4().hex
+    error = f"no turn for this upload within {UPLOAD_PATIENCE:.0f} s, because others are as large; try again in 5 s"
+    body = f'{{"error":"{error}","code":"busy","request_id":"{identifier}"}}\n'
+    head = [
+        "HTTP/1.1 503 Service Unavailable",
+        "Connection: close",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Retry-After: 5",
+        f"X-Request-ID: {identifier}",
+    ]
+    return "\r\n".join([*head, "", body]).encode()

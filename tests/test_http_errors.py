@@ -220,8 +220,14 @@ class Reset(io.BytesIO):
         raise ConnectionResetError
 
 
-def test_a_broken_connection_is_the_callers_mistake(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
-    broken = {"wsgi.input": Reset(), "CONTENT_LENGTH": "9"}
+CHUNKED = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": ""}
+
+
+@pytest.mark.parametrize("fields", [{"CONTENT_LENGTH": "9"}, CHUNKED], ids=["with a length", "chunked"])
+def test_a_broken_connection_is_the_callers_mistake(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture, fields: dict[str, Any]
+) -> None:
+    broken = {"wsgi.input": Reset(), **fields}
     response = client.post("/v1/predict", content_type="image/png", environ_overrides=broken)
     check_error(response, 400, "bad_request")
     assert not errors_in(caplog)

@@ -42,7 +42,8 @@ MAY_IMPORT = {  # longest prefix counts
     "server.images": {"server.images"},
     "server.certificate": set(),
     "server.cache": {"server.cache", "server.explainers", "server.options", "server.reference"},
-    "server.worker": set(),
+    "server.request_buffer": set(),
+    "server.worker": {"server.request_buffer"},
     "server.scheduling": {"server.protocols", "server.scheduling"},
     "server.quality": {"server.quality", "server.explainers.perturbation"},
     "server.adversarial": {

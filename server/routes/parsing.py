@@ -29,13 +29,17 @@ def unchunk() -> None:
 
     Raises:
         BodyTooLarge: more bytes than are read.
+        BadRequest: the client sends no more, or not in chunks.
     """
     if "HTTP_TRANSFER_ENCODING" not in request.environ:
         return
     limit = request.max_content_length
     if request.content_length is not None or not request.environ.get("wsgi.input_terminated") or limit is None:
         return
-    body = request.environ["wsgi.input"].read(limit + 1)
+    try:
+        body = request.environ["wsgi.input"].read(limit + 1)
+    except Exception as error:  # of the server in front, whose errors have no class that is known here
+        raise BadRequest("the body breaks off, or its chunks cannot be read; send it again, with its length") from error
     if len(body) > limit:
         raise BodyTooLarge(too_large(limit))
     request.environ.update({"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))})

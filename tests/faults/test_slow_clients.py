@@ -1,4 +1,4 @@
-"""Clients that send a byte a second: they hold a bare worker's threads, and behind nginx they harm nobody."""
+"""Clients that send nothing, or a byte a second: they delay nobody else, at a bare worker and behind nginx."""
 
 import json
 import shutil
@@ -7,12 +7,16 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from email.message import Message
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from urllib.error import URLError
 
+import pytest
+
+from server.worker import COLLECTED
 from tests.faults.processes import eventually
 from tests.needs import lacking
 from tests.servers import ROOT, ask, free_port, serving
@@ -24,14 +28,26 @@ NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/loca
 TIMEOUT = 15  # seconds between two bytes of a body, for which nginx waits: deploy/nginx.conf
 LONG_ENOUGH = 20  # seconds that are more than that
 PATIENT = 1.0  # seconds that a client waits who is used to milliseconds
+DELAY = 0.1  # seconds that it may take beside slow clients
+
+
+LARGE = 3 << 20  # bytes of a photo, of which no worker collects all
+HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\n"
+SMALL = HEAD + b"Content-Length: %d\r\n\r\n" % len(SEVEN)
+BEGINS = {
+    "small": SMALL,
+    "large": HEAD + b"Content-Length: %d\r\n\r\n" % LARGE,
+    "large, and begun": HEAD + b"Content-Length: %d\r\n\r\n" % LARGE + bytes(COLLECTED),
+    "in chunks": HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(SEVEN),
+}
 
 
 @contextmanager
-def slow_clients(port: int, number: int) -> Iterator[list[socket.socket]]:
-    """`number` connections that have sent the head of a request and go on with one byte of its body a second."""
+def slow_clients(port: int, number: int, begin: bytes = SMALL) -> Iterator[list[socket.socket]]:
+    """`number` connections that have sent the begin of a request and go on with one byte of its body a second."""
     stop = threading.Event()
     with ExitStack() as stack:
-        clients = [stack.enter_context(closing(begun(port))) for _ in range(number)]
+        clients = [stack.enter_context(closing(begun(port, begin))) for _ in range(number)]
 
         def drip() -> None:
             for byte in range(len(SEVEN)):
@@ -50,11 +66,11 @@ def slow_clients(port: int, number: int) -> Iterator[list[socket.socket]]:
             thread.join()
 
 
-def begun(port: int) -> socket.socket:
-    """A connection on which the head of a request has been sent."""
+def begun(port: int, begin: bytes = SMALL) -> socket.socket:
+    """A connection on which that has been sent."""
     client = socket.create_connection(("127.0.0.1", port), timeout=10)
     client.settimeout(None)  # else whoever looks whether something has come waits for so long
-    client.sendall(f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(SEVEN)}\r\n\r\n".encode())
+    client.sendall(begin)
     return client
 
 
@@ -108,13 +124,85 @@ def seconds_to_predict(port: int) -> float:
     return time.perf_counter() - start
 
 
-def test_as_many_slow_clients_as_threads_starve_a_bare_worker(tmp_path: Path) -> None:
-    """Why there is a deploy/nginx.conf."""
-    with serving(tmp_path, {"EXPLAIN": "off", "THREADS": str(THREADS)}) as server:
-        port = int(server.url.rpartition(":")[2])
-        with slow_clients(port, THREADS):
-            eventually(lambda: not answers(port, PATIENT), "all threads are held", 20)
-        assert seconds_to_predict(port) < PATIENT
+@contextmanager
+def bare(folder: Path) -> Iterator[int]:
+    """A server of one worker, with nothing in front of it; gives its port."""
+    with serving(folder, {"EXPLAIN": "off", "THREADS": str(THREADS)}) as server:
+        yield int(server.url.rpartition(":")[2])
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_five_hundred_that_send_nothing_or_half_a_head_delay_nobody(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """And they are let go, which delays nobody either."""
+    with bare(tmp_path) as port, ExitStack() as stack:
+        alone = sorted(seconds_to_predict(port) for _ in range(100))
+        clients = [stack.enter_context(closing(begun(port, SMALL[: 30 * (turn % 2)]))) for turn in range(MANY)]
+        beside, start = [seconds_to_predict(port)], time.monotonic()
+        assert all(map(waits, clients))
+        while any(map(waits, clients)):
+            assert time.monotonic() < start + LONG_ENOUGH
+            beside.append(seconds_to_predict(port))
+        record_property("median ms alone", f"{1000 * alone[50]:.1f}")
+        record_property("the first beside them", f"{1000 * beside[0]:.1f}")
+        record_property("until they are let go", f"{1000 * sorted(beside)[len(beside) // 2]:.1f}")
+        assert sorted(beside[:9])[len(beside[:9]) // 2] < DELAY
+        assert sorted(beside)[len(beside) // 2] < DELAY  # and none took PATIENT
+
+
+@pytest.mark.parametrize("begin", BEGINS.values(), ids=BEGINS)
+def test_more_slow_bodies_than_threads_delay_nobody(tmp_path: Path, begin: bytes) -> None:
+    with bare(tmp_path) as port, slow_clients(port, 2 * THREADS + 8, begin) as clients:
+        start, beside = time.monotonic(), list[float]()
+        while time.monotonic() < start + 5:
+            beside.append(seconds_to_predict(port))
+            assert answers(port, PATIENT)
+        assert all(map(waits, clients))
+        assert sorted(beside)[len(beside) // 2] < DELAY
+
+
+def test_large_pictures_that_come_slowly_arrive_all(tmp_path: Path) -> None:
+    """More of them than threads, each at 1 MB a second when it is read; and somebody who predicts beside them."""
+    with bare(tmp_path) as port, ThreadPoolExecutor(THREADS + 4) as pool:
+        uploads = [pool.submit(upload, port) for _ in range(THREADS + 4)]
+        beside = [seconds_to_predict(port)]
+        while not all(one.done() for one in uploads):
+            beside.append(seconds_to_predict(port))
+        assert [one.result() for one in uploads] == [200] * (THREADS + 4)
+        assert sorted(beside)[len(beside) // 2] < DELAY
+
+
+def upload(port: int) -> int:
+    """The status of a large body that is sent in pieces."""
+    pieces = [SEVEN, *[bytes(LARGE // 30)] * 30]
+    with closing(HTTPConnection("127.0.0.1", port, timeout=90)) as connection:
+        connection.putrequest("POST", "/v1/predict")
+        connection.putheader("Content-Length", str(sum(map(len, pieces))))
+        connection.endheaders()
+        for piece in pieces:
+            connection.send(piece)
+            time.sleep(0.1)  # this is how slow the client is
+        return connection.getresponse().status
+
+
+@pytest.mark.parametrize("begin", [BEGINS["large, and begun"], BEGINS["in chunks"]], ids=["large", "in chunks"])
+def test_who_sends_no_more_of_a_body_gives_way(tmp_path: Path, begin: bytes) -> None:
+    """After TIMEOUT, and is told; so does who hangs up, while a thread reads and while the body waits for one."""
+    with bare(tmp_path) as port, ExitStack() as stack:
+        held = [stack.enter_context(closing(begun(port, begin))) for _ in range(THREADS // 2)]
+        gone = [begun(port, begin) for _ in range(THREADS)]
+        assert all(map(waits, [*held, *gone]))
+        for client in gone:
+            client.close()
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(upload, port)
+            eventually(lambda: not any(map(waits, held)), "they are told", LONG_ENOUGH)
+            assert waiting.result() == 200
+        for client in held:
+            with HTTPResponse(client) as response:
+                response.begin()
+                check_error(response, 400, "bad_request")
 
 
 def test_what_nginx_refuses_itself_has_the_shape_of_our_errors(tmp_path: Path) -> None:
