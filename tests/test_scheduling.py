@@ -4,6 +4,7 @@ import gc
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -288,6 +289,43 @@ def test_no_more_requests_wait_for_others_than_may() -> None:
                 wait_for(outcome)
         assert [told(outcome)[0] for outcome in outcomes] == ["done"] * 3
     assert work.runs == 2
+
+
+def test_a_request_that_was_refused_does_not_count_as_waiting() -> None:
+    process, work, client = Process(max_waiters=0), HeldWork(), Client()
+    with process.submitted(work, client=client) as left:
+        with process.session() as session:
+            assert isinstance(caught(lambda: session.submit(work, KEY)), Busy)
+        client.left.set()
+        wait_for(left)
+        assert work.released.wait(PATIENCE) and not work.go.is_set()  # nobody waits for it
+
+
+def test_work_that_has_ended_is_not_held_any_more() -> None:
+    class Value:
+        pass
+
+    process = Process()
+    with process.session() as session:
+        found = weakref.ref(session.submit(lambda publish, interrupt: Value(), KEY).result().value)
+    gc.collect()
+    assert found() is None
+
+
+def test_work_that_ends_late_does_not_take_its_successor_along() -> None:
+    process, late, next_, client = Process(2), HeldWork("late", deaf=True), HeldWork("next"), Client()
+    with process.submitted(late, client=client) as left:
+        client.left.set()
+        wait_for(left)
+        with process.submitted(next_) as first:
+            late.deaf = False
+            assert late.released.wait(PATIENCE)
+            acquired(process.pool).release()
+            with process.submitted(HeldWork()) as second:
+                next_.go.set()
+                wait_for(first)
+                wait_for(second)
+    assert (told(first), told(second)) == (("next", "computed"), ("next", "shared"))
 
 
 @pytest.mark.parametrize("other", [None, Key("another"), Key(KEY.id, frozenset({"quality"}))])

@@ -210,7 +210,9 @@ def test_an_upload_whose_turn_does_not_come_is_refused(impatient: RunningWorker)
         begun(impatient, "/hold")
         with impatient.connected(post(LARGE) + bytes(LARGE)) as second:
             refused = rest(second)
-            assert refused.startswith(b"HTTP/1.1 503") and b"application/json" in refused and b'"code":"busy"' in refused
+            assert (
+                refused.startswith(b"HTTP/1.1 503") and b"application/json" in refused and b'"code":"busy"' in refused
+            )
         impatient.application.released.set()
         assert one_answer(first) == b"POST /hold %d" % LARGE
 
