@@ -14,6 +14,7 @@ from server.logs import logging_config
 from server.memory import give_back, share_heaps
 from server.startup import check, connections, count_workers
 from server.watch import Watch
+from server.worker import Worker
 
 
 def refuse(why: object) -> NoReturn:
@@ -35,7 +36,6 @@ if settings.explain == "off":  # TensorFlow's own threads do better with heaps o
 
 bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
 workers = count_workers(settings)
-worker_class = "server.worker.Worker"  # its timeout is a heartbeat, so that a long explanation is not killed half way
 threads = settings.threads
 worker_connections = connections(threads)
 timeout = 60
@@ -43,10 +43,16 @@ graceful_timeout = settings.grace
 keepalive = 5
 backlog = 256
 preload_app = False  # TensorFlow does not survive a fork
-worker_tmp_dir = in_memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
+worker_tmp_dir = in_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
 control_socket_disable = True
 loglevel = settings.log_level.lower()
 logconfig_dict = logging_config(settings.log_format, settings.log_level)
+
+
+class worker_class(Worker):  # noqa: N801  (gunicorn's name for it)
+    """Its timeout is a heartbeat, so that a long explanation is not killed half way."""
+
+    max_uploads = settings.max_uploads
 
 
 class logger_class(Logger):  # noqa: N801  (gunicorn's name for it)
@@ -87,6 +93,7 @@ def pre_fork(server: Any, worker: Any) -> None:
     """Give each worker the lowest number that no living worker has: worker i computes on GPU i."""
     taken = {other.number for other in server.WORKERS.values()}
     worker.number = next(number for number in range(len(taken) + 1) if number not in taken)
+    os.makedirs(os.environ["PROMETHEUS_MULTIPROC_DIR"], exist_ok=True)  # somebody may have cleared /dev/shm
 
 
 def post_fork(server: Any, worker: Any) -> None:

@@ -94,9 +94,9 @@ def create_app(
 
 
 def _scheduler(settings: Settings, cache: ExplanationCache, metrics: Metrics) -> Scheduler:
-    """Half of the threads that explain nothing may wait for what others compute; the other half is for predictions."""
+    """Where explaining runs: a few threads, and as few requests that wait for what others compute."""
     pool = BoundedPool(settings.explain_slots, NICENESS, on_change=metrics.slots)
-    return Scheduler(pool, cache, max_waiters=(settings.threads - settings.explain_slots) // 2)
+    return Scheduler(pool, cache, max_waiters=settings.max_waiters)
 
 
 def _interpreters(settings: Settings) -> int:

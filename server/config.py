@@ -100,6 +100,20 @@ class Settings:
     )
     proxies: int = _setting(0, "proxies in front whose X-Forwarded-For is believed where addresses are counted", 0, 10)
 
+    # How the threads of a process are divided: those that wait in slots, for others' explanations and for uploads leave
+    # some to predictions, whatever else happens.
+
+    @property
+    def max_waiters(self) -> int:
+        """Requests that may wait for what others compute: half of the threads that are no slot's."""
+        return (self.threads - self.explain_slots) // 2 if self.explain == "on" else 0
+
+    @property
+    def max_uploads(self) -> int:
+        """Requests whose bodies threads may read from slow clients: half of the threads that are left."""
+        taken = self.explain_slots + self.max_waiters if self.explain == "on" else 0
+        return max(1, (self.threads - taken) // 2)
+
     @staticmethod
     def from_env(environ: Mapping[str, str] | None = None) -> "Settings":
         """Settings from INKLING_* variables.

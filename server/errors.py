@@ -241,6 +241,21 @@ class OutOfTime(ServiceError):
         return cls(f"no result within {budget * 1000:.0f} ms; raise budget_ms or ask for a cheaper method")
 
 
+class PackageBusy(OutOfTime):
+    """Another request was with a package of engine=reference until the deadline."""
+
+    status = 503
+    code = "not_ready"
+    retry_after = 2
+
+    @classmethod
+    def after(cls, budget: float) -> "PackageBusy":
+        return cls(
+            f"engine=reference answers one request at a time and was busy for {budget * 1000:.0f} ms; try again, or "
+            "use engine=inkling"
+        )
+
+
 class Stopping(OutOfTime):
     """The server ends before there was anything to give."""
 

@@ -50,7 +50,12 @@ BATCH = Named(Histogram, "inkling_batch_rows", "Rows that the model was given at
 QUEUE = Named(Gauge, "inkling_queue_rows", "Rows that wait for the model.", over="livesum")
 RETRACES = Named(Counter, "inkling_retraces", "Graphs traced after their model was ready.")
 CACHE = Named(Counter, "inkling_cache", "Explanations looked up among the kept ones.", ("result",))
-SLOTS = Named(Gauge, "inkling_explain_slots_in_use", "Explanations that are being computed.", over="livesum")
+SLOTS = Named(
+    Gauge,
+    "inkling_explain_slots_in_use",
+    "Requests that explain, compare or attack.",
+    over="livesum",
+)
 VERSIONS = Named(Gauge, "inkling_model_versions", "Versions loaded.", ("model",), over="livemostrecent")
 TABLE = (REQUESTS, REFUSED, PREDICT, EXPLAIN, GAP, BATCH, QUEUE, RETRACES, CACHE, SLOTS, VERSIONS)
 

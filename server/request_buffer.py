@@ -20,6 +20,7 @@ class Needs(Enum):
     BODY = "the rest of the body, which has room in the buffer"
     NOTHING = "nothing"
     THREAD = "more than has room, or nobody knows how much: a thread has to wait for it"
+    REFUSAL = "a head that ends: this one is longer than has room"
 
 
 class RequestBuffer:
@@ -39,7 +40,7 @@ class RequestBuffer:
     @property
     def ready(self) -> bool:
         """Whether nothing more is to be collected."""
-        return self.needs in (Needs.NOTHING, Needs.THREAD)
+        return self.needs not in (Needs.HEAD, Needs.BODY)
 
     def add(self, data: bytes) -> None:
         new = len(self.received)
@@ -48,8 +49,8 @@ class RequestBuffer:
             self._find_end_of_head(new)
         if self.needs is Needs.BODY and len(self.received) >= self._size:
             self.needs = Needs.NOTHING
-        if not self.ready and not self.room:
-            self.needs = Needs.THREAD
+        if self.needs is Needs.HEAD and not self.room:
+            self.needs = Needs.REFUSAL
 
     def _find_end_of_head(self, new: int) -> None:
         """`new` is the index of the first byte that has not been looked at: each is looked at once, however slowly
@@ -59,8 +60,8 @@ class RequestBuffer:
             self.needs = Needs.NOTHING  # no head has such a line: the parser refuses it without reading on
         elif end >= 0:
             length = _body_length(bytes(self.received[: end + 2]))
-            self.needs = Needs.THREAD if length is None else Needs.BODY
             self._size = end + 4 + (length or 0)
+            self.needs = Needs.THREAD if length is None or self._size > self._limit else Needs.BODY
 
 
 def _body_length(head: bytes) -> int | None:

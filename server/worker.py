@@ -3,9 +3,9 @@
 gthread gives a thread to each connection that is accepted, and to each that was kept as soon as it is readable. The
 thread then waits for the rest of the request, so that as many slow clients as there are threads hold up all the others.
 Here the poller waits: a thread gets a request when all of it has arrived (request_buffer.py). One that is larger than
-COLLECTED, or does not tell its length, is read by a thread after all; such uploads have half of the threads at most,
-and the others wait in the order in which they came, unread, so that TCP slows their clients down. Waits are bounded:
-see `PATIENCE` and `UPLOAD_PATIENCE`. With TLS, HTTP/2 or another protocol gthread does all this in its own way.
+COLLECTED, or does not tell its length, is read by a thread after all; so many such uploads as `max_uploads` are read at
+once, and the others wait in the order in which they came, unread, so that TCP slows their clients down. Waits are
+bounded: see `PATIENCE` and `UPLOAD_PATIENCE`. With TLS, HTTP/2 or another protocol gthread does it in its own way.
 
 After an answer with `Connection: close` gthread closes its half and waits up to two seconds for the client to close the
 other (RFC 9112, 9.6), and it does so in its one thread that accepts and dispatches. Here such connections wait in the
@@ -17,6 +17,7 @@ and sent their request. Here they are accepted first, and answered as all the ot
 The only file that knows gunicorn's insides; the requirements pin its version.
 """
 
+import errno
 import select
 import selectors
 import socket
@@ -24,6 +25,7 @@ import struct
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -37,24 +39,30 @@ PATIENCE = 15.0  # seconds that a head may take, and that may pass between two p
 UPLOAD_PATIENCE = 60.0  # seconds that an upload waits for its turn
 CHECKS = 1.0  # seconds between two looks for those whose time is over, or who have left
 HUNG_UP = getattr(select, "POLLRDHUP", 0)  # other systems than Linux do not tell
+STOP_MARGIN = 5.0  # seconds before the end of a stop at which uploads without a turn are refused
 LINGER = 2.0  # seconds that a client has to hang up, as gthread gives it
 DRAINED = 65536  # bytes that are read from it meanwhile
+DRAINED_REFUSED = 64 << 20  # where it was refused and may be sending a large body
+READ = 65536  # bytes that are read at once
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """The worker_class of gunicorn.conf.py. All but `handle` runs in the one thread that accepts and dispatches."""
+    """The worker_class of gunicorn.conf.py. All but `handle_request` runs in the one thread that accepts and
+    dispatches."""
+
+    max_uploads: int | None = None  # half of the threads unless gunicorn.conf.py says otherwise
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         only_http1 = self.cfg.protocol == "http" and "h2" not in self.cfg.http_protocols
         self._collects = only_http1 and not self.cfg.is_ssl and self.cfg.proxy_protocol == "off"
         self._collecting: dict[Any, RequestBuffer] = {}  # connections in the poller whose request is not whole
-        self._max_uploads = max(1, self.cfg.threads // 2)
-        self._uploads: set[Any] = set()  # connections whose request a thread is reading
+        self._max_uploads = self.max_uploads or max(1, self.cfg.threads // 2)
+        self._uploads: set[Any] = set()  # connections whose body a thread is reading
         self._queue: deque[Any] = deque()  # connections whose upload waits for its turn
         self._next_check = 0.0
         self._leaving: deque[Any] = deque()  # connections by the time at which they are closed in any case
-        self._drained: dict[Any, int] = {}
+        self._drained: dict[Any, int] = {}  # -> bytes that are still read
 
     def enqueue_req(self, conn: Any) -> None:
         """Called when a connection is new, when it was kept and is readable, and when more than its last request has
@@ -100,6 +108,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _hand_over(self, conn: Any, buffer: RequestBuffer) -> None:
         """Give a thread the request, now or when it is its turn."""
+        if buffer.needs is Needs.REFUSAL:
+            longest = f"the head is longer than {COLLECTED} bytes; send fewer or shorter header fields"
+            self._refuse(conn, "431 Request Header Fields Too Large", "bad_request", longest)
+            return
         conn.parser.unreader.unread(bytes(buffer.received))
         if buffer.needs is not Needs.THREAD:
             super().enqueue_req(conn)
@@ -113,18 +125,39 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._uploads.add(conn)
         super().enqueue_req(conn)
 
-    def finish_request(self, conn: Any, fs: Any) -> None:
-        """Called after each request; what remains open is gthread's business."""
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Called in a thread, with a request whose head has been parsed."""
+        if conn in self._uploads:
+            end = partial(self.method_queue.defer, self._end_upload, conn)
+            req.body.reader = _Announcing(req.body.reader, end)
+        try:
+            return super().handle_request(req, conn)
+        except BlockingIOError as error:  # the client reads nothing: as if it had hung up
+            raise BrokenPipeError(errno.EPIPE, "the client does not read its answer") from error
+
+    def _end_upload(self, conn: Any) -> None:
+        """A body has been read: it is another one's turn."""
         self._uploads.discard(conn)
         while self._queue and len(self._uploads) < self._max_uploads:
             self._upload(self._queue.popleft())
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """Called after each request; what remains open is gthread's business."""
+        self._end_upload(conn)
         if fs.cancelled() or fs.exception() is not None or fs.result():
             super().finish_request(conn, fs)
         else:
             self._linger(conn)
 
-    def _linger(self, conn: Any) -> None:
-        """Close this half of a connection, and the other when the client has, or LINGER is over."""
+    def _refuse(self, conn: Any, status: str, code: str, error: str) -> None:
+        """Answer in place of the application, which never sees the request. What else the client sends is read for a
+        while: a client that sends all before it reads would else never see the answer."""
+        with suppress(OSError):  # it is reset just now
+            conn.sock.send(_refusal(status, code, error))
+        self._linger(conn, DRAINED_REFUSED)
+
+    def _linger(self, conn: Any, most: int = DRAINED) -> None:
+        """Close this half of a connection, and the other when the client has, LINGER is over, or it has sent `most`."""
         try:
             conn.sock.shutdown(socket.SHUT_WR)
             conn.sock.setblocking(False)
@@ -135,7 +168,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return
         conn.timeout = time.monotonic() + LINGER
         self._leaving.append(conn)
-        self._drained[conn] = 0
+        self._drained[conn] = most
 
     def murder_pending(self) -> None:
         """Called in each turn of the loop."""
@@ -172,9 +205,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             if conn.sock.fileno() in left:
                 super().enqueue_req(conn)
             elif conn.timeout <= now:
-                with suppress(OSError):  # it is reset just now
-                    conn.sock.send(_refusal())
-                self._linger(conn)
+                error = "no turn for this upload in time, because others are as large; try again in 5 s"
+                self._refuse(conn, "503 Service Unavailable", "busy", error)
 
     def _cap_keepalive(self, deadline: float) -> None:
         """Called once: when the worker stops, and has stopped to accept."""
@@ -183,6 +215,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 self._leave(listener)
             except OSError:  # would end the worker and all that it is answering
                 self.log.exception("some who have connected may not be answered")
+        last = time.monotonic() + max(0.0, self.cfg.graceful_timeout - STOP_MARGIN)
+        for conn in self._queue:
+            conn.timeout = min(conn.timeout, last)
         super()._cap_keepalive(deadline)
 
     def _leave(self, listener: Any) -> None:
@@ -200,13 +235,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _drain(self, conn: Any, sock: Any) -> None:
         try:
-            sent = len(sock.recv(DRAINED))
+            sent = len(sock.recv(READ))
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             sent = 0
-        self._drained[conn] += sent
-        if sent == 0 or self._drained[conn] >= DRAINED:
+        self._drained[conn] -= sent
+        if sent == 0 or self._drained[conn] <= 0:
             self._hang_up(conn)
 
     def _hang_up(self, conn: Any) -> None:
@@ -218,22 +253,35 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
 
 def _bound_waits(sock: socket.socket) -> None:
-    """A thread that reads from it waits for PATIENCE at most; the body is then one that the client has broken off."""
+    """A thread that reads from it, or writes to it, waits for PATIENCE at most: then the client has broken off."""
     seconds, rest = divmod(PATIENCE, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(seconds), int(rest * 1e6)))
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", int(seconds), int(rest * 1e6)))
 
 
-def _refusal() -> bytes:
-    """What an upload is told that had no turn: an error as the application tells it."""
+class _Announcing:
+    """gunicorn's reader of a body, which calls `on_end` when all of it has been read."""
+
+    def __init__(self, reader: Any, on_end: Callable[[], None]) -> None:
+        self._reader, self._on_end = reader, on_end
+
+    def read(self, size: int) -> bytes:
+        data: bytes = self._reader.read(size)
+        if not data or getattr(self._reader, "length", None) == 0:  # a reader of chunks has no length
+            self._on_end()
+        return data
+
+
+def _refusal(status: str, code: str, error: str) -> bytes:
+    """An error as the application tells it."""
     identifier = uuid.uuid4().hex
-    error = f"no turn for this upload within {UPLOAD_PATIENCE:.0f} s, because others are as large; try again in 5 s"
-    body = f'{{"error":"{error}","code":"busy","request_id":"{identifier}"}}\n'
+    body = f'{{"error":"{error}","code":"{code}","request_id":"{identifier}"}}\n'
     head = [
-        "HTTP/1.1 503 Service Unavailable",
+        f"HTTP/1.1 {status}",
         "Connection: close",
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",
-        "Retry-After: 5",
+        *(["Retry-After: 5"] if status.startswith("503") else []),
         f"X-Request-ID: {identifier}",
     ]
     return "\r\n".join([*head, "", body]).encode()

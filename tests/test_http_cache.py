@@ -140,6 +140,8 @@ def test_a_tag_that_is_still_right_spares_the_body(client: FlaskClient) -> None:
     for sent in (tags["svg"], '"*"', ""):
         assert client.get(links["png"], headers={"If-None-Match": sent}).status_code == 200, sent
     assert client.get(f"{links['png']}?frame=model", headers={"If-None-Match": tags["png"]}).status_code == 200
+    for sent in ("*", '"another"', tags["png"]):
+        assert client.get(links["png"], headers={"If-Match": sent}).status_code == 200, sent
 
 
 def test_what_caches_are_told(client: FlaskClient) -> None:

@@ -231,3 +231,11 @@ def test_a_broken_connection_is_the_callers_mistake(
     response = client.post("/v1/predict", content_type="image/png", environ_overrides=broken)
     check_error(response, 400, "bad_request")
     assert not errors_in(caplog)
+
+
+@pytest.mark.parametrize("sent", [SEVEN[:100], b""])
+@pytest.mark.parametrize("path", ["/v1/predict", "/v1/models/fake:predict", "/v2/models/fake/infer"])
+def test_a_body_that_breaks_off_is_told_so(client: FlaskClient, path: str, sent: bytes) -> None:
+    announced = {"CONTENT_LENGTH": str(len(SEVEN))}
+    response = client.post(path, input_stream=io.BytesIO(sent), environ_overrides=announced)
+    check_error(response, 400, "bad_request", ("breaks off", str(len(SEVEN))))

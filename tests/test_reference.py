@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from server.errors import InvalidOption, MethodNotPossible, NotReady, OutOfTime, UnknownMethod, UnknownOption
+from server.errors import InvalidOption, MethodNotPossible, OutOfTime, PackageBusy, UnknownMethod, UnknownOption
 from server.explainers import EXPLAINERS
 from server.explainers.segmentation import grid
 from server.explainers.shapley import Shapley as OurShapley
@@ -263,7 +263,7 @@ def test_one_request_at_a_time(method: str, options: dict[str, Any]) -> None:
     model = Linear(card_28())
     with somebody_else():
         start = time.monotonic()
-        with pytest.raises(NotReady, match="busy") as caught:
+        with pytest.raises(PackageBusy, match="busy") as caught:
             asked(model, method, options, budget=0.05, clock=time.monotonic)
         assert time.monotonic() - start < 4  # no longer than the budget, on the slowest machine
         assert model.rows == 1  # the prediction: it waited before the packages were asked

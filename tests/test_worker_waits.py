@@ -205,15 +205,46 @@ def test_a_head_that_comes_byte_by_byte_has_no_more_time(impatient: RunningWorke
         assert time.monotonic() > start + SHORT / 2
 
 
-def test_an_upload_whose_turn_does_not_come_is_refused(impatient: RunningWorker) -> None:
-    with impatient.connected(post(LARGE, "/hold") + bytes(LARGE)) as first:
-        begun(impatient, "/hold")
-        with impatient.connected(post(LARGE) + bytes(LARGE)) as second:
+def test_an_upload_that_has_been_read_gives_its_turn_to_the_next(running: RunningWorker) -> None:
+    with running.connected(post(LARGE, "/hold") + bytes(LARGE)) as first:
+        begun(running, "/hold")
+        with running.connected(post(LARGE) + bytes(LARGE)) as second:
+            assert one_answer(second) == b"POST /upload %d" % LARGE
+        running.application.released.set()
+        assert one_answer(first) == b"POST /hold %d" % LARGE
+
+
+def test_a_head_that_is_too_long_is_refused_as_the_application_refuses(running: RunningWorker) -> None:
+    with running.connected(b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * COLLECTED) as connection:
+        refused = rest(connection)
+    assert (
+        refused.startswith(b"HTTP/1.1 431 ") and b"application/json" in refused and b'"code":"bad_request"' in refused
+    )
+    connections(running, 0)
+
+
+def test_a_client_that_does_not_read_its_answer_is_let_go(
+    impatient: RunningWorker, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with impatient.connected(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n" * 2) as connection:
+        begun(impatient, "/large")
+        connections(impatient, 0)
+        assert connection.recv(1) == b"H"
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_an_upload_whose_turn_does_not_come_is_refused(running: RunningWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waits, "UPLOAD_PATIENCE", SHORT)
+    monkeypatch.setattr(waits, "CHECKS", SHORT / 10)
+    with running.connected(post(LARGE, "/hold") + bytes(COLLECTED)) as first:
+        begun(running, "/hold")
+        with running.connected(post(LARGE) + bytes(LARGE)) as second:
             refused = rest(second)
             assert (
                 refused.startswith(b"HTTP/1.1 503") and b"application/json" in refused and b'"code":"busy"' in refused
             )
-        impatient.application.released.set()
+        first.sendall(bytes(LARGE - COLLECTED))
+        running.application.released.set()
         assert one_answer(first) == b"POST /hold %d" % LARGE
 
 

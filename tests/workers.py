@@ -13,11 +13,13 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
+LARGE = 64 << 20  # bytes, more than any socket keeps
 PATIENCE = 10  # seconds, on the slowest machine; less than a worker waits for a client
 
 
 class Application:
-    """As gunicorn loads it. `/hold` is answered when `released` is set; `paths` are those of all requests."""
+    """As gunicorn loads it. `/large` has a large answer, `/hold` one when `released` is set; `paths` are those of all
+    requests."""
 
     def __init__(self) -> None:
         self.released = threading.Event()
@@ -31,6 +33,9 @@ class Application:
         body = environ["wsgi.input"].read()
         if environ["PATH_INFO"] == "/hold":
             self.released.wait(PATIENCE)
+        if environ["PATH_INFO"] == "/large":
+            start_response("200 OK", [("Content-Length", str(LARGE))])
+            return [bytes(LARGE)]
         answer = b"%s %s %d" % (environ["REQUEST_METHOD"].encode(), environ["PATH_INFO"].encode(), len(body))
         start_response("200 OK", [("Content-Length", str(len(answer)))])
         return [answer]

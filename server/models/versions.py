@@ -57,7 +57,8 @@ class LoadedVersion:
 
     @property
     def verbs(self) -> frozenset[Verb]:
-        return self.card.verbs if self.full is None else self.full.model.verbs
+        full = self.full  # another thread may free it
+        return self.card.verbs if full is None else full.model.verbs
 
     @property
     def explain(self) -> Literal["ready", "loading", "off"]:
@@ -90,8 +91,9 @@ class LoadedVersion:
         return self._loaded("explain").keras_view
 
     def _loaded(self, verb: str) -> LoadedModel:
-        if self.full is not None:
-            return self.full
+        full = self.full
+        if full is not None:
+            return full
         which = f"{self.card.name} version {self.card.version}"
         if self.failure is not None:
             raise NotReady(f"{which} can not {verb}: {self.failure}", retry_after=60)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from server.errors import NotReady
+from server.errors import PackageBusy
 from server.protocols import RequestContext
 
 _LOCK = threading.RLock()  # the packages' state is the process's, so its guard is too
@@ -18,14 +18,12 @@ def exclusive(context: RequestContext) -> Iterator[None]:
     """The packages for this request alone (mutual exclusion), after waiting no longer than the context allows.
 
     Raises:
-        NotReady: another request was with them until the deadline.
+        PackageBusy: another request was with them until the deadline.
     """
     while not _LOCK.acquire(timeout=min(max(context.remaining(), 0.0), POLL)):
         context.raise_if_cancelled()
         if context.remaining() <= 0:
-            raise NotReady(
-                "engine=reference answers one request at a time and is busy; try again, or use engine=inkling"
-            )
+            raise PackageBusy.after(context.budget)
     try:
         yield
     finally:

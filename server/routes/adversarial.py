@@ -34,13 +34,13 @@ METHOD = "pgd"
 def attack() -> Response:
     values = parsing.query()
     media_type = media_type_of(values, ATTACK_RENDERERS)
-    wanted, selector = _request_of(values), selector_of(values)
-    with session(budget_of(values)) as own:
+    wanted, selector, budget = _request_of(values), selector_of(values), budget_of(values)
+    pictures, several = pictures_for(media_type)
+    with session(budget) as own:
 
         def one(picture: Picture) -> Attacked:
             return adversarial.attack(service().store, picture, selector, wanted, own, g.stages)
 
-        pictures, several = pictures_for(media_type)
         if several:
             return json_answer(each(lambda picture: attack_json(one(picture)), pictures))
         attacked = one(pictures[0])

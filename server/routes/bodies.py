@@ -5,6 +5,7 @@ import zlib
 from typing import Any
 
 from flask import request
+from werkzeug.exceptions import ClientDisconnected
 
 from server.errors import BadRequest, BodyTooLarge
 from server.options import shown
@@ -14,6 +15,24 @@ GZIP_OR_ZLIB, BARE = 32 + zlib.MAX_WBITS, -zlib.MAX_WBITS
 SHORT = 256  # characters of what was sent that an answer repeats at most
 
 
+def whole_body() -> bytes:
+    """The request's bytes as they were sent.
+
+    Raises:
+        BodyTooLarge: more bytes than are read.
+        BadRequest: fewer than the request announces.
+    """
+    expected = request.content_length or 0
+    try:
+        # never request.form: curl -d says form-urlencoded, and parsing would eat the body
+        sent = request.get_data(cache=False, parse_form_data=False)
+    except ClientDisconnected as error:
+        raise BadRequest(f"the body breaks off before its {expected} bytes; send it whole") from error
+    if len(sent) < expected:
+        raise BadRequest(f"the body breaks off after {len(sent)} of {expected} bytes; send it whole")
+    return sent
+
+
 def body() -> bytes:
     """The request's bytes, inflated where they are compressed; the limit on bodies holds for both.
 
@@ -21,8 +40,7 @@ def body() -> bytes:
         BodyTooLarge: more bytes than are read.
         BadRequest: an encoding that is not known here, or damaged data.
     """
-    # never request.form: curl -d says form-urlencoded, and parsing would eat the body
-    sent = request.get_data(cache=False, parse_form_data=False)
+    sent = whole_body()
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if encoding in ("", "identity"):
         return sent

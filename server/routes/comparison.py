@@ -35,14 +35,15 @@ def compare() -> Response:
     values = parsing.query()
     media_type = media_type_of(values, COMPARISON_RENDERERS)
     cases = _cases(values)
-    with session(budget_of(values)) as own:
+    budget = budget_of(values)
+    pictures, several = pictures_for(media_type)
+    with session(budget) as own:
 
         def one(picture: Picture) -> Comparison:
             compared = comparison.compare(service().store, picture, cases, own, g.stages)
             observed.compared(compared.explanations, compared.rows)
             return compared
 
-        pictures, several = pictures_for(media_type)
         if several:
             return json_answer(each(lambda picture: comparison_json(one(picture)), pictures))
         compared = one(pictures[0])

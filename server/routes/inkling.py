@@ -57,15 +57,15 @@ def explain() -> Response:
     values = parsing.query()
     media_type = media_type_of(values, linked.RENDERERS)
     wanted = explain_request_of(values, ABOUT_EXPLANATION, "/v1/explain")
-    selector = selector_of(values)
-    with session(budget_of(values)) as own:
+    selector, budget = selector_of(values), budget_of(values)
+    pictures, several = pictures_for(media_type)  # before the session: a budget begins when all has arrived
+    with session(budget) as own:
 
         def one(picture: Picture) -> Explanation:
             outcome = inference.explain(service().store, picture, selector, wanted, own, g.stages)
             observed.explained(outcome.value, computed=outcome.source == "computed")
             return outcome.value
 
-        pictures, several = pictures_for(media_type)
         if several:
             return json_answer(each(lambda picture: linked.explanation_json(one(picture)), pictures))
         explanation = one(pictures[0])

@@ -12,6 +12,7 @@ from werkzeug.routing import BaseConverter
 
 from server.errors import BadRequest, BodyTooLarge, EmptyBody, InvalidOption
 from server.options import shown, unknown_name
+from server.routes import bodies
 from server.types import Picture
 
 FIELD = "image"
@@ -60,8 +61,7 @@ def pictures(most: int) -> tuple[list[Picture], bool]:
     mimetype = request.environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if mimetype == "multipart/form-data":
         return _files(most)
-    # before anything touches request.form: curl's --data-binary says form-urlencoded, and parsing would eat the body
-    body = request.get_data(cache=False, parse_form_data=False)
+    body = bodies.whole_body()
     if mimetype == "application/json" or body.lstrip()[:1] == b"{":
         return [_from_json(body)], False
     if not body:

@@ -103,7 +103,12 @@ class BoundedPool:
                     name=f"explain-{len(self._threads)}",
                     daemon=True,
                 )
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:  # the system has no more
+                    if not self._threads:
+                        raise
+                    break
                 self._threads.append(thread)
         self._queue.put(function)
 

@@ -67,8 +67,11 @@ class Scheduler:
         """Have all work end after so long, with what it has by then. Takes no lock: a signal handler calls it."""
         self.pool.stop_within(seconds)
 
-    def join_or_start(self, key: Key, start: Callable[[], SharedTask[T]]) -> tuple[SharedTask[T], bool]:
-        """The task of this key, and whether it was joined; else `start` begins it, for others to join.
+    def join_or_start(
+        self, key: Key, start: Callable[[], SharedTask[T]], has_permit: bool
+    ) -> tuple[SharedTask[T], bool]:
+        """The task of this key, and whether it was joined; else `start` begins it, for others to join. A request that
+        `has_permit` and may not wait begins one of its own beside it.
 
         Raises:
             Busy: too many wait for others' work; or as `start` does.
@@ -80,6 +83,8 @@ class Scheduler:
                 return task, False
             if self._waiters >= self._max_waiters:
                 task.leave()
+                if has_permit:
+                    return start(), False
                 raise Busy(f"{self._waiters} others wait for an explanation already, as many as may", SOON)
             self._waiters += 1
             return task, True
@@ -131,6 +136,10 @@ class PooledSession:
     def keep(self, value: T) -> T:
         return cast(T, self.scheduler.cache.put(value))
 
+    @property
+    def has_permit(self) -> bool:
+        return self._permit is not None
+
     def permit(self) -> Permit:
         """The permit of the request. Raises Busy."""
         if self._permit is None:
@@ -163,7 +172,9 @@ class PooledTask(Generic[T]):
         else:
             self._kept = self._look_up(self._key)
             if self._kept is None:
-                self._task, self._joined = self._scheduler.join_or_start(self._key, lambda: self._start(self._for_all))
+                self._task, self._joined = self._scheduler.join_or_start(
+                    self._key, lambda: self._start(self._for_all), self._session.has_permit
+                )
         if self._task is not None:
             self._session.open.add(self)
 
@@ -182,8 +193,10 @@ class PooledTask(Generic[T]):
             except OutOfTime as error:
                 if not joined and partial is not None:
                     return self._outcome(partial, "shared")
-                if not joined or isinstance(error, Stopping) or not has_more_time():
+                if not joined or isinstance(error, Stopping):
                     raise
+                if not has_more_time():
+                    raise type(error).after(self._context.budget) from None  # not after the first one's
             try:
                 self.begin()
             except Busy:

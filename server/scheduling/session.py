@@ -66,9 +66,9 @@ class Session(Protocol):
         """Begin the work, unless its value is kept or being computed under an equal `key`; without a key it is neither
         looked up nor shared.
 
-        `resources` are closed when the work ends, which may be after this request has; if no work begins they stay the
-        caller's. `wants` says whether a value is all that the request wants: only such values are kept, and a request
-        with more time than another had does not settle for less.
+        `resources` are closed when the work ends, which may be after this request has, or cannot be begun; if none is
+        begun they stay the caller's. `wants` says whether a value is all that the request wants: only such values are
+        kept, and a request with more time than another had does not settle for less.
 
         Raises:
             Busy: no permit is left, or too many wait for others' work.

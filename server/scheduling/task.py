@@ -69,15 +69,15 @@ class SharedTask(Generic[T]):
 
         Raises:
             ClientLeft: the client is not there any more.
-            OutOfTime: nothing was published by the deadline, and the work goes on long after it.
+            OutOfTime: nothing was published by the deadline, and the work goes on, if it is its own, long after it.
             Exception: whatever the work raised.
         """
         while not self._wait_for_change(context):
-            late = -context.remaining()
-            is_due = late >= 0 if self.deadline > context.deadline else late > OVERRUN
-            if is_due and (latest := self._latest) is not None:
-                return latest()
-            if late > OVERRUN:
+            # work with the same deadline or an earlier one is about to end; else there is nothing to wait for
+            overrun = 0.0 if self.deadline > context.deadline else OVERRUN
+            if context.remaining() <= -overrun:
+                if (latest := self._latest) is not None:
+                    return latest()
                 raise OutOfTime.after(context.budget)
         try:
             if self._error is not None:
