@@ -16,7 +16,7 @@ from server.models.loading import Loading
 from server.models.savedmodel import SavedModel
 from server.types import ModelCard
 from tests.nets import card, folder
-from tests.stores import card_28, write_version
+from tests.stores import as_loaded, card_28, write_version
 from tests.tiny import save
 
 
@@ -66,7 +66,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     def load(where: Path, of: ModelCard) -> SavedModel:
         return SavedModel(save(tmp_path / "net", outputs=lambda logits: {"logits": logits * np.nan}), of)
 
-    loading = Loading(load, load)
+    loading = Loading(load, as_loaded(load))
     with pytest.raises(BrokenVersion, match="the SavedModel gave logits that are not finite"):
         loading.complete(loading.open(root))
 
