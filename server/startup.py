@@ -24,7 +24,7 @@ def count_workers(settings: Settings) -> int:
 def connections(threads: int) -> int:
     """How many a worker may hold: as many as it can have files open for, since one more would end it. The system's soft
     limit is raised for that as far as it may be."""
-    most = MOST_CONNECTIONS + OTHER_FILES + threads  # each thread watches its client
+    most = MOST_CONNECTIONS + OTHER_FILES + threads  # a thread may have a picture in a file
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < most:
         soft = most if hard == resource.RLIM_INFINITY else min(most, hard)

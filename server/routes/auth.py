@@ -1,4 +1,4 @@
-"""Who may ask: an API key in a header, or a signed link, checked before anything of a request is read.
+"""Who may ask: an API key in a header, or a signed link, checked before the application reads a body.
 
 Registered only where keys are on, so that it costs nothing where they are off.
 """
