@@ -8,6 +8,7 @@ while the server runs raises Unusable: it is not repaired, because it may be som
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ APPLICATION = 0x696E6B31  # tells our files from those of others
 LAYOUT = 2  # of the table
 PAGE = 4096  # bytes; SQLite's usual
 PATIENCE = 0.05  # seconds that an answer waits for another process
+LOG_PATIENCE = 0.2  # seconds that it waits for room in the log
 FOR_GOOD = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)  # no table, no pages, no database
 
 TABLE = """
@@ -71,11 +73,8 @@ class CacheFile:
             return False
 
         def work(connection: sqlite3.Connection) -> bool:
-            self._empty_log(connection)
-            connection.execute("BEGIN IMMEDIATE")
+            self._begin(connection)
             with connection:  # commits, or rolls back whatever happens
-                if self._log_size() > self._log:
-                    raise TimeoutError("its log is full, and others are reading or writing in it")
                 if outdated is not None:
                     connection.execute("DELETE FROM entries WHERE made < ? OR made > ?", outdated)
                 connection.execute("DELETE FROM entries WHERE id = ?", (id_,))
@@ -137,10 +136,20 @@ class CacheFile:
             if connection.execute(oldest).rowcount == 0:
                 return
 
-    def _empty_log(self, connection: sqlite3.Connection) -> None:
-        """SQLite puts the log into the file now and then, but begins it anew only when nobody is reading in it."""
-        if self._log_size() > self._log:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Begin to write, with room in the log. SQLite puts it into the file now and then, but begins it anew only when
+        nobody is reading in it; it does not wait for another process that is at it, which may then fill it again."""
+        deadline = time.monotonic() + LOG_PATIENCE
+        while True:
+            if self._log_size() > self._log:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.execute("BEGIN IMMEDIATE")
+            if self._log_size() <= self._log:
+                return
+            connection.execute("ROLLBACK")
+            if time.monotonic() > deadline:
+                raise TimeoutError("its log is full, and others are reading or writing in it")
+            time.sleep(PATIENCE / 25)
 
     def _log_size(self) -> int:
         """Bytes of the log."""
