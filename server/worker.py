@@ -18,6 +18,7 @@ The only file that knows gunicorn's insides; the requirements pin its version.
 """
 
 import errno
+import os
 import select
 import selectors
 import socket
@@ -63,6 +64,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._next_check = 0.0
         self._leaving: deque[Any] = deque()  # connections by the time at which they are closed in any case
         self._drained: dict[Any, int] = {}  # -> bytes that are still read
+
+    def accept(self, listener: Any) -> None:
+        """Accept a connection, and let the other workers have the next: this takes so little time that one worker would
+        else have all who connect at once, and as long as they stay the others have nothing to do."""
+        super().accept(listener)
+        os.sched_yield()
 
     def enqueue_req(self, conn: Any) -> None:
         """Called when a connection is new, when it was kept and is readable, and when more than its last request has
