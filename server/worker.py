@@ -31,6 +31,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from gunicorn.workers.base import Worker as BaseWorker
 from gunicorn.workers.gthread import ThreadWorker
 
 from server.request_buffer import Needs, RequestBuffer
@@ -64,6 +65,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._next_check = 0.0
         self._leaving: deque[Any] = deque()  # connections by the time at which they are closed in any case
         self._drained: dict[Any, int] = {}  # -> bytes that are still read
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """Called by the handler of SIGQUIT. gthread shuts its pool down in it, and waits for ever where the signal came
+        while the pool was given a request."""
+        BaseWorker.handle_quit(self, sig, frame)
 
     def accept(self, listener: Any) -> None:
         """Accept a connection, and let the other workers have the next: this takes so little time that one worker would

@@ -279,3 +279,16 @@ def test_another_protocol_is_read_as_gthread_reads_it() -> None:
     proxied = b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n"
     with running_worker(Worker, threads=2, proxy_protocol="v1") as running, running.connected(proxied + GET) as client:
         assert one_answer(client) == b"GET /livez 0"
+
+
+def test_a_quit_that_comes_while_a_thread_is_given_a_request_ends_the_worker(running: RunningWorker) -> None:
+    """The handler of a signal runs in the thread that it interrupts, which may have the lock of the pool."""
+    ended = threading.Event()
+
+    def interrupted() -> None:
+        with running.worker.tpool._shutdown_lock, suppress(SystemExit):
+            running.worker.handle_quit(3, None)
+        ended.set()
+
+    threading.Thread(target=interrupted, daemon=True).start()
+    assert ended.wait(PATIENCE)
