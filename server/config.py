@@ -106,7 +106,7 @@ class Settings:
     @property
     def max_waiters(self) -> int:
         """Requests that may wait for what others compute: half of the threads that are no slot's."""
-        return (self.threads - self.explain_slots) // 2 if self.explain == "on" else 0
+        return max(0, self.threads - self.explain_slots) // 2
 
     @property
     def max_uploads(self) -> int:

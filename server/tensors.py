@@ -83,7 +83,7 @@ def predict_bytes(version: ModelVersion, files: Sequence[bytes]) -> Outputs:
     Raises:
         NotReady: TensorFlow, which decodes them, is still loading or switched off.
         UnknownSignature: the SavedModel has no such signature.
-        PictureError: one of them can not be decoded, or is a GIF of several frames.
+        PictureError: one of them cannot be decoded, or is a GIF of several frames.
         BadRequest: together they have too many pixels.
     """
     total = sum(map(announced_pixels, files))

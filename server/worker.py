@@ -29,6 +29,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from math import inf
 from typing import Any
 
 from gunicorn.workers.base import Worker as BaseWorker
@@ -62,6 +63,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._max_uploads = self.max_uploads or max(1, self.cfg.threads // 2)
         self._uploads: set[Any] = set()  # connections whose body a thread is reading
         self._queue: deque[Any] = deque()  # connections whose upload waits for its turn
+        self._last_turn = inf  # time after which none waits any more: set when the worker stops
         self._next_check = 0.0
         self._leaving: deque[Any] = deque()  # connections by the time at which they are closed in any case
         self._drained: dict[Any, int] = {}  # -> bytes that are still read
@@ -131,7 +133,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         elif len(self._uploads) < self._max_uploads:
             self._upload(conn)
         else:
-            conn.timeout = time.monotonic() + UPLOAD_PATIENCE
+            conn.timeout = min(time.monotonic() + UPLOAD_PATIENCE, self._last_turn)
             self._queue.append(conn)
 
     def _upload(self, conn: Any) -> None:
@@ -228,9 +230,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 self._leave(listener)
             except OSError:  # would end the worker and all that it is answering
                 self.log.exception("some who have connected may not be answered")
-        last = time.monotonic() + max(0.0, self.cfg.graceful_timeout - STOP_MARGIN)
+        self._last_turn = time.monotonic() + max(0.0, self.cfg.graceful_timeout - STOP_MARGIN)
         for conn in self._queue:
-            conn.timeout = min(conn.timeout, last)
+            conn.timeout = min(conn.timeout, self._last_turn)
         super()._cap_keepalive(deadline)
 
     def _leave(self, listener: Any) -> None:

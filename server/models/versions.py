@@ -96,7 +96,7 @@ class LoadedVersion:
             return full
         which = f"{self.card.name} version {self.card.version}"
         if self.failure is not None:
-            raise NotReady(f"{which} can not {verb}: {self.failure}", retry_after=60)
+            raise NotReady(f"{which} cannot {verb}: {self.failure}", retry_after=60)
         raise NotReady(f"{which} is loading and will {verb} in a few seconds; try again")
 
     def hold(self) -> bool:

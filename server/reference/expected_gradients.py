@@ -42,7 +42,7 @@ class ExpectedGradients:
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
         if not isinstance(model, KerasModel):
             raise MethodNotPossible(
-                f"GradientExplainer takes a Keras model and {model.card.name} can not be had as one; use engine=inkling"
+                f"GradientExplainer takes a Keras model and {model.card.name} cannot be had as one; use engine=inkling"
             )
         background = model.card.background
         score = Score(model, target)

@@ -45,8 +45,8 @@ def _answer(found: Explanation, media_type: str) -> Response:
     lasts = f"private, max-age={service().cache.max_age}"
     answer.headers["Cache-Control"] = lasts if "ETag" in answer.headers else "no-store"
     answer.headers["Vary"] = "Accept"
-    asked = {**request.environ, "HTTP_IF_MATCH": ""}  # whoever wants another state of it has no use for a 412
-    if answer.make_conditional(asked).status_code == 200:
+    environ = {**request.environ, "HTTP_IF_MATCH": ""}  # that is for writes; werkzeug would answer a 412 without a body
+    if answer.make_conditional(environ).status_code == 200:
         with g.stages("render"):
             answer.data = linked.RENDERERS[media_type](found)
     return answer

@@ -195,7 +195,7 @@ def pictures_for(media_type: str) -> tuple[list[Picture], bool]:
     """
     pictures, several = parsing.pictures(service().max_images)
     if several and media_type != FORMATS["json"]:
-        raise NotAcceptable(f"{len(pictures)} pictures can not be answered as {media_type}; ask for JSON or send one")
+        raise NotAcceptable(f"{len(pictures)} pictures cannot be answered as {media_type}; ask for JSON or send one")
     return pictures, several
 
 

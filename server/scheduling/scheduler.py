@@ -168,12 +168,12 @@ class PooledTask(Generic[T]):
     def begin(self) -> None:
         """Kept already? Being computed? Admitted? Run. Raises Busy."""
         if self._key is None:
-            self._task, self._joined = self._start(self._alone), False
+            self._task, self._joined = self._start(self._unshared), False
         else:
             self._kept = self._look_up(self._key)
             if self._kept is None:
                 self._task, self._joined = self._scheduler.join_or_start(
-                    self._key, lambda: self._start(self._for_all), self._session.has_permit
+                    self._key, lambda: self._start(self._shared), self._session.has_permit
                 )
         if self._task is not None:
             self._session.open.add(self)
@@ -244,10 +244,10 @@ class PooledTask(Generic[T]):
         task.start(work_of(task), permit)
         return task
 
-    def _alone(self, task: SharedTask[T]) -> Work[T]:
+    def _unshared(self, task: SharedTask[T]) -> Work[T]:
         return self._work
 
-    def _for_all(self, task: SharedTask[T]) -> Work[T]:
+    def _shared(self, task: SharedTask[T]) -> Work[T]:
         """The work on behalf of all who submit equal work; its value is kept if it is complete."""
         assert self._key is not None
         key, work, wants, look_up = self._key, self._work, self._wants, self._look_up

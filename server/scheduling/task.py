@@ -1,6 +1,6 @@
 """Work in the pool, and everybody who waits for it (a future with reference counting).
 
-The work goes on for as long as anybody waits; what it holds is released when it ends, whoever has left by then.
+The work goes on while a request waits for it. It releases what it holds when it ends, even if every request has left.
 """
 
 import logging
