@@ -155,6 +155,7 @@ def test_settings_do_not_change() -> None:
 @pytest.mark.parametrize(("threads", "slots"), [(2, 1), (3, 1), (16, 4), (12, 2), (64, 4), (5, 4)])
 def test_threads_are_left_to_predictions(threads: int, slots: int, explain: Any) -> None:
     settings = Settings(threads=threads, explain_slots=slots, explain=explain)
-    taken = settings.max_waiters + (slots if explain == "on" else 0)
+    assert settings.max_waiters == (threads - slots) // 2  # also where every explanation is refused
+    taken = settings.max_waiters + slots if explain == "on" else 0
     assert settings.max_uploads >= 1 and settings.max_uploads <= max(1, threads // 2)
     assert taken + settings.max_uploads < threads or threads - taken == 1
