@@ -210,6 +210,7 @@ def test_an_upload_that_has_been_read_gives_its_turn_to_the_next(running: Runnin
         begun(running, "/hold")
         with running.connected(post(LARGE) + bytes(LARGE)) as second:
             assert one_answer(second) == b"POST /upload %d" % LARGE
+        assert silent(first)
         running.application.released.set()
         assert one_answer(first) == b"POST /hold %d" % LARGE
 
@@ -224,7 +225,7 @@ def test_a_head_that_is_too_long_is_refused_as_the_application_refuses(running: 
 
 
 def test_a_client_that_does_not_read_its_answer_is_let_go(
-    impatient: RunningWorker, capfd: pytest.CaptureFixture[str]
+    capfd: pytest.CaptureFixture[str], impatient: RunningWorker
 ) -> None:
     with impatient.connected(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n" * 2) as connection:
         begun(impatient, "/large")
