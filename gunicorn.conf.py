@@ -12,7 +12,7 @@ from gunicorn.glogging import Logger
 from server.config import Settings, SettingsError
 from server.logs import logging_config
 from server.memory import give_back, share_heaps
-from server.startup import check, connections, count_workers
+from server.startup import check, connections, count_workers, prefers_tensorflow
 from server.watch import Watch
 from server.worker import Worker
 
@@ -31,7 +31,7 @@ try:
 except SettingsError as error:
     refuse(error)
 
-if settings.explain == "off":  # TensorFlow's own threads do better with heaps of their own
+if not prefers_tensorflow(settings):  # TensorFlow's own threads do better with heaps of their own
     share_heaps()
 
 bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
@@ -116,7 +116,7 @@ def post_worker_init(worker: Any) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.siginterrupt(signal.SIGTERM, False)
-    if settings.explain == "off":
+    if not prefers_tensorflow(settings):
         Watch(give_back, 2, "memory could not be given back").start()
 
 

@@ -17,7 +17,7 @@ from server.types import Attribution, Explainer, Target
 from training import data
 
 ROOT = Path(__file__).parent.parent
-FOLDER = ROOT / "model_store" / "cnn" / "1"
+FOLDER = ROOT / "model_store" / "cnn" / "2"
 CELLS = (4, 4)  # what `shapley` explains when nothing else is asked
 
 

@@ -33,7 +33,7 @@ BESIDE = {
     "lime": "/v1/explain?method=lime&seed={seed}",
 }
 LONG = "rise"  # takes so long that every slot is taken nearly all the time
-MODEL = running.ROOT / "model_store" / "cnn" / "1"
+MODEL = running.ROOT / "model_store" / "cnn" / "2"
 SETTINGS = {  # workers, rows of a batch
     "LitServe": [(1, 32), (2, 1)],
     "MLServer": [(0, 32), (0, 1)],

@@ -2,7 +2,6 @@
 and registers the blueprints and the one error handler. The only server file that reads settings.
 """
 
-import gc
 import logging
 import os
 import shutil
@@ -11,6 +10,7 @@ import time
 import weakref
 from functools import partial
 from pathlib import Path
+from threading import Thread
 
 from flask import Flask, Response, g, request
 
@@ -21,14 +21,14 @@ from server.explainers.segmentation import warm
 from server.inference import Stages
 from server.keys import Keyring
 from server.metrics import Metrics
-from server.models.batching import lane_for
-from server.models.card import TWIN
+from server.models import runtimes
 from server.models.checks import Check, check_answers
-from server.models.litert import Twin
+from server.models.litert import predictor
 from server.models.loading import Loading
 from server.models.policy import Policy
 from server.models.state import SILENT, Shared
-from server.models.store import LoadedModel, LoadFull, LoadTwin, Store
+from server.models.store import LoadFull, LoadTwin, Store
+from server.models.versions import LoadLiteRT
 from server.protocols import ExplanationCache, NoCache
 from server.routes import adversarial, auth, comparison, docs, explanations, inkling, observed, ops, parsing, v1, v2
 from server.routes.errors import answer_error
@@ -36,8 +36,7 @@ from server.routes.headers import request_id, server_timing
 from server.routes.service import EXTENSION, Service
 from server.scheduling import BoundedPool, Scheduler
 from server.signing import Links, shared_secret
-from server.startup import count_workers
-from server.types import ModelCard
+from server.startup import count_workers, has_tensorflow, prefers_tensorflow
 from server.watch import Watch
 
 PARTS = (inkling, explanations, comparison, adversarial, v1, v2, ops, docs)
@@ -59,10 +58,8 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
     run_dir = _run_dir(app, settings)
-    explains = settings.explain == "on"
     metrics, links = Metrics(), _links(settings, run_dir)
-    twin = load_twin or partial(Twin, most=_interpreters(settings))
-    loading = Loading(twin, load_full or _savedmodel_loader(settings, metrics), check, explains)
+    loading = _loading(settings, metrics, load_twin, load_full, check)
     store = _store(settings, run_dir, loading)
     cache = _cache(settings, run_dir, metrics)
     app.extensions[EXTENSION] = Service(
@@ -91,6 +88,26 @@ def create_app(
     app.after_request(_finish)
     observed.observe(app, metrics, settings.access_log == "on")
     return app
+
+
+def _loading(
+    settings: Settings, metrics: Metrics, load_twin: LoadTwin | None, load_full: LoadFull | None, check: Check
+) -> Loading:
+    """How versions are loaded; loaders that are given take the place of LiteRT and TensorFlow."""
+    explains, fakes = settings.explain == "on", load_full is not None
+    if load_full is None and has_tensorflow():
+        worker = int(os.environ.get("INKLING_WORKER", "0"))
+        load_full = runtimes.savedmodel_loader(settings.device, worker, metrics.batch, metrics.retraced, metrics.queued)
+    load_litert: LoadLiteRT | None = None
+    if explains and not fakes and not prefers_tensorflow(settings):
+        partly = settings.runtime == "litert" or load_full is None
+        load_litert = runtimes.litert_loader(load_full, settings.interpreter_bytes, partly)
+    if settings.runtime == "litert":
+        load_full = None
+    if explains and not fakes:
+        Thread(target=warm, name="warm", daemon=True).start()
+    twin = load_twin or partial(predictor, most=_interpreters(settings))
+    return Loading(twin, load_full, check, explains, load_litert)
 
 
 def _scheduler(settings: Settings, cache: ExplanationCache, metrics: Metrics) -> Scheduler:
@@ -157,28 +174,6 @@ def _guard(app: Flask, settings: Settings, links: Links | None) -> None:
         from server.routes import limits
 
         limits.limit(app, settings.rate_limit, settings.rate_limit_storage, settings.proxies)
-
-
-def _savedmodel_loader(settings: Settings, metrics: Metrics) -> LoadFull:
-    """Loads SavedModels; imports TensorFlow when the first one is asked for."""
-    programs, device = None, "cpu"
-
-    def load(folder: Path, card: ModelCard) -> LoadedModel:
-        nonlocal programs, device
-        from server.models import compiled, savedmodel
-
-        if programs is None:
-            device = savedmodel.configure(settings.device, int(os.environ.get("INKLING_WORKER", "0")))
-            log.info("explanations are computed on %s", device)
-            programs = compiled.Programs()
-            warm()
-            gc.collect()
-            gc.freeze()  # TensorFlow's own objects live as long as the process: no collection needs to look at them
-        model = savedmodel.SavedModel(folder, card, programs, metrics.batch, metrics.retraced)
-        lane = lane_for(model, model.few, device != "cpu", (folder / TWIN).is_file(), metrics.queued)
-        return LoadedModel(model, lane, model.serve_bytes, model.keras_model, model.close)
-
-    return load
 
 
 def _begin() -> None:

@@ -51,10 +51,19 @@ class Settings:
     )
     poll_ms: int = _setting(500, "milliseconds between two looks for new versions and labels; 0 = never look again", 0)
     model: str = _setting("cnn", "model that answers when a request names none")
+    runtime: Literal["auto", "litert", "tensorflow"] = _setting(
+        "auto",
+        "what computes explanations; auto = LiteRT, but TensorFlow on a GPU and for versions that lack LiteRT files",
+    )
     device: Literal["auto", "cpu", "gpu"] = _setting(
-        "auto", "where explanations are computed; auto = a GPU if there is one"
+        "auto", "where TensorFlow computes explanations; auto = a GPU if there is one"
     )
     explain: Literal["on", "off"] = _setting("on", "off = predictions only; TensorFlow is then never imported")
+    interpreter_bytes: int = _setting(
+        64 * MIB,
+        "bytes of LiteRT interpreters that a process keeps for explanations; the least recently used go out",
+        MIB,
+    )
     max_body_bytes: int = _setting(12 * MIB, "bytes of a request's body at most", 1024)
     max_images: int = _setting(64, "pictures in one request at most", 1)
     max_rows: int = _setting(1024, "rows of a tensor in one request at most", 1)
@@ -135,6 +144,11 @@ class Settings:
                 for key, raw in given.items()
             }
         )
+        if settings.runtime == "litert" and settings.device == "gpu":
+            raise SettingsError(
+                f"{PREFIX}RUNTIME=litert computes on the processor and {PREFIX}DEVICE=gpu asks for a GPU; expected "
+                f"{PREFIX}RUNTIME=tensorflow or auto, or another device"
+            )
         if settings.explain == "on" and settings.explain_slots >= settings.threads:
             raise SettingsError(
                 f"{PREFIX}EXPLAIN_SLOTS={settings.explain_slots} leaves no thread for predictions; expected fewer than "

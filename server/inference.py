@@ -38,6 +38,7 @@ from server.types import (
     Placement,
     Prediction,
     Quality,
+    Runtime,
     Target,
     Unit,
 )
@@ -191,6 +192,8 @@ def run_explainer(
     explanations are published on the way; pictures in `memo` are not asked again."""
     target = _target(request, prediction)
     model = _model_of(version, context, request, memo)
+    keras = request.engine == "reference" and "gradient" in explainer.needs  # then a package differentiates itself
+    runtime: Runtime = "tensorflow" if keras else version.runtime
 
     def explanation(attribution: Attribution, out_of_time: bool, quality: Quality | None) -> Explanation:
         attribution = certified(attribution, out_of_time)
@@ -198,7 +201,7 @@ def run_explainer(
             attribution = replace(attribution, unit=OF_PROBABILITY.get(attribution.unit, attribution.unit))
         return Explanation(
             identity(digit, prediction, explainer, request), digit, prediction, target, attribution, explainer,
-            request.seed, request.output, request.frame, request.engine, quality,
+            request.seed, request.output, request.frame, request.engine, quality, runtime=runtime,
         )  # fmt: skip
 
     def publish_partial(attribution: Attribution) -> None:
@@ -224,7 +227,7 @@ def _model_of(version: ModelVersion, context: RequestContext, request: ExplainRe
     model = DeadlineModel(model, context)
     if request.output == "probability":
         model = ProbabilityModel(model)
-    view = version.keras_view() if request.engine == "reference" else None
+    view = version.keras_view(context) if request.engine == "reference" else None
     return model if view is None else reference.KerasModel(model, view, request.output)
 
 

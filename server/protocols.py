@@ -11,7 +11,7 @@ from math import inf
 from typing import Any, Literal, Protocol
 
 from server.errors import OutOfTime
-from server.types import Array, Explanation, Model, ModelCard, Verb
+from server.types import Array, Explanation, Model, ModelCard, Runtime, Verb
 
 
 def _never() -> None:
@@ -67,6 +67,14 @@ FileReader = Callable[[Sequence[bytes]], tuple[Array, Array]]
 """Encoded pictures -> logits and probabilities, (n, K) each."""
 
 
+class RequestModels(Protocol):
+    """A model as one request asks it: rows that wait, or are not begun yet, are dropped once it is over."""
+
+    def for_predict(self, context: RequestContext) -> Model: ...
+
+    def for_explain(self, context: RequestContext) -> Model: ...
+
+
 class ModelVersion(Protocol):
     """One version of one model, kept alive for the length of one request."""
 
@@ -89,8 +97,14 @@ class ModelVersion(Protocol):
         """Reads encoded pictures by the version's own graph; None if it was exported without. Raises NotReady."""
         ...
 
-    def keras_view(self) -> KerasView | None:
-        """For packages that differentiate a Keras model themselves; None if there is none. Raises NotReady."""
+    def keras_view(self, context: RequestContext) -> KerasView | None:
+        """For packages that differentiate a Keras model themselves; None if there is none. Raises NotReady, as the view
+        itself does where TensorFlow is loaded for it and is not within the context's deadline."""
+        ...
+
+    @property
+    def runtime(self) -> Runtime:
+        """What computes explanations."""
         ...
 
 

@@ -17,8 +17,24 @@ CLIENTS = {"redis": "redis", "rediss": "redis", "redis+unix": "redis", "memcache
 
 def count_workers(settings: Settings) -> int:
     """How many processes serve."""
-    gpus = 0 if settings.device == "cpu" else len(glob("/dev/nvidia[0-9]*"))
-    return settings.workers or gpus or min(4, os.cpu_count() or 1)
+    return settings.workers or count_gpus(settings) or min(4, os.cpu_count() or 1)
+
+
+def count_gpus(settings: Settings) -> int:
+    """How many GPUs TensorFlow may use, as far as can be told without it."""
+    return 0 if settings.device == "cpu" or settings.runtime == "litert" else len(glob("/dev/nvidia[0-9]*"))
+
+
+def has_tensorflow() -> bool:
+    """Whether TensorFlow is installed; nothing is imported."""
+    return importlib.util.find_spec("tensorflow") is not None
+
+
+def prefers_tensorflow(settings: Settings) -> bool:
+    """Whether TensorFlow computes all explanations, also of versions that have LiteRT files."""
+    if settings.explain == "off" or settings.runtime == "litert" or not has_tensorflow():
+        return False
+    return settings.runtime == "tensorflow" or settings.device == "gpu" or count_gpus(settings) > 0
 
 
 def connections(threads: int) -> int:
@@ -41,6 +57,11 @@ def check(settings: Settings, workers: int) -> None:
     """
     if settings.keys_file is not None:
         read_keys(settings.keys_file)
+    if (settings.runtime == "tensorflow" or settings.device == "gpu") and not has_tensorflow():
+        raise SettingsError(
+            "INKLING_RUNTIME=tensorflow and INKLING_DEVICE=gpu need TensorFlow, which is not installed; expected "
+            "INKLING_RUNTIME=litert or auto, or `pip install -r requirements.txt`"
+        )
     if settings.rate_limit is None:
         return
     scheme = settings.rate_limit_storage.partition("://")[0]

@@ -24,6 +24,9 @@ Stop = Literal["exact", "converged", "limit", "budget"]
 """Why no better attribution was sought: nothing is left to improve, the method's own rule, the end of what its options
 allow, or of the request's time."""
 
+Runtime = Literal["litert", "tensorflow"]
+"""What computes a model."""
+
 Unit = Literal["logit", "probability", "logit_per_ink", "probability_per_ink", "share", "score"]
 """What attribution values are: parts of a difference of the target's output (logit, probability), that output's
 slope per unit of ink (.._per_ink), parts of 1 (share), or numbers without a unit (score). Only equal units share a
@@ -32,10 +35,28 @@ scale."""
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """The picture that a model takes: height and width in pixels; one channel, 0 = paper, 1 = ink."""
+    """The picture that a model takes: height and width in pixels; one channel, 0 = paper, 1 = ink.
+
+    `preprocessing` says what it was trained on: digits that are cropped, scaled and centred as MNIST's are, or whole
+    pictures resized."""
 
     height: int
     width: int
+    preprocessing: Literal["digit", "resize"] = "digit"
+
+
+Role = Literal["predict", "explain"]
+"""What a LiteRT file is for."""
+
+
+@dataclass(frozen=True)
+class LiteRTFile:
+    """One of a version's LiteRT files: what it is for, and by verb for how many rows each of its functions is."""
+
+    path: str  # in the version's folder
+    roles: frozenset[Role]
+    rows: Mapping[str, tuple[int, ...]]
+    memory_bytes: int  # that an interpreter of it takes
 
 
 @dataclass(frozen=True)
@@ -57,6 +78,7 @@ class ModelCard:
     energy_threshold: float
     background: Array  # (m, H, W) float32, k-means centroids of the training images
     verbs: frozenset[Verb]
+    litert: tuple[LiteRTFile, ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
 
@@ -82,8 +104,7 @@ class Model(Protocol):
     def verbs(self) -> frozenset[Verb]: ...
 
     def forward(self, images: Array) -> Array:
-        """Logits (n, K) of images (n, H, W). One or two may be answered by another program than more of them are, whose
-        sums differ in the sixth digit."""
+        """Logits (n, K) of images (n, H, W)."""
         ...
 
     def gradient(self, images: Array, weights: Array) -> Array:
@@ -272,6 +293,7 @@ class Explanation:
     engine: Literal["inkling", "reference"] = "inkling"  # whose code: ours, or the package that people know
     quality: Quality | None = None  # where it was asked for
     kept: bool = False  # whether it can be had again by its id
+    runtime: Runtime = "litert"  # that computed it; not in the id, as all give the same values
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.models import savedmodel
 from server.models.card import BrokenVersion
-from server.models.compiled import Programs
-from server.models.litert import Twin
-from server.models.loading import Loading
+from server.models.checks import check_answers, check_same
+from server.models.litert import predictor
+from server.models.loading import NOT_LOADED, Loading
+from server.models.runtimes import litert_loader, savedmodel_loader
 from server.models.shelves import LABELS, Shelf, look
-from server.models.versions import LoadedModel, LoadedVersion
-from server.types import ModelCard
+from server.models.versions import LoadedVersion, LoadFull
+from server.startup import has_tensorflow
+
+CAPACITY = 256 << 20  # bytes of interpreters
 
 
 @dataclass(frozen=True)
@@ -28,15 +30,9 @@ class Finding:
 
 def findings(root: Path) -> Iterator[Finding]:
     """One for each version, as they are found, and one for labels that can not be followed. A store without any
-    version is broken too."""
-    savedmodel.configure("cpu")
-    programs = Programs()
-
-    def load(folder: Path, card: ModelCard) -> LoadedModel:
-        model = savedmodel.SavedModel(folder, card, programs)
-        return LoadedModel(model, close=model.close)
-
-    loading = Loading(Twin, load)
+    version is broken too. LiteRT files are compared with the SavedModel where TensorFlow is installed."""
+    load_full = savedmodel_loader("cpu", 0) if has_tensorflow() else None
+    loading = Loading(predictor, load_full, load_litert=litert_loader(None, CAPACITY, partly=False))
     shelves = look(root)
     if not any(shelf.versions for shelf in shelves.values()):
         yield Finding(root, "it has no version; expected <name>/<version>/assets.extra/model_card.json")
@@ -51,7 +47,10 @@ def _wrong(loading: Loading, folder: Path) -> str | None:
     version: LoadedVersion | None = None
     try:
         version = loading.open(folder)
-        loading.complete(version)
+        if version.full is None:
+            loading.complete(version)
+        elif loading.load_full is not None:
+            _compare(version, loading.load_full)
     except BrokenVersion as error:
         cause, told = error.__cause__, str(error).replace("; the server's log says why", "")
         return told if cause is None else f"{told} ({type(cause).__name__}: {' '.join(str(cause).split())[:300]})"
@@ -59,6 +58,22 @@ def _wrong(loading: Loading, folder: Path) -> str | None:
         if version is not None:
             version.free()
     return None
+
+
+def _compare(version: LoadedVersion, load_full: LoadFull) -> None:
+    """What explains without TensorFlow beside the SavedModel that it was made from. Raises BrokenVersion."""
+    assert version.full is not None  # it was opened with LiteRT files
+    try:
+        saved = load_full(version.folder, version.card)
+    except BrokenVersion:
+        raise
+    except Exception as error:  # whatever a foreign SavedModel raises
+        raise BrokenVersion(NOT_LOADED) from error
+    try:
+        check_answers(version.card, version.twin, saved.model, version.card.background)
+        check_same(version.card, version.full.model, saved.model)
+    finally:
+        saved.close()
 
 
 def _wrong_labels(shelf: Shelf) -> str | None:

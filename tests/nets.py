@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits
 
-from server.models.card import TWIN, read_card
-from server.models.litert import Twin
+from server.models.card import read_card
+from server.models.interpreters import InterpreterPool
+from server.models.litert import LiteRTModel, explainer, predictor
 from server.models.savedmodel import SavedModel
 from server.types import Array, ModelCard, Target
 from training import data
@@ -17,7 +18,7 @@ NAMES = ("mlp", "cnn", "lstm")
 
 
 def folder(name: str) -> Path:
-    return STORE / name / "1"
+    return STORE / name / "2"
 
 
 @cache
@@ -27,12 +28,20 @@ def card(name: str) -> ModelCard:
 
 @cache
 def net(name: str) -> SavedModel:
+    """By TensorFlow."""
     return SavedModel(folder(name), card(name))
 
 
 @cache
-def twin(name: str) -> Twin:
-    return Twin(folder(name) / TWIN, card(name))
+def twin(name: str) -> LiteRTModel:
+    """What predicts."""
+    return predictor(folder(name), card(name))
+
+
+@cache
+def lite(name: str) -> LiteRTModel:
+    """What explains without TensorFlow."""
+    return explainer(folder(name), card(name), InterpreterPool(256 << 20))
 
 
 @cache

@@ -152,7 +152,7 @@ def copy_version(root: Path, number: int, name: str = "mlp", source: Path | None
     """A version under another number, by default the shipped one, as an export leaves it: made aside, and renamed when
     it is whole."""
     aside, folder = root / name / f".{number}.aside", root / name / str(number)
-    shutil.copytree(source or SHIPPED / name / "1", aside)
+    shutil.copytree(source or SHIPPED / name / "2", aside)
     card = json.loads((aside / CARD).read_text())
     (aside / CARD).write_text(json.dumps({**card, "version": str(number)}))
     return aside.rename(folder)

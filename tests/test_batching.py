@@ -42,8 +42,8 @@ class Slow(Square):
         return super()._logits(images)
 
 
-def before(model: Model, now: Callable[[], float] = time.monotonic, few: int = 0, **limits: Any) -> Lane:
-    each = Limits(**{"turn": 64, "explain": 64, "queue": 10_000, "few": few, **limits})
+def before(model: Model, now: Callable[[], float] = time.monotonic, **limits: Any) -> Lane:
+    each = Limits(**{"turn": 64, "explain": 64, "queue": 10_000, **limits})
     return lane(model, dict.fromkeys(TURN, each), now)
 
 
@@ -129,21 +129,16 @@ def test_large_numbers_are_numbers() -> None:
         assert before(Linear()).forward(large).shape == (3, 3)
 
 
-def test_few_rows_of_an_explanation_go_straight_to_their_program() -> None:
-    """While the model is busy with others, and as they were asked; predictions of as few rows wait."""
+def test_the_background_is_answered_by_heart() -> None:
+    """While the model is busy with others: every explanation asks it."""
     clock, model = Clock(), Slow()
-    found = before(model, clock, few=2)
+    found = before(model, clock)
     busy = Request("busy", lambda: found.forward(images(5)))
     assert model.began.wait(PATIENCE)
-    assert found.for_explain(within(1000)).forward(images(2)).shape == (2, 3)
-    assert found.for_explain(within(1000)).forward(model.card.background) is not None  # by heart
-    assert model.sizes == [5, 2, 6]
-    waits = Request("waits", lambda: found.forward(images(2)))
-    assert clock.seen("waits").wait(PATIENCE)
-    assert model.sizes == [5, 2, 6]
+    assert found.for_explain(within(1000)).forward(model.card.background) is not None
+    assert model.sizes == [5, 6]
     model.go.set()
-    assert busy.join().error is None and waits.join().error is None
-    assert model.sizes == [5, 2, 6, 2]
+    assert busy.join().error is None
 
 
 WRAPPED: dict[str, Callable[[Lane], Model]] = {
@@ -218,12 +213,12 @@ def test_a_prediction_with_a_deadline_comes_first_and_ends_with_it() -> None:
 
 def test_a_twin_leaves_the_cpu_to_explanations() -> None:
     model = Linear()
-    assert lane_for(model, 2, gpu=False, twin=True) is None
+    assert lane_for(model, gpu=False, twin=True) is None
     assert model.rows == 0
 
 
 def test_without_a_twin_a_prediction_waits_for_a_slice() -> None:
-    found = lane_for(Slow(), 2, gpu=False, twin=False)
+    found = lane_for(Slow(), gpu=False, twin=False)
     assert isinstance(found, Lane)
     assert {turns.limits.explain for turns in found.turns.values()} == {CPU_SLICE}
     assert {turns.limits.buckets for turns in found.turns.values()} == {()}
@@ -232,7 +227,7 @@ def test_without_a_twin_a_prediction_waits_for_a_slice() -> None:
 def test_on_a_gpu_only_sizes_are_met_that_were_run_at_the_start() -> None:
     model = Slow()
     model.began.set()
-    found = lane_for(model, 2, gpu=True, twin=True)
+    found = lane_for(model, gpu=True, twin=True)
     assert isinstance(found, Lane)
     assert set(model.sizes) == set(BUCKETS)
     warm = len(model.sizes)
@@ -254,7 +249,7 @@ def busily(model: Model, work: Callable[[int], object], threads: int = 3) -> lis
 @pytest.mark.parametrize("name", NAMES)
 def test_answers_do_not_depend_on_what_they_are_put_together_with(name: str) -> None:
     model = net(name)
-    found = lane_for(model, model.few, gpu=False, twin=False)
+    found = lane_for(model, gpu=False, twin=False)
     assert isinstance(found, Lane)
     weights = np.repeat(one(name).weights[None], 200, axis=0)
     logits, slopes = model.forward(digits()), model.gradient(digits(), weights)
@@ -276,7 +271,7 @@ def test_answers_do_not_depend_on_what_they_are_put_together_with(name: str) -> 
 @pytest.mark.filterwarnings("default")
 def test_lime_stays_what_the_package_gives_beside_others() -> None:
     model = net("cnn")
-    found = lane_for(model, model.few, gpu=False, twin=False)
+    found = lane_for(model, gpu=False, twin=False)
     assert isinstance(found, Lane)
     over = threading.Event()
 

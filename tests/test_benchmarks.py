@@ -27,7 +27,7 @@ from server.explainers import EXPLAINERS
 from server.options import parse
 from server.types import Array
 
-FOLDER = Path(__file__).parent.parent / "model_store" / "cnn" / "1"
+FOLDER = Path(__file__).parent.parent / "model_store" / "cnn" / "2"
 SETTING = Setting(
     {"processor": "Abacus", "cores": "10", "system": "wood", "python": "3"}, {"lime": "1"}, "2000-01-01",
     "digits", 8, 4, 200, 0.5,

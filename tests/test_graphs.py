@@ -11,7 +11,6 @@ from tensorflow.python.framework.func_graph import FuncGraph
 from tensorflow.python.framework.ops import gradient_registry
 
 from server.models.card import BrokenVersion
-from server.models.compiled import Programs
 from server.models.loading import Loading
 from server.models.savedmodel import SavedModel
 from server.types import ModelCard
@@ -77,28 +76,16 @@ def graphs() -> int:
 
 
 def test_a_model_that_is_let_go_of_leaves_nothing_behind() -> None:
-    """TensorFlow's registry of gradients keeps every graph that it ever loaded, and XLA every program: neither here."""
-    programs = Programs()
+    """TensorFlow's registry of gradients keeps every graph that it ever loaded: not here."""
 
     def reload() -> np.ndarray:
-        model = SavedModel(folder("mlp"), card("mlp"), programs)
+        model = SavedModel(folder("mlp"), card("mlp"))
         model.gradient(np.ones((2, 28, 28), np.float32), np.ones((2, 10), np.float32))
         logits = model.forward(np.ones((2, 28, 28), np.float32))
         model.close()
         return logits
 
     first = reload()
-    graphs_before, registered, compiled = graphs(), len(gradient_registry.list()), len(programs)
+    graphs_before, registered = graphs(), len(gradient_registry.list())
     assert np.array_equal(reload(), first)
-    assert (graphs(), len(gradient_registry.list()), len(programs)) == (graphs_before, registered, compiled)
-
-
-def test_versions_that_share_a_program_keep_their_own_weights(tmp_path: Path) -> None:
-    programs = Programs()
-    images = np.ones((2, 28, 28), np.float32)
-    first = SavedModel(save(tmp_path / "1"), card_28(), programs)
-    second = SavedModel(save(tmp_path / "2", scale=2), card_28(), programs)  # its operations have other names
-    assert len(programs) == 1
-    assert second.forward(images) == pytest.approx(2 * first.forward(images), rel=1e-5)
-    weights = np.ones((2, 10), np.float32)
-    assert second.gradient(images, weights) == pytest.approx(2 * first.gradient(images, weights), rel=1e-5)
+    assert (graphs(), len(gradient_registry.list())) == (graphs_before, registered)

@@ -5,6 +5,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -302,6 +303,17 @@ def test_preprocess_none_only_resizes() -> None:
     assert digit.placement.transform == (20, 0, 0, 0, 10, 0) and digit.placement.steps == ()
     blank = decode(encode(Image.new("L", (50, 50), 255)), SPEC, "none")
     assert np.abs(blank.pixels - 1).max() < 1e-6
+
+
+def test_a_model_that_takes_whole_pictures_gets_them_resized() -> None:
+    spec = replace(SPEC, preprocessing="resize")
+    for picture in (
+        Image.fromarray(np.tile(np.arange(90, dtype=np.uint8), (60, 1))),
+        Image.fromarray(255 - mnist_like()),
+    ):
+        whole, asked = decode(encode(picture), spec), decode(encode(picture), SPEC, "none")
+        assert np.array_equal(whole.pixels, asked.pixels) and whole.placement.steps == ()
+        assert not np.array_equal(whole.pixels, decode(encode(picture), SPEC).pixels)
 
 
 def test_preprocess_none_antialiases_and_keeps_the_edges_when_it_enlarges() -> None:

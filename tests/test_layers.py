@@ -30,7 +30,7 @@ MAY_IMPORT = {  # longest prefix counts
     "server.config": set(),
     "server.startup": {"server.config", "server.keys"},
     "server.__main__": {"server.commands", "server.verification"},
-    "server.verification": {"server.models"},
+    "server.verification": {"server.models", "server.startup"},
     "server.commands": {"server.config", "server.keys", "server.startup"},
     "server.keys": {"server.config"},
     "server.signing": set(),
@@ -126,9 +126,10 @@ MAY_IMPORT = {  # longest prefix counts
     "training": {"training"},
 }
 ADDRESSES = {  # third party -> the only files that may import it
-    "tensorflow": {"server.models.savedmodel", "server.models.compiled", "server.models.graphs", "training"},
+    "tensorflow": {"server.models.savedmodel", "server.models.graphs", "training"},
     "keras": {"training"},
-    "ai_edge_litert": {"server.models.litert", "training.twin"},
+    "ai_edge_litert": {"server.models.litert", "training"},
+    "flatbuffers": {"training.flatbuffer"},
     "gunicorn": {"server.worker"},
     "flask": {"server.app", "server.routes"},
     "werkzeug": {"server.routes"},
@@ -146,7 +147,7 @@ ADDRESSES = {  # third party -> the only files that may import it
 }
 LATE = {"lime", "shap", "skimage"}  # imported when first asked for: they cost seconds, or megabytes that not all need
 ALLOWED_INSIDE = {  # imports inside functions, loaded on purpose after start
-    ("server.app", "server.models"),
+    ("server.models.runtimes", "server.models"),
     ("server.app", "server.routes"),
     ("server.__main__", "server.commands"),
     ("server.__main__", "server.verification"),
@@ -155,6 +156,7 @@ ALLOWED_INSIDE = {  # imports inside functions, loaded on purpose after start
     ("training.__main__", "training"),
     ("training.__main__", "training.fit"),
     ("training.__main__", "training.evaluate"),
+    ("training.__main__", "training.litert"),
     ("server.comparison", "scipy.stats"),
     ("server.explainers.segmentation", "skimage.segmentation"),
     ("server.reference.lime", "lime"),

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageFilter
 
 from server.images import decode
-from server.models.card import TWIN, read_card
-from server.models.litert import Twin
+from server.models.card import read_card
+from server.models.litert import predictor
 from server.types import Array, Digit, ImageSpec
 from tests.mnist import mnist_test
 
@@ -63,7 +63,7 @@ def test_photos_become_what_they_were(photographed: list[tuple[Array, int, Digit
 @pytest.mark.parametrize(("name", "enough"), [("cnn", 19), ("mlp", 18), ("lstm", 18)])
 def test_photos_are_read_right(photographed: list[tuple[Array, int, Digit]], name: str, enough: int) -> None:
     """Of each digit's 20 photos; a rotated pipeline would fail at once."""
-    model = Twin(STORE / name / "1" / TWIN, read_card(STORE / name / "1"))
+    model = predictor(STORE / name / "2", read_card(STORE / name / "2"))
     read = model.forward(np.stack([digit.pixels for _, _, digit in photographed])).argmax(axis=1)
     labels = np.array([label for _, label, _ in photographed])
     right = {label: int((read[labels == label] == label).sum()) for label in range(10)}

@@ -46,7 +46,7 @@ class Net:
 
     @contextmanager
     def handle(self, name: str, version: str | None) -> Iterator[LoadedVersion]:
-        full = LoadedModel(net(self.name), keras_view=net(self.name).keras_model)
+        full = LoadedModel(net(self.name), keras_view=lambda context: net(self.name).keras_model)
         yield LoadedVersion(card(self.name), Path(), full=full)
 
 

@@ -99,6 +99,12 @@ def unpackable() -> bytes:
     return bytes(body)
 
 
+def litert(**changes: Any) -> Callable[[Path], Any]:
+    """Tell of the twin as format 2 does, but for some of it."""
+    told = {"file": TWIN.as_posix(), "roles": ["predict"], "rows": {"forward": [1]}, "memory_bytes": 1000, **changes}
+    return changed_card(format=2, litert=[told])
+
+
 BREAKS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a tampered graph": (append("saved_model.pb"), "saved_model.pb has SHA-256"),
     "a tampered twin": (append(TWIN), "model.tflite has SHA-256"),
@@ -107,8 +113,25 @@ BREAKS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a card that breaks off": (replaced_card(b'{"format": 1'), "JSONDecodeError"),
     "a card that is not text": (replaced_card(b'{"format": "\xff"}'), "UnicodeDecodeError"),
     "a card of another kind": (replaced_card(b"[1]"), "AttributeError"),
-    "another format": (changed_card(format=2), "format 2; expected 1"),
-    "no format": (without("format"), "format None; expected 1"),
+    "another format": (changed_card(format=3), "format 3; expected 1 or 2"),
+    "no format": (without("format"), "format None; expected 1 or 2"),
+    "format 2 without LiteRT files": (changed_card(format=2), "'litert'"),
+    "a LiteRT file without a hash": (litert(file="assets.extra/other.tflite"), "other.tflite has no SHA-256"),
+    "a LiteRT file for nothing": (litert(roles=[]), "roles []; expected some of explain, predict"),
+    "a LiteRT file for something else": (litert(roles=["predict", "train"]), "'train'"),
+    "a LiteRT file without functions": (litert(rows={}), "rows {}"),
+    "an unknown function": (litert(rows={"backward": [1]}), "'backward'"),
+    "a function of no rows": (litert(rows={"forward": [0]}), "expected numbers of rows"),
+    "rows that are no number": (litert(rows={"forward": ["1"]}), "expected numbers of rows"),
+    "memory that is no number": (litert(memory_bytes="4 MB"), "memory_bytes '4 MB'"),
+    "pictures made otherwise": (
+        changed_card(image={"height": 28, "width": 28, "preprocessing": "crop"}),
+        "'crop'; expected digit or resize",
+    ),
+    "pixels in another range": (
+        changed_card(image={"height": 28, "width": 28, "range": [0, 255]}),
+        "range [0, 255]; expected [0, 1]",
+    ),
     "no classes": (without("classes"), "'classes'"),
     "no temperature": (without("temperature"), "'temperature'"),
     "a threshold that is no number": (changed_card(in_distribution={"threshold": "high"}), "'high'"),

@@ -114,15 +114,6 @@ def the_queue_is_bounded(kind: type[Turns]) -> None:
     assert [len(scene.answered(name)) for name in "acd"] == [50, 9, 1]
 
 
-def many_rows_never_become_few(kind: type[Turns]) -> None:
-    """Those that another program answers: a rest of one or two rows is filled up, a prediction alone is not."""
-    with busy(kind, Limits(turn=8, explain=4, queue=10_000, few=2)) as scene:
-        scene.ask("a", range(5))
-        scene.ask("b", [7], PREDICTION)
-    assert [rows.tolist() for rows in scene.compute.calls] == [[0, 0, 0], [7], [0, 1, 2, 3], [4, 4, 4]]
-    assert scene.answered("a").tolist() == [0, 2, 4, 6, 8]
-
-
 class Alone(Turns):
     def _take(self) -> Any:
         one, many = self.limits, Limits(1, 2, 10_000)
@@ -204,7 +195,6 @@ PROPERTIES: dict[Callable[[type[Turns]], None], list[type[Turns]]] = {
     rows_that_nobody_waits_for_are_dropped: [Keeping],
     one_that_fails_fails_alone: [FailingAll],
     the_queue_is_bounded: [Unbounded, OneBound],
-    many_rows_never_become_few: [Unsliced],
 }
 BROKEN = [(holds, kind) for holds, kinds in PROPERTIES.items() for kind in kinds]
 
@@ -319,7 +309,7 @@ def test_many_threads_get_each_their_own() -> None:
     """Sizes from 1 to 40, deadlines, failures and both kinds, eight threads at once."""
     compute = Doubling()
     compute.began.set()
-    turns = Turns(compute, Limits(32, 8, 10_000, 2, (4, 8, 16, 32)), time.monotonic, lambda change: None)
+    turns = Turns(compute, Limits(32, 8, 10_000, (4, 8, 16, 32)), time.monotonic, lambda change: None)
 
     def work(thread: int) -> int:
         rng, right = np.random.default_rng(thread), 0

@@ -3,7 +3,6 @@
 import gc
 import json
 import os
-import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from server.app import create_app
 from server.config import Settings
 from server.models.asked import Limits
 from server.models.batching import TURN, Lane, lane
-from server.models.card import CARD, TWIN
+from server.models.card import CARD
 from server.models.savedmodel import SavedModel
 from server.models.store import LoadedModel
 from server.protocols import NO_DEADLINE
@@ -32,9 +31,9 @@ from server.types import Array, Model, ModelCard
 from tests.answers import check_error
 from tests.conftest import MakeApp
 from tests.fakes import Linear
-from tests.nets import STORE, digits, twin
+from tests.nets import digits, twin
 from tests.servers import ask, serving
-from tests.stores import SEVEN, linear, loaded, write_version
+from tests.stores import SEVEN, copy_version, linear, loaded, write_version
 from tests.test_metrics import number, scraped
 from tests.turns import PATIENCE, Request
 
@@ -43,12 +42,12 @@ from tests.turns import PATIENCE, Request
 def without_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with the MLP as a trainer leaves it whose twin did not agree."""
     store = tmp_path_factory.mktemp("without_twin")
-    folder = store / "mlp" / "1"
-    shutil.copytree(STORE / "mlp" / "1", folder)
-    (folder / TWIN).unlink()
+    folder = copy_version(store, 1)
     stored = json.loads((folder / CARD).read_text())
-    del stored["files"][TWIN.as_posix()]
-    (folder / CARD).write_text(json.dumps(stored))
+    for file in folder.rglob("*.tflite"):
+        file.unlink()
+        del stored["files"][file.relative_to(folder).as_posix()]
+    (folder / CARD).write_text(json.dumps({**stored, "format": 1}))
     return store
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.servers import ROOT
+from tests.stores import copy_version
 
 
 def verify(store: Path) -> tuple[int, list[str]]:
@@ -16,7 +17,7 @@ def verify(store: Path) -> tuple[int, list[str]]:
 
 def test_a_store_is_checked_offline(tmp_path: Path) -> None:
     mlp = tmp_path / "mlp"
-    shutil.copytree(ROOT / "model_store" / "mlp" / "1", mlp / "1")
+    copy_version(tmp_path, 1)
     assert verify(tmp_path) == (0, [f"{mlp / '1'}: good"])
 
     shutil.copytree(mlp / "1", mlp / "2")

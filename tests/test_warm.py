@@ -8,8 +8,7 @@ from flask import Flask
 from tensorflow.python.eager import context
 
 from server.models.checks import check_answers
-from server.models.compiled import Programs
-from server.models.litert import Twin
+from server.models.litert import predictor
 from server.models.savedmodel import SavedModel
 from server.routes.service import EXTENSION
 from server.types import ModelCard
@@ -53,13 +52,13 @@ def readied() -> Iterator[Readied]:
 def test_the_first_explanations_of_a_new_version_make_nothing_ready(make_app: MakeApp, tmp_path: Path) -> None:
     name = "cnn"  # has inner views too
     net(name)  # TensorFlow's threads are made now; those that the loader makes inherit its low priority
-    programs, traced = Programs(), list[None]()
+    traced = list[None]()
 
     def load(path: Path, card: ModelCard) -> SavedModel:
-        return SavedModel(path, card, programs, on_retrace=lambda: traced.append(None))
+        return SavedModel(path, card, on_retrace=lambda: traced.append(None))
 
     copy_version(tmp_path, 1, name, folder(name))
-    app: Flask = make_app(load, Twin, check=check_answers, model_store=tmp_path, model=name)
+    app: Flask = make_app(load, predictor, check=check_answers, model_store=tmp_path, model=name)
     client, store = app.test_client(), app.extensions[EXTENSION].store
     with readied() as graphs:
         for query in QUESTIONS:

@@ -106,7 +106,7 @@ def fit(
     name = name or architecture
     folder = checkpoints or Path("runs") / name
     _show(run, folder, resume)
-    click.echo("exporting: background, twin, evaluation")
+    click.echo("exporting: background, LiteRT files, evaluation")
     trained = export.Trained(name, architecture, sizes, run.model, run.record())
     version = export.export(trained, dataset, store)
     click.echo(f"wrote {version}")
@@ -150,7 +150,7 @@ def _line(progress: Any) -> str:
 @click.argument("version", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @DATA
 def evaluate(version: Path, data: str) -> None:
-    """Measure a stored VERSION, such as model_store/cnn/1, on the test images and compare with its card."""
+    """Measure a stored VERSION, such as model_store/cnn/2, on the test images and compare with its card."""
     dataset = _checked_data(data, 0)
     from training.evaluate import evaluate_stored
 
@@ -158,6 +158,23 @@ def evaluate(version: Path, data: str) -> None:
     click.echo(f"{'':24}{'measured':>12}{'card':>12}")
     for key, value in measured.items():
         click.echo(f"{key:24}{value:>12}{carded.get(key, '-'):>12}")
+
+
+@main.command()
+@click.argument("version", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--data", help="Compare on the validation images of mnist, digits or FILE.npz.  [default: mixed centroids]"
+)
+def convert(version: Path, data: str | None) -> None:
+    """Write the next version from a stored VERSION, such as model_store/cnn/2, with LiteRT files, without training."""
+    images = None if data is None else _checked_data(data, 0).validation_images
+    from training import convert as conversion
+    from training.litert import ConversionError
+
+    try:
+        click.echo(f"wrote {conversion.convert(version, images)}")
+    except (DataError, ConversionError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 if __name__ == "__main__":

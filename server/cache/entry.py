@@ -32,6 +32,7 @@ from server.types import (
     Placement,
     Prediction,
     Quality,
+    Runtime,
     State,
     Stop,
     Target,
@@ -152,6 +153,7 @@ def _facts(explanation: Explanation) -> dict[str, Any]:
         },
         "target": [int(target.index), None if target.versus is None else int(target.versus)],
         "explainer": [explanation.engine, explanation.explainer.name, _options(explanation.explainer)],
+        "runtime": explanation.runtime,
         "seed": int(explanation.seed),
         "output": explanation.output,
         "attribution": {
@@ -214,6 +216,8 @@ def _explanation(told: Mapping[str, Any], arrays: Mapping[str, Array]) -> Explan
     known = {"inkling": EXPLAINERS, "reference": REFERENCES}[engine][method]
     measured = told["quality"]
     _expect(told["output"] in ("logit", "probability"), "output to be logit or probability")
+    runtime = told.get("runtime", "tensorflow")  # entries of before do not say it
+    _expect(runtime in get_args(Runtime), "a runtime that there is")
     return Explanation(
         told["id"],
         Digit(pixels, _placement(told["placement"], arrays["picture"])),
@@ -228,6 +232,7 @@ def _explanation(told: Mapping[str, Any], arrays: Mapping[str, Array]) -> Explan
         if measured is None
         else Quality(tuple(Measure(*one) for one in measured["measures"]), measured["verdict"]),
         kept=True,
+        runtime=runtime,
     )
 
 

@@ -24,10 +24,13 @@ IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 def decode(body: bytes, spec: ImageSpec, preprocess: Literal["auto", "none"] = "auto") -> Digit:
-    """The digit in an encoded picture. "none" only makes it grey and resizes the whole picture.
+    """The digit in an encoded picture. "none", and "auto" for a model that takes whole pictures, only makes it grey and
+    resizes it.
 
     Raises EmptyBody, UnsupportedImage, DamagedImage, ImageTooLarge, and BlankImage when "auto" finds nothing.
     """
+    if spec.preprocessing == "resize":
+        preprocess = "none"
     plain = straight(body, spec)
     if plain is not None and (preprocess == "none" or is_normalised(plain, spec)):
         return _as_it_is(plain, spec)

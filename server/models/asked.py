@@ -27,7 +27,6 @@ class Limits:
     turn: int  # computed at once
     explain: int  # those of explanations among them: a prediction waits for no more than these
     queue: int  # that may wait before those of a request; behind more it is refused
-    few: int = 0  # so few are answered by another program of the model
     buckets: tuple[int, ...] = ()  # ascending sizes to which a turn is filled up; () = any size is as good
 
     def bucket(self, rows: int) -> int:

@@ -42,7 +42,6 @@ class Lane(ModelWrapper):
     """`model`, asked on `terms`: those of a prediction without a deadline, unless it was bound to a request."""
 
     turns: Mapping[Verb, Turns]
-    few: int  # rows of an explanation that are answered by another program of the model than more of them
     now: Callable[[], float]
     terms: Terms = PREDICTION
 
@@ -60,20 +59,16 @@ class Lane(ModelWrapper):
 
     def forward(self, images: Array) -> Array:
         """Logits (n, K) of images (n, H, W)."""
-        if self._alone(images):
-            return self.model.forward(images)
+        if images is self.card.background:
+            return self.model.forward(images)  # which it knows by heart
         return _array(self._ask("forward", self._images(images)))
 
     def gradient(self, images: Array, weights: Array) -> Array:
         """d(weights . logits) / d images, (n, H, W)."""
-        if self._alone(images):
-            return self.model.gradient(images, weights)
         return _array(self._ask("gradient", self._images(images), self._weights(weights, len(images))))
 
     def features(self, images: Array, weights: Array) -> Features:
         """The inner views of images (n, H, W)."""
-        if self._alone(images):
-            return self.model.features(images, weights)
         found = self._ask("features", self._images(images), self._weights(weights, len(images)))
         return Features(_array(found[:1]), *found[1:])
 
@@ -87,11 +82,6 @@ class Lane(ModelWrapper):
                     weights = np.zeros((size, len(self.card.classes)), np.float32)
                     turns.compute(*((images,) if verb == "forward" else (images, weights)))
 
-    def _alone(self, images: Array) -> bool:
-        """Whether these rows of an explanation are not to be put together with others: all answers of a bank must come
-        from one program. And the background is answered by heart."""
-        return images is self.card.background or (len(images) <= self.few and not self.terms.first)
-
     def _ask(self, verb: Verb, *arrays: Array) -> Outputs:
         return self.turns[verb].ask(arrays, self.terms)
 
@@ -102,15 +92,14 @@ class Lane(ModelWrapper):
         return _checked("weights", weights, (rows, len(self.card.classes)))
 
 
-def lane_for(model: Model, few: int, gpu: bool, twin: bool, on_wait: OnWait = lambda change: None) -> Lane | None:
-    """A lane before `model` where that serves better, else None; `few` rows are answered by another program of it, and
-    a `twin` answers its predictions."""
+def lane_for(model: Model, gpu: bool, twin: bool, on_wait: OnWait = lambda change: None) -> Lane | None:
+    """A lane before `model` where that serves better, else None; a `twin` answers its predictions."""
     if twin and not gpu:
         return None
     slices = TURN if gpu else dict.fromkeys(TURN, CPU_SLICE)
     buckets = BUCKETS if gpu else ()
     limits = {
-        verb: Limits(most, slices[verb], QUEUE, few, tuple(size for size in buckets if size <= most))
+        verb: Limits(most, slices[verb], QUEUE, tuple(size for size in buckets if size <= most))
         for verb, most in TURN.items()
     }
     found = lane(model, limits, on_wait=on_wait)
@@ -136,7 +125,7 @@ def lane(
         "features": features,
     }
     turns = {verb: Turns(compute, limits[verb], now, on_wait) for verb, compute in verbs.items()}
-    return Lane(model, turns, limits["forward"].few, now)
+    return Lane(model, turns, now)
 
 
 def _checked(name: str, array: Array, shape: tuple[int, ...]) -> Array:

@@ -15,13 +15,16 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from server.types import Array, ImageSpec, ModelCard
+from server.types import Array, ImageSpec, LiteRTFile, ModelCard, Role
 
 CARD = Path("assets.extra", "model_card.json")
 BACKGROUND = Path("assets.extra", "background.npz")
 TWIN = Path("assets.extra", "model.tflite")
 GRAPH = Path("saved_model.pb")
-FORMAT = 1
+FORMATS = (1, 2)
+VERBS = ("forward", "gradient", "features")
+ROLES: frozenset[Role] = frozenset({"predict", "explain"})
+TWIN_MEMORY = 32 << 20  # bytes; cards of format 1 do not say it, and an unrolled net's took half
 UNREADABLE = (OSError, EOFError, BadZipFile, RecursionError, ValueError, KeyError, TypeError, AttributeError)
 
 
@@ -39,10 +42,10 @@ def read_card(folder: Path) -> ModelCard:
     try:
         text = (folder / CARD).read_bytes()
         stored = json.loads(text)
-        if stored.get("format") != FORMAT:
-            raise BrokenVersion(f"{CARD} has format {stored.get('format')!r}; expected {FORMAT}")
+        if stored.get("format") not in FORMATS:
+            raise BrokenVersion(f"{CARD} has format {stored.get('format')!r}; expected {FORMATS[0]} or {FORMATS[1]}")
         _check_files(folder, stored["files"])
-        card = _card(stored, "sha256:" + hashlib.sha256(text).hexdigest(), _background(folder))
+        card = _card(stored, "sha256:" + hashlib.sha256(text).hexdigest(), folder)
     except BrokenVersion:
         raise
     except Exception as error:  # whatever foreign text and packed numbers raise, other versions must go on
@@ -54,21 +57,56 @@ def read_card(folder: Path) -> ModelCard:
     return card
 
 
-def _card(stored: Mapping[str, Any], digest: str, background: Array) -> ModelCard:
+def _card(stored: Mapping[str, Any], digest: str, folder: Path) -> ModelCard:
     return ModelCard(
         name=stored["name"],
         version=stored["version"],
         digest=digest,
         architecture=stored["architecture"],
         classes=tuple(stored["classes"]),
-        image=ImageSpec(stored["image"]["height"], stored["image"]["width"]),
+        image=_image(stored["image"]),
         temperature=_number("temperature", stored["temperature"], above=0.0),
         energy_threshold=_number("threshold", stored["in_distribution"]["threshold"]),
-        background=background,
+        background=_background(folder),
         verbs=frozenset(stored["verbs"]),
+        litert=_twin(folder)
+        if stored["format"] == 1
+        else tuple(_litert(one, stored["files"]) for one in stored["litert"]),
         metrics=stored["metrics"],
         training=stored["training"],
     )
+
+
+def _image(stored: Mapping[str, Any]) -> ImageSpec:
+    """Cards of format 1 say no more than the size."""
+    preprocessing, low_high = stored.get("preprocessing", "digit"), stored.get("range", [0, 1])
+    if preprocessing not in ("digit", "resize"):
+        raise BrokenVersion(f"{CARD} has preprocessing {preprocessing!r}; expected digit or resize")
+    if low_high != [0, 1]:
+        raise BrokenVersion(f"{CARD} has the range {low_high!r}; expected [0, 1], 0 = paper and 1 = ink")
+    return ImageSpec(stored["height"], stored["width"], preprocessing)
+
+
+def _twin(folder: Path) -> tuple[LiteRTFile, ...]:
+    """What format 1 knows: one forward, which was compared as closely as those of today."""
+    if not (folder / TWIN).is_file():
+        return ()
+    return (LiteRTFile(TWIN.as_posix(), ROLES, {"forward": (1,)}, TWIN_MEMORY),)
+
+
+def _litert(stored: Mapping[str, Any], files: Mapping[str, str]) -> LiteRTFile:
+    path, rows, memory = stored["file"], stored["rows"], stored["memory_bytes"]
+    if path not in files:
+        raise BrokenVersion(f"{path} has no SHA-256 in its card")
+    if not (roles := frozenset(stored["roles"])) or not roles <= ROLES:
+        raise BrokenVersion(f"{path} has the roles {stored['roles']!r}; expected some of {', '.join(sorted(ROLES))}")
+    numbers = [number for several in rows.values() for number in several]
+    if not rows or not set(rows) <= set(VERBS) or not all(type(one) is int and one > 0 for one in [memory, *numbers]):
+        raise BrokenVersion(
+            f"{path} has rows {rows!r} and memory_bytes {memory!r}; expected numbers of rows for some of "
+            f"{', '.join(VERBS)}, and bytes"
+        )
+    return LiteRTFile(path, roles, {verb: tuple(sorted(several)) for verb, several in rows.items()}, memory)
 
 
 def _number(name: str, value: Any, above: float = -math.inf) -> float:

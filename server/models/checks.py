@@ -22,11 +22,15 @@ def check_answers(card: ModelCard, twin: Model | None, full: Model | None, image
     theirs = None if full is None else _logits("the SavedModel", full, card, images)
     if ours is None or theirs is None:
         return
+    _compare(ours, theirs, "the SavedModel")
+
+
+def _compare(ours: Array, theirs: Array, whose: str) -> None:
     apart = float(np.abs(ours - theirs).max())
     if apart > AGREEMENT:
         raise BrokenVersion(
-            f"model.tflite and the SavedModel differ by {apart:.3g} in a logit of the background images; expected at "
-            f"most {AGREEMENT:g}"
+            f"model.tflite and {whose} differ by {apart:.3g} in a logit of the background images; expected at most "
+            f"{AGREEMENT:g}"
         )
 
 
@@ -40,3 +44,98 @@ def _logits(what: str, model: Model, card: ModelCard, images: Array) -> Array:
     if not np.isfinite(logits).all():
         raise BrokenVersion(f"{what} gave logits that are not finite for the background images")
     return logits
+
+
+def check_explains(card: ModelCard, twin: Model | None, model: Model) -> None:
+    """Whether `model`, which explains without TensorFlow, is sound, by itself: it gives the twin's logits, one image is
+    answered as among others, gradients are the slopes of forward on three pictures, and all is finite.
+
+    Raises:
+        BrokenVersion: which of them does not hold.
+    """
+    try:
+        _check_explains(card, twin, model)
+    except BrokenVersion:
+        raise
+    except Exception as error:  # whatever a foreign file raises
+        kind = type(error).__name__
+        raise BrokenVersion(f"its LiteRT files can not explain the background images ({kind})") from error
+
+
+def _check_explains(card: ModelCard, twin: Model | None, model: Model) -> None:
+    images = card.background
+    weights = np.eye(len(card.classes), dtype=np.float32)[np.arange(len(images)) % len(card.classes)]
+    logits = model.forward(images)
+    _check_rows("forward", logits, lambda row: model.forward(images[row : row + 1]))
+    if twin is not None:
+        _compare(_logits("model.tflite", twin, card, images), logits, "what explains")
+    if "gradient" in model.verbs:
+        slopes = model.gradient(images, weights)
+        _check_rows("gradient", slopes, lambda row: model.gradient(images[row : row + 1], weights[row : row + 1]))
+        for row in range(min(SLOPES, len(images))):
+            _check_slope(model, images[row], weights[row], slopes[row])
+    if "features" in model.verbs:
+        found = model.features(images[:1], weights[:1])
+        for name in ("embedding", "feature_map", "feature_gradient", "attention"):
+            part = getattr(found, name)
+            if part is not None and not np.isfinite(part).all():
+                raise BrokenVersion(f"its LiteRT features have {name} that are not finite")
+
+
+SLOPES = 3  # pictures whose gradient is compared with differences of forward
+STEP = 0.05  # of pixels in [0, 1], along a direction of length 1: well above the rounding of logits
+STEEP = 0.05  # of the slope's length, by which it may differ from a difference quotient
+
+
+def _check_rows(verb: str, several: Array, alone: Callable[[int], Array]) -> None:
+    if not np.isfinite(several).all():
+        raise BrokenVersion(f"its LiteRT {verb} gives values that are not finite for the background images")
+    unit = float(np.abs(several).max())
+    for row in range(min(SLOPES, len(several))):
+        apart = float(np.abs(alone(row)[0] - several[row]).max())
+        if apart > AGREEMENT * max(unit, AGREEMENT):
+            raise BrokenVersion(
+                f"its LiteRT {verb} gives one background image alone {apart:.3g} otherwise than among others; expected "
+                f"at most {AGREEMENT:g} of {unit:.3g}"
+            )
+
+
+def _check_slope(model: Model, image: Array, weights: Array, slope: Array) -> None:
+    """Along the slope itself and in a direction that has nothing to do with it."""
+    length = float(np.linalg.norm(slope))
+    other = np.random.default_rng(0).choice([-1.0, 1.0], image.shape)
+    for way in (slope / length if length else other, other / np.linalg.norm(other)):
+        step = (STEP * way).astype(np.float32)
+        ahead, behind = model.forward(np.stack([image + step, image - step])) @ weights
+        measured, told = float(ahead - behind) / (2 * STEP), float((slope * way).sum())
+        if not abs(measured - told) <= STEEP * length + AGREEMENT:
+            raise BrokenVersion(
+                f"its LiteRT gradient says that logits rise by {told:.4g} where they rise by {measured:.4g}"
+            )
+
+
+def check_same(card: ModelCard, model: Model, other: Model) -> None:
+    """Whether gradients and features are the same, to AGREEMENT of the largest value, for both models.
+
+    Raises:
+        BrokenVersion: which are not.
+    """
+    images = card.background
+    weights = np.eye(len(card.classes), dtype=np.float32)[np.arange(len(images)) % len(card.classes)]
+    weights[1::2] -= np.roll(weights[1::2], 1, axis=1)
+    if "gradient" in model.verbs:
+        _check_same("gradient", model.gradient(images, weights), other.gradient(images, weights))
+    if "features" in model.verbs:
+        ours, theirs = (one.features(images, weights) for one in (model, other))
+        for name in ("embedding", "feature_map", "feature_gradient", "attention"):
+            if getattr(ours, name) is not None:
+                _check_same(name, getattr(ours, name), getattr(theirs, name))
+
+
+def _check_same(what: str, ours: Array, theirs: Array) -> None:
+    apart, unit = float(np.abs(ours - theirs).max()), float(np.abs(theirs).max())
+    if not apart <= AGREEMENT * unit:
+        raise BrokenVersion(
+            f"LiteRT and the SavedModel differ by {apart:.3g} in a {what} of the background images; expected at most "
+            f"{AGREEMENT:g} of {unit:.3g}"
+        )

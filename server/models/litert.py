@@ -1,76 +1,239 @@
-"""A version's LiteRT twin -> a Model that only speaks `forward`, in tens of microseconds and without TensorFlow.
+"""A version's LiteRT files -> a Model: forward, gradient and features without TensorFlow. The only file that imports
+ai_edge_litert.
 
-The only file that imports ai_edge_litert. The twin was compared with its SavedModel at export; here its hash is enough.
+The files were compared with their SavedModel at export; here their hashes and a few answers (checks.py) are enough.
 """
 
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from server.models.pool import Pool
-from server.types import Array, Features, ModelCard, Verb
+from server.models.interpreters import InterpreterPool
+from server.protocols import RequestContext
+from server.types import Array, Features, LiteRTFile, ModelCard, Role, Verb
+
+FEW = 4  # a rest of up to 1 / FEW of a block goes row by row: a block takes the time of some five to thirty rows
+
+Outputs = Mapping[str, Array]
+Block = tuple[int, int, int]  # rows of the function, and the first of the request's rows, and the one after its last
 
 
-@dataclass
-class _Ready:
-    """An interpreter with its tensors allocated, and where its input and its logits are."""
+class Runners:
+    """An interpreter and its signatures, ready to run; for one thread at a time."""
 
-    interpreter: Any
-    images: int
-    logits: int
+    def __init__(self, content: bytes) -> None:
+        self._interpreter = Interpreter(model_content=content, num_threads=1)
+        self._keys = list(self._interpreter.get_signature_list())
+        self._runners: dict[str, Any] = {}
 
-    def answer(self, image: Array) -> Array:
-        """Logits (1, K) of one image (1, H, W)."""
-        self.interpreter.set_tensor(self.images, image)
-        self.interpreter.invoke()
-        logits: Array = self.interpreter.get_tensor(self.logits)
-        return logits
+    def run(self, name: str, arrays: Mapping[str, Array]) -> Outputs:
+        """The outputs of signature `name`, or of the only one: files of format 1 call it otherwise."""
+        runner = self._runners.get(name)
+        if runner is None:
+            key = name if name in self._keys or len(self._keys) != 1 else self._keys[0]
+            runner = self._runners[name] = self._interpreter.get_signature_runner(key)
+        outputs: Outputs = runner(**arrays)
+        return outputs
 
 
-class Twin:
-    """The twin at `path`, one image at a time: an answer can not depend on what else is in a batch. The file is read
-    once: while its version is served, it may be replaced or removed.
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A LiteRT file's content, and the pool that its interpreters come from. The file is read once: while its version
+    is served, it may be replaced or removed."""
 
-    An interpreter serves one thread at a time, and has a copy of its weights: there are at most `most`, more than one
-    when several threads ask at once.
+    file: LiteRTFile
+    content: bytes
+    pool: InterpreterPool
+    size: int  # of an interpreter, in the pool's unit
+
+    def lend(self) -> AbstractContextManager[Runners]:
+        return self.pool.lend(self, self.size, lambda: Runners(self.content))
+
+
+def _never() -> None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class LiteRTModel:
+    """The functions in `sources`, by the name of their signature: the verb and the number of rows.
+
+    Rows go in blocks: as many of the largest function as are full, then the rest, row by row where it is small, else
+    in one block filled up with copies. So the program of a row depends on the request alone. Blocks are put through by
+    this thread, and by one of `helpers` beside it while a core is idle.
     """
 
-    verbs: frozenset[Verb] = frozenset({"forward"})
+    card: ModelCard
+    sources: Mapping[str, Source]
+    helpers: Executor | None = None
+    cores: int = 1  # that interpreters may compute on at once
+    between: Callable[[], None] = _never  # called before each block; raises where nobody waits for the rest
+    by_heart: dict[str, Array] = field(default_factory=dict)  # logits of the background, which many explanations need
+    _rows: Mapping[str, tuple[int, ...]] = field(init=False)
 
-    def __init__(self, path: Path, card: ModelCard, most: int = 1) -> None:
-        self.card = card
-        self._content = path.read_bytes()
-        self._interpreters = Pool(self._build, most)
+    def __post_init__(self) -> None:
+        rows: dict[str, list[int]] = {}
+        for name in self.sources:
+            verb, _, count = name.rpartition("_")
+            rows.setdefault(verb, []).append(int(count))
+        object.__setattr__(self, "_rows", {verb: tuple(sorted(counts)) for verb, counts in rows.items()})
+
+    @property
+    def verbs(self) -> frozenset[Verb]:
+        inner = {"feature_map", "attention"} & self.card.verbs if "features" in self._rows else frozenset[Verb]()
+        there: frozenset[Verb] = frozenset({*self._rows, *inner})  # type: ignore[arg-type]
+        return there
+
+    def for_predict(self, context: RequestContext) -> "LiteRTModel":
+        """The model itself: predictions never wait for more than a block."""
+        return self
+
+    def for_explain(self, context: RequestContext) -> "LiteRTModel":
+        """The model for one request, which ends between two blocks once that is cancelled or out of time."""
+
+        def between() -> None:
+            context.raise_if_cancelled()
+            context.raise_if_expired()
+
+        return replace(self, between=between)
 
     def forward(self, images: Array) -> Array:
         """Logits (n, K) of images (n, H, W)."""
-        if len(images) == 1:
-            return self._answer(images)
-        rows = [self._answer(images[row : row + 1]) for row in range(len(images))]  # others get their turn in between
-        return np.array(rows, np.float32).reshape(len(rows), len(self.card.classes))
+        known = images is self.card.background
+        if known and "background" in self.by_heart:
+            return self.by_heart["background"]
+        found = self._answer("forward", ("logits",), images=images)
+        logits = found["logits"] if found else np.empty((0, len(self.card.classes)), np.float32)
+        if known:
+            logits.flags.writeable = False
+            self.by_heart["background"] = logits
+        return logits
 
     def gradient(self, images: Array, weights: Array) -> Array:
-        raise NotImplementedError("a LiteRT twin has no gradients")
+        """d(weights . logits) / d images, (n, H, W)."""
+        found = self._answer("gradient", ("gradient",), images=images, weights=weights)
+        return found["gradient"] if found else np.empty_like(images, np.float32)
 
     def features(self, images: Array, weights: Array) -> Features:
-        raise NotImplementedError("a LiteRT twin has no features")
+        """The inner views of images (n, H, W)."""
+        found = self._answer("features", None, images=images, weights=weights)
+        optional = [found.get(name) for name in ("feature_map", "feature_gradient", "attention")]
+        return Features(found["embedding"], *optional)
 
-    def _answer(self, image: Array) -> Array:
-        ready = self._interpreters.take()
-        try:
-            return ready.answer(image)
-        finally:
-            self._interpreters.give_back(ready)
+    def close(self) -> None:
+        """Let go of its interpreters; to be called when nobody uses the model any more."""
+        for source in set(self.sources.values()):
+            source.pool.forget(source)
 
-    def _build(self) -> _Ready:
-        interpreter = Interpreter(model_content=self._content, num_threads=1)
-        interpreter.allocate_tensors()
-        runner = interpreter.get_signature_runner()
-        return _Ready(
-            interpreter,
-            runner.get_input_details()["images"]["index"],
-            runner.get_output_details()["logits"]["index"],
-        )
+    def _answer(self, verb: str, names: Sequence[str] | None, **arrays: Array) -> dict[str, Array]:
+        """Outputs of n rows by name, of all names or these; nothing for no rows."""
+        if verb not in self._rows:
+            raise NotImplementedError(f"{self.card.name} has no LiteRT function for {verb}")
+        given = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
+        rows = len(given["images"])
+        blocks = list(planned(rows, self._rows[verb]))
+        found: dict[str, Array] = {}
+
+        def compute(block: Block) -> None:
+            size, start, stop = block
+            self.between()
+            name = f"{verb}_{size}"
+            with self.sources[name].lend() as runners:
+                part = runners.run(name, {one: _filled(array[start:stop], size) for one, array in given.items()})
+            for output in names or part:
+                if output not in found:
+                    found.setdefault(output, np.empty((rows, *part[output].shape[1:]), part[output].dtype))
+                found[output][start:stop] = part[output][: stop - start]
+
+        _each(compute, blocks, self._helper(blocks))
+        return found
+
+    def _helper(self, blocks: Sequence[Block]) -> Executor | None:
+        """Threads to compute with beside this one: only where there are two blocks of many rows, and idle cores."""
+        if self.helpers is None or len(blocks) < 2 or blocks[1][0] == 1:
+            return None
+        lent = sum(pool.lent for pool in {source.pool for source in self.sources.values()})
+        return self.helpers if lent + 1 < self.cores else None
+
+
+def planned(rows: int, sizes: Sequence[int]) -> Iterator[Block]:
+    """The blocks for so many rows, by functions of the smallest and the largest of these numbers of rows."""
+    few, many = sizes[0], sizes[-1]
+    start = rows - rows % many
+    for first in range(0, start, many):
+        yield many, first, first + many
+    rest = rows - start
+    size = few if rest * FEW <= many else many
+    for first in range(start, rows, size):
+        yield size, first, min(first + size, rows)
+
+
+def _filled(part: Array, rows: int) -> Array:
+    """The rows, and copies of the last of them up to so many."""
+    missing = rows - len(part)
+    return part if missing <= 0 else np.concatenate([part, np.repeat(part[-1:], missing, axis=0)])
+
+
+def _each(compute: Callable[[Block], None], blocks: Sequence[Block], helper: Executor | None) -> None:
+    """Compute all blocks, here and by a thread of `helper` if there is one, each taking the next that nobody has."""
+    if helper is None:
+        for block in blocks:
+            compute(block)
+        return
+    left = deque(blocks)
+
+    def work() -> None:
+        while True:
+            try:
+                block = left.popleft()
+            except IndexError:
+                return
+            compute(block)
+
+    helping = helper.submit(work)
+    try:
+        work()
+    finally:
+        left.clear()
+        if not helping.cancel():
+            helping.result()
+
+
+def sources_of(
+    folder: Path, card: ModelCard, role: Role, pool: InterpreterPool, bytes_count: bool = True
+) -> dict[str, Source]:
+    """The functions of the files with this role, by signature. Their interpreters count with their bytes in the pool,
+    or each as one.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    found = {}
+    for file in card.litert:
+        if role in file.roles:
+            source = Source(file, (folder / file.path).read_bytes(), pool, file.memory_bytes if bytes_count else 1)
+            found.update({f"{verb}_{count}": source for verb, counts in file.rows.items() for count in counts})
+    return found
+
+
+def predictor(folder: Path, card: ModelCard, most: int = 1) -> LiteRTModel:
+    """What predicts a version: at most so many interpreters, more than one when several threads ask at once. They are
+    nobody else's, so that a prediction waits for no explanation."""
+    sources = sources_of(folder, card, "predict", InterpreterPool(most), bytes_count=False)
+    for source in set(sources.values()):
+        with source.lend():  # built now, so that no prediction waits for it
+            pass
+    return LiteRTModel(card, sources)
+
+
+def explainer(
+    folder: Path, card: ModelCard, pool: InterpreterPool, helpers: Executor | None = None, cores: int = 1
+) -> LiteRTModel:
+    """What explains a version, as far as its files can, with interpreters of `pool`, which is for all versions."""
+    return LiteRTModel(card, sources_of(folder, card, "explain", pool), helpers, cores)

@@ -1,30 +1,36 @@
-"""A version's folder -> a LoadedVersion that may serve, in two steps: opened (card, hashes, twin: milliseconds) and
-complete (SavedModel, all checks: seconds). Takes the functions that load, so that it imports neither LiteRT nor
-TensorFlow.
+"""A version's folder -> a LoadedVersion that may serve: opened (card, hashes, LiteRT files, checks: milliseconds), and
+where TensorFlow explains complete only after some seconds more, with the SavedModel. Takes the functions that load, so
+that it imports neither LiteRT nor TensorFlow.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.models.card import TWIN, BrokenVersion, read_card
-from server.models.checks import Check, check_answers
-from server.models.versions import LoadedModel, LoadedVersion, LoadFull, LoadTwin
+from server.models.card import BrokenVersion, read_card
+from server.models.checks import Check, check_answers, check_explains
+from server.models.versions import LoadedModel, LoadedVersion, LoadFull, LoadLiteRT, LoadTwin
 from server.types import Model, ModelCard
 
 NO_EXPLANATIONS = "explanations are switched off on this server (INKLING_EXPLAIN=off)"
-NO_TWIN = "it has no model.tflite, and this server reads no SavedModels (INKLING_EXPLAIN=off)"
+NO_TWIN = (
+    "it has no model.tflite, and this server reads no SavedModels (INKLING_EXPLAIN=off, INKLING_RUNTIME=litert, or no "
+    "TensorFlow is installed); `python -m training convert` makes one"
+)
 NOT_LOADED = "its SavedModel could not be loaded; the server's log says why"
 
 
 @dataclass(frozen=True)
 class Loading:
-    """How versions are loaded; what does not explain predicts by its twins, refuses what has none, and never calls
-    `load_full`."""
+    """How versions are loaded: `load_litert` gives what explains without TensorFlow, where there is that, else
+    `load_full` does, if there is one. What does not explain never calls either."""
 
     load_twin: LoadTwin
-    load_full: LoadFull
+    load_full: LoadFull | None
     check: Check = check_answers
     explains: bool = True
+    load_litert: LoadLiteRT | None = None
+    check_explains: Callable[[ModelCard, Model | None, Model], None] = check_explains
 
     def open(self, folder: Path) -> LoadedVersion:
         """The version as it can predict already; one without a twin can not.
@@ -35,18 +41,24 @@ class Loading:
         card = read_card(folder)
         if (card.name, card.version) != (folder.parent.name, folder.name):
             raise BrokenVersion(f"its card is that of {card.name} version {card.version}")
-        twin = self._twin(folder / TWIN, card)
-        if twin is None and not self.explains:
+        twin = self._twin(folder, card)
+        full = self._litert(folder, card)
+        if twin is None and not (self.explains and (full or self.load_full)):
             raise BrokenVersion(NO_TWIN)
-        self.check(card, twin, None, card.background[:1])  # finds most of what can be wrong
-        return LoadedVersion(card, folder, twin, failure=None if self.explains else NO_EXPLANATIONS)
+        if full is None:
+            self.check(card, twin, None, card.background[:1])  # finds most of what can be wrong
+        else:
+            self.check_explains(card, twin, full.model)
+        return LoadedVersion(card, folder, twin, full, failure=self._failure)
 
     def complete(self, version: LoadedVersion) -> None:
-        """Load its SavedModel, and check all that it and its twin answer.
+        """Load its SavedModel where it explains, and check all that it and its twin answer.
 
         Raises:
             BrokenVersion: it does not load, or what it answers is wrong.
         """
+        if version.full is not None:
+            return
         full = self._full(version)
         try:
             self.check(version.card, version.twin, None if full is None else full.model, version.card.background)
@@ -55,19 +67,32 @@ class Loading:
                 full.close()
             raise
         version.full = full
-        version.failure = None if self.explains else NO_EXPLANATIONS
+        version.failure = self._failure
 
-    def _twin(self, path: Path, card: ModelCard) -> Model | None:
-        """The version's twin; without one its SavedModel predicts. One that does not load breaks the version."""
-        if not path.is_file():
+    @property
+    def _failure(self) -> str | None:
+        return None if self.explains else NO_EXPLANATIONS
+
+    def _twin(self, folder: Path, card: ModelCard) -> Model | None:
+        """What predicts; without it the SavedModel does. One that does not load breaks the version."""
+        if not any("predict" in file.roles for file in card.litert):
             return None
         try:
-            return self.load_twin(path, card)
+            return self.load_twin(folder, card)
         except Exception as error:  # whatever a runtime raises, other versions must go on
             raise BrokenVersion(f"model.tflite can not be loaded ({type(error).__name__})") from error
 
+    def _litert(self, folder: Path, card: ModelCard) -> LoadedModel | None:
+        """One whose LiteRT files do not load breaks the version."""
+        if not self.explains or self.load_litert is None:
+            return None
+        try:
+            return self.load_litert(folder, card)
+        except Exception as error:  # whatever a runtime raises, other versions must go on
+            raise BrokenVersion(f"its LiteRT files can not be loaded ({type(error).__name__})") from error
+
     def _full(self, version: LoadedVersion) -> LoadedModel | None:
-        if not self.explains:
+        if not self.explains or self.load_full is None:
             return None
         try:
             return self.load_full(version.folder, version.card)

@@ -1,10 +1,11 @@
-"""A SavedModel folder -> Model. With compiled.py the only server file that imports tensorflow: that costs seconds and
-600 MB, so it is itself imported only in the background (app.py).
+"""A SavedModel folder -> Model. With graphs.py the only server file that imports tensorflow: that costs seconds and
+600 MB, so it is itself imported only in the background (runtimes.py).
 """
 
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +14,10 @@ import tensorflow as tf
 
 from server.errors import DamagedImage
 from server.models.chunks import FEWEST, Chunks
-from server.models.compiled import Programs, compiled
 from server.models.graphs import check_signature, forget, load
 from server.types import Array, Features, ModelCard, Verb
 
+log = logging.getLogger(__name__)
 logging.getLogger("absl").setLevel(logging.WARNING)  # it tells of every SavedModel that it has no fingerprint
 
 CHUNK = 512  # rows put forward at once, so that activations stay within tens of MB
@@ -32,7 +33,7 @@ def configure(device: Literal["auto", "cpu", "gpu"], worker: int = 0) -> str:
     10 % less of the processor: what must not wait, predictions, has its place by priority instead.
 
     Returns:
-        The name of the device that will compute, "cpu" or "gpu:<i>".
+        The name of the device that will compute as TensorFlow then knows it, "CPU:0" or "GPU:0".
 
     Raises:
         RuntimeError: a GPU is demanded and there is none.
@@ -45,7 +46,8 @@ def configure(device: Literal["auto", "cpu", "gpu"], worker: int = 0) -> str:
     tf.config.set_visible_devices(mine, "GPU")
     for gpu in mine:
         tf.config.experimental.set_memory_growth(gpu, True)
-    return "cpu" if chosen is None else f"gpu:{chosen}"
+    log.info("TensorFlow computes on %s", "the processor" if chosen is None else f"GPU {chosen}")
+    return "CPU:0" if chosen is None else "GPU:0"  # the others are hidden
 
 
 class SavedModel:
@@ -56,12 +58,12 @@ class SavedModel:
         self,
         folder: Path,
         card: ModelCard,
-        programs: Programs | None = None,
         on_batch: Callable[[int], None] = lambda rows: None,
         on_retrace: Callable[[], None] = lambda: None,
+        device: str | None = None,
     ) -> None:
-        """`programs` are those of all SavedModels of the process; `on_batch` is told the rows of each call of a graph,
-        `on_retrace` when one was traced after loading."""
+        """`on_batch` is told the rows of each call of a graph, `on_retrace` when one was traced after loading; `device`
+        is where its weights lie and its graphs run, such as GPU:0, or None for TensorFlow's choice."""
         self.card = card
         self.retraces = 0  # since it was loaded
         self._on_retrace: Callable[[], None] | None = None  # set when it is
@@ -70,10 +72,12 @@ class SavedModel:
         self._files = Chunks(CHUNK, tf.errors.ResourceExhaustedError)
         self._reading = threading.Lock()
         # The trackable must outlive its signatures: they hold its variables by weak references only.
-        self._trackable, self._registered = load(folder)
+        self._device = device
+        with self._placed():
+            self._trackable, self._registered = load(folder)
         try:
             check_signature(self._trackable.signatures, card)
-            self._build(Programs() if programs is None else programs)
+            self._build()
             self._on_retrace = on_retrace
         except BaseException:
             self.close()
@@ -83,7 +87,7 @@ class SavedModel:
         """Let TensorFlow forget what it would keep for good; to be called when nobody uses the model any more."""
         forget(self._registered)
 
-    def _build(self, programs: Programs) -> None:
+    def _build(self) -> None:
         card = self.card
         self._serve = self._trackable.signatures["serving_default"]
         self._features = self._trackable.signatures.get("features")
@@ -92,34 +96,25 @@ class SavedModel:
         images = tf.TensorSpec((None, card.image.height, card.image.width), tf.float32)
         weights = tf.TensorSpec((None, len(card.classes)), tf.float32)
         self._gradient = tf.function(self._taped, input_signature=[images, weights])
-        size = (card.image.height, card.image.width)
-        self._compiled = compiled(self._serve, self._gradient, FEWEST, size, len(card.classes), programs)
         self._background: Array | None = None
         self._scored: dict[str, tuple[Any, Any]] = {}
         self._warm_up()
 
-    @property
-    def few(self) -> int:
-        """So few rows are answered by another program than more of them are; 0 where there is none."""
-        return 0 if self._compiled is None else self._compiled.rows
+    def _placed(self) -> Any:
+        return tf.device(self._device) if self._device else nullcontext()
 
     def forward(self, images: Array) -> Array:
         """Logits (n, K) of images (n, H, W)."""
         if images is self.card.background and self._background is not None:
             return self._background  # asked by every explanation that takes the background for its baseline
-        if self._compiled is not None and len(images) <= self._compiled.rows:
-            graph = self._compiled.forward
-        else:
-            graph = self._serving
-        return self._forwards.apply(lambda rows: {"logits": _answer(graph, rows)}, images)["logits"]
+        return self._forwards.apply(lambda rows: {"logits": self._answer(self._serving, rows)}, images)["logits"]
 
     def gradient(self, images: Array, weights: Array) -> Array:
         """d(weights . logits) / d images, (n, H, W)."""
-        if self._compiled is not None and len(images) <= self._compiled.rows:
-            graph = self._compiled.gradient
-        else:
-            graph = self._gradient
-        return self._gradients.apply(lambda rows, w: {"gradient": _answer(graph, rows, w)}, images, weights)["gradient"]
+        graph = self._gradient
+        return self._gradients.apply(lambda rows, w: {"gradient": self._answer(graph, rows, w)}, images, weights)[
+            "gradient"
+        ]
 
     def features(self, images: Array, weights: Array) -> Features:
         """The inner views of images (n, H, W)."""
@@ -128,7 +123,8 @@ class SavedModel:
         signature = self._features
 
         def views(rows: Array, weights: Array) -> dict[str, Array]:
-            outputs = signature(images=tf.constant(rows), weights=tf.constant(weights))
+            with self._placed():
+                outputs = signature(images=tf.constant(rows), weights=tf.constant(weights))
             return {name: output.numpy() for name, output in outputs.items()}
 
         found = self._gradients.apply(views, images, weights)
@@ -185,6 +181,11 @@ class SavedModel:
         images = tf.keras.Input((self.card.image.height, self.card.image.width))
         return tf.keras.Model([images], tf.keras.layers.Lambda(score, output_shape=(1,))(images)), held
 
+    def _answer(self, graph: Any, *arrays: Array) -> Array:
+        with self._placed():
+            answer: Array = graph(*map(tf.constant, arrays)).numpy()
+        return answer
+
     def _serving(self, images: Any) -> Any:
         return self._serve(images=images)["logits"]
 
@@ -208,8 +209,3 @@ class SavedModel:
         self.gradient(images, weights)
         if self._features is not None:
             self.features(images, weights)
-
-
-def _answer(graph: Any, *arrays: Array) -> Array:
-    answer: Array = graph(*map(tf.constant, arrays)).numpy()
-    return answer

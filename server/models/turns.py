@@ -117,10 +117,8 @@ class Turns:
         limits = self.limits
         pieces = self._pieces(self._predictions, limits.turn)
         rows = sum(piece.rows for piece in pieces)
-        if pieces and rows <= limits.few:
-            return pieces, rows
         pieces += self._pieces(self._explanations, limits.bucket(rows) - rows if pieces else limits.explain)
-        return pieces, max(limits.bucket(sum(piece.rows for piece in pieces)), limits.few + 1)
+        return pieces, limits.bucket(sum(piece.rows for piece in pieces))
 
     def _pieces(self, queue: deque[Asked], most: int) -> list[Piece]:
         pieces = []
@@ -153,7 +151,7 @@ class Turns:
                 self._end(pieces[0].asked, error)
                 return
             for piece in pieces:
-                self._answer([piece], max(self.limits.bucket(piece.rows), self.limits.few + 1))
+                self._answer([piece], self.limits.bucket(piece.rows))
             return
         except BaseException:  # this thread is being ended; the others must not wait for ever
             for piece in pieces:

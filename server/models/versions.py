@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from server.errors import NotReady
-from server.models.batching import Lane
-from server.protocols import FileReader, KerasView, RequestContext
-from server.types import Model, ModelCard, Verb
+from server.protocols import FileReader, KerasView, RequestContext, RequestModels
+from server.types import Model, ModelCard, Runtime, Verb
 
 STABLE = "stable"
 
@@ -17,30 +16,38 @@ STABLE = "stable"
 def _nothing() -> None: ...
 
 
+KerasViewOf = Callable[[RequestContext], KerasView]
+"""The SavedModel as a keras.Model, had within the deadline of a request."""
+
+
 @dataclass(frozen=True)
 class LoadedModel:
-    """What a version's files give once they are loaded: a model, and what is no verb on arrays."""
+    """What explains a version once it is loaded: a model, and what is no verb on arrays."""
 
     model: Model
-    lane: Lane | None = None  # before `model`, where rows of several requests are computed together
+    runtime: Runtime = "tensorflow"
+    requests: RequestModels | None = None  # before `model`, where a request's rows can wait or be dropped
     file_reader: FileReader | None = None
-    keras_view: KerasView | None = None
+    keras_view: KerasViewOf | None = None
     close: Callable[[], None] = _nothing  # ends what the model holds beside its memory
 
     def for_predict(self, context: RequestContext) -> Model:
-        return self.model if self.lane is None else self.lane.for_predict(context)
+        return self.model if self.requests is None else self.requests.for_predict(context)
 
     def for_explain(self, context: RequestContext) -> Model:
-        return self.model if self.lane is None else self.lane.for_explain(context)
+        return self.model if self.requests is None else self.requests.for_explain(context)
 
 
 LoadTwin = Callable[[Path, ModelCard], Model]
 LoadFull = Callable[[Path, ModelCard], LoadedModel]
+LoadLiteRT = Callable[[Path, ModelCard], LoadedModel | None]
+"""None where TensorFlow is to explain."""
 
 
 @dataclass(eq=False)
 class LoadedVersion:
-    """One version and what of it is loaded; `failure` says why its SavedModel is not and will not be.
+    """One version and what of it is loaded: what predicts, and what explains; `failure` says why that is not and will
+    not be.
 
     Requests hold it while they use it; it is freed when nobody does any more and the store has retired it.
     """
@@ -79,16 +86,22 @@ class LoadedVersion:
         return self.twin if self.twin is not None else self._loaded("predict").for_predict(context)
 
     def for_explain(self, context: RequestContext) -> Model:
-        """The SavedModel. Raises NotReady as `for_predict` does."""
+        """What explains. Raises NotReady as `for_predict` does."""
         return self._loaded("explain").for_explain(context)
 
     def file_reader(self) -> FileReader | None:
         """The SavedModel's own signature for encoded pictures, if it has one. Raises NotReady."""
         return self._loaded("read files").file_reader
 
-    def keras_view(self) -> KerasView | None:
+    def keras_view(self, context: RequestContext) -> KerasView | None:
         """The SavedModel as a keras.Model, if it can be had as one. Raises NotReady."""
-        return self._loaded("explain").keras_view
+        view = self._loaded("explain").keras_view
+        return None if view is None else view(context)
+
+    @property
+    def runtime(self) -> Runtime:
+        """What computes explanations. Raises NotReady."""
+        return self._loaded("explain").runtime
 
     def _loaded(self, verb: str) -> LoadedModel:
         full = self.full

@@ -60,6 +60,7 @@ EXPLAINED: dict[str, Any] = dict(
     explanation=record(
         method=TEXT,
         engine={"enum": ["inkling", "reference"]},
+        runtime={"enum": ["litert", "tensorflow"]},
         options=FREE,
         seed=WHOLE,
         output={"enum": ["logit", "probability"]},
@@ -146,6 +147,7 @@ SCHEMAS: dict[str, Any] = {
         verbs=listed(_one_of(Verb)),
         methods=listed(TEXT),
         explain={"enum": ["ready", "loading", "off"]},
+        runtime=nullable({"enum": ["litert", "tensorflow"]}),
         card=FREE,
     ),
     "Method": record(

@@ -29,6 +29,7 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
         "explanation": {
             "method": explanation.explainer.name,
             "engine": explanation.engine,
+            "runtime": explanation.runtime,
             "options": options(explanation.explainer),
             "seed": int(explanation.seed),
             "output": explanation.output,

@@ -124,9 +124,14 @@ def _details(name: str, family: Family) -> dict[str, Any]:
         "verbs": sorted(version.verbs),
         "methods": methods_for(version.verbs),
         "explain": version.explain,
+        "runtime": version.runtime if version.explain == "ready" else None,
         "card": {
             "architecture": card.architecture,
-            "image": {"height": card.image.height, "width": card.image.width},
+            "image": {
+                "height": card.image.height,
+                "width": card.image.width,
+                "preprocessing": card.image.preprocessing,
+            },
             "temperature": card.temperature,
             "energy_threshold": card.energy_threshold,
             "metrics": card.metrics,

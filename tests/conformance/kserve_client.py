@@ -23,7 +23,7 @@ async def over_v1(url: str, rows: Any) -> dict[str, Any]:
             "live": await client.is_server_live(url),
             "ready": await client.is_model_ready(url, MODEL),
             "predicted": await client.infer(url, sent, model_name=MODEL),
-            "of_version": await client.infer(url, sent, model_name=f"{MODEL}/versions/1"),
+            "of_version": await client.infer(url, sent, model_name=f"{MODEL}/versions/2"),
             "explained": await client.explain(
                 url, model_name=MODEL, data={**sent, "parameters": {"method": "saliency", "target": 3}}
             ),

@@ -34,7 +34,7 @@ def test_health(client: Any) -> None:
     client.check_server_liveness()
     client.check_server_readiness()
     client.check_model_readiness("cnn")
-    client.check_model_version_readiness("cnn", "1")
+    client.check_model_version_readiness("cnn", "2")
     with pytest.raises(NotFoundError):
         client.check_model_readiness("nope")
     with pytest.raises(NotFoundError):
@@ -43,8 +43,8 @@ def test_health(client: Any) -> None:
 
 def test_metadata(client: Any) -> None:
     assert client.read_server_metadata().name == "inkling"
-    for told in (client.read_model_metadata("cnn"), client.read_model_version_metadata("cnn", "1")):
-        assert (told.name, told.versions, told.platform) == ("cnn", ["1"], "tensorflow_savedmodel")
+    for told in (client.read_model_metadata("cnn"), client.read_model_version_metadata("cnn", "2")):
+        assert (told.name, told.versions, told.platform) == ("cnn", ["2"], "tensorflow_savedmodel")
         assert [(one.name, one.datatype, one.shape) for one in told.inputs] == [("images", "FP32", [-1, 28, 28])]
         assert {one.name for one in told.outputs} == {"logits", "probabilities"}
     with pytest.raises(ApiError, match="nope"):
@@ -55,9 +55,9 @@ def test_infer(client: Any) -> None:
     wanted = [RequestOutput(name="logits")]
     for answer in (
         client.model_infer("cnn", request=request(outputs=wanted)),
-        client.model_version_infer("cnn", "1", request=request(outputs=wanted)),
+        client.model_version_infer("cnn", "2", request=request(outputs=wanted)),
     ):
-        assert (answer.model_name, answer.model_version, answer.id) == ("cnn", "1", "7")
+        assert (answer.model_name, answer.model_version, answer.id) == ("cnn", "2", "7")
         (logits,) = answer.outputs
         assert (logits.name, logits.shape, logits.datatype) == ("logits", [3, 10], "FP32")
         found = np.array(logits.data.dict()["__root__"]).reshape(3, 10)

@@ -32,21 +32,21 @@ def predicted(explaining: Running, body: Any, address: str = "cnn") -> Any:
     return answer
 
 
-@pytest.mark.parametrize(("path", "strict"), [("cnn/versions/1", True), ("cnn", False)])
+@pytest.mark.parametrize(("path", "strict"), [("cnn/versions/2", True), ("cnn", False)])
 def test_status_is_the_protobuf(explaining: Running, path: str, strict: bool) -> None:
     """The plain address answers Inkling and KServe too, so that unknown fields are there to be ignored."""
     found = json_format.Parse(
         get(explaining, path), get_model_status_pb2.GetModelStatusResponse(), ignore_unknown_fields=not strict
     )
     (state,) = found.model_version_status
-    assert (state.version, state.state) == (1, get_model_status_pb2.ModelVersionStatus.AVAILABLE)
+    assert (state.version, state.state) == (2, get_model_status_pb2.ModelVersionStatus.AVAILABLE)
     assert (state.status.error_code, state.status.error_message) == (0, "")
 
 
 def test_metadata_is_the_protobufs(explaining: Running) -> None:
     told = json.loads(get(explaining, "cnn/metadata"))
     spec = json_format.ParseDict(told["model_spec"], model_pb2.ModelSpec())
-    assert (spec.name, spec.version.value) == ("cnn", 1)
+    assert (spec.name, spec.version.value) == ("cnn", 2)
     found = json_format.ParseDict(told["metadata"]["signature_def"], get_model_metadata_pb2.SignatureDefMap())
     signatures = net("cnn")._trackable.signatures
     for name, described in found.signature_def.items():
@@ -60,7 +60,7 @@ def test_metadata_is_the_protobufs(explaining: Running) -> None:
 
 def test_predict_as_the_savedmodel(explaining: Running) -> None:
     rows = predicted(explaining, {"instances": ROWS.tolist()})["predictions"]
-    columns = predicted(explaining, {"inputs": {"images": ROWS.tolist()}}, "cnn/versions/1")["outputs"]
+    columns = predicted(explaining, {"inputs": {"images": ROWS.tolist()}}, "cnn/versions/2")["outputs"]
     for found in ([row["logits"] for row in rows], columns["logits"]):
         assert np.array(found) == pytest.approx(twin("cnn").forward(ROWS), rel=1e-6)
         assert np.array(found) == pytest.approx(net("cnn").forward(ROWS), abs=1e-3)

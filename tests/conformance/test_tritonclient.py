@@ -40,13 +40,13 @@ def test_health_and_metadata(client: Any) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
     assert client.is_model_ready("cnn")
-    assert client.is_model_ready("cnn", "1")
+    assert client.is_model_ready("cnn", "2")
     assert not client.is_model_ready("nope")
     assert not client.is_model_ready("cnn", "99")
     assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
-    for version in ("", "1"):
+    for version in ("", "2"):
         told = client.get_model_metadata("cnn", version)
-        assert told["versions"] == ["1"]
+        assert told["versions"] == ["2"]
         assert told["inputs"] == [{"name": "images", "datatype": "FP32", "shape": [-1, 28, 28]}]
 
 
@@ -70,12 +70,12 @@ def test_infer(client: Any, sent: bool, answered: bool | None, squeezed: str | N
     if answered is not None:
         outputs = [triton.InferRequestedOutput(name, binary_data=answered) for name in ("probabilities", "logits")]
     result = client.infer(
-        "cnn", [tensor(binary=sent)], model_version="1", outputs=outputs, request_id="7", priority=1,
+        "cnn", [tensor(binary=sent)], model_version="2", outputs=outputs, request_id="7", priority=1,
         timeout=5_000_000, request_compression_algorithm=squeezed,
     )  # fmt: skip
     check(result)
     told = result.get_response()
-    assert (told["model_name"], told["model_version"], told["id"]) == ("cnn", "1", "7")
+    assert (told["model_name"], told["model_version"], told["id"]) == ("cnn", "2", "7")
 
 
 def test_shapes_that_are_the_same_pixels(client: Any) -> None:
@@ -117,7 +117,7 @@ def test_explanations_are_typed_tensors(explaining: Running, client: Any) -> Non
 
 def test_the_repository(client: Any) -> None:
     listed = client.get_model_repository_index()
-    assert {(one["name"], one["version"], one["state"]) for one in listed} == {(name, "1", "READY") for name in NAMES}
+    assert {(one["name"], one["version"], one["state"]) for one in listed} == {(name, "2", "READY") for name in NAMES}
     client.unload_model("lstm")
     try:
         assert not client.is_model_ready("lstm")

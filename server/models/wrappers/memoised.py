@@ -10,7 +10,6 @@ import numpy as np
 from server.models.wrappers.wrapper import ModelWrapper
 from server.types import Array, Features
 
-FEWEST = 3  # rows asked at least when more were asked for: fewer may be answered by another program of the model
 MOST = 100_000  # pictures whose logits are kept, some 20 MB
 
 
@@ -36,10 +35,8 @@ class MemoizedModel(ModelWrapper):
         fresh: dict[bytes, Array] = {}
         if new:
             missing = images if len(new) == len(images) else images[list(new.values())]
-            times = FEWEST if len(missing) < FEWEST <= len(images) else 1
-            memo.rows += times * len(missing)
-            missing = np.repeat(missing, times, axis=0) if times > 1 else missing
-            fresh = dict(zip(new, self.model.forward(missing)[::times], strict=True))
+            memo.rows += len(missing)
+            fresh = dict(zip(new, self.model.forward(missing), strict=True))
         if len(memo.logits) + len(fresh) <= MOST:
             memo.logits.update(fresh)
         return np.stack([fresh[key] if key in fresh else memo.logits[key] for key in keys])

@@ -1,0 +1,76 @@
+"""Loads a SavedModel when something first needs it (lazy initialisation), in a thread that no request is kept by.
+
+Must not import TensorFlow: whether and when that happens is the point.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, Literal
+
+from server.errors import NotReady
+from server.models.versions import LoadedModel
+from server.protocols import KerasView, RequestContext
+from server.types import Array
+
+LOOK = 0.1  # seconds between two looks at whether the request still waits
+
+log = logging.getLogger(__name__)
+
+
+class OnDemand:
+    """The SavedModel of one version beside what explains it, for packages that need a Keras model."""
+
+    def __init__(self, load: Callable[[], LoadedModel]) -> None:
+        self._load = load
+        self._lock = threading.Lock()
+        self._done: threading.Event | None = None  # of the load that is under way, or was
+        self._model: LoadedModel | None = None
+        self._closed = False
+
+    def keras_view(self, context: RequestContext) -> KerasView:
+        """A view that loads the SavedModel when it is first asked. It raises NotReady if that is not done before the
+        context's deadline, and goes on loading, or if it failed."""
+
+        def view(weights: Array, output: Literal["logit", "probability"]) -> Any:
+            theirs = self._loaded(context).keras_view
+            assert theirs is not None  # a SavedModel can always be had as one
+            return theirs(context)(weights, output)
+
+        return view
+
+    def close(self) -> None:
+        """End what was loaded; to be called when nobody uses the version any more."""
+        with self._lock:
+            self._closed, model, self._model = True, self._model, None
+        if model is not None:
+            model.close()
+
+    def _loaded(self, context: RequestContext) -> LoadedModel:
+        with self._lock:
+            if self._done is None:
+                self._done = threading.Event()
+                threading.Thread(target=self._run, args=(self._done,), name="load-models", daemon=True).start()
+            done = self._done
+        while not done.wait(min(LOOK, max(0.0, context.remaining()))):
+            context.raise_if_cancelled()
+            if context.remaining() <= 0:
+                raise NotReady("TensorFlow is loading, which engine=reference needs here; try again in a few seconds")
+        with self._lock:
+            if self._model is None:
+                self._done = None  # the next request tries again
+                raise NotReady("the SavedModel, which engine=reference needs, could not be loaded; the log says why")
+            return self._model
+
+    def _run(self, done: threading.Event) -> None:
+        model = None
+        try:
+            model = self._load()
+        except Exception:  # whatever TensorFlow raises; whoever waits is told
+            log.exception("a SavedModel could not be loaded")
+        with self._lock:
+            keep = not self._closed
+            self._model = model if keep else None
+        if model is not None and not keep:
+            model.close()
+        done.set()

@@ -1,0 +1,76 @@
+"""What explains a version, LiteRT or TensorFlow, and how each is loaded. TensorFlow is imported with the first
+SavedModel.
+"""
+
+import gc
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+from server.models.batching import lane_for
+from server.models.interpreters import InterpreterPool
+from server.models.litert import explainer
+from server.models.on_demand import OnDemand
+from server.models.versions import LoadedModel, LoadFull, LoadLiteRT
+from server.types import ModelCard
+
+NICENESS = 10  # of threads that help to compute one explanation: they are to take what else would be idle
+
+
+def litert_loader(load_full: LoadFull | None, capacity: int, partly: bool) -> LoadLiteRT:
+    """Loads what explains without TensorFlow, with interpreters of `capacity` bytes at most together; `partly` also
+    where the files cannot do all that the card says. `load_full` loads the SavedModel for packages that need one."""
+    pool, cores = InterpreterPool(capacity), len(os.sched_getaffinity(0))
+    helpers = ThreadPoolExecutor(max(1, cores - 1), "help-explain", _be_nice)
+
+    def load(folder: Path, card: ModelCard) -> LoadedModel | None:
+        model = explainer(folder, card, pool, helpers, cores)
+        if not (partly or card.verbs <= model.verbs):
+            return None
+        if load_full is None:
+            return LoadedModel(model, "litert", model, close=model.close)
+        full = load_full
+        later = OnDemand(lambda: full(folder, card))
+
+        def close() -> None:
+            model.close()
+            later.close()
+
+        return LoadedModel(model, "litert", model, keras_view=later.keras_view, close=close)
+
+    return load
+
+
+def savedmodel_loader(
+    device: Literal["auto", "cpu", "gpu"],
+    worker: int,
+    on_batch: Callable[[int], None] = lambda rows: None,
+    on_retrace: Callable[[], None] = lambda: None,
+    on_wait: Callable[[int], None] = lambda change: None,
+) -> LoadFull:
+    """Loads SavedModels onto the device of worker number `worker`; told are the rows of each call of a graph, graphs
+    that are traced after loading, and that so many more rows wait, or fewer."""
+    place: str | None = None
+
+    def load(folder: Path, card: ModelCard) -> LoadedModel:
+        nonlocal place
+        from server.models import savedmodel
+
+        if place is None:
+            place = savedmodel.configure(device, worker)
+            gc.collect()
+            gc.freeze()  # TensorFlow's own objects live as long as the process: no collection needs to look at them
+        gpu = place != "CPU:0"
+        model = savedmodel.SavedModel(folder, card, on_batch, on_retrace, place if gpu else None)
+        twin = any("predict" in file.roles for file in card.litert)
+        lane = lane_for(model, gpu, twin, on_wait)
+        return LoadedModel(model, "tensorflow", lane, model.serve_bytes, lambda _: model.keras_model, model.close)
+
+    return load
+
+
+def _be_nice() -> None:
+    if hasattr(os, "setpriority"):
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)

@@ -1,0 +1,69 @@
+"""The next version from an existing one's SavedModel, with LiteRT files and without training."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import shift
+
+from training.data import Array, DataError
+from training.export import COMPARED, DIGIT, EXTRA, FORMAT, made_with, publish, write_card, write_litert
+
+SHIFT = 2  # pixels, either way
+
+
+def convert(version: Path, images: Array | None = None) -> Path:
+    """Write the next version of the model in `version` (MODEL/NUMBER), with the same SavedModel; returns its folder.
+    Files are compared on images (n, H, W), or, without any, on mixes of the background's centroids.
+
+    Raises:
+        DataError: `version` is none.
+        ConversionError: the LiteRT files cannot be had, or do not answer like the SavedModel.
+    """
+    card = _card(version)
+    source = "validation images" if images is not None else "mixes and shifts of the centroids"
+    chosen = _mixed(_centroids(version)) if images is None else images[:COMPARED]
+
+    def write(aside: Path, number: int) -> None:
+        shutil.copytree(version, aside, ignore=lambda _, names: [name for name in names if name.endswith(".tflite")])
+        (aside / EXTRA / "model_card.json").unlink()
+        kept = {name: value for name, value in card.items() if name not in ("twin", "litert", "compared", "files")}
+        changed: dict[str, Any] = {
+            "format": FORMAT,
+            "version": str(number),
+            "image": {**DIGIT, **card["image"]},
+            **write_litert(aside, chosen, source),
+            "converted_from": version.name,
+            "made_with": made_with(),
+        }
+        write_card(aside, {**kept, **changed})
+
+    return publish(version.parent, write)
+
+
+def _card(version: Path) -> dict[str, Any]:
+    try:
+        card: dict[str, Any] = json.loads((version / EXTRA / "model_card.json").read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{version} is no version: its card cannot be read ({error})") from error
+    return card
+
+
+def _centroids(version: Path) -> Array:
+    with np.load(version / EXTRA / "background.npz", allow_pickle=False) as stored:
+        centroids: Array = stored["centroids"]
+    return centroids
+
+
+def _mixed(centroids: Array) -> Array:
+    """Images (COMPARED, H, W) like digits: each a mix of two centroids, moved a little, from faint to full ink."""
+    random = np.random.default_rng(0)
+    first, second = (centroids[random.integers(0, len(centroids), COMPARED)] for _ in range(2))
+    share, ink = random.random((COMPARED, 1, 1)), random.uniform(0.5, 1.5, (COMPARED, 1, 1))
+    mixed = share * first + (1 - share) * second
+    ways = random.integers(-SHIFT, SHIFT + 1, (COMPARED, 2))
+    moved = np.stack([shift(image, way, order=1) for image, way in zip(mixed, ways, strict=True)])
+    images: Array = np.clip(ink * moved, 0, 1).astype(np.float32)
+    return images

@@ -1,0 +1,182 @@
+"""The LiteRT files of a SavedModel: forward, gradient and features, so that a server explains without TensorFlow.
+
+Each function is converted from the reloaded SavedModel and accepted only by its answers: conversion can go wrong
+without any error (files whose logits are NaN or 1e19 have been seen). Gradients convert only for fixed numbers of rows,
+so every function takes the number of rows that its name ends with.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+from training.data import Array
+from training.flatbuffer import join, operators
+
+ROWS: Mapping[str, tuple[int, ...]] = {"forward": (1, 32), "gradient": (1, 16), "features": (1,)}
+LARGE = 500  # operators; an interpreter prepares every subgraph of its file, so larger ones lie in files of their own
+TOLERANCE = 1e-4  # of a logit; of the largest value for gradients and features
+FORWARDS = 1000  # images on which forwards are compared, at least
+GRADIENTS = 200  # the same of gradients and features
+BATCH = 100  # rows that TensorFlow computes at once
+
+Outputs = dict[str, Array]
+Function = Callable[..., Outputs]
+"""Images (n, H, W) and, but for `forward`, weights (n, K) -> outputs of n rows by name."""
+
+
+class ConversionError(RuntimeError):
+    """The converted functions cannot be had, or do not answer like their SavedModel."""
+
+
+@dataclass(frozen=True)
+class LiteRTFile:
+    """A flatbuffer and the functions in it, each a signature of that name. `predict` says that predictions come from it
+    too."""
+
+    name: str
+    functions: tuple[str, ...]
+    content: bytes
+    predict: bool = False
+
+
+def convert(trackable: Any) -> list[LiteRTFile]:
+    """The files of a reloaded SavedModel, float32, of built-in operations only. `model.tflite` has the forward of one
+    image, as the first of them; small functions lie together in `explain.tflite`, where equal weights are stored once.
+
+    Raises:
+        ConversionError: an operation has no LiteRT equivalent.
+    """
+    converted = {
+        f"{name}_{rows}": _converted(function, name, rows, trackable)
+        for name, function in functions(trackable).items()
+        for rows in ROWS[name]
+    }
+    first = "forward_1"
+    files = [LiteRTFile("model.tflite", (first,), join({first: converted.pop(first)}), predict=True)]
+    small = {name: content for name, content in converted.items() if operators(content) <= LARGE}
+    if small:
+        files.append(LiteRTFile("explain.tflite", tuple(small), join(small)))
+    large = {name: content for name, content in converted.items() if name not in small}
+    return files + [LiteRTFile(f"{name}.tflite", (name,), join({name: content})) for name, content in large.items()]
+
+
+def functions(trackable: Any) -> dict[str, Any]:
+    """What is converted: TensorFlow functions of images and weights, each giving tensors by name."""
+    serve, features = trackable.signatures["serving_default"], trackable.signatures.get("features")
+
+    def forward(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs: dict[str, tf.Tensor] = serve(images=images)
+        return outputs
+
+    def gradient(images: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            score = tf.reduce_sum(serve(images=images)["logits"] * weights)
+        return {"gradient": tape.gradient(score, images)}
+
+    def inner(images: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs: dict[str, tf.Tensor] = features(images=images, weights=weights)
+        return outputs
+
+    found = {"forward": forward, "gradient": gradient}
+    return found if features is None else {**found, "features": inner}
+
+
+def _converted(function: Any, name: str, rows: int, trackable: Any) -> bytes:
+    serve = trackable.signatures["serving_default"]
+    height, width = serve.structured_input_signature[1]["images"].shape[1:]
+    classes = serve.structured_outputs["logits"].shape[1]
+    images = tf.TensorSpec((rows, height, width), tf.float32, name="images")
+    weights = tf.TensorSpec((rows, classes), tf.float32, name="weights")
+    specs = (images,) if name == "forward" else (images, weights)
+    try:
+        concrete = tf.function(function).get_concrete_function(*specs)
+        return bytes(tf.lite.TFLiteConverter.from_concrete_functions([concrete], trackable).convert())
+    except Exception as error:  # the converter raises what its passes raise
+        raise ConversionError(f"{name} cannot be converted to LiteRT ({str(error).strip()[:300]})") from error
+
+
+def compare(files: Sequence[LiteRTFile], trackable: Any, images: Array) -> dict[str, dict[str, Any]]:
+    """How far the files' answers are from those of the SavedModel on images (n, H, W): by verb, the number of images
+    and the largest error, in logits for `forward` and of the largest value of the truth for the others.
+
+    Raises:
+        ConversionError: fewer than 1,000 images, a value that is not finite, or an error above 1e-4.
+    """
+    if len(images) < FORWARDS:
+        raise ConversionError(f"compared on {len(images)} images; expected at least {FORWARDS}")
+    classes = trackable.signatures["serving_default"].structured_outputs["logits"].shape[1]
+    few = np.repeat(images[:GRADIENTS], 2, axis=0)  # each with a class, and with a contrast of two
+    weights = _weights(len(few), classes)
+    told: dict[str, dict[str, Any]] = {}
+    for verb, function in functions(trackable).items():
+        arrays = (images,) if verb == "forward" else (few, weights)
+        truth = _in_batches(_of_tensorflow(function), BATCH, *arrays)
+        error = 0.0
+        for file in files:
+            for name in file.functions:
+                if name.rpartition("_")[0] == verb:
+                    error = max(error, _error(name, file.content, truth, *arrays))
+        told[verb] = {"images": len(images) if verb == "forward" else GRADIENTS, "max_error": error}
+    return told
+
+
+def _weights(rows: int, classes: int) -> Array:
+    """One-hot and contrast rows (n, K) by turns, over all classes."""
+    weights = np.zeros((rows, classes), np.float32)
+    place = np.arange(rows)
+    weights[place, place // 2 % classes] = 1
+    weights[place[1::2], (place[1::2] // 2 + 1) % classes] -= 1
+    return weights
+
+
+def _of_tensorflow(function: Any) -> Function:
+    def answered(*arrays: Array) -> Outputs:
+        outputs = function(*map(tf.constant, arrays))
+        return {name: output.numpy() for name, output in outputs.items()}
+
+    return answered
+
+
+def _error(name: str, content: bytes, truth: Outputs, *arrays: Array) -> float:
+    """Raises ConversionError."""
+    rows = int(name.rpartition("_")[2])
+    answers = _in_batches(_of_litert(content, name), rows, *arrays)
+    largest = 0.0
+    for output, expected in truth.items():
+        if not np.isfinite(answers[output]).all():
+            raise ConversionError(f"{name} gives {output} that are not finite")
+        unit = 1.0 if output == "logits" else float(np.abs(expected).max()) or 1.0
+        error = float(np.abs(answers[output] - expected).max()) / unit
+        if not error <= TOLERANCE:
+            raise ConversionError(f"{name} gives {output} that differ by {error:.2g}; expected at most {TOLERANCE:g}")
+        largest = max(largest, error)
+    return largest
+
+
+def _of_litert(content: bytes, name: str) -> Function:
+    try:
+        runner = Interpreter(model_content=content, num_threads=1).get_signature_runner(name)
+    except (RuntimeError, ValueError) as error:
+        raise ConversionError(f"{name} does not run with LiteRT's built-in operations ({error})") from error
+
+    def answered(images: Array, weights: Array | None = None) -> Outputs:
+        given = {"images": images} if weights is None else {"images": images, "weights": weights}
+        return {output: array.copy() for output, array in runner(**given).items()}
+
+    return answered
+
+
+def _in_batches(function: Function, rows: int, *arrays: Array) -> Outputs:
+    """Outputs for all rows, so many at a time, the last batch filled up with copies of its last row."""
+    parts = []
+    for start in range(0, len(arrays[0]), rows):
+        part = [array[start : start + rows] for array in arrays]
+        missing = rows - len(part[0])
+        filled = [np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) for array in part]
+        parts.append({name: output[: len(part[0])] for name, output in function(*filled).items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
