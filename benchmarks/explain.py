@@ -29,7 +29,7 @@ from benchmarks.results import write_part
 from benchmarks.table import Setting, document
 from benchmarks.venvs import PLACE
 from benchmarks.workers import PeerFailed, Worker, worker
-from server.models.savedmodel import SavedModel
+from server.types import Model
 
 DIGITS = 200  # for the median of `shapley`
 
@@ -88,7 +88,7 @@ def started(stack: ExitStack, case: Case, modules: Sequence[str]) -> dict[str, W
 
 
 def compared(
-    comparison: Comparison, model: SavedModel, case: Case, workers: Mapping[str, Worker], rounds: int
+    comparison: Comparison, model: Model, case: Case, workers: Mapping[str, Worker], rounds: int
 ) -> Iterator[Row]:
     """The rows of one comparison: ours first."""
     method = comparison.key

@@ -9,11 +9,12 @@ import numpy as np
 
 from benchmarks.case import Array, Case
 from benchmarks.peers.protocol import Explain
+from server.config import Settings
 from server.explainers import build
 from server.explainers.segmentation import grid, segment
 from server.models.card import read_card
-from server.models.savedmodel import SavedModel
-from server.types import Attribution, Explainer, Target
+from server.models.runtimes import litert_loader
+from server.types import Attribution, Explainer, Model, Target
 from training import data
 
 ROOT = Path(__file__).parent.parent
@@ -21,8 +22,11 @@ FOLDER = ROOT / "model_store" / "cnn" / "2"
 CELLS = (4, 4)  # what `shapley` explains when nothing else is asked
 
 
-def loaded(folder: Path = FOLDER) -> SavedModel:
-    return SavedModel(folder, read_card(folder))
+def loaded(folder: Path = FOLDER) -> Model:
+    """What explains in a server by default: LiteRT, with a helper for each further core."""
+    found = litert_loader(None, Settings().interpreter_bytes, partly=False)(folder, read_card(folder))
+    assert found is not None  # the shipped versions have all files
+    return found.model
 
 
 def digits(count: int) -> tuple[str, Array]:
@@ -34,7 +38,7 @@ def digits(count: int) -> tuple[str, Array]:
     return ("MNIST's test images" if named else "scikit-learn's digits, enlarged"), images[chosen]
 
 
-def case_of(model: SavedModel, images: Array) -> Case:
+def case_of(model: Model, images: Array) -> Case:
     """What all libraries are asked of these images (n, H, W): the predicted classes, over our superpixels and grid."""
     logits = model.forward(images).astype(np.float64)
     targets = logits.argmax(axis=1)
@@ -53,7 +57,7 @@ def case_of(model: SavedModel, images: Array) -> Case:
     )
 
 
-def explain(model: SavedModel, case: Case, name: str, options: Mapping[str, Any]) -> Explain:
+def explain(model: Model, case: Case, name: str, options: Mapping[str, Any]) -> Explain:
     """Our method `name` with `options`."""
     explainer = build(name, options, model.card, model.verbs)
     targets = [Target.of_class(int(index), model.card.classes) for index in case.targets]
@@ -65,7 +69,7 @@ def explain(model: SavedModel, case: Case, name: str, options: Mapping[str, Any]
     return explained
 
 
-def answered(explainer: Explainer, model: SavedModel, image: Array, target: Target, seed: int) -> Attribution:
+def answered(explainer: Explainer, model: Model, image: Array, target: Target, seed: int) -> Attribution:
     """What the server answers when it has time: the first attribution that is not partial, or the last."""
     for found in explainer.refine(model, image, target, seed):
         if found.state != "partial":

@@ -52,7 +52,7 @@ def main() -> None:
         loads = own(folder, png(digits[0]), digits[0], workers, asked)
         beside = {} if asked.alone else peers(folder, png(digits[0]), workers, asked)
         busy = beside_explanations(folder, png(digits[0]), workers, asked)
-        first = start.first_prediction(), start.resident()
+        first = start.first_answers(), start.resident()
     setting = serve_table.Setting(f"{datetime.now(UTC):%Y-%m-%d}", source, workers, asked.rounds, asked.seconds, load)
     write_part("serving", serve_table.document(loads, beside, busy, first, setting))
 

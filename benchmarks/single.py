@@ -14,8 +14,7 @@ from PIL import Image
 from benchmarks.case import Array
 from benchmarks.ours import answered
 from server.explainers import build
-from server.models.savedmodel import SavedModel
-from server.types import Target
+from server.types import Model, Target
 from tests.servers import serving
 
 ASKED = 100  # times over one connection
@@ -23,7 +22,7 @@ WARMING = 20
 DURATION = re.compile(r"(\w+);dur=([\d.]+)")
 
 
-def exact_shapley(model: SavedModel, images: Array) -> dict[str, float]:
+def exact_shapley(model: Model, images: Array) -> dict[str, float]:
     """Milliseconds of `shapley` with its defaults over images (n, H, W), and the share that came out exact."""
     explainer = build("shapley", {}, model.card, model.verbs)
     targets = [Target.of_class(int(index), model.card.classes) for index in model.forward(images).argmax(axis=1)]
