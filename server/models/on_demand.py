@@ -4,6 +4,7 @@ Must not import TensorFlow: whether and when that happens is the point.
 """
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from server.models.versions import LoadedModel
 from server.protocols import KerasView, RequestContext
 from server.types import Array
 
+NICENESS = 19  # the most there is: what a package computes yields to everything else
 LOOK = 0.1  # seconds between two looks at whether the request still waits
 
 log = logging.getLogger(__name__)
@@ -63,6 +65,8 @@ class OnDemand:
             return self._model
 
     def _run(self, done: threading.Event) -> None:
+        if hasattr(os, "setpriority"):  # TensorFlow's threads inherit it
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         model = None
         try:
             model = self._load()

@@ -16,14 +16,12 @@ from server.models.on_demand import OnDemand
 from server.models.versions import LoadedModel, LoadFull, LoadLiteRT
 from server.types import ModelCard
 
-NICENESS = 10  # of threads that help to compute one explanation: they are to take what else would be idle
-
 
 def litert_loader(load_full: LoadFull | None, capacity: int, partly: bool) -> LoadLiteRT:
     """Loads what explains without TensorFlow, with interpreters of `capacity` bytes at most together; `partly` also
     where the files cannot do all that the card says. `load_full` loads the SavedModel for packages that need one."""
-    pool, cores = InterpreterPool(capacity), len(os.sched_getaffinity(0))
-    helpers = ThreadPoolExecutor(max(1, cores - 1), "help-explain", _be_nice)
+    pool, cores = InterpreterPool(capacity), _cores()
+    helpers = ThreadPoolExecutor(max(1, cores - 1), "help-explain")  # as nice as the threads that ask them
 
     def load(folder: Path, card: ModelCard) -> LoadedModel | None:
         model = explainer(folder, card, pool, helpers, cores)
@@ -41,6 +39,11 @@ def litert_loader(load_full: LoadFull | None, capacity: int, partly: bool) -> Lo
         return LoadedModel(model, "litert", model, keras_view=later.keras_view, close=close)
 
     return load
+
+
+def _cores() -> int:
+    """That this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def savedmodel_loader(
@@ -69,8 +72,3 @@ def savedmodel_loader(
         return LoadedModel(model, "tensorflow", lane, model.serve_bytes, lambda _: model.keras_model, model.close)
 
     return load
-
-
-def _be_nice() -> None:
-    if hasattr(os, "setpriority"):
-        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
