@@ -1,14 +1,15 @@
 # docker build -t inkling .                                       predictions and explanations on the CPU
 # docker build -t inkling:gpu --build-arg REQUIREMENTS=requirements-gpu.txt .    with CUDA; run with --gpus all
+# docker build -t inkling:lite --build-arg REQUIREMENTS=requirements-lite.txt .  without TensorFlow: docs/edge.md
 ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim AS build
 ARG REQUIREMENTS=requirements.txt
 WORKDIR /app
-COPY requirements.txt requirements-gpu.txt ./
+COPY requirements.txt requirements-gpu.txt requirements-lite.txt ./
 RUN python -m venv /venv \
     && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r ${REQUIREMENTS} \
-    # headers for compiling against TensorFlow, 350 MB that nothing here reads
+    # headers for compiling against TensorFlow, where it is there: 350 MB that nothing here reads
     && rm -rf /venv/lib/python3*/site-packages/tensorflow/include
 
 FROM python:${PYTHON}-slim

@@ -1,11 +1,12 @@
-# `make help` lists what there is. Everything runs in .venv, made on first use.
+# `make help` lists what there is. Everything runs in .venv, made on first use, but for what serve-lite serves.
 PYTHON ?= python3
 HOST ?= $(or $(INKLING_HOST),127.0.0.1)
 PORT ?= $(or $(INKLING_PORT),8000)
 BIN := .venv/bin
+LITE := .venv-lite/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-faults lint format figures bench-explain bench-serve lock clean
+.PHONY: help serve serve-lite test test-faults lint format figures bench-explain bench-serve lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -13,7 +14,10 @@ help: ## this list
 serve: .venv/serve.stamp ## answer on http://HOST:PORT (127.0.0.1:8000); needs nothing but Python
 	INKLING_HOST=$(HOST) INKLING_PORT=$(PORT) exec $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
 
-test: .venv/dev.stamp .venv-kserve/stamp lint ## lint, types and all tests; INKLING_MNIST=FILE.npz for those that need MNIST
+serve-lite: .venv-lite/stamp ## the same without TensorFlow, for small machines: docs/edge.md
+	INKLING_HOST=$(HOST) INKLING_PORT=$(PORT) exec $(LITE)/gunicorn -c gunicorn.conf.py wsgi:app
+
+test: .venv/dev.stamp .venv-kserve/stamp .venv-lite/stamp lint ## lint, types and all tests; INKLING_MNIST=FILE.npz for those that need MNIST
 	$(BIN)/python -m pytest
 
 test-faults: .venv/dev.stamp ## the server under killed workers, broken versions, full disks, slow and vanishing clients; some minutes
@@ -43,16 +47,17 @@ lock: ## pin the requirements again; needs uv
 	uv pip compile $(LOCK) requirements.in -o requirements.txt
 	uv pip compile $(LOCK) requirements-dev.in -o requirements-dev.txt -c requirements.txt
 	uv pip compile $(LOCK) requirements-gpu.in -o requirements-gpu.txt -c requirements.txt
+	uv pip compile $(LOCK) requirements-lite.in -o requirements-lite.txt -c requirements.txt
 	uv pip compile $(LOCK) requirements-kserve.in -o requirements-kserve.txt
 LOCK := --universal --python-version 3.11 --generate-hashes --upgrade --quiet --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make lock"
 
-clean: ## remove the virtual environment and all caches
-	rm -rf .venv .venv-kserve .pytest_cache .mypy_cache .ruff_cache .hypothesis runs
+clean: ## remove the virtual environments and all caches
+	rm -rf .venv .venv-kserve .venv-lite .pytest_cache .mypy_cache .ruff_cache .hypothesis runs
 
-.venv/bin/python:
+.venv/bin/python .venv-lite/bin/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("Inkling needs Python 3.11 to 3.13, got %d.%d; try make PYTHON=python3.12 ..." % v)'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(@:/bin/python=)
 
 .venv/serve.stamp: requirements.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
@@ -61,6 +66,10 @@ clean: ## remove the virtual environment and all caches
 .venv/dev.stamp: requirements-dev.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@ .venv/serve.stamp
+
+.venv-lite/stamp: requirements-lite.txt | .venv-lite/bin/python
+	.venv-lite/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-lite.txt
+	@touch $@
 
 .venv-kserve/stamp: requirements-kserve.txt | .venv/bin/python
 	$(PYTHON) -m venv .venv-kserve

@@ -4,6 +4,8 @@ A message says what was got, what was expected and how to fix it. Anything that 
 it is answered as a 500 without its text. This file must not know HTTP beyond the numbers.
 """
 
+from collections.abc import Sequence
+
 
 class ServiceError(Exception):
     """Base of all: `status` and `code` go to the caller beside the message."""
@@ -178,6 +180,21 @@ class MethodNotPossible(ServiceError):
 
     status = 422
     code = "method_not_possible"
+
+
+class EngineNotInstalled(MethodNotPossible):
+    """A package that engine=reference runs is not installed where this server runs."""
+
+    code = "engine_not_installed"
+
+    @classmethod
+    def lacks(cls, method: str, missing: Sequence[str]) -> "EngineNotInstalled":
+        """What is said when these packages are `missing`, at least one."""
+        names = " and ".join(missing)
+        return cls(
+            f"engine=reference cannot run {method} here: {names} {'is' if len(missing) == 1 else 'are'} not installed; "
+            "`pip install -r requirements.txt` on the server, or use engine=inkling"
+        )
 
 
 class TooManySegments(MethodNotPossible, PictureError):

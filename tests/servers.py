@@ -35,14 +35,16 @@ def serving(
     explain: str = "off",
     app: str = "wsgi:app",
     before: Callable[[], None] | None = None,
+    python: Path = Path(sys.executable),
 ) -> Iterator[Running]:
     """Start `app` with gunicorn.conf.py and INKLING_ `settings`, its process doing something `before`; wait until
-    /readyz says that `explain` ("off", "ready"), and kill it in the end. Its log is in `folder`."""
+    /readyz says that `explain` ("off", "ready"), and kill it in the end. Its log is in `folder`. It has the packages
+    of `python`."""
     port, log = free_port(), folder / "server.log"
     ours = {"HOST": "127.0.0.1", "PORT": str(port), "WORKERS": "1", "EXPLAIN": "on", **settings}
     others = {key: value for key, value in os.environ.items() if not key.startswith("INKLING_")}
     environment = {**others, **{f"INKLING_{key}": value for key, value in ours.items()}}
-    command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", app]
+    command = [str(python), "-m", "gunicorn", "-c", "gunicorn.conf.py", app]
     with (
         log.open("wb") as out,
         subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out, preexec_fn=before) as process,

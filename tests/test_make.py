@@ -15,6 +15,7 @@ from tests.faults.processes import eventually
 from tests.servers import ROOT, free_port
 
 GRACE = 5  # seconds
+SERVE = {"serve": (".venv/serve.stamp", "BIN"), "serve-lite": (".venv-lite/stamp", "LITE")}  # what it needs, and where
 
 
 @pytest.fixture
@@ -22,12 +23,14 @@ def port() -> int:
     return free_port()
 
 
-@pytest.fixture
-def make(port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    """`make serve` with the packages that the tests have."""
+@pytest.fixture(params=SERVE)
+def make(port: int, request: pytest.FixtureRequest) -> Iterator["subprocess.Popen[bytes]"]:
+    """`make serve` and `make serve-lite`, both with the packages that the tests have."""
+    stamp, folder = SERVE[request.param]
     ours = {"INKLING_EXPLAIN": "off", "INKLING_WORKERS": "1", "INKLING_GRACE": str(GRACE)}
     others = {key: value for key, value in os.environ.items() if not key.startswith(("INKLING_", "MAKE"))}
-    command = ["make", "--assume-old=.venv/serve.stamp", "serve", f"PORT={port}", f"BIN={Path(sys.executable).parent}"]
+    packages = f"{folder}={Path(sys.executable).parent}"
+    command = ["make", f"--assume-old={stamp}", request.param, f"PORT={port}", packages]
     with subprocess.Popen(command, cwd=ROOT, env={**others, **ours}, start_new_session=True) as process:
         try:
             yield process

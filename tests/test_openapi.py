@@ -144,6 +144,15 @@ def validator(name: str) -> Any:
     )
 
 
+def test_a_method_is_listed_with_the_fields_that_are_written_down_and_no_others(make_app: MakeApp) -> None:
+    told = document()["components"]["schemas"]["Method"]["properties"]
+    listed = make_app().test_client().get("/v1/methods").get_json()["methods"]
+    references = [method["reference"] for method in listed if method["reference"] is not None]
+    assert len(references) == len(REFERENCES)
+    assert [method["name"] for method in listed if set(method) != set(told)] == []
+    assert [found for found in references if set(found) != set(told["reference"]["properties"])] == []
+
+
 ANSWERS = [
     ("/v1/predict", "Prediction"),
     ("/v1/explain", "Explanation"),

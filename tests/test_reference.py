@@ -1,6 +1,8 @@
 """engine=reference on models with known explanations: that it is the packages' word, and that nobody else notices."""
 
+import ast
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +14,15 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from server.errors import InvalidOption, MethodNotPossible, OutOfTime, PackageBusy, UnknownMethod, UnknownOption
+from server.errors import (
+    EngineNotInstalled,
+    InvalidOption,
+    MethodNotPossible,
+    OutOfTime,
+    PackageBusy,
+    UnknownMethod,
+    UnknownOption,
+)
 from server.explainers import EXPLAINERS
 from server.explainers.segmentation import grid
 from server.explainers.shapley import Shapley as OurShapley
@@ -25,6 +35,7 @@ from server.scheduling import ImmediateSession
 from server.types import Array, Explanation, Model, Picture, Target
 from tests.answers import check_error, explained, logits
 from tests.fakes import EVERYTHING, Fake, Linear, Square, Wavy, ink
+from tests.servers import ROOT
 from tests.stores import SEVEN, card_28
 from tests.test_inference import Clock, One
 
@@ -46,6 +57,7 @@ KINDS: list[tuple[str, dict[str, Any]]] = [
     ("shapley", {"explainer": "partition", "max_evals": 100}),
 ]
 STOCHASTIC = [KINDS[0], KINDS[1]]
+ROWS = {"instances": [[0.5] * 784]}
 
 
 def asked(model: Model, method: str, options: dict[str, Any], engine: str = "reference", **why: Any) -> Explanation:
@@ -359,6 +371,56 @@ def test_what_can_not_be_asked() -> None:
     with pytest.raises(MethodNotPossible, match="has no gradient"):
         build("expected_gradients", {}, model.card, EVERYTHING - {"gradient"})
     assert_free()
+
+
+@pytest.mark.parametrize(("method", "missing", "told"), [
+    ("lime", ["lime"], "lime is not"),
+    ("shapley", ["shap"], "shap is not"),
+    ("expected_gradients", ["tensorflow"], "tensorflow is not"),
+    ("expected_gradients", ["shap", "tensorflow"], "shap and tensorflow are not"),
+])  # fmt: skip
+def test_a_package_that_is_not_installed_is_told_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, method: str, missing: list[str], told: str
+) -> None:
+    for package in missing:
+        monkeypatch.setitem(sys.modules, package, None)  # to Python, a package that cannot be imported
+    model = Linear(card_28())
+    with pytest.raises(EngineNotInstalled, match=rf"{told} installed.*requirements\.txt.*engine=inkling") as caught:
+        asked(model, method, {})
+    assert (caught.value.status, caught.value.code) == (422, "engine_not_installed")
+    assert model.rows == 0
+    with pytest.raises(UnknownOption):  # a mistake is told as one, whatever is installed
+        asked(model, method, {"grids": 3})
+    assert asked(model, method, {}, engine="inkling")
+
+
+def test_what_is_installed_is_told_over_http(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def installed() -> dict[str, bool]:
+        listed = {method["name"]: method["reference"] for method in client.get("/v1/methods").get_json()["methods"]}
+        return {name: listed[name]["installed"] for name in REFERENCES}
+
+    assert installed() == {"shapley": True, "lime": True, "expected_gradients": True}
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    assert installed() == {"shapley": True, "lime": True, "expected_gradients": False}
+    monkeypatch.setitem(sys.modules, "shap", None)
+    assert installed() == {"shapley": False, "lime": True, "expected_gradients": False}
+    response = client.post("/v1/explain?engine=reference&method=shap", data=SEVEN)
+    check_error(response, 422, "engine_not_installed", ("shap is not installed", "engine=inkling"))
+    response = client.post("/v1/compare?engine=reference&methods=lime,shapley", data=SEVEN)
+    check_error(response, 422, "engine_not_installed", ("shap is not installed", "engine=inkling"))
+    answer = client.post("/v1/models/fake:explain", json={**ROWS, "parameters": {"engine": "reference"}})
+    check_error(answer, 400, "engine_not_installed", ("shap is not installed",))  # as all that V1 has for content
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_a_reference_declares_the_packages_that_it_imports(name: str) -> None:
+    tree = ast.parse((ROOT / "server" / "reference" / f"{name}.py").read_text())
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    inside = [child for node in functions for child in ast.walk(node)]
+    named = {alias.name for node in inside if isinstance(node, ast.Import) for alias in node.names}
+    named |= {str(node.module) for node in inside if isinstance(node, ast.ImportFrom)}
+    views = {"tensorflow"} if "KerasModel" in ast.unparse(tree) else set()  # a view is made by TensorFlow
+    assert set(REFERENCES[name].packages) == {one.split(".")[0] for one in named} | views
 
 
 def test_every_reference_is_of_a_method() -> None:

@@ -15,7 +15,7 @@ ERRORS = {
     409: "Not possible in this state.",
     413: "More bytes, pixels or rows than are read.",
     415: "Not a picture, or one in a format that is not read here.",
-    422: "Understood, but not possible: a blank picture, or a method that this model can not do.",
+    422: "Understood, but not possible: a blank picture, a method that the model cannot do, a package not installed.",
     429: "Where a limit is set: more than one key, or one address, may ask; again after `Retry-After` seconds.",
     503: "Not ready yet, or busy: try again after `Retry-After` seconds.",
     504: "Nothing to give within the budget.",

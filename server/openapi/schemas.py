@@ -161,7 +161,7 @@ SCHEMAS: dict[str, Any] = {
         paper=TEXT,
         options=listed(OPTION),
         engines=listed(TEXT),
-        reference=nullable(record(revision=WHOLE, summary=TEXT, complete=FLAG, options=listed(OPTION))),
+        reference=nullable(record(revision=WHOLE, summary=TEXT, complete=FLAG, installed=FLAG, options=listed(OPTION))),
         models=listed(TEXT),
     ),
     "AttackMethod": record(name=TEXT, summary=TEXT, paper=TEXT, options=listed(OPTION), models=listed(TEXT)),

@@ -1,14 +1,16 @@
 """engine=reference: the lime and shap packages themselves on the same model, for whoever wants the libraries' own word.
 
-One file per method, each with an explainer as `server/explainers/` has them. The packages are slow to import, draw from
+One file per method, each with an explainer as `server/explainers/` has them, and the `packages` that it cannot do
+without: a server for which only requirements-lite.txt is installed has none of them. They are slow to import, draw from
 numpy's global generator and ask the model in their own way: they are imported when first asked for, and only one
 request of a process is with them at a time (exclusive.py).
 """
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
-from server.errors import MethodNotPossible, UnknownMethod
+from server.errors import EngineNotInstalled, MethodNotPossible, UnknownMethod
 from server.explainers import ALIASES, EXPLAINERS, fitted
 from server.options import describe
 from server.reference.exclusive import exclusive as exclusive
@@ -29,6 +31,7 @@ def build(name: str, options: Mapping[str, Any], card: ModelCard, verbs: frozens
         UnknownMethod: no such method; the message lists those with a reference.
         MethodNotPossible: the method has no reference, or the model can not do what it needs.
         UnknownOption, InvalidOption: a name or value that the reference does not take.
+        EngineNotInstalled: it would be possible, but a package is not there.
     """
     method = ALIASES.get(name, name)
     there_are = f"engine=reference has {', '.join(REFERENCES)}"
@@ -36,7 +39,15 @@ def build(name: str, options: Mapping[str, Any], card: ModelCard, verbs: frozens
         raise UnknownMethod(f"unknown method {name!r}; {there_are}")
     if method not in REFERENCES:
         raise MethodNotPossible(f"no package is the reference for {name}; {there_are}; use engine=inkling for {name}")
-    return fitted(REFERENCES[method], options, card, verbs)
+    explainer = fitted(REFERENCES[method], options, card, verbs)
+    if missing := missing_for(method):
+        raise EngineNotInstalled.lacks(method, missing)
+    return explainer
+
+
+def missing_for(method: str) -> list[str]:
+    """Packages that the reference for `method` needs and that are not installed; none is imported to find out."""
+    return [package for package in REFERENCES[method].packages if find_spec(package) is None]
 
 
 def engines_of(name: str) -> dict[str, Any]:
@@ -45,4 +56,5 @@ def engines_of(name: str) -> dict[str, Any]:
     if reference is None:
         return {"engines": ["inkling"], "reference": None}
     told = {"revision": reference.revision, "summary": reference.summary, "complete": reference.complete}
-    return {"engines": list(ENGINES), "reference": {**told, "options": describe(reference)}}
+    installed = not missing_for(name)
+    return {"engines": list(ENGINES), "reference": {**told, "installed": installed, "options": describe(reference)}}

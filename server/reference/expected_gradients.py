@@ -28,6 +28,7 @@ class ExpectedGradients:
 
     name: ClassVar[str] = "expected_gradients"
     revision: ClassVar[int] = 1
+    packages: ClassVar[tuple[str, ...]] = ("shap", "tensorflow")
     summary: ClassVar[str] = "GradientExplainer of the shap package, over the model's background."
     needs: ClassVar[frozenset[Verb]] = frozenset({"gradient"})
     signed: ClassVar[bool] = True

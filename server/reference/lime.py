@@ -26,6 +26,7 @@ class Lime:
 
     name: ClassVar[str] = "lime"
     revision: ClassVar[int] = 1
+    packages: ClassVar[tuple[str, ...]] = ("lime",)
     summary: ClassVar[str] = "LimeImageExplainer of the lime package, over the same segments and from the same seed."
     needs: ClassVar[frozenset[Verb]] = frozenset({"forward"})
     signed: ClassVar[bool] = True

@@ -36,6 +36,7 @@ class Shapley:
 
     name: ClassVar[str] = "shapley"
     revision: ClassVar[int] = 1
+    packages: ClassVar[tuple[str, ...]] = ("shap",)
     summary: ClassVar[str] = (
         "KernelExplainer, ExactExplainer (over the same cells) or PartitionExplainer (over pixels) of the shap package."
     )
