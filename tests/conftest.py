@@ -12,6 +12,7 @@ from server.app import create_app
 from server.config import Settings
 from server.models.checks import Check
 from server.models.store import LoadTwin
+from tests.needs import lite_python
 from tests.servers import Running, serving
 from tests.stores import GRADIENT, LoadAny, as_loaded, linear, loaded, write_labels, write_version
 
@@ -63,6 +64,13 @@ def make_app(model_store: Path) -> MakeApp:
 @pytest.fixture
 def client(make_app: MakeApp) -> FlaskClient:
     return make_app().test_client()
+
+
+@pytest.fixture(scope="session")
+def without_tensorflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The same from an environment that has nothing but requirements-lite.txt."""
+    with serving(tmp_path_factory.mktemp("lite"), {}, explain="ready", python=lite_python()) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

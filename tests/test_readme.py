@@ -28,9 +28,13 @@ README = PATH.read_text()
 STARTS = {".png": b"\x89PNG", ".svg": b"<svg", ".npz": b"PK"}
 
 
+@pytest.mark.parametrize("server", ["explaining", "without_tensorflow"])
 @pytest.mark.parametrize(("command", "output"), commands(), ids=[command for command, _ in commands()])
-def test_a_command_gives_what_is_shown(explaining: Running, tmp_path: Path, command: str, output: str) -> None:
-    printed = run(command, explaining.url, tmp_path)
+def test_a_command_gives_what_is_shown(
+    request: pytest.FixtureRequest, server: str, tmp_path: Path, command: str, output: str
+) -> None:
+    running: Running = request.getfixturevalue(server)
+    printed = run(command, running.url, tmp_path)
     if "-o" in shlex.split(command):
         name = command.split(" -o ")[1]
         assert (tmp_path / name).read_bytes().startswith(STARTS[Path(name).suffix])
