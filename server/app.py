@@ -176,7 +176,7 @@ def _savedmodel_loader(settings: Settings, metrics: Metrics) -> LoadFull:
             gc.freeze()  # TensorFlow's own objects live as long as the process: no collection needs to look at them
         model = savedmodel.SavedModel(folder, card, programs, metrics.batch, metrics.retraced)
         lane = lane_for(model, model.few, device != "cpu", (folder / TWIN).is_file(), metrics.queued)
-        return LoadedModel(model, lane, model.serve_bytes, model.keras_model, model.close)
+        return LoadedModel(model, lane, model.keras_model, model.close)
 
     return load
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from server.errors import NotReady
 from server.models.batching import Lane
-from server.protocols import FileReader, KerasView, RequestContext
+from server.protocols import KerasView, RequestContext
 from server.types import Model, ModelCard, Verb
 
 STABLE = "stable"
@@ -23,7 +23,6 @@ class LoadedModel:
 
     model: Model
     lane: Lane | None = None  # before `model`, where rows of several requests are computed together
-    file_reader: FileReader | None = None
     keras_view: KerasView | None = None
     close: Callable[[], None] = _nothing  # ends what the model holds beside its memory
 
@@ -81,10 +80,6 @@ class LoadedVersion:
     def for_explain(self, context: RequestContext) -> Model:
         """The SavedModel. Raises NotReady as `for_predict` does."""
         return self._loaded("explain").for_explain(context)
-
-    def file_reader(self) -> FileReader | None:
-        """The SavedModel's own signature for encoded pictures, if it has one. Raises NotReady."""
-        return self._loaded("read files").file_reader
 
     def keras_view(self) -> KerasView | None:
         """The SavedModel as a keras.Model, if it can be had as one. Raises NotReady."""
