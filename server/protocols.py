@@ -4,7 +4,7 @@ Lives apart from types.py, which every file imports: only those who serve need a
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from math import inf
@@ -63,9 +63,6 @@ NO_DEADLINE = RequestContext(inf, inf)
 KerasView = Callable[[Array, Literal["logit", "probability"]], Any]
 """Weights (K,) and an output -> a keras.Model from images (n, H, W) to weights . outputs, (n, 1)."""
 
-FileReader = Callable[[Sequence[bytes]], tuple[Array, Array]]
-"""Encoded pictures -> logits and probabilities, (n, K) each."""
-
 
 class RequestModels(Protocol):
     """A model as one request asks it: rows that wait, or are not begun yet, are dropped once it is over."""
@@ -91,10 +88,6 @@ class ModelVersion(Protocol):
 
     def for_explain(self, context: RequestContext) -> Model:
         """The model that explains, with lower priority than predictions. Raises NotReady while it is loading."""
-        ...
-
-    def file_reader(self) -> FileReader | None:
-        """Reads encoded pictures by the version's own graph; None if it was exported without. Raises NotReady."""
         ...
 
     def keras_view(self, context: RequestContext) -> KerasView | None:

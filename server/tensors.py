@@ -9,8 +9,8 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from server.errors import BadRequest, InvalidTensor, NotReady, OutOfTime, UnknownSignature
-from server.images import announced_pixels, from_array
+from server.errors import BadRequest, InvalidTensor, OutOfTime
+from server.images import announced_pixels, from_array, plain_pixels
 from server.inference import ExplainRequest, Stages, build_explainer, predict_pixels, run_explainer
 from server.models.wrappers import Memo, probabilities_of
 from server.protocols import NO_DEADLINE, ModelVersion, RequestContext
@@ -20,7 +20,7 @@ from server.types import Array, Explanation, ImageSpec
 Outputs = dict[str, Array]
 
 STEP = 256  # rows between two looks at the clock
-MOST_PIXELS = 16_000_000  # of all encoded pictures together: a graph decodes several at once, to 12 bytes a pixel
+MOST_PIXELS = 16_000_000  # of all encoded pictures together, which bounds how long one request decodes
 
 
 def checked_images(sent: Array, spec: ImageSpec, most: int) -> Array:
@@ -77,25 +77,24 @@ def predict_rows(version: ModelVersion, images: Array, context: RequestContext =
     return _outputs(logits, probabilities_of(logits, version.card.temperature))
 
 
-def predict_bytes(version: ModelVersion, files: Sequence[bytes]) -> Outputs:
-    """What the SavedModel's own signature `serving_bytes` gives for encoded pictures, float32 (n, K).
+def predict_bytes(version: ModelVersion, files: Sequence[bytes], context: RequestContext = NO_DEADLINE) -> Outputs:
+    """What signature `serving_bytes` gives for encoded pictures, float32 (n, K), whether or not the version has it.
 
     Raises:
-        NotReady: TensorFlow, which decodes them, is still loading or switched off.
-        UnknownSignature: the SavedModel has no such signature.
-        PictureError: one of them cannot be decoded, or is a GIF of several frames.
+        PictureError: one of them cannot be decoded, or has several frames.
         BadRequest: together they have too many pixels.
+        ServiceError: as predict_rows() does; OutOfTime also before all pictures were decoded.
     """
     total = sum(map(announced_pixels, files))
     if total > MOST_PIXELS:
         raise BadRequest(f"the pictures have {total} pixels together; at most {MOST_PIXELS} are decoded, send fewer")
-    try:
-        read = version.file_reader()
-    except NotReady as error:
-        raise NotReady(f"signature serving_bytes needs TensorFlow: {error}", error.retry_after or 2) from error
-    if read is None:
-        raise UnknownSignature(f"{version.card.name} has no signature serving_bytes; send numbers to serving_default")
-    return _outputs(*read(files))
+    size = version.card.image
+    images = np.empty((len(files), size.height, size.width), np.float32)
+    for number, file in enumerate(files):  # one after the other: decoded, small files may be large pictures
+        if context.remaining() <= 0:
+            raise OutOfTime(f"{number} of {len(files)} pictures were decoded in time; raise the timeout, or send fewer")
+        images[number] = plain_pixels(file, size)
+    return predict_rows(version, images, context)
 
 
 def explain_rows(

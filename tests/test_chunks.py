@@ -12,7 +12,6 @@ from server.errors import OutOfMemory
 from server.models.chunks import CAUTION, Chunks
 from server.types import Array
 from tests.nets import digits, net
-from tests.stores import draw_seven, encoded
 from tests.turns import Clock
 
 
@@ -127,24 +126,3 @@ def test_a_savedmodel_goes_on_with_fewer_rows(verb: str, monkeypatch: pytest.Mon
     assert tried == [100, 50, 25, 25, 25, 25]
     ours, theirs = (found.embedding, expected.embedding) if verb == "features" else (found, expected)
     assert ours == pytest.approx(theirs, abs=1e-5)
-
-
-def test_encoded_pictures_go_on_with_fewer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, tried = net("mlp"), []
-    signature = model._trackable.signatures["serving_bytes"]
-    files = [encoded(draw_seven(28))] * 40 + [encoded(draw_seven(40))] * 10
-
-    def small(image_bytes: object) -> object:
-        rows = int(image_bytes.shape[0])  # type: ignore[attr-defined]
-        tried.append(rows)
-        if rows > 30:
-            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
-        return signature(image_bytes=image_bytes)
-
-    expected = model._read(signature, files)
-    monkeypatch.setattr(model, "_files", Chunks(model._files.size, tf.errors.ResourceExhaustedError))
-    found = model._read(small, files)
-    assert tried == [50, 25, 25]
-    for ours, theirs in zip(found, expected, strict=True):
-        assert ours.shape == (50, 10) and ours == pytest.approx(theirs, abs=1e-5)
-    assert not np.allclose(found[0][0], found[0][-1])  # they are two pictures

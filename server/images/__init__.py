@@ -1,8 +1,8 @@
 """Bytes of a picture, or a table of numbers -> the digit as the model takes it, and where it lies in what was sent.
 
 formats.py recognises, reading.py decodes, ink.py finds the strokes, normalise.py makes of them what MNIST is;
-straight.py is the short way for what is that already. The only place where pictures are decoded. Must not know HTTP or
-models.
+straight.py is the short way for what is that already, and plain.py makes of a picture no more than grey pixels. The
+only place where pictures are decoded. Must not know HTTP or models.
 """
 
 from itertools import chain
@@ -13,6 +13,7 @@ from PIL import Image, ImageFilter
 
 from server.errors import InvalidPixels
 from server.images.normalise import is_normalised, normalise
+from server.images.plain import plain_pixels as plain_pixels
 from server.images.reading import UprightPicture, read, upright
 from server.images.reading import announced_pixels as announced_pixels
 from server.images.resampling import resample

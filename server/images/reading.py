@@ -1,5 +1,7 @@
 """Bytes of a file -> an upright, opaque picture of 8 bits, decoded no larger than needed. Guards size and memory."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -8,6 +10,7 @@ from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from server.errors import DamagedImage, ImageTooLarge, ServiceError, UnsupportedImage
 from server.images.formats import reader_of
@@ -47,14 +50,33 @@ def upright(luma: Array) -> UprightPicture:
     return UprightPicture(Image.fromarray(luma), 1, 0, 0, width, height, ())
 
 
-def read(body: bytes) -> UprightPicture:
-    """Decode at no more than the size needed, upright and opaque. Raises EmptyBody,
-    UnsupportedImage, DamagedImage, ImageTooLarge."""
+@contextmanager
+def opened(body: bytes) -> Iterator[ImageFile]:
+    """The picture in the bytes of a file, to be decoded within the block. Raises EmptyBody, UnsupportedImage,
+    DamagedImage, ImageTooLarge, also for what Pillow raises in the block."""
     reader = reader_of(body)
     try:
         # The format's own class: Image.open would first try it against a limit of its own, and warn.
         image = reader(BytesIO(body))
         _check_size(image)
+        yield image
+    except ServiceError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageTooLarge(
+            f"the picture has too many pixels; at most {MAX_PIXELS:,} are read. Send a smaller copy."
+        ) from error
+    except Exception as error:  # damaged files make Pillow raise nearly anything
+        raise DamagedImage(
+            f"the {reader.format} picture cannot be decoded to its end; it is cut short or damaged. Expected a whole "
+            "file: save it again, or check that the upload was complete and binary."
+        ) from error
+
+
+def read(body: bytes) -> UprightPicture:
+    """Decode at no more than the size needed, upright and opaque. Raises EmptyBody,
+    UnsupportedImage, DamagedImage, ImageTooLarge."""
+    with opened(body) as image:
         width, height = image.size
         factor = _draft(image)
         image.load()
@@ -64,17 +86,6 @@ def read(body: bytes) -> UprightPicture:
         orientation = _orientation(image)
         small, more = _eight_bit(image)
         factor *= more
-    except ServiceError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageTooLarge(
-            f"the picture has too many pixels; at most {MAX_PIXELS:,} are read. Send a smaller copy."
-        ) from error
-    except Exception as error:  # damaged files make Pillow raise nearly anything
-        raise DamagedImage(
-            f"the {reader.format} picture can not be decoded to its end; it is cut short or damaged. Expected a whole "
-            "file: save it again, or check that the upload was complete and binary."
-        ) from error
     steps: tuple[str, ...] = ("reduced",) if factor > 1 else ()
     small, flattened = _flat(small)
     left = top = 0
@@ -91,20 +102,20 @@ def read(body: bytes) -> UprightPicture:
 def announced_pixels(body: bytes) -> int:
     """How many pixels the file says it has; nothing is decoded. Raises EmptyBody, UnsupportedImage, DamagedImage.
 
-    A GIF of several frames is refused: a decoder that unpacks all of them makes gigabytes of a small file.
+    A GIF or WebP of several frames is refused: the first need not be the one that counts.
     """
     reader = reader_of(body)
     try:
         image = reader(BytesIO(body))
-        has_more = isinstance(image, GifImageFile) and image.is_animated
+        has_more = isinstance(image, GifImageFile | WebPImageFile) and image.is_animated
     except Exception as error:  # damaged files make Pillow raise nearly anything
         raise DamagedImage(
             f"the {reader.format} picture is cut short or damaged; expected a whole file: save it again"
         ) from error
     if has_more:
         raise UnsupportedImage(
-            "this GIF has several frames; expected one: save the frame that counts, or post the file to /v1/predict, "
-            "which reads the first"
+            f"this {reader.format} has several frames; expected one: save the frame that counts, or post the file to "
+            "/v1/predict, which reads the first"
         )
     return image.width * image.height
 

@@ -38,7 +38,7 @@ class Chunks:
         return self._fewer if self._now() < self._until else self._most
 
     def apply(self, graph: Callable[..., Mapping[str, Array]], *arrays: Array) -> dict[str, Array]:
-        """graph applied to the rows of all arrays, of numbers or objects, chunk by chunk; its outputs by name.
+        """graph applied to the rows of all arrays, chunk by chunk; its outputs by name.
 
         Raises:
             OutOfMemory: there is no memory for the fewest rows either.
@@ -46,7 +46,7 @@ class Chunks:
         outputs: list[Mapping[str, Array]] = []
         start, size = 0, self.size
         while start < len(arrays[0]):
-            part = [_rows(array[start : start + size]) for array in arrays]
+            part = [np.asarray(array[start : start + size], np.float32) for array in arrays]
             found = self._tried(graph, part)
             if found is None:
                 size = self._halved(len(part[0]))
@@ -73,7 +73,3 @@ class Chunks:
         self._fewer, self._until = size, self._now() + CAUTION
         log.warning("the device has no memory for %d rows; %d at once for %.0f s", rows, size, CAUTION)
         return size
-
-
-def _rows(part: Array) -> Array:
-    return part if part.dtype == object else np.asarray(part, np.float32)

@@ -69,6 +69,6 @@ def savedmodel_loader(
         model = savedmodel.SavedModel(folder, card, on_batch, on_retrace, place if gpu else None)
         twin = any("predict" in file.roles for file in card.litert)
         lane = lane_for(model, gpu, twin, on_wait)
-        return LoadedModel(model, "tensorflow", lane, model.serve_bytes, lambda _: model.keras_model, model.close)
+        return LoadedModel(model, "tensorflow", lane, lambda _: model.keras_model, model.close)
 
     return load

@@ -3,8 +3,7 @@
 """
 
 import logging
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from server.errors import DamagedImage
 from server.models.chunks import FEWEST, Chunks
 from server.models.graphs import check_signature, forget, load
 from server.types import Array, Features, ModelCard, Verb
@@ -69,8 +67,6 @@ class SavedModel:
         self._on_retrace: Callable[[], None] | None = None  # set when it is
         self._forwards = Chunks(CHUNK, tf.errors.ResourceExhaustedError, on_batch)
         self._gradients = Chunks(GRADIENT_CHUNK, tf.errors.ResourceExhaustedError, on_batch)
-        self._files = Chunks(CHUNK, tf.errors.ResourceExhaustedError)
-        self._reading = threading.Lock()
         # The trackable must outlive its signatures: they hold its variables by weak references only.
         self._device = device
         with self._placed():
@@ -130,34 +126,6 @@ class SavedModel:
         found = self._gradients.apply(views, images, weights)
         optional = [found.get(name) for name in ("feature_map", "feature_gradient", "attention")]
         return Features(found["embedding"], *optional)
-
-    @property
-    def serve_bytes(self) -> Callable[[Sequence[bytes]], tuple[Array, Array]] | None:
-        """The signature `serving_bytes`: encoded pictures -> logits and probabilities (n, K); None where it was not
-        exported."""
-        signature = self._trackable.signatures.get("serving_bytes")
-        return None if signature is None else lambda files: self._read(signature, files)
-
-    def _read(self, signature: Any, files: Sequence[bytes]) -> tuple[Array, Array]:
-        """One caller at a time: decoded, small files may be large pictures.
-
-        Raises:
-            DamagedImage: one of them is no picture that TensorFlow reads.
-            OutOfMemory: there is no memory for the fewest.
-        """
-
-        def read(part: Array) -> dict[str, Array]:
-            try:
-                found = signature(image_bytes=tf.constant(part.tolist()))
-            except tf.errors.InvalidArgumentError as error:
-                raise DamagedImage(
-                    "one of the pictures can not be decoded; signature serving_bytes takes PNG, JPEG, BMP or GIF, whole"
-                ) from error
-            return {name: found[name].numpy() for name in ("logits", "probabilities")}
-
-        with self._reading:
-            found = self._files.apply(read, np.array(files, object))
-        return found["logits"], found["probabilities"]
 
     def keras_model(self, weights: Array, output: Literal["logit", "probability"]) -> Any:
         """A keras.Model from images (n, H, W) to weights (K,) . logits, or . probabilities, (n, 1): for packages that

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from server.errors import NotReady
-from server.protocols import FileReader, KerasView, RequestContext, RequestModels
+from server.protocols import KerasView, RequestContext, RequestModels
 from server.types import Model, ModelCard, Runtime, Verb
 
 STABLE = "stable"
@@ -27,7 +27,6 @@ class LoadedModel:
     model: Model
     runtime: Runtime = "tensorflow"
     requests: RequestModels | None = None  # before `model`, where a request's rows can wait or be dropped
-    file_reader: FileReader | None = None
     keras_view: KerasViewOf | None = None
     close: Callable[[], None] = _nothing  # ends what the model holds beside its memory
 
@@ -88,10 +87,6 @@ class LoadedVersion:
     def for_explain(self, context: RequestContext) -> Model:
         """What explains. Raises NotReady as `for_predict` does."""
         return self._loaded("explain").for_explain(context)
-
-    def file_reader(self) -> FileReader | None:
-        """The SavedModel's own signature for encoded pictures, if it has one. Raises NotReady."""
-        return self._loaded("read files").file_reader
 
     def keras_view(self, context: RequestContext) -> KerasView | None:
         """The SavedModel as a keras.Model, if it can be had as one. Raises NotReady."""

@@ -129,4 +129,4 @@ def _outputs(served: ModelVersion, asked: signatures.Asked) -> tensors.Outputs:
     files = asked.files()
     tensors.check_count(len(files), most)
     with g.stages("predict"):
-        return tensors.predict_bytes(served, files)
+        return tensors.predict_bytes(served, files, request_context())
