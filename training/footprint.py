@@ -20,7 +20,7 @@ def footprint(file: Path) -> int:
     Raises:
         subprocess.CalledProcessError: LiteRT cannot run it.
     """
-    command = [sys.executable, "-m", "training.footprint", str(file)]
+    command = [sys.executable, "-m", "training.footprint", str(file.resolve())]
     root = Path(__file__).parent.parent
     return int(subprocess.run(command, capture_output=True, text=True, check=True, cwd=root).stdout)
 
