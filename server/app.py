@@ -101,7 +101,7 @@ def _loading(
     load_litert: LoadLiteRT | None = None
     if explains and not fakes and not prefers_tensorflow(settings):
         partly = settings.runtime == "litert" or load_full is None
-        load_litert = runtimes.litert_loader(load_full, settings.interpreter_bytes, partly)
+        load_litert = runtimes.litert_loader(load_full, settings.interpreter_bytes, partly, NICENESS, metrics.batch)
     if settings.runtime == "litert":
         load_full = None
     if explains and not fakes:

@@ -253,4 +253,8 @@ def test_models_are_listed_with_all_that_is_known(client: FlaskClient) -> None:
     assert (fake["explain"], fake["methods"]) == ("ready", list(EXPLAINERS))
     assert (plain["labels"], plain["default"], plain["verbs"]) == ({}, "1", ["forward", "gradient"])
     assert "grad_cam" not in plain["methods"] and "saliency" in plain["methods"]
-    assert fake["card"]["metrics"] == {"accuracy": 0.9} and fake["card"]["image"] == {"height": 28, "width": 28}
+    assert fake["card"]["metrics"] == {"accuracy": 0.9} and fake["card"]["image"] == {
+        "height": 28,
+        "width": 28,
+        "preprocessing": "digit",
+    }

@@ -15,7 +15,7 @@ from benchmarks import serve_table, weights
 from benchmarks.case import Case, per_segment
 from benchmarks.comparisons import COMPARISONS, LIBRARIES
 from benchmarks.explain import in_turns
-from benchmarks.goals import GOALS, Results, alike, below, faster, smaller_gap
+from benchmarks.goals import GOALS, Results, alike, as_sure, below, faster, smaller_gap
 from benchmarks.load import Measured
 from benchmarks.measures import Row, gap, largest_difference, seed_noise, summary
 from benchmarks.peers.protocol import Burst, Method, burst, fastest
@@ -130,6 +130,14 @@ def test_a_target_is_reached_or_missed(times: float, reached: bool) -> None:
     assert alike("lime", "lime", "Image", 1e-8)(results).reached is False
     assert smaller_gap("lime", "lime", "Image", 0.34)(results).reached is True
     assert smaller_gap("lime", "lime", "Image", 0.33)(results).reached is False
+
+
+def test_sampled_methods_are_compared_at_the_same_noise() -> None:
+    """Half the noise is worth four times the samples."""
+    results = Results([row("inkling", noise=0.1), row("lime", "Image", times=0.75, noise=0.2)], {})
+    assert as_sure("lime", "lime", "Image", 3)(results).reached is True
+    assert as_sure("lime", "lime", "Image", 3.01)(results).reached is False
+    assert as_sure("lime", "lime", "Image", 3)(Results([row("lime", "Image", times=1.0)], {})).reached is None
     assert below("x", "an x", 3)(results).reached is False
     assert below("x", "an x", 3.1)(results).reached is True
 
@@ -162,9 +170,9 @@ def test_comparisons_name_what_there_is() -> None:
     for one in COMPARISONS:
         parse(EXPLAINERS[one.method], one.options)
         assert {peer.library for peer in one.peers} <= libraries
-    full = [row("inkling", gap=0.1, method=one.key) for one in COMPARISONS]
+    full = [row("inkling", gap=0.1, noise=0.1, method=one.key) for one in COMPARISONS]
     full += [
-        row(peer.library, peer.name, method=one.key, times=1.0, difference=0.0, gap=0.2)
+        row(peer.library, peer.name, method=one.key, times=1.0, difference=0.0, gap=0.2, noise=0.2)
         for one in COMPARISONS
         for peer in one.peers
     ]

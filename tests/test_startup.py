@@ -282,7 +282,7 @@ def test_every_line_is_json_also_gunicorns_own_and_one_for_each_request(two: Run
     lines = [json.loads(line) for line in ours]
     assert {"gunicorn.error", "inkling.access"} <= {line["logger"] for line in lines}
     (found,) = [line for line in lines if line.get("request_id") == "this-one"]
-    assert (found["status"], found["model"], found["version"]) == (200, "cnn", "1")
+    assert (found["status"], found["model"], found["version"]) == (200, "cnn", "2")
     assert (found["rows"], found["key"]) == (1, "web")
     assert "swordfish" not in text and keys["web"] not in text
 

@@ -156,7 +156,8 @@ def busy(make_app: MakeApp, folder: Path, queue: int = 10_000) -> Iterator[Busy]
     def load(path: Path, card: ModelCard) -> LoadedModel:
         models.append(Held(card, card.verbs))
         limits = dict.fromkeys(TURN, Limits(turn=64, explain=64, queue=queue))
-        return LoadedModel(models[0], lane(models[0], limits, on_wait=lambda change: change > 0 and waits.set()))
+        found = lane(models[0], limits, on_wait=lambda change: change > 0 and waits.set())
+        return LoadedModel(models[0], requests=found)
 
     write_version(folder, "fake", "1", twin=False)
     app = make_app(load, model_store=folder)

@@ -57,7 +57,13 @@ class Source:
         return self.pool.lend(self, self.size, lambda: Runners(self.content))
 
 
+OnBatch = Callable[[int], None]
+
+
 def _never() -> None: ...
+
+
+def _nowhere(rows: int) -> None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +80,7 @@ class LiteRTModel:
     helpers: Executor | None = None
     cores: int = 1  # that interpreters may compute on at once
     between: Callable[[], None] = _never  # called before each block; raises where nobody waits for the rest
+    on_batch: OnBatch = _nowhere  # told the rows of each call
     by_heart: dict[str, Array] = field(default_factory=dict)  # logits of the background, which many explanations need
     _rows: Mapping[str, tuple[int, ...]] = field(init=False)
 
@@ -137,6 +144,7 @@ class LiteRTModel:
             raise NotImplementedError(f"{self.card.name} has no LiteRT function for {verb}")
         given = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
         rows = len(given["images"])
+        self.on_batch(rows)
         blocks = list(planned(rows, self._rows[verb]))
         found: dict[str, Array] = {}
 
@@ -233,7 +241,12 @@ def predictor(folder: Path, card: ModelCard, most: int = 1) -> LiteRTModel:
 
 
 def explainer(
-    folder: Path, card: ModelCard, pool: InterpreterPool, helpers: Executor | None = None, cores: int = 1
+    folder: Path,
+    card: ModelCard,
+    pool: InterpreterPool,
+    helpers: Executor | None = None,
+    cores: int = 1,
+    on_batch: OnBatch = _nowhere,
 ) -> LiteRTModel:
     """What explains a version, as far as its files can, with interpreters of `pool`, which is for all versions."""
-    return LiteRTModel(card, sources_of(folder, card, "explain", pool), helpers, cores)
+    return LiteRTModel(card, sources_of(folder, card, "explain", pool), helpers, cores, on_batch=on_batch)

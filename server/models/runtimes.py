@@ -4,6 +4,7 @@ SavedModel.
 
 import gc
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,14 +18,21 @@ from server.models.versions import LoadedModel, LoadFull, LoadLiteRT
 from server.types import ModelCard
 
 
-def litert_loader(load_full: LoadFull | None, capacity: int, partly: bool) -> LoadLiteRT:
+def litert_loader(
+    load_full: LoadFull | None,
+    capacity: int,
+    partly: bool,
+    niceness: int = 0,
+    on_batch: Callable[[int], None] = lambda rows: None,
+) -> LoadLiteRT:
     """Loads what explains without TensorFlow, with interpreters of `capacity` bytes at most together; `partly` also
-    where the files cannot do all that the card says. `load_full` loads the SavedModel for packages that need one."""
+    where the files cannot do all that the card says. `load_full` loads the SavedModel for packages that need one.
+    Threads that help to compute one explanation have `niceness`; `on_batch` is told the rows of each call."""
     pool, cores = InterpreterPool(capacity), _cores()
-    helpers = ThreadPoolExecutor(max(1, cores - 1), "help-explain")  # as nice as the threads that ask them
+    helpers = ThreadPoolExecutor(max(1, cores - 1), "help-explain", _be_nice, (niceness,))
 
     def load(folder: Path, card: ModelCard) -> LoadedModel | None:
-        model = explainer(folder, card, pool, helpers, cores)
+        model = explainer(folder, card, pool, helpers, cores, on_batch)
         if not (partly or card.verbs <= model.verbs):
             return None
         if load_full is None:
@@ -39,6 +47,12 @@ def litert_loader(load_full: LoadFull | None, capacity: int, partly: bool) -> Lo
         return LoadedModel(model, "litert", model, keras_view=later.keras_view, close=close)
 
     return load
+
+
+def _be_nice(niceness: int) -> None:
+    """Set the calling thread's own."""
+    if hasattr(os, "setpriority"):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
 
 
 def _cores() -> int:
