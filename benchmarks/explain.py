@@ -13,6 +13,7 @@ from typing import Any
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # before TensorFlow is imported: all are compared on the processor
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of ours, before numpy is imported: as gunicorn.conf.py sets it
 
 import json
 

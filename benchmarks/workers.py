@@ -48,7 +48,8 @@ def worker(module: str, *files: Path) -> Iterator[Worker]:
     """Start peers/<module>.py with `files` as arguments; it ends with the block. GPUs are hidden from all alike."""
     PLACE.mkdir(parents=True, exist_ok=True)
     log = PLACE / f"{module}.log"
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    kept = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}  # explain.py: of ours
+    environment = {**kept, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
     with (
         log.open("w") as errors,
         subprocess.Popen(

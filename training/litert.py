@@ -2,11 +2,13 @@
 
 Each function is converted from the reloaded SavedModel and accepted only by its answers: conversion can go wrong
 without any error (files whose logits are NaN or 1e19 have been seen). Gradients convert only for fixed numbers of rows,
-so every function takes the number of rows that its name ends with.
+so every function takes the number of rows that its name ends with: one, and those of a block.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,12 @@ from ai_edge_litert.interpreter import Interpreter
 from training.data import Array
 from training.flatbuffer import join, operators
 
-ROWS: Mapping[str, tuple[int, ...]] = {"forward": (1, 32), "gradient": (1, 16), "features": (1,)}
+ROWS: Mapping[str, tuple[int, ...]] = {"forward": (16, 32), "gradient": (8, 16), "features": ()}
+"""Of a block, beside a single row: the smaller one, unless a row is quicker in the larger. Small blocks are shared out
+among cores more evenly, and fewer rows are computed for nothing in the last of them."""
+
+QUICKER = 0.9  # of the time of a row
+TRIES = 30  # of which the median is taken
 LARGE = 500  # operators; an interpreter prepares every subgraph of its file, so larger ones lie in files of their own
 TOLERANCE = 1e-4  # of a logit; of the largest value for gradients and features
 FORWARDS = 1000  # images on which forwards are compared, at least
@@ -50,11 +57,12 @@ def convert(trackable: Any) -> list[LiteRTFile]:
     Raises:
         ConversionError: an operation has no LiteRT equivalent.
     """
-    converted = {
-        f"{name}_{rows}": _converted(function, name, rows, trackable)
-        for name, function in functions(trackable).items()
-        for rows in ROWS[name]
-    }
+    converted: dict[str, bytes] = {}
+    for name, function in functions(trackable).items():
+        several = {f"{name}_{rows}": _converted(function, name, rows, trackable) for rows in (1, *ROWS[name])}
+        alone, *blocks = several
+        chosen = [alone, _block(several, *blocks)] if blocks else [alone]
+        converted.update({one: several[one] for one in chosen})
     first = "forward_1"
     files = [LiteRTFile("model.tflite", (first,), join({first: converted.pop(first)}), predict=True)]
     small = {name: content for name, content in converted.items() if operators(content) <= LARGE}
@@ -62,6 +70,27 @@ def convert(trackable: Any) -> list[LiteRTFile]:
         files.append(LiteRTFile("explain.tflite", tuple(small), join(small)))
     large = {name: content for name, content in converted.items() if name not in small}
     return files + [LiteRTFile(f"{name}.tflite", (name,), join({name: content})) for name, content in large.items()]
+
+
+def _block(models: Mapping[str, bytes], small: str, large: str) -> str:
+    """The one of these two functions to take for blocks."""
+    times = {name: _seconds(models[name]) / int(name.rpartition("_")[2]) for name in (small, large)}
+    return large if times[large] < QUICKER * times[small] else small
+
+
+def _seconds(model: bytes) -> float:
+    """That one call takes; 0 for a model that does not run, which is told when it is compared."""
+    try:
+        runner = Interpreter(model_content=model, num_threads=1).get_signature_runner()
+    except (RuntimeError, ValueError):
+        return 0.0
+    given = {name: np.zeros(one["shape"], one["dtype"]) for name, one in runner.get_input_details().items()}
+    times = []
+    for _ in range(TRIES):
+        before = time.perf_counter()
+        runner(**given)
+        times.append(time.perf_counter() - before)
+    return median(times)
 
 
 def functions(trackable: Any) -> dict[str, Any]:
