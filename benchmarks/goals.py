@@ -117,6 +117,7 @@ GOALS: tuple[Goal, ...] = (
     faster("grad_cam", "xplique", "GradCAM", 15),
     faster("expected_gradients", "shap", "GradientExplainer, all classes", 8),
     faster("expected_gradients", "shap", "GradientExplainer", 1.8),
+    as_sure("expected_gradients", "shap", "GradientExplainer", 1.8),
     smaller_gap("expected_gradients", "shap", "GradientExplainer", 1 / 3),
     faster("shapley", "shap", "ExactExplainer", 1.2),
     below("shapley_median", "exact `shapley`, median of the test digits", 60),

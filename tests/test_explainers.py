@@ -365,12 +365,32 @@ def test_rise_finds_the_weights_of_a_linear_model() -> None:
     assert coarse.max() > 5 * found.stderr.max()
 
 
-@pytest.mark.parametrize("keep", [0.2, 0.5, 0.9])
-def test_the_standard_error_of_rise_is_its_spread_over_seeds(keep: float) -> None:
-    runs = [last(Rise(n_samples=200, keep=keep), Square(), one(1), seed=seed) for seed in range(40)]
+def rise_errors(keep: float, n_samples: int) -> tuple[float, float]:
+    """Of the values for a fixed image: their spread over seeds, and the standard error that is told; medians."""
+    runs = [last(Rise(n_samples=n_samples, keep=keep), Square(), one(1), seed=seed) for seed in range(40)]
     spread = np.std([run.values for run in runs], axis=0)
     told = np.sqrt(np.mean([np.square(run.stderr) for run in runs], axis=0))
-    assert np.median(told / spread) == pytest.approx(1, abs=0.15)
+    return float(np.median(spread)), float(np.median(told))
+
+
+@pytest.mark.parametrize("keep", [0.2, 0.5, 0.9])
+def test_the_standard_error_of_rise_is_its_spread_over_seeds(keep: float) -> None:
+    spread, told = rise_errors(keep, 200)
+    assert told / spread == pytest.approx(1.2 if keep == 0.5 else 1, abs=0.2)  # careful where masks are an array's
+
+
+def test_rise_has_less_noise_where_its_masks_are_an_orthogonal_array() -> None:
+    array, independent = rise_errors(0.5, 512), rise_errors(0.5 + 1e-9, 512)
+    assert array[0] < 0.85 * independent[0]
+    assert array[1] == pytest.approx(independent[1], rel=0.1)
+
+
+def test_each_rise_mask_by_itself_is_a_fair_draw() -> None:
+    for place in (0, 1, 100):  # of a round
+        masks = np.stack([random_masks((28, 28), 7, 0.5, seed, 0, 128)[place] for seed in range(300)])
+        assert np.abs(masks.mean(axis=0) - 0.5).max() < 0.12 and abs(masks.mean() - 0.5) < 0.01
+        corners = np.stack([masks[:, 1, 1], masks[:, 1, -2], masks[:, -2, 1]])
+        assert np.abs(np.corrcoef(corners) - np.eye(3)).max() < 0.2
 
 
 def test_max_rows_holds_for_a_background_of_many_images() -> None:

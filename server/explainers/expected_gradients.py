@@ -69,13 +69,13 @@ class ExpectedGradients:
 def _paths(model: Model, background: Array, image: Array, target: Target, steps: Array) -> Array:
     """The values (m, H, W) along the path from each baseline: the mean of two antithetic points, at `steps` and
     1 - `steps` (m,)."""
-    count = len(background)
-    both = np.concatenate([steps, 1 - steps])[:, None, None]
-    starts = np.concatenate([background, background])
-    points = starts + both * (image - starts)  # (2m, H, W)
-    slopes = model.gradient(points.astype(np.float32), np.repeat(target.weights[None], 2 * count, axis=0))
-    values = (image.astype(np.float64) - starts) * slopes
-    mean: Array = (values[:count] + values[count:]) / 2
+    count, changes = len(background), image.astype(np.float64) - background
+    points = np.empty((2, *background.shape), np.float32)
+    for half, at in zip(points, (steps, 1 - steps), strict=True):
+        half[:] = background + at[:, None, None] * changes
+    weights = np.repeat(target.weights[None], 2 * count, axis=0)
+    slopes = model.gradient(points.reshape(-1, *image.shape), weights).reshape(points.shape)
+    mean: Array = changes * slopes.mean(axis=0, dtype=np.float64)
     return mean
 
 

@@ -11,7 +11,8 @@ from server.explainers.perturbation import baseline_of, blended_scores, score_of
 from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
 
-CHUNK = 250  # masks between two attributions
+CHUNK = 256  # masks between two attributions
+BITS = 7  # of the order of the smallest array: with its opposites it has CHUNK rows
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,15 @@ class Rise:
 
     Masks are coarse random grids, enlarged linearly, each shifted by its own fraction of a cell, as in the paper.
     Differs from it: the mean output is subtracted, so that 0 means "makes no difference" and the sign says which way.
+    And with keep=0.5 the grids of a round are the rows of an orthogonal array and their opposites, in random order and
+    with random signs: each by itself is as in the paper, but any two cells are kept together in exactly a quarter of
+    them, so that cells disturb each other less and the noise falls by a quarter (Plackett & Burman 1946,
+    doi:10.1093/biomet/33.4.305). `stderr` takes them for independent and errs on the careful side, by a third.
     Cost: n_samples forwards. Neighbouring pixels share their masks: do not read single pixels out of it.
     """
 
     name: ClassVar[str] = "rise"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     summary: ClassVar[str] = "How much higher the output is when a pixel is visible, over random soft masks."
     needs: ClassVar[frozenset[Verb]] = frozenset({"forward"})
     signed: ClassVar[bool] = True
@@ -73,11 +78,23 @@ def _map(sums: Array, outputs: Array) -> tuple[Array, Array]:
 def random_masks(shape: tuple[int, ...], cells: int, keep: float, seed: int, start: int, count: int) -> Array:
     """Masks start .. start + count of the stream that `seed` begins, (count, H, W) float32 in [0, 1]."""
     rng = np.random.default_rng((seed, start))
-    coarse = (rng.random((count, cells + 1, cells + 1)) < keep).astype(np.float32)
+    coarse = _coarse(rng, count, (cells + 1) ** 2, keep).reshape(count, cells + 1, cells + 1).astype(np.float32)
     weights = [_enlarging(side, cells, rng.random(count)) for side in shape]  # (count, side, cells + 1) each
     masks: Array = np.einsum("mhi,mij,mwj->mhw", weights[0], coarse, weights[1], optimize=True).astype(np.float32)
     masks.flags.writeable = False
     return masks
+
+
+def _coarse(rng: np.random.Generator, count: int, places: int, keep: float) -> Array:
+    """Which places of the coarse grid each mask keeps, (count, places) bool."""
+    if keep != 0.5:
+        return rng.random((count, places)) < keep
+    order = 1 << max(BITS, places.bit_length())  # rows and columns of the array, its first column being constant
+    columns = 1 + rng.permutation(order - 1)[:places]
+    rows = rng.permutation(order)[: (count + 1) // 2]
+    half = (np.bitwise_count(rows[:, None] & columns) % 2 == 1) ^ (rng.random(places) < 0.5)
+    both: Array = np.stack([half, ~half], axis=1).reshape(-1, places)[:count]
+    return both
 
 
 def _enlarging(side: int, cells: int, shifts: Array) -> Array:
