@@ -104,7 +104,7 @@ def _verdict(what: str, target: str, measured: str, value: float, reached: bool)
 
 GOALS: tuple[Goal, ...] = (
     faster("lime", "lime", "LimeImageExplainer", 15),
-    alike("lime", "lime", "LimeImageExplainer", 1e-6),
+    alike("lime", "lime", "LimeImageExplainer", 1e-5),  # theirs asks TensorFlow, whose logits differ by as much
     faster("saliency", "captum", "Saliency", 4),
     faster("saliency", "xplique", "Saliency", 15),
     faster("gradient_x_input", "captum", "InputXGradient", 4),

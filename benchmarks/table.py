@@ -57,7 +57,7 @@ def _setting(setting: Setting) -> str:
     line = ", ".join(f"{name} {value}" for name, value in facts.items() if name not in ("processor", "cores", "system"))
     machine = f"{setting.machine['processor']}, {setting.machine['cores']} cores; {setting.machine['system']}"
     return (
-        f"{setting.date}. {machine}; no GPU. {line}. Model `cnn` version 1; {setting.images} images: {setting.source}; "
+        f"{setting.date}. {machine}; no GPU. {line}. Model `cnn` version 2; {setting.images} images: {setting.source}; "
         f"{setting.rounds} rounds with a seed each. Load before the start: {setting.load:.1f}.\n"
     )
 

@@ -48,7 +48,8 @@ class Bank:
         self._keys, self._outputs = keys[order], outputs[order]
 
     def _asked(self, masks: Masks) -> Array:
-        pictures = np.where(masks[:, self._segments], self._image, self._baseline).astype(np.float32)
+        kept = np.take(masks, self._segments, axis=1)  # (m, H, W), row after row, which indexing would not be
+        pictures = np.where(kept, self._image, self._baseline).astype(np.float32, copy=False)
         self.rows += len(pictures)
         return self._model.forward(pictures)
 
