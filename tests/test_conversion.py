@@ -26,6 +26,7 @@ from training.convert import convert
 from training.data import DataError
 from training.flatbuffer import ALIGNMENT, FlatbufferError, join, operators
 from training.litert import ConversionError, LiteRTFile
+from training.subpixel import rewritten
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,44 @@ def test_a_model_that_is_joined_already_is_refused() -> None:
     joined = join({"double_2": multiplied(2.0), "triple_2": multiplied(3.0)})
     with pytest.raises(FlatbufferError, match="2 subgraphs and 2 signatures; expected one"):
         join({"again": joined})
+
+
+# Transposed convolutions.
+
+
+def transposed(kernel: int, stride: int, channels: int, padding: str = "SAME") -> bytes:
+    """As the gradient of a convolution of 1 image of 14 x 14 x 6 is."""
+    weights = tf.random.stateless_normal((kernel, kernel, channels, 6), (1, kernel))
+    side = 14 * stride if padding == "SAME" else (14 - 1) * stride + kernel
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 14, 14, 6), tf.float32, "x")])
+    def back(x: Any) -> Any:
+        return {"y": tf.nn.conv2d_transpose(x, weights, (1, side, side, channels), stride, padding)}
+
+    return bytes(tf.lite.TFLiteConverter.from_concrete_functions([back.get_concrete_function()], tf.Module()).convert())
+
+
+def of_noise(model: bytes) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(size=(1, 14, 14, 6)).astype(np.float32)
+    found: np.ndarray = Interpreter(model_content=model).get_signature_runner()(x=noise)["y"]
+    return found
+
+
+@pytest.mark.parametrize("kernel", [2, 3, 4, 5, 6, 7])
+@pytest.mark.parametrize("stride", [2, 3])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_transposed_convolution_is_put_as_an_ordinary_one(kernel: int, stride: int, channels: int) -> None:
+    before = transposed(kernel, stride, channels)
+    after = rewritten(before)
+    assert of_noise(after) == pytest.approx(of_noise(before), abs=1e-5)
+    lopsided = {(3, 2), (7, 2), (2, 3), (4, 3)}  # an ordinary one would need another padding on each side
+    assert (after == before) == ((kernel, stride) in lopsided)
+
+
+@pytest.mark.parametrize(("stride", "channels", "padding"), [(1, 1, "SAME"), (2, 8, "SAME"), (2, 1, "VALID")])
+def test_others_are_left_as_they_are(stride: int, channels: int, padding: str) -> None:
+    before = transposed(5, stride, channels, padding)
+    assert rewritten(before) == before
 
 
 # Accepted by its answers.

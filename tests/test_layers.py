@@ -129,7 +129,7 @@ ADDRESSES = {  # third party -> the only files that may import it
     "tensorflow": {"server.models.savedmodel", "server.models.graphs", "training"},
     "keras": {"training"},
     "ai_edge_litert": {"server.models.litert", "training"},
-    "flatbuffers": {"training.flatbuffer"},
+    "flatbuffers": {"training.flatbuffer", "training.subpixel"},
     "gunicorn": {"server.worker"},
     "flask": {"server.app", "server.routes"},
     "werkzeug": {"server.routes"},

@@ -17,6 +17,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from training.data import Array
 from training.flatbuffer import join, operators
+from training.subpixel import rewritten
 
 ROWS: Mapping[str, tuple[int, ...]] = {"forward": (16, 32), "gradient": (8, 16), "features": ()}
 """Of a block, beside a single row: the smaller one, unless a row is quicker in the larger. Small blocks are shared out
@@ -124,7 +125,7 @@ def _converted(function: Any, name: str, rows: int, trackable: Any) -> bytes:
     specs = (images,) if name == "forward" else (images, weights)
     try:
         concrete = tf.function(function).get_concrete_function(*specs)
-        return bytes(tf.lite.TFLiteConverter.from_concrete_functions([concrete], trackable).convert())
+        return rewritten(bytes(tf.lite.TFLiteConverter.from_concrete_functions([concrete], trackable).convert()))
     except Exception as error:  # the converter raises what its passes raise
         raise ConversionError(f"{name} cannot be converted to LiteRT ({str(error).strip()[:300]})") from error
 

@@ -37,9 +37,9 @@ class Bank:
         keys = words(masks[:, self.seen])
         distinct, first = np.unique(keys, return_index=True)
         new = np.sort(first[~np.isin(distinct, self._keys)])
-        for start in range(0, len(new), CHUNK):
-            part = new[start : start + CHUNK]
-            self._keep(keys[part], self._asked(masks[part]))
+        if len(new):
+            chunks = (new[start : start + CHUNK] for start in range(0, len(new), CHUNK))
+            self._keep(keys[new], np.concatenate([self._asked(masks[chunk]) for chunk in chunks]))
         return self._outputs[np.searchsorted(self._keys, keys)]
 
     def _keep(self, keys: Array, outputs: Array) -> None:
