@@ -41,7 +41,7 @@ from server.watch import Watch
 
 PARTS = (inkling, explanations, comparison, adversarial, v1, v2, ops, docs)
 BLUEPRINTS = tuple(part.blueprint for part in PARTS)
-NICENESS = 3  # less than of TensorFlow: predictions wait for a pool's thread that has the interpreter unscheduled
+NICENESS = 10  # explanations get a tenth of a core that predictions could use up; with 3, those wait a third longer
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ class Thing:
 class Scene:
     """A pool of `capacity`, and what it built and let go of."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, most: float = 99) -> None:
         self.built, self.evictions = list[str](), 0
-        self.pool = InterpreterPool(capacity, self._evicted)
+        self.pool = InterpreterPool(capacity, most, self._evicted)
 
     def _evicted(self) -> None:
         self.evictions += 1
@@ -108,6 +108,18 @@ def test_what_is_lent_is_not_let_go_of_and_who_wants_its_room_waits() -> None:
         assert not other.has.is_set() and scene.pool.used == 2
     other.join()
     assert scene.evictions == 1
+
+
+def test_no_more_are_lent_at_once_than_may_be_although_there_is_room() -> None:
+    scene, order = Scene(9, most=2), list[str]()
+    scene.use("c")
+    with scene.lent("a"):
+        with scene.lent("b"):
+            third = Waiting(scene, "c", order)
+            assert not third.has.is_set() and scene.pool.lent == 2
+        third.join()
+        assert scene.pool.lent == 1
+    assert scene.built == ["c", "a", "b"]
 
 
 def test_who_waits_comes_before_who_asks_again() -> None:

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import Any
 
 from server.memory import give_back
@@ -18,12 +19,12 @@ class InterpreterPool:
     who wait already. One alone may be larger than the capacity.
     """
 
-    def __init__(self, capacity: int, on_evict: Callable[[], None] = give_back) -> None:
-        """`capacity` and the sizes that are asked for have one unit; `on_evict` is called after something was let go
-        of."""
+    def __init__(self, capacity: int, most: float = inf, on_evict: Callable[[], None] = give_back) -> None:
+        """`capacity` and the sizes that are asked for have one unit; at most `most` are lent at once; `on_evict` is
+        called after something was let go of."""
         self.lent = 0  # interpreters in use now
         self.used = 0  # size of all that there are
-        self._capacity = capacity
+        self._capacity, self._most = capacity, most
         self._on_evict = on_evict
         self._idle: OrderedDict[int, tuple[Hashable, int, Any]] = OrderedDict()  # least recently used first
         self._queue: deque[object] = deque()
@@ -69,7 +70,9 @@ class InterpreterPool:
                 self._changed.notify_all()
 
     def _has_room(self, key: Hashable, size: int) -> bool:
-        """Whether there is an idle one, or would be room once all idle ones are gone."""
+        """Whether one may be lent, and there is an idle one, or would be room once all idle ones are gone."""
+        if self.lent >= self._most:
+            return False
         lent = self.used - sum(taken for _, taken, _ in self._idle.values())
         return lent == 0 or lent + size <= self._capacity or any(of == key for of, _, _ in self._idle.values())
 

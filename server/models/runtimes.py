@@ -28,7 +28,8 @@ def litert_loader(
     """Loads what explains without TensorFlow, with interpreters of `capacity` bytes at most together; `partly` also
     where the files cannot do all that the card says. `load_full` loads the SavedModel for packages that need one.
     Threads that help to compute one explanation have `niceness`; `on_batch` is told the rows of each call."""
-    pool, cores = InterpreterPool(capacity), _cores()
+    cores = _cores()
+    pool = InterpreterPool(capacity, most=cores)  # with more threads at work, predictions would wait for longer
     helpers = ThreadPoolExecutor(max(1, cores - 1), "help-explain", _be_nice, (niceness,))
 
     def load(folder: Path, card: ModelCard) -> LoadedModel | None:
