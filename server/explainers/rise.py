@@ -51,7 +51,7 @@ class Rise:
             masks = random_masks(image.shape, self.grid, self.keep, seed, len(outputs), count)
             new = target.score(blended_scores(model, image, masks, baseline))
             outputs = np.concatenate([outputs, new])
-            sums += _sums(masks.astype(np.float64), new)
+            sums += _sums(masks, new)
             values, stderr = _map(sums, outputs)
             state: State = "converged" if len(outputs) == self.n_samples else "partial"
             yield Attribution(values, "logit", state, rows=1 + len(outputs), score=score, stderr=stderr)
@@ -59,8 +59,9 @@ class Rise:
 
 def _sums(masks: Array, outputs: Array) -> Array:
     """(6, H, W): the sums over masks m and outputs f of m, m f, m f^2, m^2, m^2 f and m^2 f^2."""
-    terms = [(mask, outputs**power) for mask in (masks, masks**2) for power in range(3)]
-    return np.stack([np.tensordot(factor, mask, axes=1) for mask, factor in terms])
+    powers = np.stack([np.ones_like(outputs), outputs, outputs**2])  # (3, m)
+    flat = masks.reshape(len(masks), -1).astype(np.float64)
+    return np.concatenate([powers @ flat, powers @ flat**2]).reshape(-1, *masks.shape[1:])
 
 
 def _map(sums: Array, outputs: Array) -> tuple[Array, Array]:
