@@ -3,21 +3,21 @@
 Run from the top of the project: make figures
 """
 
-import threading
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from PIL import Image
 
+from server.config import Settings
 from server.inference import ExplainRequest, ModelSelector, explain
-from server.models.litert import Twin
+from server.models.litert import predictor
 from server.models.loading import Loading
-from server.models.savedmodel import SavedModel
+from server.models.runtimes import litert_loader
 from server.models.state import Shared
-from server.models.store import LoadedModel, Store
+from server.models.store import Store
 from server.render import RENDERERS
-from server.types import ModelCard, Picture
+from server.types import Picture
 
 HERE = Path(__file__).parent
 PICTURES = ("7.png", "photo.jpg", "3.png")
@@ -33,22 +33,12 @@ def heatmaps(store: Store, picture: Path) -> list[Image.Image]:
     return [Image.open(BytesIO(RENDERERS["image/png"](one))) for one in found]
 
 
-def load_full(folder: Path, card: ModelCard) -> LoadedModel:
-    return LoadedModel(SavedModel(folder, card))
-
-
 def main() -> None:
     with TemporaryDirectory() as folder:
-        store = Store(
-            Path("model_store"),
-            Loading(Twin, lambda folder, card: LoadedModel(SavedModel(folder, card))),
-            Shared(Path(folder)),
-        )
+        load = litert_loader(None, Settings().interpreter_bytes, partly=False)
+        store = Store(Path("model_store"), Loading(predictor, None, load_litert=load), Shared(Path(folder)))
         store.load("cnn")
         rows = [heatmaps(store, HERE / name) for name in PICTURES]
-        for thread in threading.enumerate():
-            if thread.name == "load-models":  # a process that ends inside TensorFlow aborts
-                thread.join()
     width = max(map_.width for row in rows for map_ in row)
     height = max(map_.height for row in rows for map_ in row)
     sheet = Image.new("RGB", (width * len(METHODS), height * len(rows)), "white")

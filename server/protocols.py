@@ -96,8 +96,8 @@ class ModelVersion(Protocol):
         ...
 
     @property
-    def runtime(self) -> Runtime:
-        """What computes explanations."""
+    def runtime(self) -> Runtime | None:
+        """What computes explanations; None while nothing does."""
         ...
 
 

@@ -21,8 +21,10 @@ def count_workers(settings: Settings) -> int:
 
 
 def count_gpus(settings: Settings) -> int:
-    """How many GPUs TensorFlow may use, as far as can be told without it."""
-    return 0 if settings.device == "cpu" or settings.runtime == "litert" else len(glob("/dev/nvidia[0-9]*"))
+    """How many GPUs TensorFlow may use, as far as can be told without importing it."""
+    if settings.device == "cpu" or settings.runtime == "litert" or settings.explain == "off" or not has_tensorflow():
+        return 0
+    return len(glob("/dev/nvidia[0-9]*"))
 
 
 def has_tensorflow() -> bool:

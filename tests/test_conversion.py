@@ -24,7 +24,7 @@ from training import litert
 from training.__main__ import main
 from training.convert import convert
 from training.data import DataError
-from training.flatbuffer import ALIGNMENT, FlatbufferError, join, operators
+from training.flatbuffer import ALIGNMENT, join, operators
 from training.litert import ConversionError, LiteRTFile
 from training.subpixel import rewritten
 
@@ -36,7 +36,10 @@ def trackable(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="module")
 def files(trackable: Any) -> list[LiteRTFile]:
-    return litert.convert(trackable)
+    """Blocks are chosen as if a row were quicker in the larger ones: what is measured is not the same every time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(litert, "_block", lambda models, small, large: large)
+        return litert.convert(trackable)
 
 
 def thousand() -> np.ndarray:
@@ -85,8 +88,18 @@ def test_weights_lie_where_kernels_may_read_them() -> None:
 
 def test_a_model_that_is_joined_already_is_refused() -> None:
     joined = join({"double_2": multiplied(2.0), "triple_2": multiplied(3.0)})
-    with pytest.raises(FlatbufferError, match="2 subgraphs and 2 signatures; expected one"):
+    with pytest.raises(ConversionError, match="2 subgraphs and 2 signatures; expected one"):
         join({"again": joined})
+
+
+@pytest.mark.parametrize(("times", "expected"), [((1.0, 1.9), "small_8"), ((1.0, 1.7), "large_16")])
+def test_the_larger_block_is_taken_where_a_row_is_quicker_in_it(
+    monkeypatch: pytest.MonkeyPatch, times: tuple[float, float], expected: str
+) -> None:
+    """Seconds of a call of 8 and of 16 rows."""
+    models = {"small_8": b"8", "large_16": b"16"}
+    monkeypatch.setattr(litert, "_seconds", dict(zip(models.values(), times, strict=True)).get)
+    assert litert._block(models, "small_8", "large_16") == expected
 
 
 # Transposed convolutions.
@@ -182,6 +195,7 @@ def test_an_operation_that_litert_lacks_is_told(tmp_path: Path) -> None:
 def test_large_functions_lie_apart(monkeypatch: pytest.MonkeyPatch, trackable: Any) -> None:
     """An interpreter prepares all subgraphs of its file."""
     monkeypatch.setattr(litert, "LARGE", 1)
+    monkeypatch.setattr(litert, "_block", lambda models, small, large: large)
     found = litert.convert(trackable)
     assert [file.name for file in found] == ["model.tflite", *(f"{one}.tflite" for one in (
         "forward_32", "gradient_1", "gradient_16"))]  # fmt: skip
@@ -246,6 +260,20 @@ def test_a_conversion_that_fails_leaves_nothing(tiny: Path, monkeypatch: pytest.
     with pytest.raises(ConversionError):
         convert(tiny)
     assert [path.name for path in tiny.parent.iterdir()] == ["1"]
+
+
+def test_a_version_that_is_damaged_is_not_signed_anew(tiny: Path) -> None:
+    with (tiny / "variables" / "variables.data-00000-of-00001").open("r+b") as file:
+        file.write(b"spoilt")
+    with pytest.raises(DataError, match=r"damaged: variables/variables\.data-00000-of-00001 is not"):
+        convert(tiny)
+
+
+def test_the_command_may_be_given_inside_of_the_version(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tiny)
+    done = CliRunner().invoke(main, ["convert", "."], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in tiny.parent.iterdir()) == ["1", "2"]
 
 
 def test_what_is_no_version_is_told(tmp_path: Path) -> None:

@@ -163,11 +163,3 @@ def test_what_is_forgotten_is_built_anew() -> None:
     scene.use("b")
     scene.use("a")
     assert scene.built == ["a", "b", "a"]
-
-
-def test_forgetting_makes_room_for_who_waits() -> None:
-    scene, order = Scene(2), list[str]()
-    scene.use("a")
-    with scene.lent("b"):
-        scene.pool.forget("a")
-        Waiting(scene, "c", order).join()

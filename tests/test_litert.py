@@ -213,6 +213,17 @@ def test_a_helper_takes_a_share_while_a_core_is_idle() -> None:
         assert threads == {threading.current_thread().name}
 
 
+def test_after_a_full_block_the_rest_needs_no_other_interpreter() -> None:
+    """Those of an unrolled net lie in files of their own, and might push each other out again and again."""
+    pool = InterpreterPool(64 << 20)
+    model = explainer(folder("lstm"), card("lstm"), pool)
+    (block,) = [file for file in card("lstm").litert if file.rows.get("gradient", (1,)) > (1,)]
+    rows = block.rows["gradient"][0] + 2
+    slopes = model.gradient(digits()[:rows], weights(rows))
+    assert pool.used == block.memory_bytes
+    assert apart(slopes, net("lstm").gradient(digits()[:rows], weights(rows))) < SAME
+
+
 # Memory and files.
 
 
@@ -263,7 +274,7 @@ def test_litert_computes_with_one_thread_of_its_own() -> None:
     model = explainer(folder("cnn"), card("cnn"), InterpreterPool(64 << 20))
     model.forward(digits())
     model.gradient(digits(), weights(200))
-    assert len(os.listdir("/proc/self/task")) == before
+    assert len(os.listdir("/proc/self/task")) <= before  # those of tests before may have ended
 
 
 # What the store ships.

@@ -1,26 +1,36 @@
 """What computes explanations: LiteRT or TensorFlow, by wish or by what a version has; and what is imported for it."""
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from flask.testing import FlaskClient
 
 from server.app import create_app
 from server.config import Settings, SettingsError
 from server.errors import ClientLeft, NotReady
+from server.models.card import CARD, TWIN, BrokenVersion, read_card
+from server.models.loading import Loading
 from server.models.on_demand import OnDemand
+from server.models.runtimes import litert_loader, savedmodel_loader
 from server.models.store import LoadedModel
 from server.protocols import RequestContext
+from server.types import Array
 from tests.fakes import Linear
 from tests.nets import NAMES, lite, net
+from tests.nets import card as nets_card
+from tests.nets import folder as nets_folder
 from tests.servers import ROOT, Running, ask, serving
-from tests.stores import copy_version, loaded
+from tests.stores import card_28, copy_version, linear, loaded, write_version
 from tests.tiny import sign, write_tiny
 
 SEVEN = (ROOT / "examples" / "7.png").read_bytes()
@@ -152,7 +162,7 @@ def broken(store: Path, name: str, change: Any) -> Path:
 OTHERS = ROOT / "model_store" / "cnn" / "2" / "assets.extra" / "explain.tflite"
 BROKEN: dict[str, tuple[Any, str]] = {
     "no LiteRT file at all": (lambda content: b"hello", "its LiteRT files can not"),
-    "the file of another net": (lambda content: OTHERS.read_bytes(), "otherwise than among others"),
+    "the file of another net": (lambda content: OTHERS.read_bytes(), "its LiteRT f"),
 }
 
 
@@ -163,6 +173,113 @@ def test_a_version_whose_files_do_not_explain_is_refused(tmp_path: Path, name: s
     client = create_app(Settings(model_store=tmp_path, model="mlp", poll_ms=0)).test_client()
     response = client.get("/v1/models/mlp")
     assert response.status_code == 404 and words in response.get_json()["error"]
+
+
+def changed_card(folder: Path, **changes: Any) -> None:
+    path = folder / CARD
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_a_version_without_any_litert_file_is_refused_with_what_helps(tmp_path: Path) -> None:
+    folder = write_tiny(tmp_path)
+    (folder / TWIN).unlink()
+    sign(folder)
+    client = create_app(Settings(model_store=tmp_path, model="tiny", poll_ms=0, runtime="litert")).test_client()
+    told = client.get("/v1/models/tiny").get_json()["error"]
+    assert "no model.tflite" in told and "python -m training convert" in told
+
+
+def test_a_file_that_predicts_only_is_served_and_says_why_nothing_explains(tmp_path: Path) -> None:
+    folder = copy_version(tmp_path, 1)
+    told = json.loads((folder / CARD).read_text())["litert"][0]
+    changed_card(folder, litert=[{**told, "roles": ["predict"]}])
+    client = create_app(Settings(model_store=tmp_path, model="mlp", poll_ms=0, runtime="litert")).test_client()
+    loaded()
+    assert client.post("/v1/predict", data=SEVEN).get_json()["prediction"]["label"] == "7"
+    assert (listed(client, "mlp")["explain"], listed(client, "mlp")["runtime"]) == ("off", None)
+    refused = client.post("/v1/explain?method=lime", data=SEVEN)
+    assert refused.status_code == 503 and "no LiteRT file that explains" in refused.get_json()["error"]
+
+
+def test_functions_that_the_card_lists_are_all_tried(tmp_path: Path) -> None:
+    folder = copy_version(tmp_path, 1)
+    twin, explain = json.loads((folder / CARD).read_text())["litert"]
+    changed_card(folder, litert=[twin, {**explain, "rows": {**explain["rows"], "forward": [400]}}])
+    client = create_app(Settings(model_store=tmp_path, model="mlp", poll_ms=0)).test_client()
+    assert "can not explain the background images (ValueError)" in client.get("/v1/models/mlp").get_json()["error"]
+
+
+def test_inner_views_that_the_card_lists_are_there(tmp_path: Path) -> None:
+    folder = copy_version(tmp_path, 1)
+    changed_card(folder, verbs=["forward", "gradient", "features", "feature_map"])
+    client = create_app(Settings(model_store=tmp_path, model="mlp", poll_ms=0)).test_client()
+    assert "have no feature_map, of which its card tells" in client.get("/v1/models/mlp").get_json()["error"]
+
+
+class Alone(Linear):
+    """Gives no number for one image alone."""
+
+    def forward(self, images: Array) -> Array:
+        return super().forward(images) * (np.nan if len(images) == 1 else 1)
+
+
+def test_what_is_refused_lets_go_of_what_it_holds(tmp_path: Path) -> None:
+    folder, closed = write_version(tmp_path), list[None]()
+    model = Alone(card_28(), frozenset({"forward"}))
+    explains = LoadedModel(model, "litert", close=lambda: closed.append(None))
+    loading = Loading(linear, None, load_litert=lambda folder, card: explains)
+    with pytest.raises(BrokenVersion, match="alone nan otherwise than among others"):
+        loading.open(folder)
+    assert closed == [None]
+
+
+@pytest.mark.parametrize("change", [lambda folder: None, sign])
+def test_a_package_gets_the_savedmodel_that_was_opened_or_none(tmp_path: Path, change: Any) -> None:
+    """Files may have changed since, whether the card was signed anew or not."""
+    folder = copy_version(tmp_path, 1)
+    card = read_card(folder)
+    view = lambda weights, output: "the view"  # noqa: E731
+    load = litert_loader(lambda folder, card: LoadedModel(Linear(), keras_view=lambda context: view), 64 << 20, False)
+    opened = load(folder, card)
+    assert opened is not None and opened.keras_view is not None
+    (folder / "saved_model.pb").write_bytes(b"another graph")
+    change(folder)
+    with pytest.raises(NotReady, match="could not be loaded"):
+        opened.keras_view(RequestContext.within(10))(WEIGHTS, "logit")
+
+
+def test_savedmodels_that_are_loaded_at_once_do_not_take_each_others_gradients() -> None:
+    load = savedmodel_loader("cpu", 0)
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(lambda name: load(nets_folder(name), nets_card(name)), ("mlp", "cnn"))
+    second.close()
+    assert np.isfinite(first.model.gradient(first.model.card.background[:3], np.ones((3, 10), np.float32))).all()
+    keras = first.keras_view(RequestContext.within(60)) if first.keras_view else None
+    assert keras is not None
+    with tf.GradientTape() as tape:
+        images = tf.constant(first.model.card.background[:2])
+        tape.watch(images)
+        score = keras(np.ones(10, np.float32), "logit")(images)
+    assert np.isfinite(tape.gradient(score, images).numpy()).all()
+
+
+HELPED = """
+import os
+from server.models import runtimes
+os.nice(15)
+if os.getuid() == 0:
+    os.setuid(65534)  # only root may take less niceness than it has
+helpers = runtimes._helpers(3, 10)
+assert [helpers.submit(os.getpid).result(10) for _ in range(5)] == [os.getpid()] * 5
+print("helped")
+"""
+
+
+def test_threads_help_also_where_the_server_is_nicer_than_they_are_to_be() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HELPED], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "helped\n", done.stderr[-2000:]
 
 
 # Loaded on demand.

@@ -161,7 +161,7 @@ def evaluate(version: Path, data: str) -> None:
 
 
 @main.command()
-@click.argument("version", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("version", type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path))
 @click.option(
     "--data", help="Compare on the validation images of mnist, digits or FILE.npz.  [default: mixed centroids]"
 )

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import shift
 
 from training.data import Array, DataError
-from training.export import COMPARED, DIGIT, EXTRA, FORMAT, made_with, publish, write_card, write_litert
+from training.export import COMPARED, DIGIT, EXTRA, FORMAT, hashes, made_with, publish, write_card, write_litert
 
 SHIFT = 2  # pixels, either way
 
@@ -44,10 +44,15 @@ def convert(version: Path, images: Array | None = None) -> Path:
 
 
 def _card(version: Path) -> dict[str, Any]:
+    """Of a version whose files are those of its card."""
     try:
         card: dict[str, Any] = json.loads((version / EXTRA / "model_card.json").read_text())
-    except (OSError, ValueError) as error:
+        told = card["files"].items()
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise DataError(f"{version} is no version: its card cannot be read ({error})") from error
+    there = hashes(version)
+    if wrong := [name for name, expected in told if there.get(name) != expected]:
+        raise DataError(f"{version} is damaged: {', '.join(wrong)} is not what its card says")
     return card
 
 

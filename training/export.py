@@ -128,7 +128,7 @@ def made_with() -> dict[str, str]:
 
 def write_card(folder: Path, card: Mapping[str, Any]) -> None:
     """The card, with the hashes of all files beside it: the last file of a version."""
-    text = json.dumps({**card, "files": _hashes(folder)}, indent=1)
+    text = json.dumps({**card, "files": hashes(folder)}, indent=1)
     (folder / EXTRA / "model_card.json").write_text(text + "\n")
 
 
@@ -155,6 +155,7 @@ def _centroids(images: Array) -> Array:
     return centroids.reshape(-1, *images.shape[1:])
 
 
-def _hashes(folder: Path) -> dict[str, str]:
+def hashes(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file in it, by its path there."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

@@ -14,8 +14,8 @@ ALIGNMENT = 16  # bytes: kernels on some processors read weights in blocks of so
 IDENTIFIER = b"TFL3"
 
 
-class FlatbufferError(ValueError):
-    """A model that cannot be joined with others."""
+class ConversionError(RuntimeError):
+    """The converted functions cannot be had, or do not answer like their SavedModel."""
 
 
 def join(models: Mapping[str, bytes]) -> bytes:
@@ -23,7 +23,7 @@ def join(models: Mapping[str, bytes]) -> bytes:
     names of the signatures.
 
     Raises:
-        FlatbufferError: a model has several subgraphs or signatures.
+        ConversionError: a model has several subgraphs or signatures.
     """
     joined = schema.ModelT()
     joined.buffers, joined.subgraphs, joined.operatorCodes, joined.signatureDefs = [schema.BufferT()], [], [], []
@@ -54,8 +54,9 @@ def operators(model: bytes) -> int:
 
 def _only(name: str, model: Any) -> tuple[Any, Any]:
     if len(model.subgraphs) != 1 or len(model.signatureDefs or ()) != 1:
-        raise FlatbufferError(
-            f"{name} has {len(model.subgraphs)} subgraphs and {len(model.signatureDefs or ())} signatures; expected one"
+        raise ConversionError(
+            f"{name} has {len(model.subgraphs)} subgraphs and {len(model.signatureDefs or ())} signatures; expected "
+            "one of each (a net with a loop has more: unroll it)"
         )
     return model.subgraphs[0], model.signatureDefs[0]
 

@@ -16,6 +16,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from training.data import Array
+from training.flatbuffer import ConversionError as ConversionError
 from training.flatbuffer import join, operators
 from training.subpixel import rewritten
 
@@ -36,10 +37,6 @@ Function = Callable[..., Outputs]
 """Images (n, H, W) and, but for `forward`, weights (n, K) -> outputs of n rows by name."""
 
 
-class ConversionError(RuntimeError):
-    """The converted functions cannot be had, or do not answer like their SavedModel."""
-
-
 @dataclass(frozen=True)
 class LiteRTFile:
     """A flatbuffer and the functions in it, each a signature of that name. `predict` says that predictions come from it
@@ -56,7 +53,7 @@ def convert(trackable: Any) -> list[LiteRTFile]:
     image, as the first of them; small functions lie together in `explain.tflite`, where equal weights are stored once.
 
     Raises:
-        ConversionError: an operation has no LiteRT equivalent.
+        ConversionError: an operation has no LiteRT equivalent, or there is a loop.
     """
     converted: dict[str, bytes] = {}
     for name, function in functions(trackable).items():

@@ -20,9 +20,11 @@ FEW = 8  # output channels; with as many the transposed convolution wastes nothi
 
 
 def rewritten(model: bytes) -> bytes:
-    """The model (one subgraph) with what can be put so."""
+    """The model with what can be put so; one of several subgraphs, as with loops, is left as it is."""
     unpacked = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
-    (graph,) = unpacked.subgraphs
+    if len(unpacked.subgraphs) != 1:
+        return model
+    graph = unpacked.subgraphs[0]
     operators: list[Any] = []
     for operator in graph.operators:
         code = unpacked.operatorCodes[operator.opcodeIndex]
@@ -42,7 +44,14 @@ def _convolution(model: Any, graph: Any, operator: Any) -> list[Any] | None:
     images, result = graph.tensors[images_at], graph.tensors[operator.outputs[0]]
     data = model.buffers[graph.tensors[weights_at].buffer].data
     stride = options.strideH
-    if rest or data is None or stride == 1 or options.strideW != stride or result.shape[3] >= FEW:
+    if (
+        rest
+        or data is None
+        or options.fusedActivationFunction
+        or stride == 1
+        or options.strideW != stride
+        or result.shape[3] >= FEW
+    ):
         return None
     kernel = np.frombuffer(bytes(data), np.float32).reshape(graph.tensors[weights_at].shape)  # (c, h, w, inputs)
     if options.padding != schema.Padding.SAME or any(result.shape[1:3] != stride * np.array(images.shape[1:3])):

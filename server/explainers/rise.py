@@ -22,10 +22,10 @@ class Rise:
     Masks are coarse random grids, enlarged linearly, each shifted by its own fraction of a cell, as in the paper.
     Differs from it: the mean output is subtracted, so that 0 means "makes no difference" and the sign says which way.
     And with keep=0.5 the grids of a round are the rows of an orthogonal array and their opposites, in random order and
-    with random signs: each by itself is as in the paper, but any two cells are kept together in exactly a quarter of
-    them, so that cells disturb each other less and the noise falls by a quarter (Plackett & Burman 1946,
-    doi:10.1093/biomet/33.4.305). `stderr` takes them for independent and errs on the careful side, by a third.
-    Cost: n_samples forwards. Neighbouring pixels share their masks: do not read single pixels out of it.
+    with random signs: each by itself is as in the paper, but any two cells are kept together in a quarter of them
+    (exactly, in a full round with grid <= 10), so that cells disturb each other less and the noise falls by a quarter
+    (Plackett & Burman 1946, doi:10.1093/biomet/33.4.305). `stderr` takes them for independent and errs on the careful
+    side, by a third. Cost: n_samples forwards. Neighbouring pixels share their masks: do not read single pixels out.
     """
 
     name: ClassVar[str] = "rise"

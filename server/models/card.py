@@ -23,6 +23,7 @@ TWIN = Path("assets.extra", "model.tflite")
 GRAPH = Path("saved_model.pb")
 FORMATS = (1, 2)
 VERBS = ("forward", "gradient", "features")
+MOST_ROWS = 1024  # of one call; each function is tried when its version is opened
 ROLES: frozenset[Role] = frozenset({"predict", "explain"})
 TWIN_MEMORY = 32 << 20  # bytes; cards of format 1 do not say it, and an unrolled net's took half
 UNREADABLE = (OSError, EOFError, BadZipFile, RecursionError, ValueError, KeyError, TypeError, AttributeError)
@@ -101,10 +102,11 @@ def _litert(stored: Mapping[str, Any], files: Mapping[str, str]) -> LiteRTFile:
     if not (roles := frozenset(stored["roles"])) or not roles <= ROLES:
         raise BrokenVersion(f"{path} has the roles {stored['roles']!r}; expected some of {', '.join(sorted(ROLES))}")
     numbers = [number for several in rows.values() for number in several]
-    if not rows or not set(rows) <= set(VERBS) or not all(type(one) is int and one > 0 for one in [memory, *numbers]):
+    known = bool(rows) and set(rows) <= set(VERBS) and all(type(one) is int and 0 < one <= MOST_ROWS for one in numbers)
+    if not known or type(memory) is not int or memory <= 0:
         raise BrokenVersion(
-            f"{path} has rows {rows!r} and memory_bytes {memory!r}; expected numbers of rows for some of "
-            f"{', '.join(VERBS)}, and bytes"
+            f"{path} has rows {rows!r} and memory_bytes {memory!r}; expected numbers of rows, at most {MOST_ROWS}, for "
+            f"some of {', '.join(VERBS)}, and bytes"
         )
     return LiteRTFile(path, roles, {verb: tuple(sorted(several)) for verb, several in rows.items()}, memory)
 

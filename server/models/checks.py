@@ -1,6 +1,6 @@
 """What a loaded version has to answer before it may serve. Runs models; knows neither their files nor their kind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def check_answers(card: ModelCard, twin: Model | None, full: Model | None, image
 
 def _compare(ours: Array, theirs: Array, whose: str) -> None:
     apart = float(np.abs(ours - theirs).max())
-    if apart > AGREEMENT:
+    if not apart <= AGREEMENT:
         raise BrokenVersion(
             f"model.tflite and {whose} differ by {apart:.3g} in a logit of the background images; expected at most "
             f"{AGREEMENT:g}"
@@ -63,7 +63,7 @@ def check_explains(card: ModelCard, twin: Model | None, model: Model) -> None:
 
 
 def _check_explains(card: ModelCard, twin: Model | None, model: Model) -> None:
-    images = card.background
+    images = np.resize(card.background, (max(len(card.background), *_blocks(card)), *card.background.shape[1:]))
     weights = np.eye(len(card.classes), dtype=np.float32)[np.arange(len(images)) % len(card.classes)]
     logits = model.forward(images)
     _check_rows("forward", logits, lambda row: model.forward(images[row : row + 1]))
@@ -78,8 +78,15 @@ def _check_explains(card: ModelCard, twin: Model | None, model: Model) -> None:
         found = model.features(images[:1], weights[:1])
         for name in ("embedding", "feature_map", "feature_gradient", "attention"):
             part = getattr(found, name)
+            if part is None and name in card.verbs:
+                raise BrokenVersion(f"its LiteRT features have no {name}, of which its card tells")
             if part is not None and not np.isfinite(part).all():
                 raise BrokenVersion(f"its LiteRT features have {name} that are not finite")
+
+
+def _blocks(card: ModelCard) -> Iterator[int]:
+    """The most rows that its functions take, so that each is tried."""
+    return (rows for file in card.litert for several in file.rows.values() for rows in several)
 
 
 SLOPES = 3  # pictures whose gradient is compared with differences of forward
@@ -93,7 +100,7 @@ def _check_rows(verb: str, several: Array, alone: Callable[[int], Array]) -> Non
     unit = float(np.abs(several).max())
     for row in range(min(SLOPES, len(several))):
         apart = float(np.abs(alone(row)[0] - several[row]).max())
-        if apart > AGREEMENT * max(unit, AGREEMENT):
+        if not apart <= AGREEMENT * max(unit, AGREEMENT):
             raise BrokenVersion(
                 f"its LiteRT {verb} gives one background image alone {apart:.3g} otherwise than among others; expected "
                 f"at most {AGREEMENT:g} of {unit:.3g}"

@@ -24,7 +24,7 @@ class InterpreterPool:
         called after something was let go of."""
         self.lent = 0  # interpreters in use now
         self.used = 0  # size of all that there are
-        self._capacity, self._most = capacity, most
+        self.capacity, self._most = capacity, most
         self._on_evict = on_evict
         self._idle: OrderedDict[int, tuple[Hashable, int, Any]] = OrderedDict()  # least recently used first
         self._queue: deque[object] = deque()
@@ -74,7 +74,7 @@ class InterpreterPool:
         if self.lent >= self._most:
             return False
         lent = self.used - sum(taken for _, taken, _ in self._idle.values())
-        return lent == 0 or lent + size <= self._capacity or any(of == key for of, _, _ in self._idle.values())
+        return lent == 0 or lent + size <= self.capacity or any(of == key for of, _, _ in self._idle.values())
 
     def _found(self, key: Hashable, size: int) -> tuple[Any, list[Any]]:
         for place, (of, _, thing) in reversed(self._idle.items()):
@@ -82,7 +82,7 @@ class InterpreterPool:
                 del self._idle[place]
                 return thing, []
         evicted = []
-        while self._idle and self.used + size > self._capacity:
+        while self._idle and self.used + size > self.capacity:
             _, (_, taken, thing) = self._idle.popitem(last=False)
             self.used -= taken
             evicted.append(thing)

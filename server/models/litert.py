@@ -19,7 +19,7 @@ from server.models.interpreters import InterpreterPool
 from server.protocols import RequestContext
 from server.types import Array, Features, LiteRTFile, ModelCard, Role, Verb
 
-FEW = 4  # a rest of up to 1 / FEW of a block goes row by row: a block takes the time of some five to thirty rows
+FEW = 4  # a rest of up to 1 / FEW of a block goes row by row: a block takes the time of some five to sixteen rows
 
 Outputs = Mapping[str, Array]
 Block = tuple[int, int, int]  # rows of the function, and the first of the request's rows, and the one after its last
@@ -145,7 +145,7 @@ class LiteRTModel:
         given = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
         rows = len(given["images"])
         self.on_batch(rows)
-        blocks = list(planned(rows, self._rows[verb]))
+        blocks = list(planned(rows, self._sizes(verb, rows)))
         found: dict[str, Array] = {}
 
         def compute(block: Block) -> None:
@@ -161,6 +161,14 @@ class LiteRTModel:
 
         _each(compute, blocks, self._helper(blocks))
         return found
+
+    def _sizes(self, verb: str, rows: int) -> tuple[int, ...]:
+        """Numbers of rows that its functions take. After a full block, the rest does not go to a function of another
+        file if the two interpreters are large: they might push each other out of the pool, again and again."""
+        sizes = self._rows[verb]
+        few, many = (self.sources[f"{verb}_{size}"] for size in (sizes[0], sizes[-1]))
+        together = few is many or few.size + many.size <= many.pool.capacity / 2
+        return sizes if together or rows < sizes[-1] else sizes[-1:]
 
     def _helper(self, blocks: Sequence[Block]) -> Executor | None:
         """Threads to compute with beside this one: only where there are two blocks of many rows, and idle cores."""
@@ -231,8 +239,8 @@ def sources_of(
 
 
 def predictor(folder: Path, card: ModelCard, most: int = 1) -> LiteRTModel:
-    """What predicts a version: at most so many interpreters, more than one when several threads ask at once. They are
-    nobody else's, so that a prediction waits for no explanation."""
+    """What predicts a version: at most so many interpreters, more than one when several threads ask at once. Only
+    attacks ask them too, row by row, so that a prediction waits for a row at most."""
     sources = sources_of(folder, card, "predict", InterpreterPool(most), bytes_count=False)
     for source in set(sources.values()):
         with source.lend():  # built now, so that no prediction waits for it

@@ -17,6 +17,10 @@ NO_TWIN = (
     "it has no model.tflite, and this server reads no SavedModels (INKLING_EXPLAIN=off, INKLING_RUNTIME=litert, or no "
     "TensorFlow is installed); `python -m training convert` makes one"
 )
+NO_EXPLAINER = (
+    "it has no LiteRT file that explains, and this server reads no SavedModels (INKLING_RUNTIME=litert, or no "
+    "TensorFlow is installed); `python -m training convert` makes the next version with such files"
+)
 NOT_LOADED = "its SavedModel could not be loaded; the server's log says why"
 
 
@@ -48,8 +52,12 @@ class Loading:
         if full is None:
             self.check(card, twin, None, card.background[:1])  # finds most of what can be wrong
         else:
-            self.check_explains(card, twin, full.model)
-        return LoadedVersion(card, folder, twin, full, failure=self._failure)
+            try:
+                self.check_explains(card, twin, full.model)
+            except BrokenVersion:
+                full.close()
+                raise
+        return LoadedVersion(card, folder, twin, full, failure=self._failure(full))
 
     def complete(self, version: LoadedVersion) -> None:
         """Load its SavedModel where it explains, and check all that it and its twin answer.
@@ -67,11 +75,13 @@ class Loading:
                 full.close()
             raise
         version.full = full
-        version.failure = self._failure
+        version.failure = self._failure(full)
 
-    @property
-    def _failure(self) -> str | None:
-        return None if self.explains else NO_EXPLANATIONS
+    def _failure(self, full: LoadedModel | None) -> str | None:
+        """Why a version will not explain, if it will not."""
+        if not self.explains:
+            return NO_EXPLANATIONS
+        return NO_EXPLAINER if full is None and self.load_full is None else None
 
     def _twin(self, folder: Path, card: ModelCard) -> Model | None:
         """What predicts; without it the SavedModel does. One that does not load breaks the version."""

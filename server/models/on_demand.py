@@ -60,7 +60,7 @@ class OnDemand:
                 raise NotReady("TensorFlow is loading, which engine=reference needs here; try again in a few seconds")
         with self._lock:
             if self._model is None:
-                self._done = None  # the next request tries again
+                self._done = None if self._done is done else self._done  # the next request tries again
                 raise NotReady("the SavedModel, which engine=reference needs, could not be loaded; the log says why")
             return self._model
 

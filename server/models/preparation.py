@@ -59,7 +59,10 @@ class Preparation:
             self._refuse(key, attempt, error)
             return None
         with self._lock:
-            return self._versions.setdefault(key, found)
+            kept = self._versions.setdefault(key, found)
+        if kept is not found:
+            found.free()
+        return kept
 
     def want(self, wanted: Mapping[Key, int], served: Sequence[LoadedVersion], present: Collection[Key]) -> None:
         """Complete these, in this order; let go of what is neither among them nor served, and of refusals of what is no

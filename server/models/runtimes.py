@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from server.models.batching import lane_for
+from server.models.card import BrokenVersion, read_card
 from server.models.interpreters import InterpreterPool
 from server.models.litert import explainer
 from server.models.on_demand import OnDemand
@@ -30,16 +31,16 @@ def litert_loader(
     Threads that help to compute one explanation have `niceness`; `on_batch` is told the rows of each call."""
     cores = _cores()
     pool = InterpreterPool(capacity, most=cores)  # with more threads at work, predictions would wait for longer
-    helpers = ThreadPoolExecutor(max(1, cores - 1), "help-explain", _be_nice, (niceness,))
+    helpers = _helpers(max(1, cores - 1), niceness)
 
     def load(folder: Path, card: ModelCard) -> LoadedModel | None:
         model = explainer(folder, card, pool, helpers, cores, on_batch)
-        if not (partly or card.verbs <= model.verbs):
+        if "forward" not in model.verbs or not (partly or card.verbs <= model.verbs):
             return None
         if load_full is None:
             return LoadedModel(model, "litert", model, close=model.close)
         full = load_full
-        later = OnDemand(lambda: full(folder, card))
+        later = OnDemand(lambda: _unchanged(full, folder, card))
 
         def close() -> None:
             model.close()
@@ -50,10 +51,42 @@ def litert_loader(
     return load
 
 
+def _unchanged(load: LoadFull, folder: Path, card: ModelCard) -> LoadedModel:
+    """The SavedModel of a version that was opened a while ago.
+
+    Raises:
+        BrokenVersion: its files are not those that were opened.
+    """
+    _check_unchanged(folder, card)
+    found = load(folder, card)
+    try:
+        _check_unchanged(folder, card)  # nor while they were read
+    except BrokenVersion:
+        found.close()
+        raise
+    return found
+
+
+def _check_unchanged(folder: Path, card: ModelCard) -> None:
+    if read_card(folder).digest != card.digest:
+        raise BrokenVersion("its files have changed since it was opened")
+
+
+def _helpers(count: int, niceness: int) -> ThreadPoolExecutor:
+    """Threads that are all started now: later ones would inherit the niceness of whoever asks them."""
+    started = threading.Barrier(count + 1)
+    found = ThreadPoolExecutor(count, "help-explain", _be_nice, (niceness,))
+    for _ in range(count):
+        found.submit(started.wait)
+    started.wait()
+    return found
+
+
 def _be_nice(niceness: int) -> None:
-    """Set the calling thread's own."""
+    """Give the calling thread this niceness, if it has less: only root may take less than it has."""
     if hasattr(os, "setpriority"):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(niceness, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def _cores() -> int:
@@ -71,8 +104,13 @@ def savedmodel_loader(
     """Loads SavedModels onto the device of worker number `worker`; told are the rows of each call of a graph, graphs
     that are traced after loading, and that so many more rows wait, or fewer."""
     place: str | None = None
+    alone = threading.Lock()  # TensorFlow's registry of gradients is changed and compared while a SavedModel is loaded
 
     def load(folder: Path, card: ModelCard) -> LoadedModel:
+        with alone:
+            return loaded(folder, card)
+
+    def loaded(folder: Path, card: ModelCard) -> LoadedModel:
         nonlocal place
         from server.models import savedmodel
 

@@ -5,6 +5,7 @@
 import logging
 from collections.abc import Callable
 from contextlib import nullcontext
+from glob import glob
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +40,11 @@ def configure(device: Literal["auto", "cpu", "gpu"], worker: int = 0) -> str:
     gpus = [] if device == "cpu" else tf.config.list_physical_devices("GPU")
     if device == "gpu" and not gpus:
         raise RuntimeError("INKLING_DEVICE=gpu, but TensorFlow sees no GPU; install requirements-gpu.txt or use auto")
+    if device == "auto" and not gpus and glob("/dev/nvidia[0-9]*"):
+        log.warning(
+            "there is a GPU and TensorFlow cannot use it; install requirements-gpu.txt, or set INKLING_RUNTIME=litert, "
+            "which is quicker on the processor"
+        )
     chosen = worker % len(gpus) if gpus else None
     mine = [] if chosen is None else [gpus[chosen]]
     tf.config.set_visible_devices(mine, "GPU")

@@ -94,9 +94,10 @@ class LoadedVersion:
         return None if view is None else view(context)
 
     @property
-    def runtime(self) -> Runtime:
-        """What computes explanations. Raises NotReady."""
-        return self._loaded("explain").runtime
+    def runtime(self) -> Runtime | None:
+        """What computes explanations; None while nothing does."""
+        full = self.full  # another thread may free it
+        return None if full is None else full.runtime
 
     def _loaded(self, verb: str) -> LoadedModel:
         full = self.full

@@ -124,7 +124,7 @@ def _details(name: str, family: Family) -> dict[str, Any]:
         "verbs": sorted(version.verbs),
         "methods": methods_for(version.verbs),
         "explain": version.explain,
-        "runtime": version.runtime if version.explain == "ready" else None,
+        "runtime": version.runtime,
         "card": {
             "architecture": card.architecture,
             "image": {
