@@ -7,6 +7,7 @@ import ast
 import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -78,6 +79,11 @@ def test_the_shown_explainer_works_as_shown() -> None:
     (found,) = names["GradientXInput"]().refine(model, ink(), Target.of_class(1, model.card.classes), 0)
     assert found.values == pytest.approx(model._directions()[1] * ink())
     assert found.rows == model.rows
+
+
+@pytest.mark.parametrize("name", ["draw", "figures"])
+def test_what_draws_the_pictures_finds_what_it_imports(name: str) -> None:
+    assert callable(runpy.run_path(str(ROOT / "examples" / f"{name}.py"))["main"])
 
 
 def test_every_method_is_in_the_table() -> None:
