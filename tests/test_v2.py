@@ -358,6 +358,8 @@ def test_rows_share_the_time_that_is_left() -> None:
     slow = Ticking(MODEL.card)
 
     class Slow(One):
+        runtime = "litert"
+
         def for_explain(self, context: RequestContext) -> Model:
             return slow
 
