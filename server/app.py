@@ -94,17 +94,17 @@ def _loading(
     settings: Settings, metrics: Metrics, load_twin: LoadTwin | None, load_full: LoadFull | None, check: Check
 ) -> Loading:
     """How versions are loaded; loaders that are given take the place of LiteRT and TensorFlow."""
-    explains, fakes = settings.explain == "on", load_full is not None
+    explains, given = settings.explain == "on", load_full is not None
     if load_full is None and has_tensorflow():
         worker = int(os.environ.get("INKLING_WORKER", "0"))
         load_full = runtimes.savedmodel_loader(settings.device, worker, metrics.batch, metrics.retraced, metrics.queued)
     load_litert: LoadLiteRT | None = None
-    if explains and not fakes and not prefers_tensorflow(settings):
+    if explains and not given and not prefers_tensorflow(settings):
         partly = settings.runtime == "litert" or load_full is None
         load_litert = runtimes.litert_loader(load_full, settings.interpreter_bytes, partly, NICENESS, metrics.batch)
     if settings.runtime == "litert":
         load_full = None
-    if explains and not fakes:
+    if explains and not given:
         Thread(target=warm, name="warm", daemon=True).start()
     twin = load_twin or partial(predictor, most=_interpreters(settings))
     return Loading(twin, load_full, check, explains, load_litert)

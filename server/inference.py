@@ -193,7 +193,8 @@ def run_explainer(
     target = _target(request, prediction)
     model = _model_of(version, context, request, memo)
     keras = request.engine == "reference" and "gradient" in explainer.needs  # then a package differentiates itself
-    runtime: Runtime = "tensorflow" if keras else version.runtime or "tensorflow"
+    runtime: Runtime | None = "tensorflow" if keras else version.runtime
+    assert runtime is not None  # the version that explains is loaded, or `_model_of` had raised
 
     def explanation(attribution: Attribution, out_of_time: bool, quality: Quality | None) -> Explanation:
         attribution = certified(attribution, out_of_time)

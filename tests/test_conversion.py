@@ -25,7 +25,7 @@ from training.__main__ import main
 from training.convert import convert
 from training.data import DataError
 from training.flatbuffer import ALIGNMENT, join, operators
-from training.litert import ConversionError, LiteRTFile
+from training.litert import ConversionError, ConvertedFile
 from training.subpixel import rewritten
 
 
@@ -35,7 +35,7 @@ def trackable(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="module")
-def files(trackable: Any) -> list[LiteRTFile]:
+def files(trackable: Any) -> list[ConvertedFile]:
     """Blocks are chosen as if a row were quicker in the larger ones: what is measured is not the same every time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(litert, "_block", lambda models, small, large: large)
@@ -143,7 +143,7 @@ def test_others_are_left_as_they_are(stride: int, channels: int, padding: str) -
 # Accepted by its answers.
 
 
-def test_what_was_converted_is_accepted(trackable: Any, files: list[LiteRTFile]) -> None:
+def test_what_was_converted_is_accepted(trackable: Any, files: list[ConvertedFile]) -> None:
     told = litert.compare(files, trackable, thousand())
     assert told["forward"]["images"] == 1000 and told["gradient"]["images"] == litert.GRADIENTS
     assert all(0 <= one["max_error"] <= litert.TOLERANCE for one in told.values())
@@ -167,7 +167,7 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_files_that_answer_otherwise_are_refused(tmp_path: Path, files: list[LiteRTFile], name: str) -> None:
+def test_files_that_answer_otherwise_are_refused(tmp_path: Path, files: list[ConvertedFile], name: str) -> None:
     changes, words = OTHERS[name]
     other = tf.saved_model.load(str(save(tmp_path / "net", **changes)))
     with pytest.raises(ConversionError, match=words):
@@ -180,7 +180,7 @@ def test_answers_that_are_no_numbers_are_refused(tmp_path: Path, trackable: Any)
         litert.compare(wrong, trackable, thousand())
 
 
-def test_too_few_images_are_refused(trackable: Any, files: list[LiteRTFile]) -> None:
+def test_too_few_images_are_refused(trackable: Any, files: list[ConvertedFile]) -> None:
     with pytest.raises(ConversionError, match="999 images; expected at least 1000"):
         litert.compare(files, trackable, thousand()[:999])
 
@@ -252,7 +252,7 @@ def test_the_command_tells_what_it_wrote(tiny: Path) -> None:
 def test_a_conversion_that_fails_leaves_nothing(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right = litert.convert
 
-    def wrong(trackable: Any) -> list[LiteRTFile]:
+    def wrong(trackable: Any) -> list[ConvertedFile]:
         first, second = right(trackable)
         return [first, replace(second, content=first.content)]
 

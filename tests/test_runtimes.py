@@ -161,7 +161,7 @@ def broken(store: Path, name: str, change: Any) -> Path:
 
 OTHERS = ROOT / "model_store" / "cnn" / "2" / "assets.extra" / "explain.tflite"
 BROKEN: dict[str, tuple[Any, str]] = {
-    "no LiteRT file at all": (lambda content: b"hello", "its LiteRT files can not"),
+    "no LiteRT file at all": (lambda content: b"hello", "its LiteRT files cannot"),
     "the file of another net": (lambda content: OTHERS.read_bytes(), "its LiteRT f"),
 }
 
@@ -206,7 +206,7 @@ def test_functions_that_the_card_lists_are_all_tried(tmp_path: Path) -> None:
     twin, explain = json.loads((folder / CARD).read_text())["litert"]
     changed_card(folder, litert=[twin, {**explain, "rows": {**explain["rows"], "forward": [400]}}])
     client = create_app(Settings(model_store=tmp_path, model="mlp", poll_ms=0)).test_client()
-    assert "can not explain the background images (ValueError)" in client.get("/v1/models/mlp").get_json()["error"]
+    assert "cannot explain the background images (ValueError)" in client.get("/v1/models/mlp").get_json()["error"]
 
 
 def test_inner_views_that_the_card_lists_are_there(tmp_path: Path) -> None:

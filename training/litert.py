@@ -38,7 +38,7 @@ Function = Callable[..., Outputs]
 
 
 @dataclass(frozen=True)
-class LiteRTFile:
+class ConvertedFile:
     """A flatbuffer and the functions in it, each a signature of that name. `predict` says that predictions come from it
     too."""
 
@@ -48,7 +48,7 @@ class LiteRTFile:
     predict: bool = False
 
 
-def convert(trackable: Any) -> list[LiteRTFile]:
+def convert(trackable: Any) -> list[ConvertedFile]:
     """The files of a reloaded SavedModel, float32, of built-in operations only. `model.tflite` has the forward of one
     image, as the first of them; small functions lie together in `explain.tflite`, where equal weights are stored once.
 
@@ -62,12 +62,12 @@ def convert(trackable: Any) -> list[LiteRTFile]:
         chosen = [alone, _block(several, *blocks)] if blocks else [alone]
         converted.update({one: several[one] for one in chosen})
     first = "forward_1"
-    files = [LiteRTFile("model.tflite", (first,), join({first: converted.pop(first)}), predict=True)]
+    files = [ConvertedFile("model.tflite", (first,), join({first: converted.pop(first)}), predict=True)]
     small = {name: content for name, content in converted.items() if operators(content) <= LARGE}
     if small:
-        files.append(LiteRTFile("explain.tflite", tuple(small), join(small)))
+        files.append(ConvertedFile("explain.tflite", tuple(small), join(small)))
     large = {name: content for name, content in converted.items() if name not in small}
-    return files + [LiteRTFile(f"{name}.tflite", (name,), join({name: content})) for name, content in large.items()]
+    return files + [ConvertedFile(f"{name}.tflite", (name,), join({name: content})) for name, content in large.items()]
 
 
 def _block(models: Mapping[str, bytes], small: str, large: str) -> str:
@@ -127,7 +127,7 @@ def _converted(function: Any, name: str, rows: int, trackable: Any) -> bytes:
         raise ConversionError(f"{name} cannot be converted to LiteRT ({str(error).strip()[:300]})") from error
 
 
-def compare(files: Sequence[LiteRTFile], trackable: Any, images: Array) -> dict[str, dict[str, Any]]:
+def compare(files: Sequence[ConvertedFile], trackable: Any, images: Array) -> dict[str, dict[str, Any]]:
     """How far the files' answers are from those of the SavedModel on images (n, H, W): by verb, the number of images
     and the largest error, in logits for `forward` and of the largest value of the truth for the others.
 

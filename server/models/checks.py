@@ -59,11 +59,12 @@ def check_explains(card: ModelCard, twin: Model | None, model: Model) -> None:
         raise
     except Exception as error:  # whatever a foreign file raises
         kind = type(error).__name__
-        raise BrokenVersion(f"its LiteRT files can not explain the background images ({kind})") from error
+        raise BrokenVersion(f"its LiteRT files cannot explain the background images ({kind})") from error
 
 
 def _check_explains(card: ModelCard, twin: Model | None, model: Model) -> None:
-    images = np.resize(card.background, (max(len(card.background), *_blocks(card)), *card.background.shape[1:]))
+    rows = max([len(card.background), *_blocks(card)])
+    images = np.resize(card.background, (rows, *card.background.shape[1:]))
     weights = np.eye(len(card.classes), dtype=np.float32)[np.arange(len(images)) % len(card.classes)]
     logits = model.forward(images)
     _check_rows("forward", logits, lambda row: model.forward(images[row : row + 1]))
@@ -85,7 +86,7 @@ def _check_explains(card: ModelCard, twin: Model | None, model: Model) -> None:
 
 
 def _blocks(card: ModelCard) -> Iterator[int]:
-    """The most rows that its functions take, so that each is tried."""
+    """The numbers of rows that its functions take."""
     return (rows for file in card.litert for several in file.rows.values() for rows in several)
 
 

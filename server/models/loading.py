@@ -99,7 +99,7 @@ class Loading:
         try:
             return self.load_litert(folder, card)
         except Exception as error:  # whatever a runtime raises, other versions must go on
-            raise BrokenVersion(f"its LiteRT files can not be loaded ({type(error).__name__})") from error
+            raise BrokenVersion(f"its LiteRT files cannot be loaded ({type(error).__name__})") from error
 
     def _full(self, version: LoadedVersion) -> LoadedModel | None:
         if not self.explains or self.load_full is None:

@@ -1,4 +1,4 @@
-"""Loads a SavedModel when something first needs it (lazy initialisation), in a thread that no request is kept by.
+"""Loads a SavedModel when something first needs it (lazy initialisation), in a thread of its own.
 
 Must not import TensorFlow: whether and when that happens is the point.
 """
@@ -70,7 +70,7 @@ class OnDemand:
         model = None
         try:
             model = self._load()
-        except Exception:  # whatever TensorFlow raises; whoever waits is told
+        except Exception:  # TensorFlow may raise anything; the request that waits gets NotReady
             log.exception("a SavedModel could not be loaded")
         with self._lock:
             keep = not self._closed

@@ -73,7 +73,7 @@ def _check_unchanged(folder: Path, card: ModelCard) -> None:
 
 
 def _helpers(count: int, niceness: int) -> ThreadPoolExecutor:
-    """Threads that are all started now: later ones would inherit the niceness of whoever asks them."""
+    """A thread pool that starts all its threads now: one started later would inherit its submitter's niceness."""
     started = threading.Barrier(count + 1)
     found = ThreadPoolExecutor(count, "help-explain", _be_nice, (niceness,))
     for _ in range(count):
