@@ -385,6 +385,12 @@ def test_rise_has_less_noise_where_its_masks_are_an_orthogonal_array() -> None:
     assert array[1] == pytest.approx(independent[1], rel=0.1)
 
 
+def test_no_rise_mask_hides_or_shows_everything() -> None:
+    """One row of the array is constant; random signs make it like any other."""
+    for seed in range(5):
+        assert random_masks((28, 28), 7, 0.5, seed, 0, 256).std(axis=(1, 2)).min() > 0.1
+
+
 def test_each_rise_mask_by_itself_is_a_fair_draw() -> None:
     for place in (0, 1, 100):  # of a round
         masks = np.stack([random_masks((28, 28), 7, 0.5, seed, 0, 128)[place] for seed in range(300)])
