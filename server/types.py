@@ -4,8 +4,9 @@ Imports numpy and nothing of ours, so that any file may import it. Shapes are wr
 image, K = classes, D = width of the embedding; every array of pixels is float32 in [0, 1] with 0 = paper and 1 = ink.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -130,15 +131,20 @@ class Placement:
 
     `transform` (a, b, c, d, e, f) maps a point of the model's image to the sent picture:
     x' = a x + b y + c, y' = d x + e y + f, in pixels, with a pixel's centre at (column + 0.5, row + 0.5).
-    `picture` is the sent picture as a person saw it (upright, on its paper), at most 512 pixels on its longer side.
+    `draw` makes `picture`, which not every request needs.
     """
 
     transform: tuple[float, float, float, float, float, float]
     width: int  # of the sent picture, upright, in pixels
     height: int
-    picture: Array  # (h, w, 3) uint8
+    draw: Callable[[], Array] = field(repr=False, compare=False)
     steps: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def picture(self) -> Array:
+        """The sent picture (h, w, 3) uint8 as a person saw it: upright, on its paper, at most 512 pixels long."""
+        return self.draw()
 
 
 @dataclass(frozen=True)

@@ -286,7 +286,7 @@ def shown(change: Array, **facts: Any) -> Attacked:
     """As an attack on empty paper with a spot of half ink would leave it."""
     pixels = np.zeros((28, 28), np.float32)
     pixels[12:16, 12:16] = 0.5
-    placement = Placement((1, 0, 0, 0, 1, 0), 28, 28, np.full((28, 28, 3), 255, np.uint8))
+    placement = Placement((1, 0, 0, 0, 1, 0), 28, 28, lambda: np.full((28, 28, 3), 255, np.uint8))
     scores = np.zeros((2, CLASSES))
     scores[0, 7], scores[1, 4] = 9, 1
     before, after = (

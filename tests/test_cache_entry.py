@@ -90,7 +90,7 @@ def explanations(draw: st.DrawFn) -> Explanation:
     index, versus = draw(st.permutations(range(len(classes))))[:2]
     picture = draw(arrays(np.uint8, (*draw(st.tuples(st.integers(1, 5), st.integers(1, 5))), 3)))
     placement = Placement(
-        draw(st.tuples(*[numbers] * 6)), draw(st.integers(1, 9999)), draw(st.integers(1, 9999)), picture,
+        draw(st.tuples(*[numbers] * 6)), draw(st.integers(1, 9999)), draw(st.integers(1, 9999)), lambda: picture,
         tuple(draw(st.lists(words))), tuple(draw(st.lists(words))),
     )  # fmt: skip
     unit, state = draw(st.sampled_from(get_args(Unit))), draw(st.sampled_from(get_args(State)))
@@ -134,7 +134,11 @@ def variants(found: Explanation) -> Iterator[Explanation]:
     yield replace(found, quality=Quality((), "It is poor."))
     yield replace(found, explainer=EXPLAINERS["lime"](n_samples=51))
     yield replace(found, target=Target.of_class(0, prediction.card.classes))
-    for changes in ({"transform": (1.0,) * 6}, {"picture": digit.placement.picture // 2}, {"warnings": ("faint",)}):
+    for changes in (
+        {"transform": (1.0,) * 6},
+        {"draw": lambda: digit.placement.picture // 2},
+        {"warnings": ("faint",)},
+    ):
         yield replace(found, digit=replace(digit, placement=replace(digit.placement, **changes)))
     yield replace(found, digit=replace(digit, pixels=digit.pixels.astype(np.float64)))
     yield replace(found, prediction=replace(prediction, logits=np.nextafter(prediction.logits, 99)))

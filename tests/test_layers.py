@@ -134,6 +134,7 @@ ADDRESSES = {  # third party -> the only files that may import it
     "flask": {"server.app", "server.routes"},
     "werkzeug": {"server.routes"},
     "PIL": {"server.images", "server.render.png"},
+    "cv2": {"server.images"},
     "sklearn": {"training"},
     "click": {"training.__main__", "server.__main__", "server.commands"},
     "prometheus_client": {"server.metrics"},

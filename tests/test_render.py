@@ -76,7 +76,7 @@ def stroke() -> Array:
 def placed(picture: Array, transform: tuple[float, ...] = (1, 0, 0, 0, 1, 0), scale: float = 1) -> Placement:
     a, b, c, d, e, f = transform
     height, width = (round(side * scale) for side in picture.shape[:2])
-    return Placement((a, b, c, d, e, f), width, height, picture, ("centred",))
+    return Placement((a, b, c, d, e, f), width, height, lambda: picture, ("centred",))
 
 
 def explain(

@@ -241,7 +241,7 @@ def _placement(told: Mapping[str, Any], picture: Array) -> Placement:
     width, height = told["size"]
     _expect(picture.ndim == 3 and picture.shape[2] == 3 and picture.dtype == np.uint8, "a picture of 8 bits")
     _expect(width > 0 and height > 0 and picture.size > 0, "a picture with pixels")
-    return Placement((a, b, c, d, e, f), width, height, picture, tuple(told["steps"]), tuple(told["warnings"]))
+    return Placement((a, b, c, d, e, f), width, height, lambda: picture, tuple(told["steps"]), tuple(told["warnings"]))
 
 
 def _target(index: int, versus: int | None, classes: tuple[str, ...]) -> Target:

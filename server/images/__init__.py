@@ -1,17 +1,23 @@
 """Bytes of a picture, or a table of numbers -> the digit as the model takes it, and where it lies in what was sent.
 
-formats.py recognises, reading.py decodes, ink.py finds the strokes, normalise.py makes of them what MNIST is;
-straight.py is the short way for what is that already, and plain.py makes of a picture no more than grey pixels. The
-only place where pictures are decoded. Must not know HTTP or models.
+A pipeline: formats.py recognises, reading.py decodes no more than is needed, colour.py makes it grey, paper.py finds the
+page, ink.py what stands out of it, digits.py the strokes that form a digit, finding.py the best of several views, and
+normalise.py makes of it what MNIST is. Read finding.py first. straight.py is the short way for what is that already;
+plain.py makes of a picture no more than grey pixels. The only place where pictures are decoded. Must not know HTTP or
+models.
 """
 
+from functools import partial
 from itertools import chain
 from typing import Literal
 
+import cv2
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
-from server.errors import InvalidPixels
+from server.errors import BlankImage, InvalidPixels
+from server.images.colour import Channel, best_channel
+from server.images.finding import Sighting, find
 from server.images.normalise import is_normalised, normalise
 from server.images.plain import plain_pixels as plain_pixels
 from server.images.reading import UprightPicture, read, upright
@@ -20,7 +26,10 @@ from server.images.resampling import resample
 from server.images.straight import straight
 from server.types import Array, Digit, ImageSpec, Placement
 
+cv2.setNumThreads(1)  # steps of a tenth of a millisecond gain nothing from more; requests have a thread each
+
 THUMBNAIL = 512  # pixels on the longer side of Placement.picture
+FINE_SIDE = 60  # pixels; a digit found smaller than this is looked at again in a finer picture
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
@@ -35,24 +44,61 @@ def decode(body: bytes, spec: ImageSpec, preprocess: Literal["auto", "none"] = "
     plain = straight(body, spec)
     if plain is not None and (preprocess == "none" or is_normalised(plain, spec)):
         return _as_it_is(plain, spec)
-    picture = read(body) if plain is None else upright(plain)
-    luma = np.asarray(picture.image.convert("L"))  # (h, w) uint8
-    f, steps = picture.factor, picture.steps
-    warnings: tuple[str, ...] = ()
-    if luma.shape == (spec.height, spec.width) and (preprocess == "none" or is_normalised(luma, spec)):
-        pixels, transform = luma / np.float32(255), IDENTITY
-    elif preprocess == "none":
-        pixels, transform = _whole(luma, picture, spec)
-    else:
-        grey, chosen = _contrasting(picture.image, luma)
-        result = normalise(grey, spec)
-        scale = f * result.scale
-        pixels, warnings = result.pixels, result.warnings
-        transform = (scale, 0.0, picture.left + f * result.left, 0.0, scale, picture.top + f * result.top)
-        steps = steps + chosen + result.steps
-    return Digit(
-        pixels, Placement(transform, picture.width, picture.height, _thumbnail(picture.image), steps, warnings)
-    )
+    picture = upright(plain) if plain is not None else read(body, fine=preprocess == "none")
+    if preprocess == "none" or (picture.image.height, picture.image.width) == (spec.height, spec.width):
+        luma = Channel(None).of(picture.image)
+        if luma.shape == (spec.height, spec.width) and (preprocess == "none" or is_normalised(luma, spec)):
+            placed = Placement(IDENTITY, picture.width, picture.height, partial(_thumbnail, body), picture.steps)
+            return Digit(luma / np.float32(255), placed)
+        if preprocess == "none":
+            pixels, transform = _whole(luma, picture, spec)
+            return Digit(
+                pixels, Placement(transform, picture.width, picture.height, partial(_thumbnail, body), picture.steps)
+            )
+    return _found(body, picture, spec)
+
+
+def _found(body: bytes, picture: UprightPicture, spec: ImageSpec) -> Digit:
+    """The main digit of a picture. Raises BlankImage."""
+    channel = best_channel(picture.image)
+    sighting = find(channel.of(picture.image))
+    origin = (picture.left, picture.top)
+    factor = picture.factor
+    if sighting.longest < FINE_SIDE:
+        closer = _closer(body, picture, channel, sighting)
+        if closer is not None:
+            sighting, origin, factor = closer
+    result = normalise(sighting, spec)
+    scale = factor * result.scale
+    transform = (scale, 0.0, origin[0] + factor * result.left, 0.0, scale, origin[1] + factor * result.top)
+    steps = picture.steps + channel.steps + result.steps
+    placed = Placement(transform, picture.width, picture.height, partial(_thumbnail, body), steps, result.warnings)
+    return Digit(result.pixels, placed)
+
+
+def _closer(
+    body: bytes, picture: UprightPicture, channel: Channel, sighting: Sighting
+) -> tuple[Sighting, tuple[float, float], int] | None:
+    """The same digit in a finer picture, with paper around it to compare with; where that begins in the sent picture,
+    and what a step in it is there. None: there is no finer one, or it shows something else."""
+    if picture.factor == 1 and sighting.factor == 1:
+        return None
+    fine = read(body, fine=True) if picture.factor > 1 else picture
+    left, top, right, bottom = sighting.surroundings(0.3)
+    f = picture.factor / fine.factor
+    x, y = (picture.left - fine.left) / fine.factor, (picture.top - fine.top) / fine.factor
+    corners = (
+        max(0, int(x + f * left)), max(0, int(y + f * top)),
+        min(fine.image.width, round(x + f * right)), min(fine.image.height, round(y + f * bottom)),
+    )  # fmt: skip
+    try:
+        closer = find(np.ascontiguousarray(channel.of(fine.image.crop(corners))))
+    except BlankImage:
+        return None
+    if closer.light_ink != sighting.light_ink:
+        return None
+    origin = fine.left + fine.factor * corners[0], fine.top + fine.factor * corners[1]
+    return closer.told_as(sighting), origin, fine.factor
 
 
 def from_pixels(pixels: object, spec: ImageSpec) -> Digit:
@@ -81,29 +127,17 @@ def from_pixels(pixels: object, spec: ImageSpec) -> Digit:
 def from_array(pixels: Array) -> Digit:
     """The digit that a model's own image (H, W), float32 in [0, 1], is."""
     height, width = pixels.shape
-    seen = np.repeat(np.rint(pixels * 255).astype(np.uint8)[..., None], 3, axis=2)
-    return Digit(pixels, Placement(IDENTITY, width, height, seen))
+    return Digit(pixels, Placement(IDENTITY, width, height, partial(_seen, pixels)))
+
+
+def _seen(pixels: Array) -> Array:
+    """pixels (H, W) in [0, 1] as a picture (H, W, 3) uint8."""
+    return np.rint(pixels * 255).astype(np.uint8)[..., None].repeat(3, axis=2)
 
 
 def _as_it_is(luma: Array, spec: ImageSpec) -> Digit:
     """Of luma (H, W) uint8 that needs nothing done."""
-    seen = luma[..., None].repeat(3, axis=2)
-    return Digit(luma / np.float32(255), Placement(IDENTITY, spec.width, spec.height, seen))
-
-
-def _contrasting(image: Image.Image, luma: Array) -> tuple[Array, tuple[str, ...]]:
-    """The luma, unless ink and paper are equally light: then the colour channel that tells them apart best."""
-    if image.mode == "L":
-        return luma, ()
-    small = image.reduce(max(1, max(image.size) // 200))
-    detail = np.asarray(small, np.float32) - np.asarray(small.filter(ImageFilter.BoxBlur(10)), np.float32)
-    detail = detail.reshape(-1, 3)  # against the surroundings, for uneven light is no contrast
-    tones = np.column_stack([detail @ np.array([0.299, 0.587, 0.114], np.float32), detail])  # luma, R, G, B
-    contrasts = np.percentile(np.abs(tones), 99.8, axis=0)
-    best = int(np.argmax(contrasts))
-    if contrasts[best] <= 2 * contrasts[0]:
-        return luma, ()
-    return np.asarray(image.getchannel(best - 1)), ("colour separated",)
+    return from_array(luma / np.float32(255))
 
 
 def _whole(
@@ -118,8 +152,10 @@ def _whole(
     return np.clip(pixels, 0, 1), (scale[0], 0.0, 0.0, 0.0, scale[1], 0.0)
 
 
-def _thumbnail(image: Image.Image) -> Array:
-    """(h, w, 3) uint8, at most THUMBNAIL on the longer side, never larger than the image."""
+def _thumbnail(body: bytes) -> Array:
+    """The picture (h, w, 3) uint8 as a person sees it, at most THUMBNAIL on the longer side, never enlarged; decoded
+    again, for who only asks what a digit is needs none."""
+    image = read(body, fine=True).image
     longest = max(image.size)
     if longest > THUMBNAIL:
         size = (max(1, image.width * THUMBNAIL // longest), max(1, image.height * THUMBNAIL // longest))

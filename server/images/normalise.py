@@ -5,23 +5,32 @@ HTTP.
 """
 
 from dataclasses import dataclass, replace
-from threading import Lock
 
+import cv2
 import numpy as np
-from scipy import ndimage
 
-from server.errors import BlankImage
-from server.images.ink import Found, find_strokes, has_light_ink, stroke_width
-from server.images.resampling import resample, shrunk
+from server.images.finding import Sighting
+from server.images.resampling import resample
+from server.images.tones import LEVELS, histogram
 from server.types import Array, ImageSpec
 
-WORK_SIDE = 600  # pixels; the filters below look at no more than this on the longer side
-FINE_SIDE = 120  # pixels; a digit found smaller than this is looked at again in the finer picture
 INNER_SHARE = 20 / 28  # longest side of the digit in the model's image: MNIST's
 STROKES = (1.1, 4.0)  # stroke widths in model pixels that MNIST knows well; beyond them strokes are corrected ...
 STROKE_GOALS = (1.7, 3.4)  # ... to these
-CORRECTION_SIDE = 200  # pixels; the size at which strokes are corrected
-ONE_AT_A_TIME = Lock()  # hundreds of short steps: threads that take turns in them are slower together than in a row
+ENOUGH = 60  # pixels on the longer side, at least, that strokes are brought to their size from
+CORRECTION_SIDE = 120  # pixels; the size at which strokes are corrected
+
+
+@dataclass(frozen=True)
+class Strokes:
+    """strokes (h, w) float32 in [0, 1] of one digit; (0, 0) lies at (left, top) of the picture, a step is `factor`."""
+
+    strokes: Array
+    left: float
+    top: float
+    factor: float
+    steps: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -46,43 +55,56 @@ def is_normalised(grey: Array, spec: ImageSpec) -> bool:
     return dark and 0.02 <= total / grey.size / 255 <= 0.36 and int(np.maximum.reduce(grey, axis=None)) >= 180
 
 
-def normalise(grey: Array, spec: ImageSpec) -> Normalised:
-    """Normalise grey (h, w) uint8, upright, either polarity. Raises BlankImage when there is nothing like a digit."""
-    with ONE_AT_A_TIME:
-        return _normalised(grey, spec)
+def normalise(sighting: Sighting, spec: ImageSpec) -> Normalised:
+    """The digit of a sighting as the model takes it."""
+    return _fit(_strokes(sighting), spec)
 
 
-def _normalised(grey: Array, spec: ImageSpec) -> Normalised:
-    coarse, factor = shrunk(grey, WORK_SIDE)
-    coarse /= 255
-    light_ink = has_light_ink(coarse)
-    found = find_strokes(coarse, light_ink)
-    found = replace(found, left=found.left * factor, top=found.top * factor, factor=factor)
-    if factor > 1 and max(found.strokes.shape) < FINE_SIDE:
-        found = _find_again(grey, found, light_ink)
-    return _fit(found, spec)
+def _strokes(sighting: Sighting) -> Strokes:
+    found, ink, page, factor = sighting.found, sighting.ink, sighting.page, sighting.factor
+    top, left, bottom, right = found.box
+    rows, columns = slice(max(0, top - 2), bottom + 2), slice(max(0, left - 2), right + 2)
+    amount = ink.amount[rows, columns]
+    group = np.zeros(amount.shape, np.uint8)
+    y, x = top - rows.start, left - columns.start
+    group[y : y + bottom - top, x : x + right - left] = found.mask
+    level = float(histogram(np.ascontiguousarray(amount), group).quantile(0.9))
+    low = max(0.1 * level, 2.5 * ink.noise)
+    if ink.share != 0.3:
+        low = max(low, 0.6 * ink.share * ink.level)
+    table = np.clip((LEVELS - low) / max(0.9 * level - low, 1), 0, 1).astype(np.float32)
+    near = cv2.dilate(group, np.ones((5, 5), np.uint8))
+    if found.lines is not None:
+        ruled = cv2.dilate(found.lines[rows, columns], np.ones((3, 1), np.uint8))
+        near[(ruled > 0) & (group == 0)] = 0
+    steps = ("sheet found",) if sighting.is_sheet else ()
+    steps += () if sighting.light_ink else ("inverted",)
+    steps += (("light evened",) if ink.uneven else ()) + (("lines removed",) if found.lines is not None else ())
+    steps += ("box removed",) if found.boxed else ()
+    warnings: tuple[str, ...] = ()
+    if found.others:
+        warnings = (f"multiple-objects: {found.others + 1} things as large as a digit were found; one was read",)
+    corner = (page.left + columns.start) * factor, (page.top + rows.start) * factor
+    strokes = cv2.LUT(amount, table) * near
+    return _reduced(Strokes(strokes, *corner, factor, steps, warnings))
 
 
-def _find_again(grey: Array, found: Found, light_ink: bool) -> Found:
-    """The same digit in the finer picture, with paper around it to compare with."""
-    height, width = (side * found.factor for side in found.strokes.shape)
-    margin = 0.4 * max(height, width)
-    top, left = max(0, int(found.top - margin)), max(0, int(found.left - margin))
-    crop = grey[top : int(found.top + height + margin), left : int(found.left + width + margin)]
-    fine, factor = shrunk(crop, WORK_SIDE)
-    try:
-        finer = find_strokes(fine / 255, light_ink)
-    except BlankImage:
+def _reduced(found: Strokes) -> Strokes:
+    """The same in no more pixels than a model's image needs: the mean over blocks."""
+    times = max(found.strokes.shape) // ENOUGH
+    if times <= 1:
         return found
-    left_edge, top_edge = left + factor * finer.left, top + factor * finer.top
-    return replace(found, strokes=finer.strokes, left=left_edge, top=top_edge, factor=factor)
+    height, width = (-(-side // times) * times for side in found.strokes.shape)
+    padded = np.zeros((height, width), np.float32)
+    padded[: found.strokes.shape[0], : found.strokes.shape[1]] = found.strokes
+    small = cv2.resize(padded, (width // times, height // times), interpolation=cv2.INTER_AREA)
+    return replace(found, strokes=small, factor=found.factor * times)
 
 
-def _fit(found: Found, spec: ImageSpec) -> Normalised:
-    """Found of MNIST's width, the longest side INNER_SHARE of the image, the centre of mass on its middle pixel."""
+def _fit(found: Strokes, spec: ImageSpec) -> Normalised:
+    """Strokes of MNIST's width, the longest side INNER_SHARE of the image, the centre of mass on its middle pixel."""
     inner = round(INNER_SHARE * min(spec.height, spec.width))
-    found = _with_usual_strokes(found, inner)
-    top, left, bottom, right = _extent(found.strokes)
+    found, (top, left, bottom, right) = _with_usual_strokes(found, _extent(found.strokes), inner)
     scale = max(bottom - top, right - left) / inner
     mass = found.strokes.sum(dtype=np.float64)
     row = float(found.strokes.sum(1) @ (np.arange(found.strokes.shape[0]) + 0.5) / mass)
@@ -108,30 +130,46 @@ def _extent(strokes: Array) -> tuple[float, float, float, float]:
         first, last = int(inside[0]), int(inside[-1])
         before = float(cover[first - 1]) if first else 0.0
         after = float(cover[last + 1]) if last + 1 < cover.size else 0.0
-        edges.append((first - before, last + 1 + after))
+        edges.append((first + 1 - float(cover[first]) - before, last + float(cover[last]) + after))
     (top, bottom), (left, right) = edges
     return top, left, bottom, right
 
 
-def _with_usual_strokes(found: Found, inner: int) -> Found:
-    """Hairlines thickened and markers thinned by an offset of their outline, in a picture large enough for it."""
-    top, left, bottom, right = _extent(found.strokes)
+def stroke_width(strokes: Array) -> float:
+    """Mean width of strokes (h, w) in pixels: twice the area over the perimeter (the total variation of soft edges)."""
+    padded = cv2.copyMakeBorder(strokes, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    down, across = (cv2.Sobel(padded, cv2.CV_32F, *way, ksize=1, scale=0.5) for way in ((0, 1), (1, 0)))
+    return 2 * cv2.sumElems(strokes)[0] / max(cv2.sumElems(cv2.magnitude(down, across))[0], 1e-6)
+
+
+def _with_usual_strokes(
+    found: Strokes, extent: tuple[float, float, float, float], inner: int
+) -> tuple[Strokes, tuple[float, float, float, float]]:
+    """Hairlines thickened and markers thinned by an offset of their outline, in a picture large enough for it; and the
+    extent of what comes out."""
+    top, left, bottom, right = extent
     longest = max(bottom - top, right - left)
     width = stroke_width(found.strokes) * inner / longest
     goal = STROKE_GOALS[0] if width < STROKES[0] else STROKE_GOALS[1]
     if STROKES[0] <= width <= STROKES[1]:
-        return found
+        return found, extent
     step = longest / CORRECTION_SIDE
     margin = round(0.1 * CORRECTION_SIDE)
     left, top = left - margin * step, top - margin * step
     shape = tuple(int(np.ceil(side / step)) + margin for side in (bottom - top, right - left))
     strokes = resample(found.strokes, left, top, step, (shape[0], shape[1]))
-    inside = strokes >= 0.5 * min(1.0, float(strokes.max()))
+    inside = (strokes >= 0.5 * min(1.0, float(strokes.max()))).astype(np.uint8)
     # Signed distance to the outline: below 0 inside. Offsetting it moves the outline by less than a pixel if need be.
-    distance = ndimage.distance_transform_edt(~inside) - ndimage.distance_transform_edt(inside)
+    distance = _distance(1 - inside) - _distance(inside)
     core = float(distance.min())  # dots of a raster are far narrower than their mean width: a quarter must stay
     offset = max((goal - width) / 2 * CORRECTION_SIDE / inner, 0.75 * core)
     strokes = np.asarray(np.clip(0.5 + offset - distance, 0, 1), np.float32)
     left, top = found.left + left * found.factor, found.top + top * found.factor
     steps = (*found.steps, "thickened" if goal > width else "thinned")
-    return replace(found, strokes=strokes, left=left, top=top, factor=found.factor * step, steps=steps)
+    return replace(found, strokes=strokes, left=left, top=top, factor=found.factor * step, steps=steps), _extent(
+        strokes
+    )
+
+
+def _distance(mask: Array) -> Array:
+    return np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE))

@@ -17,7 +17,9 @@ from server.images.formats import reader_of
 from server.types import Array
 
 MAX_PIXELS = 50_000_000  # of a sent picture; a telephone's largest mode
-WORK_SIDE = 1024  # pixels; larger pictures are read at the smallest whole fraction that keeps this
+SIGHT_SIDE = 280  # pixels on the longer side that finding a digit needs; a JPEG is decoded at the smallest fraction
+# that keeps them
+WORK_SIDE = 1024  # pixels that suffice to look at it closely, and to show the picture
 
 ORIENTATION_TAG = 0x0112
 TURNS = {  # EXIF orientation -> what makes it upright
@@ -33,7 +35,7 @@ TURNS = {  # EXIF orientation -> what makes it upright
 
 @dataclass(frozen=True)
 class UprightPicture:
-    """Upright L or RGB image; its point (x, y) lies at (left + factor x, top + factor y) of the sent width x height."""
+    """Upright L, RGB or opaque RGBA image; its point (x, y) lies at (left + factor x, top + factor y) of the sent width x height."""
 
     image: Image.Image
     factor: int
@@ -73,12 +75,12 @@ def opened(body: bytes) -> Iterator[ImageFile]:
         ) from error
 
 
-def read(body: bytes) -> UprightPicture:
-    """Decode at no more than the size needed, upright and opaque. Raises EmptyBody,
-    UnsupportedImage, DamagedImage, ImageTooLarge."""
+def read(body: bytes, fine: bool = False) -> UprightPicture:
+    """Decode at no more than the size needed, upright and opaque; `fine`: for more than finding a digit. Raises
+    EmptyBody, UnsupportedImage, DamagedImage, ImageTooLarge."""
     with opened(body) as image:
         width, height = image.size
-        factor = _draft(image)
+        factor = _draft(image, WORK_SIDE if fine else SIGHT_SIDE)
         image.load()
         _check_size(image)  # a GIF's first frame may be larger than it announced
         if factor == 1:
@@ -128,12 +130,12 @@ def _check_size(image: ImageFile) -> None:
         )
 
 
-def _draft(image: ImageFile) -> int:
-    """Let a JPEG be decoded at 1/2, 1/4 or 1/8 where that keeps WORK_SIDE; the factor."""
+def _draft(image: ImageFile, side: int) -> int:
+    """Let a JPEG be decoded at 1/2, 1/4 or 1/8 where that keeps `side` pixels; the factor."""
     longest = max(image.size)
-    if not isinstance(image, JpegImageFile) or longest < 2 * WORK_SIDE:
+    if not isinstance(image, JpegImageFile) or longest < 2 * side:
         return 1
-    wanted = (max(1, image.width * WORK_SIDE // longest), max(1, image.height * WORK_SIDE // longest))
+    wanted = (max(1, image.width * side // longest), max(1, image.height * side // longest))
     width = image.width
     drafted = image.draft(None, wanted)
     return 1 if drafted is None else round(width / drafted[1][2])
@@ -177,9 +179,9 @@ def _flat(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
     """RGBA on paper: white, or black where the rare opaque part is light ink (or the common one a dark page)."""
     if image.mode != "RGBA":
         return image, ()
+    if image.getchannel("A").getextrema() == (255, 255):
+        return image, ()
     alpha = np.asarray(image.getchannel("A"))
-    if alpha.min() == 255:
-        return image.convert("RGB"), ()
     tone = np.asarray(image.convert("RGB").convert("L"))
     weight = float(alpha.sum(dtype=np.float64))
     mean = float((tone.astype(np.float32) * alpha).sum(dtype=np.float64)) / weight if weight else 0.0

@@ -1,0 +1,147 @@
+"""Grey picture -> its main digit: pages, their ink, and its components, tried from the likeliest on until something
+looks like a digit that stands by itself.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from server.errors import BlankImage
+from server.images.digits import Found, find_digit
+from server.images.ink import FAINTEST, Ink, ink_on
+from server.images.paper import Page, even_paper, sheets, uneven_paper
+from server.images.tones import histogram
+from server.types import Array
+
+DARKEST = 12  # levels: ratios to less light than this would be noise
+WORK_SIDE = 320  # pixels: a stroke needs a few of them
+LIFTED = np.rint(np.linspace(DARKEST, 255, 256)).astype(np.uint8)  # as dark ink on light paper
+DARKEST_TURNED = 116
+TURNED = np.rint(np.linspace(255, DARKEST_TURNED + DARKEST, 256)).astype(
+    np.uint8
+)  # light ink as dark; its contrast counts against white
+GOOD = 0.6  # quality at which nothing else is tried
+POOR = 0.05  # quality below which it is no digit
+BRIGHT = 110  # a level at which there is not room enough for lighter ink
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A digit, and as which page and ink it was found; a pixel of the page is `factor` x `factor` of the picture."""
+
+    page: Page
+    light_ink: bool
+    ink: Ink
+    found: Found
+    is_sheet: bool
+    quality: float
+    factor: int = 1
+
+    @property
+    def longest(self) -> int:
+        """The longer side of the digit's box, in pixels of the page."""
+        return max(self.found.box[2] - self.found.box[0], self.found.box[3] - self.found.box[1])
+
+    def surroundings(self, margin: float) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom of its box in the picture, wider by a share of its longer side on each side."""
+        top, left, bottom, right = self.found.box
+        more, x, y = margin * self.longest, self.page.left, self.page.top
+        edges = (x + left - more, y + top - more, x + right + more, y + bottom + more)
+        return edges[0] * self.factor, edges[1] * self.factor, edges[2] * self.factor, edges[3] * self.factor
+
+    def told_as(self, other: "Sighting") -> "Sighting":
+        """The same with what `other` saw of the picture as a whole."""
+        return replace(self, is_sheet=other.is_sheet, found=replace(self.found, others=other.found.others))
+
+
+def find(grey: Array) -> Sighting:
+    """The main digit of grey (h, w) uint8, upright. Raises BlankImage."""
+    factor = max(1, -(-max(grey.shape) // WORK_SIDE))
+    grey = _shrunk(grey, factor)
+    best: Sighting | None = None
+    for sighting in _sightings(grey):
+        if best is None or sighting.quality > best.quality:
+            best = sighting
+        if best.quality >= GOOD:
+            break
+    if best is None or best.quality < POOR:
+        raise BlankImage(_blank(grey))
+    return replace(best, factor=factor)
+
+
+def _shrunk(grey: Array, factor: int) -> Array:
+    """Mean over factor x factor blocks; up to factor - 1 last rows and columns are left out."""
+    if factor == 1:
+        return grey
+    height, width = max(1, grey.shape[0] // factor), max(1, grey.shape[1] // factor)
+    whole = grey[: height * factor, : width * factor]
+    return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA))
+
+
+def _sightings(grey: Array) -> Iterator[Sighting]:
+    """One idea of the picture after the other, the likeliest first: ink that is the rare tone, then the other."""
+    dark, light = Page(cv2.LUT(grey, LIFTED)), Page(cv2.LUT(grey, TURNED), floor=DARKEST_TURNED)
+    light_ink = _has_light_ink(grey)
+    likely, other = (light, dark) if light_ink else (dark, light)
+    yield from _on_even(likely, light_ink, False)
+    found = list(sheets(dark.grey))
+    for looked in (_on_even, _on_uneven):
+        for page in found:
+            yield from looked(page, False, True)
+    yield from _on_uneven(likely, light_ink, False)
+    against = 0.5 if not light_ink and dark.tones.median() > BRIGHT else 0.75
+    for looked in (_on_even, _on_uneven):
+        for sighting in looked(other, not light_ink, False):
+            yield replace(sighting, quality=against * sighting.quality)
+
+
+def _on_even(page: Page, light_ink: bool, is_sheet: bool) -> Iterator[Sighting]:
+    paper = even_paper(page)
+    if paper is not None:
+        yield from _digits(page, paper, light_ink, is_sheet)
+
+
+def _on_uneven(page: Page, light_ink: bool, is_sheet: bool) -> Iterator[Sighting]:
+    for paper in uneven_paper(page):
+        yield from _digits(page, paper, light_ink, is_sheet)
+
+
+def _digits(page: Page, paper: Array | int, light_ink: bool, is_sheet: bool) -> Iterator[Sighting]:
+    ink = ink_on(page, paper)
+    for variant in () if ink is None else ink.variants():
+        found = find_digit(variant, page.inside)
+        if found is not None:
+            yield Sighting(page, light_ink, variant, found, is_sheet, found.quality)
+
+
+def _has_light_ink(grey: Array) -> bool:
+    """Ink is the rare tone, so it skews the picture, against its near and its far surroundings; where these disagree (a
+    dark table around the paper, strokes that fill the picture), it is the tone that most pixels do not have."""
+    tones = histogram(grey)
+    if tones.median() > BRIGHT:
+        return False
+    times = max(1.0, max(grey.shape) / 96)
+    small = cv2.resize(grey, None, fx=1 / times, fy=1 / times, interpolation=cv2.INTER_AREA).astype(np.float32)
+    skews = []
+    for share in (0.25, 0.5):
+        window = max(3, round(share * max(small.shape))) | 1
+        detail = small - cv2.blur(small, (window, window), borderType=cv2.BORDER_REPLICATE)
+        skews.append(float((detail * detail * detail).sum()))
+    if min(skews) > 0 or max(skews) < 0:
+        return skews[0] > 0
+    low, high = tones.quantile(0.01), tones.quantile(0.99)
+    dark = 1 - tones.share_above((low + high) / 2)
+    return dark > 0.5 if abs(dark - 0.5) > 0.1 else skews[1] > 0
+
+
+def _blank(grey: Array) -> str:
+    tones = histogram(grey)
+    low, middle, high = (tones.quantile(share) / 255 for share in (0.002, 0.5, 0.998))
+    strongest = max(high - middle, middle - low) / max(middle, 0.05)
+    return (
+        f"the picture looks blank: its strongest mark differs from the paper by {min(strongest, 9.99):.0%}, and nothing "
+        f"as large as a digit differs by at least {FAINTEST:.0%} and stands out of the noise; expected one digit written "
+        "in strokes. Write it larger, use a darker pen, or send a brighter picture."
+    )

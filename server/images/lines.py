@@ -1,0 +1,82 @@
+"""Ruled and squared lines, which go from edge to edge of a page."""
+
+import cv2
+import numpy as np
+
+from server.types import Array
+
+
+def ruled_lines(mask: Array) -> Array | None:
+    """Pixels (h, w) uint8 of mask (h, w) uint8 that lie on thin straight lines across the page, both ways, but where
+    a stroke crosses; None where there are none."""
+    if min(mask.shape) < 60:
+        return None
+    across, down = (_lines(way) for way in (mask, cv2.transpose(mask)))
+    lines = [one for one in (across, None if down is None else cv2.transpose(down)) if one is not None]
+    return None if not lines else lines[0] if len(lines) == 1 else np.asarray(cv2.bitwise_or(*lines))
+
+
+def _lines(mask: Array) -> Array | None:
+    """Those from the left to the right edge."""
+    height, width = mask.shape
+    ends = max(2, width // 16)  # columns at each edge, half of which a line must reach
+    for edge in (mask[:, :ends], mask[:, -ends:]):
+        if np.count_nonzero(cv2.reduce(np.ascontiguousarray(edge), 0, cv2.REDUCE_MAX)) < 0.5 * ends:
+            return None
+    lines = np.zeros_like(mask)
+    slope = max(np.linspace(-0.09, 0.09, 37).tolist(), key=lambda slope: float((_counts(mask, slope) ** 2).sum()))
+    rows = _counts(mask, slope)
+    above = np.concatenate([[0], (rows > 0.35 * width).astype(np.int8), [0]])
+    starts, stops = np.flatnonzero(np.diff(above) == 1), np.flatnonzero(np.diff(above) == -1)
+    drift = np.rint(slope * (np.arange(width) - width / 2)).astype(np.intp)
+    columns = np.arange(width)
+    for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+        if stop - start > max(4, round(0.025 * height)):
+            continue
+        at = np.clip(np.arange(start - 2, stop + 2)[:, None] + drift, 0, height - 1)  # with a row on each side
+        strip = mask[at, columns] > 0
+        on_line = strip[1:-1].any(0)
+        if min(on_line[:ends].mean(), on_line[-ends:].mean()) >= 0.5:
+            lines[at[1:-1], np.broadcast_to(columns, at[1:-1].shape)] |= (
+                (strip[1:-1] & ~(strip[0] | strip[-1])) * 255
+            ).astype(np.uint8)
+    return lines if lines.any() else None
+
+
+def _counts(mask: Array, slope: float) -> Array:
+    """How many pixels of mask (h, w) lie on each row (h,) when lines of that slope are levelled."""
+    height, width = mask.shape
+    level = np.array([[1, 0, 0], [-slope, 1, slope * width / 2]], np.float64)
+    levelled = cv2.warpAffine(mask, level, (width, height), flags=cv2.INTER_NEAREST)
+    return np.asarray(cv2.reduce(levelled, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32F).ravel() / 255)
+
+
+def inside_of_box(group: Array) -> Array | None:
+    """What a box that is drawn around a digit holds, (h, w) uint8: 255 there. None: the group of pixels (h, w) uint8,
+    1 or 0, is no box with something in it."""
+    height, width = group.shape
+    if min(height, width) < LEAST_BOX:
+        return None
+    hull = cv2.convexHull(cv2.findNonZero(group))
+    around = cv2.approxPolyN(hull, 4, ensure_convex=True).reshape(-1, 1, 2).astype(np.float32)
+    area = cv2.contourArea(around)
+    if area > 1.12 * cv2.contourArea(hull) or cv2.countNonZero(group) > 0.6 * area:
+        return None
+    corners = np.rint(around).astype(np.int32)
+    band = max(3, round(0.12 * min(height, width)))
+    rim = np.zeros_like(group)
+    cv2.polylines(rim, [corners], True, 1, band)
+    line = cv2.countNonZero(cv2.bitwise_and(rim, group)) / cv2.arcLength(around, True)
+    edge = cv2.dilate(group, np.ones((band, band), np.uint8))
+    thin = np.zeros_like(group)
+    cv2.polylines(thin, [corners], True, 1, 1)
+    if cv2.countNonZero(cv2.bitwise_and(thin, edge)) < COVERED * cv2.countNonZero(thin):
+        return None
+    held = np.zeros_like(group)
+    cv2.fillConvexPoly(held, corners, 255)
+    cv2.polylines(held, [corners], True, 0, 2 * round(1.3 * line + 1) + 1)
+    return held
+
+
+LEAST_BOX = 24  # pixels on the shorter side
+COVERED = 0.85  # of a box's outline, at least

@@ -1,0 +1,205 @@
+"""Where the paper is: the whole picture, or a sheet that lies on something; and what the paper looks like without ink."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from server.images.tones import Histogram, histogram
+from server.types import Array
+
+SHEET_SIDE = 128  # pixels; sheets are looked for in a picture of this size
+EDGE = 0.09  # from one pixel to the next, as a share of the light: of a sheet's edge, and of its ink's
+OPENINGS = (3, 5, 13)  # pixels: what is narrower, is no sheet, but light between a sheet and the pattern it lies on
+LEAST_SHEET, MOST_SHEET = 0.06, 0.97  # of the picture
+STEP = 0.15  # between a sheet and what it lies on, at least, as a share of the sheet's light
+WINDOWS = (0.22, 0.08)  # of the longer side: wider than strokes
+EVEN = 0.08  # how far the tones of even paper lie from their middle, as a share of it
+
+
+@dataclass(frozen=True)
+class Page:
+    """grey (h, w) uint8 begins at (left, top) of the picture; where `inside` (h, w) uint8 is 0 it is not the page."""
+
+    grey: Array
+    left: int = 0
+    top: int = 0
+    inside: Array | None = None
+    floor: int = 0  # the level of what has no light at all
+
+    @cached_property
+    def tones(self) -> Histogram:
+        return histogram(self.grey, self.inside)
+
+
+def sheets(grey: Array) -> Iterator[Page]:
+    """Sheets that lie on something, the largest first: smooth, convex, with straight edges."""
+    factor = max(grey.shape) / SHEET_SIDE
+    if factor < 0.6:
+        return
+    height, width = (max(8, round(side / factor)) for side in grey.shape)
+    small = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+    smooth = _smooth(small)
+    if cv2.countNonZero(smooth) > MOST_SHEET * smooth.size:
+        return
+    scale = (grey.shape[1] / width, grey.shape[0] / height)
+    seen: list[Array] = []
+    for opening in OPENINGS:
+        for outline in _outlines(small, smooth, opening):
+            if not any(_same(outline, one) for one in seen):
+                seen.append(outline)
+                yield _page(grey, (outline + 0.5) * scale - 0.5)
+
+
+def _smooth(small: Array) -> Array:
+    """255 where small (h, w) uint8 has no edge nearby, else 0."""
+    kernel = np.ones((3, 3), np.uint8)
+    high = cv2.dilate(small, kernel)
+    rough = cv2.subtract(high, cv2.erode(small, kernel))
+    limit = cv2.convertScaleAbs(high, alpha=EDGE, beta=4)
+    return np.asarray(cv2.compare(rough, limit, cv2.CMP_LT))
+
+
+def _outlines(small: Array, smooth: Array, opening: int) -> Iterator[Array]:
+    """Corners (k, 2) of the convex things among the smooth parts of small (h, w), the largest first."""
+    pad = opening
+    padded = cv2.copyMakeBorder(smooth, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+    opened = cv2.morphologyEx(padded, cv2.MORPH_OPEN, np.ones((opening, opening), np.uint8))
+    opened = np.ascontiguousarray(opened[pad:-pad, pad:-pad])
+    contours, _ = cv2.findContours(opened, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    inner, _ = cv2.findContours(cv2.bitwise_not(opened), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    for contour in sorted([*contours, *inner], key=cv2.contourArea, reverse=True)[:4]:
+        area, hull = cv2.contourArea(contour), cv2.convexHull(contour)
+        if not LEAST_SHEET <= area / small.size <= MOST_SHEET or area < 0.75 * cv2.contourArea(hull):
+            continue
+        if min(cv2.minAreaRect(hull)[1]) < 0.16 * max(small.shape):
+            continue
+        sheet = _quadrilateral(hull, small.shape)
+        if sheet is not None and cv2.contourArea(hull) >= 0.85 * cv2.contourArea(sheet) and _stands_out(small, sheet):
+            yield sheet[:, 0]
+
+
+def _quadrilateral(hull: Array, shape: tuple[int, ...]) -> Array | None:
+    """The smallest with four corners around a hull (k, 1, 2), (n, 1, 2): less what lies outside of the picture."""
+    around = cv2.approxPolyN(hull, 4, ensure_convex=True).reshape(-1, 1, 2).astype(np.float32)
+    if np.abs(around).max() > 10 * max(shape):
+        return None
+    height, width = shape
+    frame = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float32)[:, None]
+    return np.rint(cv2.intersectConvexConvex(around, frame)[1]).astype(np.int32)
+
+
+def _stands_out(small: Array, hull: Array) -> bool:
+    """Whether what lies around the hull is darker."""
+    inside = np.zeros_like(small)
+    cv2.fillConvexPoly(inside, hull, 255)
+    rim = cv2.dilate(inside, np.ones((9, 9), np.uint8)) - cv2.dilate(inside, np.ones((5, 5), np.uint8))
+    if not rim.any():
+        return False
+    paper, around = histogram(small, inside).median(), histogram(small, rim).quantile(0.4)
+    return paper - around > STEP * paper
+
+
+def _same(one: Array, other: Array) -> bool:
+    """Whether two outlines lie within two pixels of each other."""
+    ends = [np.concatenate([of.min(0), of.max(0)]) for of in (one, other)]
+    return bool(np.abs(ends[0] - ends[1]).max() <= 2)
+
+
+def _page(grey: Array, outline: Array) -> Page:
+    """The part of grey within the outline (k, 2), less a rim on which its edge lies."""
+    left, top = np.maximum(0, np.floor(outline.min(0))).astype(int)
+    right, bottom = np.ceil(outline.max(0)).astype(int) + 1
+    part = grey[top:bottom, left:right]
+    inside = np.zeros(part.shape, np.uint8)
+    cv2.fillConvexPoly(inside, np.rint(outline - (left, top)).astype(np.int32), 255)
+    rim = 2 * max(1, round(0.006 * max(grey.shape))) + 1
+    # What the frame cuts has no edge there.
+    inside = cv2.erode(inside, np.ones((rim, rim), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=255)
+    inside = _without_own_edges(inside, left, top, grey.shape, rim // 2)
+    return Page(part, int(left), int(top), inside)
+
+
+def _without_own_edges(inside: Array, left: int, top: int, shape: tuple[int, ...], rim: int) -> Array:
+    """Edges of the crop that are not edges of the picture lie on the sheet's edge."""
+    height, width = inside.shape
+    if top > 0:
+        inside[:rim] = 0
+    if left > 0:
+        inside[:, :rim] = 0
+    if top + height < shape[0]:
+        inside[-rim:] = 0
+    if left + width < shape[1]:
+        inside[:, -rim:] = 0
+    return inside
+
+
+def even_paper(page: Page) -> int | None:
+    """The one tone that the page has without dark ink; None: it has not one."""
+    light = page.tones.above(page.tones.parting())
+    tone = light.median()
+    return tone if tone and light.spread(tone, 0.85) <= EVEN * (tone - page.floor) + 1 else None
+
+
+def uneven_paper(page: Page) -> Iterator[Array]:
+    """What the page might be without dark ink, (h, w) uint8: the simplest that fits first."""
+    lamp = _lamp(page.grey, page.inside)
+    if lamp is not None:
+        yield lamp
+    for window in WINDOWS:
+        yield _closed(page.grey, page.inside, max(3, round(window * max(page.grey.shape))) | 1)
+
+
+def _closed(grey: Array, inside: Array | None, window: int) -> Array:
+    """Closing with a window wider than strokes: follows a shadow's edge and glare."""
+    filled = grey if inside is None else np.where(inside > 0, grey, 0).astype(np.uint8)
+    smooth = cv2.blur(filled, (3, 3)) if min(grey.shape) > 60 else filled
+    return _closing(smooth, window)
+
+
+def _closing(grey: Array, window: int) -> Array:
+    """Without what is dark and narrower than the window; beyond its edges the picture goes on as it ends."""
+    pad = window
+    wide = cv2.copyMakeBorder(grey, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+    kernel = np.ones((window, window), np.uint8)
+    return np.ascontiguousarray(cv2.morphologyEx(wide, cv2.MORPH_CLOSE, kernel)[pad:-pad, pad:-pad])
+
+
+def _lamp(grey: Array, inside: Array | None) -> Array | None:
+    """Quadratic surface (h, w) uint8 through the paper: fitted again and again without what is darker. None: the light
+    has edges."""
+    values = cv2.resize(grey, (LAMP_SIDE, LAMP_SIDE), interpolation=cv2.INTER_AREA).ravel().astype(np.float64)
+    page = np.ones(values.size, bool)
+    if inside is not None:
+        page = cv2.resize(inside, (LAMP_SIDE, LAMP_SIDE), interpolation=cv2.INTER_AREA).ravel() > 250
+        if not page.any():
+            page[:] = True
+    kept, surface, half = page, values, np.count_nonzero(page) // 2
+    for _ in range(5):
+        if np.count_nonzero(kept) < 12:
+            break
+        some = TERMS[kept]
+        surface = TERMS @ np.linalg.solve(some.T @ some + RIDGE, some.T @ values[kept])
+        off = values - surface
+        usual = np.partition(np.abs(off[page]), half)[half]
+        before, kept = kept, page & (off > -max(5.0, float(usual)))
+        if np.array_equal(before, kept):
+            break
+    if np.count_nonzero(page & (np.abs(values - surface) <= EVEN * surface + 1)) < 0.75 * np.count_nonzero(page):
+        return None
+    fitted = np.clip(surface.reshape(LAMP_SIDE, LAMP_SIDE), 12, 255).astype(np.uint8)
+    return np.asarray(cv2.resize(fitted, grey.shape[::-1], interpolation=cv2.INTER_LINEAR))
+
+
+RIDGE = 1e-6 * np.eye(6)
+LAMP_SIDE = 24  # pixels suffice for a surface as smooth as that
+TERMS = np.stack(
+    [
+        x**i * y**j
+        for y, x in [np.mgrid[-1 : 1 : LAMP_SIDE * 1j, -1 : 1 : LAMP_SIDE * 1j].reshape(2, -1)]
+        for i, j in ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
+    ],
+    axis=-1,
+)  # (LAMP_SIDE * LAMP_SIDE, 6)
