@@ -1,18 +1,20 @@
 """Bytes of a picture, or a table of numbers -> the digit as the model takes it, and where it lies in what was sent.
 
 formats.py recognises, reading.py decodes, ink.py finds the strokes, normalise.py makes of them what MNIST is;
-straight.py is the short way for what is that already, and plain.py makes of a picture no more than grey pixels. The
-only place where pictures are decoded. Must not know HTTP or models.
+straight.py is the short way for what is that already, plain.py makes of a picture no more than grey pixels, and
+numbers.py takes tables of numbers. The only place where pictures are decoded. Must not know HTTP or models.
 """
 
-from itertools import chain
 from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from server.errors import InvalidPixels
 from server.images.normalise import is_normalised, normalise
+from server.images.numbers import IDENTITY
+from server.images.numbers import from_array as from_array
+from server.images.numbers import from_pixels as from_pixels
+from server.images.numbers import looks_blank as looks_blank
 from server.images.plain import plain_pixels as plain_pixels
 from server.images.reading import UprightPicture, read, upright
 from server.images.reading import announced_pixels as announced_pixels
@@ -21,7 +23,6 @@ from server.images.straight import straight
 from server.types import Array, Digit, ImageSpec, Placement
 
 THUMBNAIL = 512  # pixels on the longer side of Placement.picture
-IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 def decode(body: bytes, spec: ImageSpec, preprocess: Literal["auto", "none"] = "auto") -> Digit:
@@ -53,36 +54,6 @@ def decode(body: bytes, spec: ImageSpec, preprocess: Literal["auto", "none"] = "
     return Digit(
         pixels, Placement(transform, picture.width, picture.height, _thumbnail(picture.image), steps, warnings)
     )
-
-
-def from_pixels(pixels: object, spec: ImageSpec) -> Digit:
-    """The digit in nested lists: whole numbers are 0..255, others 0..1; never normalised. Raises InvalidPixels."""
-    wanted = f"expected {spec.height} rows of {spec.width} numbers, all whole and 0..255 or all 0..1"
-    if not isinstance(pixels, list) or len(pixels) != spec.height:
-        got = f"{len(pixels)} rows" if isinstance(pixels, list) else f"a {type(pixels).__name__}"
-        raise InvalidPixels(f"pixels is {got}; {wanted}. Send one picture as a list of rows.")
-    for number, row in enumerate(pixels):
-        if not isinstance(row, list) or len(row) != spec.width:
-            got = f"{len(row)} entries" if isinstance(row, list) else f"a {type(row).__name__}"
-            raise InvalidPixels(f"row {number} of pixels is {got}; {wanted}. Give every row the same length.")
-    values = list(chain.from_iterable(pixels))
-    kinds = set(map(type, values))
-    if not kinds <= {int, float}:
-        names = ", ".join(sorted(kind.__name__ for kind in kinds - {int, float}))
-        raise InvalidPixels(f"pixels holds {names}; {wanted}. Send plain numbers, one per pixel.")
-    top = 255 if kinds == {int} else 1
-    for index, value in enumerate(values):
-        if not 0 <= value <= top:  # also true of NaN
-            got = f"row {index // spec.width}, column {index % spec.width} of pixels is {str(value)[:20]}"
-            raise InvalidPixels(f"{got}; {wanted}. Scale the picture; 0 is paper and the highest value is ink.")
-    return from_array((np.array(values, np.float32) / np.float32(top)).reshape(spec.height, spec.width))
-
-
-def from_array(pixels: Array) -> Digit:
-    """The digit that a model's own image (H, W), float32 in [0, 1], is."""
-    height, width = pixels.shape
-    seen = np.repeat(np.rint(pixels * 255).astype(np.uint8)[..., None], 3, axis=2)
-    return Digit(pixels, Placement(IDENTITY, width, height, seen))
 
 
 def _as_it_is(luma: Array, spec: ImageSpec) -> Digit:
