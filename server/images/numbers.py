@@ -16,6 +16,7 @@ from server.types import Array, Digit, ImageSpec, Placement
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 DEEPEST = 6  # lists in lists that are looked into; a batch of one picture with one channel has 4
+LOOKED_AT = 1000  # rows of what is no picture, to say what is wrong with it
 LOW = 16  # whole numbers up to here are rather on another scale than a faint picture
 MOST = 0.6  # of the numbers, so that noise, half of which is high, is not called inverted
 KINDS: dict[type, str] = {bool: "booleans", str: "texts", type(None): "null", dict: "objects", list: "lists"}
@@ -91,7 +92,7 @@ def _shape_got(pixels: object, shape: tuple[int, ...]) -> str:
         return f"pixels is {_named(pixels)}"
     if not pixels:
         return "pixels is an empty list"
-    sizes = [len(row) if isinstance(row, list) else None for row in pixels]
+    sizes = [len(row) if isinstance(row, list) else None for row in pixels[:LOOKED_AT]]
     other = next((number for number, size in enumerate(sizes) if size != sizes[0]), None)
     if other is not None:
         return f"row 0 of pixels is {_row(pixels[0])} and row {other} is {_row(pixels[other])}"
@@ -157,8 +158,9 @@ def _values(pixels: list[Any], shape: tuple[int, ...], spec: ImageSpec, wanted: 
 
 
 def _off_scale(index: int, value: float, spec: ImageSpec, wanted: str, cure: str) -> InvalidPixels:
-    where = f"row {index // spec.width}, column {index % spec.width} of pixels is {str(value)[:20]}"
-    return InvalidPixels(f"{where}; {wanted}. {cure}")
+    shown = str(value) if len(str(value)) <= 24 else f"{str(value)[:20]}..."
+    row, column = divmod(index, spec.width)
+    return InvalidPixels(f"row {row}, column {column} of pixels is {shown}; {wanted}. {cure}")
 
 
 def _scale(values: Array, spec: ImageSpec, wanted: str) -> tuple[int, tuple[str, ...], tuple[str, ...]]:
@@ -204,7 +206,7 @@ def _on_no_scale(values: Array, spec: ImageSpec, wanted: str) -> InvalidPixels:
         cure = "Not all are whole, so that the scale is 0..1: clip them to it."
     else:
         cure = f"The highest is {values.max():g}: round them, or divide all by 255."
-    return _off_scale(index, int(value) if value.is_integer() else value, spec, wanted, cure)
+    return _off_scale(index, int(value) if value.is_integer() and abs(value) < 1e15 else value, spec, wanted, cure)
 
 
 def _looks_inverted(image: Array) -> bool:
