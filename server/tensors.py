@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from server.errors import BadRequest, InvalidTensor, OutOfTime
-from server.images import announced_pixels, from_array, plain_pixels
+from server.images import announced_pixels, from_array, looks_blank, plain_pixels
 from server.inference import ExplainRequest, Stages, build_explainer, predict_pixels, run_explainer
 from server.models.wrappers import Memo, probabilities_of
 from server.protocols import NO_DEADLINE, ModelVersion, RequestContext
@@ -46,6 +46,11 @@ def checked_images(sent: Array, spec: ImageSpec, most: int) -> Array:
             "to 1 (ink); divide bytes by 255"
         )
     return images
+
+
+def blank_rows(images: Array) -> list[int]:
+    """Which of the checked images have no ink that stands out, so that what is answered to them means nothing."""
+    return [int(row) for row in np.flatnonzero(looks_blank(images))]
 
 
 def check_count(rows: int, most: int) -> None:

@@ -36,6 +36,7 @@ from tests.test_app import Gate, loaded
 from tests.test_http_limits import Slow, only_version_1
 
 GREY = np.full((28, 28), 0.5, np.float32)
+GREY[0, :2] = 0.44, 0.56  # or it were blank
 LOSER = int(logits().argmax())
 OTHER = (LOSER + 1) % CLASSES
 IN_VAIN = f"method=deepfool&limit=0.1&target={OTHER}"  # nothing is found that near

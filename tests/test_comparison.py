@@ -26,7 +26,7 @@ from tests.answers import MODEL, check_error, digit, errors_in, explained
 from tests.conftest import MakeApp
 from tests.explanations import explanation
 from tests.fakes import Fake, Linear
-from tests.stores import SEVEN, card_28, form
+from tests.stores import SEVEN, card_28, encoded, form
 from tests.test_inference import Hourglass, One
 
 
@@ -49,6 +49,7 @@ def compared(client: FlaskClient, query: str) -> dict[str, Any]:
 
 
 METHODS = ("shapley", "lime", "saliency", "integrated_gradients", "occlusion")
+BLANK = encoded(Image.new("L", (28, 28), 0))
 
 
 def test_each_member_is_what_explain_says_alone(client: FlaskClient) -> None:
@@ -184,7 +185,7 @@ def test_mistakes_are_told(
 
 @pytest.mark.parametrize("query", ["methods=lime,shapley,rise,integrated_gradients", "models=fake,plain"])
 def test_a_picture_without_ink_is_compared_too(client: FlaskClient, query: str) -> None:
-    response = client.post(f"/v1/compare?{query}&quality=true", json={"pixels": [[0] * 28] * 28})
+    response = client.post(f"/v1/compare?{query}&quality=true&preprocess=none", data=BLANK)
     assert response.status_code == 200, response.data
     answer = response.get_json()
     assert answer["agreement"]["matrix"][0][1] is None

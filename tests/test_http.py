@@ -73,7 +73,8 @@ def test_pixels_are_taken_as_they_are(client: FlaskClient, whole: bool) -> None:
         answer = client.post(path, json={"pixels": pixels}).get_json()
         assert answer["probabilities"] == pytest.approx(expected.tolist(), abs=1e-6)
         assert answer["preprocessing"]["transform"] == [1, 0, 0, 0, 1, 0]
-        assert answer["preprocessing"]["steps"] == []
+        assert answer["preprocessing"]["steps"] == [f"numbers read as 0 to {255 if whole else 1}"]
+        assert answer["preprocessing"]["warnings"] == []
 
 
 @pytest.mark.parametrize("path", ["/v1/predict", "/v1/explain"])

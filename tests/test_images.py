@@ -19,12 +19,11 @@ from server.errors import (
     DamagedImage,
     EmptyBody,
     ImageTooLarge,
-    InvalidPixels,
     PictureError,
     ServiceError,
     UnsupportedImage,
 )
-from server.images import THUMBNAIL, announced_pixels, decode, from_pixels
+from server.images import THUMBNAIL, announced_pixels, decode
 from server.images.reading import MAX_PIXELS
 from server.types import Digit, ImageSpec
 
@@ -309,7 +308,7 @@ def test_preprocess_none_only_resizes() -> None:
 def test_a_model_that_takes_whole_pictures_gets_them_resized() -> None:
     spec = replace(SPEC, preprocessing="resize")
     for picture in (
-        Image.fromarray(np.tile(np.arange(90, dtype=np.uint8), (60, 1))),
+        draw(canvas=(400, 300)),
         Image.fromarray(255 - mnist_like()),
     ):
         whole, asked = decode(encode(picture), spec), decode(encode(picture), SPEC, "none")
@@ -540,52 +539,3 @@ def test_what_is_no_picture_is_named(body: bytes, says: str) -> None:
 def test_an_empty_body_is_said_to_be_empty() -> None:
     with pytest.raises(EmptyBody):
         decode(b"", SPEC)
-
-
-def test_pixels_are_taken_as_they_are() -> None:
-    image = mnist_like()
-    whole = from_pixels(image.tolist(), SPEC)
-    parts = from_pixels((image / 255).tolist(), SPEC)
-    assert np.array_equal(whole.pixels, image / np.float32(255)) and np.allclose(parts.pixels, whole.pixels)
-    assert whole.pixels.dtype == np.float32
-    for digit in (whole, parts):
-        assert digit.placement.transform == (1, 0, 0, 0, 1, 0) and digit.placement.steps == ()
-        assert np.array_equal(digit.placement.picture[..., 0], image)
-    mixed: list[list[float]] = np.zeros((28, 28), int).tolist()
-    mixed[3][4], mixed[5][6] = 0.5, 1
-    assert from_pixels(mixed, SPEC).pixels[5, 6] == 1
-
-
-def with_entry(value: object, of: object = 0) -> list[list[object]]:
-    table: list[list[object]] = [[of] * 28 for _ in range(28)]
-    table[2][7] = value
-    return table
-
-
-@pytest.mark.parametrize(
-    ("pixels", "says"),
-    [
-        ([[0] * 28] * 27, "27 rows"),
-        ([[0] * 28] * 27 + [[0] * 27], "row 27.*27 entries"),
-        ([0] * 784, "784 rows"),
-        ([[[0] * 28] * 28], "1 rows"),
-        ([[[0]] * 28] * 28, "list"),
-        (None, "NoneType"),
-        ("x" * 28, "str"),
-        ({"a": 1}, "dict"),
-        (with_entry("1"), "str"),
-        (with_entry(True), "bool"),
-        (with_entry(None), "NoneType"),
-        (with_entry(256), "row 2, column 7.*256"),
-        (with_entry(-1), "row 2, column 7.*-1"),
-        (with_entry(10**400), "row 2, column 7"),
-        (with_entry(1.01, 0.0), "1.01"),
-        (with_entry(float("nan"), 0.0), "nan"),
-        (with_entry(float("inf"), 0.0), "inf"),
-        (with_entry(127.5, 200), "200"),
-    ],
-)
-def test_other_pixels_are_refused_with_a_reason(pixels: object, says: str) -> None:
-    with pytest.raises(InvalidPixels, match=says) as caught:
-        from_pixels(pixels, SPEC)
-    assert "expected 28 rows of 28" in str(caught.value) and len(str(caught.value)) < 300

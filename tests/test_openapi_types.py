@@ -25,7 +25,7 @@ PICTURES = {  # of each content type
     **{f"image/{kind}": encoded(DRAWN, kind.upper()) for kind in ("jpeg", "webp", "bmp", "gif")},
     RAW: encoded(DRAWN),
     FORM: b'--x\r\nContent-Disposition: form-data; name="image"; filename="7"\r\n\r\n%b\r\n--x--\r\n' % encoded(DRAWN),
-    JSON: json.dumps({"pixels": [[0.5] * 28] * 28}).encode(),
+    JSON: json.dumps({"pixels": np.eye(28).tolist()}).encode(),
 }
 STARTS = {JSON: (b"{", b"["), PNG: b"\x89PNG", SVG: b"<svg", NPZ: b"PK", RAW: b"{"}  # bytes of each
 V1_MODELS = ("/v1/models/{model}", "/v1/models/{model}/versions/{version}", "/v1/models/{model}/labels/{label}")

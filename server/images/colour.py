@@ -30,16 +30,19 @@ class Channel:
         return np.asarray(image.getchannel(self.number))
 
 
+LUMINANCE = Channel(None)
+
+
 def best_channel(image: Image.Image) -> Channel:
     """A colour channel if its details stand out twice as much as the luma's, which most pictures are read by."""
     if image.mode == "L":
-        return Channel(None)
+        return LUMINANCE
     times = max(image.size) / LOOK
     size = (max(1, round(image.width / times)), max(1, round(image.height / times))) if times > 1 else image.size
     small = np.asarray(image.resize(size, Image.Resampling.NEAREST))[..., :3]
     red, green, blue = cv2.split(np.ascontiguousarray(small))
     if max(cv2.minMaxLoc(cv2.absdiff(green, other))[1] for other in (red, blue)) <= GREY:
-        return Channel(None)
+        return LUMINANCE
     colours = cv2.blur(small.astype(np.float32), (2, 2))
     detail = cv2.absdiff(colours, cv2.blur(colours, (21, 21)))  # against the surroundings: uneven light is no contrast
     luma = colours @ LUMA[0]
@@ -47,4 +50,4 @@ def best_channel(image: Image.Image) -> Channel:
     at = max(0, round(0.998 * luma.size) - 1)
     contrasts = [float(np.partition(tone, at, axis=None)[at]) for tone in tones]
     best = int(np.argmax(contrasts))
-    return Channel(best - 1) if contrasts[best] > 2 * contrasts[0] else Channel(None)
+    return Channel(best - 1) if contrasts[best] > 2 * contrasts[0] else LUMINANCE

@@ -235,10 +235,13 @@ def _openness(group: Array) -> float:
 def _crispness(ink: Ink, group: Array, box: tuple[int, int, int, int]) -> float:
     """1 where ink begins within a few pixels, less for glare and stains."""
     top, left, bottom, right = box
-    amount = ink.amount[top:bottom, left:right]
+    above, before = min(1, top), min(1, left)  # with a pixel around it, where the page has one
+    amount = ink.amount[top - above : bottom + 1, left - before : right + 1]
+    below, behind = amount.shape[0] - above - group.shape[0], amount.shape[1] - before - group.shape[1]
+    wide = cv2.copyMakeBorder(group, above, below, before, behind, cv2.BORDER_CONSTANT)
     kernel = np.ones((3, 3), np.uint8)
     steps = cv2.subtract(cv2.dilate(amount, kernel), cv2.erode(amount, kernel))
-    rim = cv2.subtract(group, cv2.erode(group, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0))
+    rim = cv2.subtract(wide, cv2.erode(wide, kernel))
     usual = histogram(steps, rim).median() / max(ink.level, 1)
     return float(np.clip((usual - 0.04) / 0.12, 0.05, 1))
 

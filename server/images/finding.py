@@ -51,9 +51,9 @@ class Sighting:
         edges = (x + left - more, y + top - more, x + right + more, y + bottom + more)
         return edges[0] * self.factor, edges[1] * self.factor, edges[2] * self.factor, edges[3] * self.factor
 
-    def told_as(self, other: "Sighting") -> "Sighting":
+    def with_context(self, other: "Sighting") -> "Sighting":
         """The same with what `other` saw of the picture as a whole."""
-        return replace(self, is_sheet=other.is_sheet, found=replace(self.found, others=other.found.others))
+        return replace(self, is_sheet=other.is_sheet, found=replace(self.found, others=other.found.others, boxed=other.found.boxed))
 
 
 def find(grey: Array) -> Sighting:

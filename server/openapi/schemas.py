@@ -11,6 +11,12 @@ TEXT = {"type": "string"}
 FLAG = {"type": "boolean"}
 IMAGE = listed(listed(NUMBER))
 FREE: dict[str, Any] = {"type": "object"}
+PIXELS = {
+    "anyOf": [IMAGE, listed(NUMBER), listed(listed(FLAG)), listed(listed(listed(NUMBER)))],
+    "description": "28 rows of 28 numbers, or all 784 in one row: 0 is paper. All are whole and 0..255, or, where none "
+    "is above 1, 0..1; true is ink. A channel or a batch of one around them is taken off. They are not moved, scaled "
+    "or inverted; `preprocessing` says how they were read",
+}
 
 
 def _one_of(literal: Any) -> dict[str, Any]:
@@ -39,9 +45,14 @@ ANSWERED = {
     "probabilities": listed(NUMBER),
     "in_distribution": record(ok=FLAG, score=NUMBER, threshold=NUMBER),
     "preprocessing": record(
-        steps=listed(TEXT),
+        steps={**listed(TEXT), "description": "what was done with what was sent, in order"},
         transform={"type": "array", "items": NUMBER, "minItems": 6, "maxItems": 6},
-        warnings=listed(TEXT),
+        warnings={
+            **listed(TEXT),
+            "description": "what may be wrong with the picture, each a code and words after a colon. Of numbers: "
+            "`unusual-scale` (the highest is 2 to 16), `looks-inverted` (paper is high), `looks-blank` (of tensors: no "
+            "ink stands out)",
+        },
     ),
 }
 MEASURE = record(
@@ -80,9 +91,9 @@ SCHEMAS: dict[str, Any] = {
                 "description": "a picture file in base64, or a data: URL of it",
             },
             {
-                **record(pixels=IMAGE),
+                **record(pixels=PIXELS),
                 "additionalProperties": False,
-                "description": "rows of the model's image: whole numbers are 0..255, others 0..1; 0 = paper",
+                "description": "the model's image as numbers",
             },
         ],
     },

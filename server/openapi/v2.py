@@ -52,7 +52,18 @@ def _request(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 RESPONSE = {
     "type": "object",
-    "properties": {"model_name": TEXT, "model_version": TEXT, "id": TEXT, "outputs": listed(TENSOR)},
+    "properties": {
+        "model_name": TEXT,
+        "model_version": TEXT,
+        "id": TEXT,
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "warnings": {**TEXT, "description": "`looks-blank`, and the rows in which no ink stands out"},
+            },
+        },
+        "outputs": listed(TENSOR),
+    },
     "required": ["model_name", "model_version", "outputs"],
 }
 DESCRIBED = listed(record(name=TEXT, datatype=TEXT, shape=listed(WHOLE)))

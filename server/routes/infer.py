@@ -145,15 +145,18 @@ def _outputs(outputs: Any, binary: bool) -> dict[str, bool] | None:
     return wanted
 
 
-def answer(model: str, version: str, asked: Asked, found: Mapping[str, Values]) -> Response:
-    """The response with the outputs that are wanted, in that order."""
+def answer(
+    model: str, version: str, asked: Asked, found: Mapping[str, Values], parameters: Mapping[str, str] | None = None
+) -> Response:
+    """The response with the outputs that are wanted, in that order, and `parameters` where there are any."""
     described, blobs = [], []
     for name, binary in asked.wanted(tuple(found)).items():
         output, blob = _output(name, found[name], binary)
         described.append(output)
         blobs.append(blob)
     echoed = {} if asked.id is None else {"id": asked.id}
-    body = {"model_name": model, "model_version": version, **echoed, "outputs": described}
+    more = {"parameters": dict(parameters)} if parameters else {}
+    body = {"model_name": model, "model_version": version, **echoed, **more, "outputs": described}
     head = json_text(body)
     if not any("parameters" in output for output in described):
         return Response(head, content_type="application/json")

@@ -18,7 +18,7 @@ from server.routes.answers import json_answer
 from server.routes.errors import answer_in_protocol
 from server.routes.parameters import explain_request_in
 from server.routes.service import disconnection_check, service, session
-from server.types import Explanation, ModelCard
+from server.types import Array, Explanation, ModelCard
 from server.version import VERSION
 
 blueprint = Blueprint("v2", __name__)
@@ -28,6 +28,7 @@ MODEL = "/v2/models/<name:model>"
 NUMBERED = f"{MODEL}/versions/<name:version>"
 EXTENSIONS = ["binary_tensor_data", "model_repository", "model_repository_extension", "explain"]
 ARRAYS = ("values", "stderr", "segments", "segment_values", "segment_stderr")
+NAMED = 10  # blank rows that are told by their numbers
 OUTPUTS = ("logits", "probabilities")
 EXPLAINED = ("attributions", "predictions", "probabilities", "target", "certificates")
 
@@ -84,7 +85,7 @@ def predict(model: str, version: str | None = None) -> Response:
         with g.stages("predict"):
             outputs = tensors.predict_rows(served, images, context)
         observed.predicted(served.card, len(images))
-        return infer.answer(model, served.card.version, asked, outputs)
+        return infer.answer(model, served.card.version, asked, outputs, _cautions(images))
 
 
 @blueprint.post(f"{MODEL}/explain")
@@ -102,7 +103,7 @@ def explain(model: str, version: str | None = None) -> Response:
         for one in found:
             observed.explained(one)
         with g.stages("render"):
-            return infer.answer(model, served.card.version, asked, _explained(found))
+            return infer.answer(model, served.card.version, asked, _explained(found), _cautions(images))
 
 
 @blueprint.post("/v2/repository/index")
@@ -135,6 +136,16 @@ def _metadata(card: ModelCard, versions: list[str]) -> dict[str, Any]:
         "inputs": [{"name": infer.INPUT, "datatype": "FP32", "shape": shape}],
         "outputs": [{"name": name, "datatype": "FP32", "shape": [-1, len(card.classes)]} for name in OUTPUTS],
     }
+
+
+def _cautions(images: Array) -> dict[str, str]:
+    """What to beware of, as parameters of the response: `warnings` where rows of the images (n, H, W) look blank."""
+    blank = tensors.blank_rows(images)
+    if not blank:
+        return {}
+    more = f" and {len(blank) - NAMED} more" if len(blank) > NAMED else ""
+    rows = f"row{'s' * (len(blank) > 1)} {', '.join(map(str, blank[:NAMED]))}{more} of {len(images)}"
+    return {"warnings": f"looks-blank: {rows} (from 0), where no ink stands out; their outputs mean nothing"}
 
 
 def _explained(found: Sequence[Explanation]) -> dict[str, infer.Values]:
