@@ -54,11 +54,11 @@ class Answer:
 
 def main() -> None:
     asked = arguments()
-    load = os.getloadavg()[0]
+    digits, load = mnist(), os.getloadavg()[0]
     models = {name: predictor(STORE / name / "2", read_card(STORE / name / "2")) for name in NETS}
     own: dict[str, Kind] = {MNIST: lambda image, label, rng: png(Image.fromarray(image))}
     readings = [
-        reading(name, list(made(name, kind, asked.each)), models, asked.failures)
+        reading(name, list(made(name, kind, *digits, asked.each)), models, asked.failures)
         for name, kind in (own | KINDS).items()
         if not asked.kinds or name in asked.kinds
     ]
@@ -80,9 +80,9 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def made(name: str, kind: Kind, each: int) -> Iterator[Posted]:
-    """Pictures of one kind, of every digit as many; each has a seed of its own, whatever other kinds there are."""
-    images, labels = mnist()
+def made(name: str, kind: Kind, images: Array, labels: Array, each: int) -> Iterator[Posted]:
+    """Pictures of one kind, of every digit as many, from images (n, 28, 28) and their labels; each has a seed of its
+    own, whatever other kinds there are."""
     for index in range(min(each, FEW.get(name, each))):
         rng = np.random.default_rng([SEED, zlib.crc32(name.encode()), index])
         chosen = int(rng.choice(np.flatnonzero(labels == index % 10)))

@@ -31,7 +31,7 @@ def tutorial(body: bytes) -> Array:
     small = np.zeros((SIDE, SIDE), np.float32)
     top, left = (SIDE - size[1]) // 2, (SIDE - size[0]) // 2
     small[top : top + size[1], left : left + size[0]] = np.asarray(cut.resize(size), np.float32) / 255
-    down, right = (round((SIDE - 1) / 2 - middle) for middle in ndimage.center_of_mass(small))
+    down, right = (round(SIDE / 2 - middle) for middle in ndimage.center_of_mass(small))
     return ndimage.shift(small, (down, right), order=0)
 
 

@@ -10,6 +10,9 @@ import numpy as np
 
 from benchmarks.case import Array
 from benchmarks.pictures import boards, crops, drawings, forms, paper, prints, screens, sheets
+from benchmarks.pictures.many import several
+
+__all__ = ["KINDS", "Kind", "several"]
 
 Kind = Callable[[Array, int, np.random.Generator], bytes]
 """A digit of MNIST (28, 28) uint8, light ink on black, with its label -> the bytes of a posted picture."""

@@ -16,7 +16,7 @@ from benchmarks.case import Array
 
 FINE = 8  # points of the map to one pixel of MNIST
 ROUND = 0.4  # pixels of MNIST over which edges are rounded, or its pixels would show as steps
-LEVEL = 0.4  # of the brightest: where MNIST's grey edge counts as ink
+LEVEL = 0.3  # of the brightest: where MNIST's grey edge counts as ink
 MOST = 1.8  # widths of the pen that its line may be wide: where strokes meet at a sharp angle, or a loop is filled
 THICKER = 0.15  # at most, as a share of the digit's own pen: loops would close
 FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "LiberationSans-Regular", "LiberationSerif-Regular")

@@ -28,7 +28,7 @@ def screen_moire(image: Array, label: int, rng: np.random.Generator) -> bytes:
 def _grid(view: View, pitch: float, rng: np.random.Generator) -> Array:
     """What each of the camera's red, green and blue pixels gets of the screen's: (h, w, 3), 1 in the mean."""
     x, y = view.points
-    bent = rng.uniform(-3e-6, 3e-6)  # the lens is not quite straight, so that stripes are curves
+    bent = rng.uniform(-3e-8, 3e-8)  # the lens is not quite straight, so that stripes are curves
     distance = (x - x.mean()) ** 2 + (y - y.mean()) ** 2
     x, y = x * (1 + bent * distance / view.pixel**2), y * (1 + bent * distance / view.pixel**2)
     seen = min(1.0, (pitch / 2.5) ** 0.5)  # how much a lens keeps of what is that fine
