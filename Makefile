@@ -6,7 +6,7 @@ BIN := .venv/bin
 LITE := .venv-lite/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-lite test test-faults lint format figures bench-explain bench-serve lock clean
+.PHONY: help serve serve-lite test test-faults lint format figures bench-explain bench-serve bench-read lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -42,6 +42,9 @@ bench-explain: .venv/serve.stamp ## measure explanations beside lime, shap, xpli
 
 bench-serve: .venv/serve.stamp ## measure predictions beside LitServe, MLServer and BentoML; needs wrk; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.serve
+
+bench-read: .venv/serve.stamp ## measure how posted pictures are read, kind by kind; INKLING_MNIST=FILE.npz; writes benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks.read $(if $(IMAGES),--images $(IMAGES))
 
 lock: ## pin the requirements again; needs uv
 	uv pip compile $(LOCK) requirements.in -o requirements.txt
