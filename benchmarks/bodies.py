@@ -40,9 +40,14 @@ class Body:
 
     @property
     def connections(self) -> tuple[int, ...]:
-        """How many ask at once in one load after the other. Thirty-two photos of a telephone at once take two cores
+        """How many ask at once, in one load after the other. Thirty-two photos of a telephone at once take two cores
         longer than a load lasts, so that hardly one would be answered in it."""
         return (1, 8) if self.name == TELEPHONE else (1, 8, 32)
+
+    @property
+    def seconds(self) -> int:
+        """That a load of it has to last at least, so that every client gets some answers."""
+        return 4 if self.name == TELEPHONE else 1
 
 
 def bodies(digit: Array, names: Collection[str] = tuple(NAMES)) -> list[Body]:

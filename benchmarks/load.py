@@ -55,8 +55,14 @@ class Load(NamedTuple):
 Loads = dict[Load, list[Measured]]
 """What each round measured."""
 
-Turn = tuple[Load, str, Question]
-"""A load, the address of its server, and what is asked there."""
+
+class Turn(NamedTuple):
+    """A load, the address of its server, what is asked there, and the seconds that it has to last at least."""
+
+    load: Load
+    url: str
+    question: Question
+    least: int = 1
 
 
 def wrk() -> str:
@@ -69,14 +75,16 @@ def wrk() -> str:
 
 def in_turns(folder: Path, turns: Sequence[Turn], rounds: int, seconds: int) -> Loads:
     """What each load measured in each round. Loads that are compared follow each other, because a machine that is
-    shared is faster at one time than at another. A second of each before, at AT connections, is not counted."""
-    for load, url, question in turns:
+    shared is faster at one time than at another. A second or more of each before, at AT connections, is not
+    counted."""
+    for load, url, question, least in turns:
         if load.connections == AT:
-            loaded(folder, url, question, AT, 1)
+            loaded(folder, url, question, AT, least)
     found: Loads = {}
     for _ in range(rounds):
-        for load, url, question in turns:
-            found.setdefault(load, []).append(loaded(folder, url, question, load.connections, seconds))
+        for load, url, question, least in turns:
+            one = loaded(folder, url, question, load.connections, max(seconds, least))
+            found.setdefault(load, []).append(one)
     for load, several in found.items():
         rate, p99 = (median(getattr(one, name) for one in several) for name in ("rate", "p99"))
         print(f"{load.server:38s} {load.body:8s} {load.connections:3d} {rate:8.1f}/s  p99 {p99:8.2f} ms", flush=True)

@@ -30,7 +30,10 @@ def peer_loads(folder: Path, posted: Sequence[Body], workers: int, rounds: int, 
                 for body, question in asked.items():
                     same = Question("/v1/predict?model=cnn", body.content, {"Content-Type": body.kind})
                     check(what, peer, url, question, own, same)
-                    turns += [(Load(PLAIN, body.name, AT), own, same), (Load(what, body.name, AT), url, question)]
+                    turns += [
+                        Turn(Load(PLAIN, body.name, AT), own, same),
+                        Turn(Load(what, body.name, AT), url, question),
+                    ]
                 found[what] = in_turns(folder, turns, rounds, seconds)
     return found
 

@@ -37,14 +37,19 @@ def posted_loads(folder: Path, posted: Sequence[Body], digit: Array, workers: in
             for count in body.connections:
                 turns += compared(body, count, asked)
                 if (body.name, count) == ("png", AT):
-                    turns += [(Load(name, "png", AT), plain, one) for name, one in others(body, digit).items()]
+                    turns += [Turn(Load(name, "png", AT), plain, one) for name, one in others(body, digit).items()]
         return in_turns(folder, turns, rounds, seconds)
 
 
 def compared(body: Body, count: int, asked: Mapping[str, tuple[str, str, Mapping[str, str]]]) -> list[Turn]:
     """One picture, asked of all servers; by each server's name its address, the path, and the headers that it wants."""
     return [
-        (Load(name, body.name, count), url, Question(path, body.content, {"Content-Type": body.kind, **headers}))
+        Turn(
+            Load(name, body.name, count),
+            url,
+            Question(path, body.content, {"Content-Type": body.kind, **headers}),
+            body.seconds,
+        )
         for name, (url, path, headers) in asked.items()
     ]
 
