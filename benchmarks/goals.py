@@ -99,6 +99,7 @@ def below(figure: str, what: str, most: float) -> Goal:
 
 
 def verdict(what: str, target: str, measured: str, value: float, reached: bool) -> Verdict:
+    """`reached` and `measured`, unless `value` is NaN because nothing was measured."""
     return Verdict(what, target, "-", None) if math.isnan(value) else Verdict(what, target, measured, reached)
 
 

@@ -86,7 +86,7 @@ PEERS = {
         "/v2/models/cnn/infer",
         lambda text: {"inputs": [{"name": "image", "shape": [1], "datatype": "BYTES", "data": [text]}]},
         lambda answer: answer["outputs"][0]["data"],
-        ((0, 32), (0, 1)),
+        ((0, 32), (2, 1)),
     ),
     "BentoML": Peer(bentoml, "/predict", lambda text: {"image": [text]}, lambda answer: answer[0], ((2, 1), (1, 32))),
 }
