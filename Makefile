@@ -40,7 +40,7 @@ figures: .venv/serve.stamp ## draw the examples, and make the README's picture, 
 bench-explain: .venv/serve.stamp ## measure explanations beside lime, shap, xplique and captum; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.explain
 
-bench-serve: .venv/serve.stamp ## measure predictions beside LitServe, MLServer and BentoML; needs wrk; writes benchmarks/RESULTS.md
+bench-serve: .venv/serve.stamp ## measure what people post, beside a naive handler and other servers; needs wrk; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.serve
 
 bench-read: .venv/serve.stamp ## measure how posted pictures are read, kind by kind; INKLING_MNIST=FILE.npz; writes benchmarks/RESULTS.md

@@ -42,7 +42,7 @@ def faster(method: str, library: str, name: str, least: float) -> Goal:
         row = results.row(method, library, name)
         times = math.nan if row is None or row.times is None else row.times
         what = f"`{method}`: times faster than {library}'s {name}"
-        return _verdict(what, f"at least {least:g}", f"{times:.1f}", times, times >= least)
+        return verdict(what, f"at least {least:g}", f"{times:.1f}", times, times >= least)
 
     return judged
 
@@ -57,7 +57,7 @@ def as_sure(method: str, library: str, name: str, least: float) -> Goal:
         if own is not None and row is not None and row.times is not None and own.noise and row.noise:
             times = row.times * (row.noise / own.noise) ** 2
         what = f"`{method}`: times faster than {library}'s {name}, to the same seed noise"
-        return _verdict(what, f"at least {least:g}", f"{times:.1f}", times, times >= least)
+        return verdict(what, f"at least {least:g}", f"{times:.1f}", times, times >= least)
 
     return judged
 
@@ -69,7 +69,7 @@ def alike(method: str, library: str, name: str, most: float) -> Goal:
         row = results.row(method, library, name)
         difference = math.nan if row is None or row.difference is None else row.difference
         what = f"`{method}`: largest difference from {library}'s {name}"
-        return _verdict(what, f"at most {most:g}", f"{difference:.1e}", difference, difference <= most)
+        return verdict(what, f"at most {most:g}", f"{difference:.1e}", difference, difference <= most)
 
     return judged
 
@@ -83,7 +83,7 @@ def smaller_gap(method: str, library: str, name: str, most: float) -> Goal:
         if own is not None and row is not None and own.gap is not None and row.gap:
             share = own.gap / row.gap
         what = f"`{method}`: completeness gap as a share of {library}'s {name}"
-        return _verdict(what, f"at most {most:.2f}", f"{share:.2f}", share, share <= most)
+        return verdict(what, f"at most {most:.2f}", f"{share:.2f}", share, share <= most)
 
     return judged
 
@@ -93,12 +93,13 @@ def below(figure: str, what: str, most: float) -> Goal:
 
     def judged(results: Results) -> Verdict:
         value = results.figures.get(figure, math.nan)
-        return _verdict(what, f"below {most:g} ms", f"{value:.2f} ms", value, value < most)
+        return verdict(what, f"below {most:g} ms", f"{value:.2f} ms", value, value < most)
 
     return judged
 
 
-def _verdict(what: str, target: str, measured: str, value: float, reached: bool) -> Verdict:
+def verdict(what: str, target: str, measured: str, value: float, reached: bool) -> Verdict:
+    """`reached` and `measured`, unless `value` is NaN because nothing was measured."""
     return Verdict(what, target, "-", None) if math.isnan(value) else Verdict(what, target, measured, reached)
 
 

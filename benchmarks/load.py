@@ -1,12 +1,15 @@
-"""A load of equal requests, by wrk on loopback, and what it measured."""
+"""A load of equal requests, by wrk on loopback, and what it measured; several loads in turns."""
 
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
+from typing import NamedTuple
 
+AT = 8  # connections at which most targets are set
 SCRIPT = """
 local file = io.open({body!r}, "rb")
 wrk.body = file:read("*a")
@@ -41,8 +44,25 @@ class Measured:
     wrong: int
 
 
-Loads = dict[tuple[str, int], list[Measured]]
-"""By the name of a load and the number of connections: what each round measured."""
+class Load(NamedTuple):
+    """Who was asked, about which picture (a name of bodies.py), by how many at once."""
+
+    server: str
+    body: str
+    connections: int
+
+
+Loads = dict[Load, list[Measured]]
+"""What each round measured."""
+
+
+class Turn(NamedTuple):
+    """A load, the address of its server, what is asked there, and the seconds that it has to last at least."""
+
+    load: Load
+    url: str
+    question: Question
+    least: int = 1
 
 
 def wrk() -> str:
@@ -53,8 +73,30 @@ def wrk() -> str:
     return found
 
 
+def in_turns(folder: Path, turns: Sequence[Turn], rounds: int, seconds: int) -> Loads:
+    """What each load measured in each round. Loads that are compared follow each other, because a machine that is
+    shared is faster at one time than at another. A second or more of each before, at AT connections, is not
+    counted."""
+    for load, url, question, least in turns:
+        if load.connections == AT:
+            loaded(folder, url, question, AT, least)
+    found: Loads = {}
+    for _ in range(rounds):
+        for load, url, question, least in turns:
+            one = loaded(folder, url, question, load.connections, max(seconds, least))
+            found.setdefault(load, []).append(one)
+    for load, several in found.items():
+        rate, p99 = (median(getattr(one, name) for one in several) for name in ("rate", "p99"))
+        print(f"{load.server:38s} {load.body:8s} {load.connections:3d} {rate:8.1f}/s  p99 {p99:8.2f} ms", flush=True)
+    return found
+
+
 def loaded(folder: Path, url: str, question: Question, connections: int, seconds: int) -> Measured:
-    """`connections` clients ask without pause."""
+    """`connections` clients ask without pause.
+
+    Raises:
+        RuntimeError: nothing was answered meanwhile, so that there is nothing to compare.
+    """
     body, script = folder / "body", folder / "script.lua"
     body.write_bytes(question.body)
     headers = ", ".join(f"[{json.dumps(name)}] = {json.dumps(value)}" for name, value in question.headers.items())
@@ -62,4 +104,6 @@ def loaded(folder: Path, url: str, question: Question, connections: int, seconds
     command = [wrk(), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", script, url + question.path]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 60)
     told = json.loads(done.stdout.strip().splitlines()[-1])
+    if not told["requests"]:
+        raise RuntimeError(f"{url}{question.path} answered nothing to {connections} clients within {seconds} s")
     return Measured(told["requests"] / told["seconds"], told["p50"], told["p99"], told["wrong"])

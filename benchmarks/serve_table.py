@@ -1,136 +1,108 @@
 """What `make bench-serve` measured -> its part of RESULTS.md. Nothing is typed by hand."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import chain
 from statistics import median
 
-from benchmarks.goals import Verdict
-from benchmarks.load import Loads, Measured
+from benchmarks.bodies import NAMES
+from benchmarks.load import AT, Load, Loads, Measured
 from benchmarks.machine import machine
+from benchmarks.posted import PLAIN
+from benchmarks.serve_goals import Found, times, verdicts
 from benchmarks.table import targets
-
-FLOOR = "null handler"
-OURS = "/v1/predict, cnn"
-DRAWN = "/v1/predict, cnn, a drawing of 280 x 280"
-PHOTO = "/v1/predict, cnn, a photo of 1200 x 900"
-AT = 8  # connections
-COLUMNS = ("rate", "p50", "p99")
-MEMORY = (120, 200)  # megabytes of a worker, without and with explanations
-
-
-Busy = Mapping[str, Sequence[tuple[Measured, Measured]]]
-"""By the method that was asked for beside: what each round measured idle, and beside explanations."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Under what the figures were measured."""
+    """Under what the figures were measured; `sizes` are the pictures' bytes by their names."""
 
     date: str
-    source: str
+    source: str  # of the digit that the small PNG shows
+    sizes: Mapping[str, int]
     workers: int
     rounds: int
     seconds: int
     load: float
 
 
-def document(
-    loads: Loads,
-    beside: Mapping[str, Loads],
-    busy: Busy,
-    first: tuple[Mapping[str, float], Mapping[str, float]],
-    setting: Setting,
-) -> str:
-    """`beside` has each peer's loads and ours of the same rounds."""
-    verdicts = [*_beside_floor(loads), *_beside_peers(beside), *_alone(busy, *first)]
-    every = {**loads, **{key: one for those in beside.values() for key, one in those.items() if key[0] != OURS}}
-    measured = chain.from_iterable(several for those in (loads, *beside.values()) for several in those.values())
-    wrong = sum(one.wrong for one in chain(measured, *chain.from_iterable(busy.values())))
-    return "\n".join(
-        [
-            "# Predictions, ours and other servers'\n",
-            "Written by `make bench-serve`; [README.md](README.md) says how it measures.\n",
-            _setting(setting),
-            "## Targets of serving\n",
-            targets(verdicts),
-            "## Load by load\n",
-            f"Requests a second and milliseconds, medians of {setting.rounds} rounds; {wrong} answers were wrong.\n",
-            _table(every),
-        ]
+def document(found: Found, setting: Setting) -> str:
+    """The whole part."""
+    measured = chain.from_iterable(
+        chain.from_iterable(those.values()) for those in (found.loads, *found.beside.values())
     )
+    wrong = sum(one.wrong for one in chain(measured, *chain.from_iterable(found.busy.values())))
+    parts = [
+        "# Predictions, ours and other servers'\n",
+        "Written by `make bench-serve`; [README.md](README.md) says how it measures.\n",
+        _setting(setting),
+        "## Targets of serving\n",
+        targets(verdicts(found)),
+        "## Load by load\n",
+        f"Requests a second and milliseconds, medians of {setting.rounds} rounds; {wrong} answers were wrong.\n",
+        _loads(found.loads),
+    ]
+    if found.beside:
+        parts += ["## Beside other servers\n", _about_peers(), _beside(found.beside)]
+    return "\n".join(parts)
 
 
 def _setting(setting: Setting) -> str:
     facts = machine()
-    names = ("tensorflow", "numpy")
-    software = ", ".join([f"python {facts['python']}", *(f"{name} {facts[name]}" for name in names)])
+    software = ", ".join(f"{name} {facts[name]}" for name in ("python", "tensorflow", "numpy"))
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("gunicorn", "Flask", "pillow"))
+    pictures = ", ".join(f"{NAMES[name]} ({_size(size)})" for name, size in setting.sizes.items())
     return (
         f"{setting.date}. {facts['processor']}, {facts['cores']} cores; {facts['system']}; no GPU. {software}, "
-        f"gunicorn {version('gunicorn')}, Flask {version('flask')}. {setting.workers} workers of 16 threads; one of "
-        f"{setting.source}, as a PNG of 28 x 28; loads of {setting.seconds} s by wrk on the same machine. Load before "
-        f"the start: {setting.load:.1f}.\n"
+        f"{libraries}. {setting.workers} workers of 16 threads. Posted: {pictures}; the PNG shows one of "
+        f"{setting.source}. Loads of {setting.seconds} s by wrk on the same machine. Load before the start: "
+        f"{setting.load:.1f}.\n"
     )
 
 
-def _beside_floor(loads: Loads) -> list[Verdict]:
-    found = []
-    floor = loads[FLOOR, AT]
-    for what, least in (("/v1/predict, mlp", 0.65), (OURS, 0.5)):
-        ratio = median(one.rate / null.rate for one, null in zip(loads[what, AT], floor, strict=True))
-        about = f"`{what}`: share of the null handler's rate, at {AT} connections"
-        found.append(Verdict(about, f"at least {least}", f"{ratio:.2f}", ratio >= least))
-    for what in ("/v1/predict, mlp", OURS):
-        ratio = median(one.p99 / null.p99 for one, null in zip(loads[what, AT], floor, strict=True))
-        about = f"`{what}`: times the null handler's p99, at {AT} connections"
-        found.append(Verdict(about, "at most 2", f"{ratio:.2f}", ratio <= 2))
-    return found
+def _size(size: int) -> str:
+    return f"{size} bytes" if size < 1000 else f"{size / 1e3:.1f} kB" if size < 1e6 else f"{size / 1e6:.1f} MB"
 
 
-def _beside_peers(beside: Mapping[str, Loads]) -> list[Verdict]:
-    """Best against best in the same round, for the setting in which the peer does best."""
-    found = []
-    for name, least in (("LitServe", 4.0), ("MLServer", 2.5), ("BentoML", None)):
-        ratios = [_ratio(what, loads) for what, loads in beside.items() if what.startswith(name)]
-        ratio = min(ratios) if ratios else None
-        about = f"`{OURS}`: times the rate of {name}, each at its best"
-        measured, reached = ("", None) if ratio is None else (f"{ratio:.1f}", ratio >= (least or 1))
-        found.append(Verdict(about, "more" if least is None else f"at least {least:g}", measured, reached))
-    return found
-
-
-def _ratio(what: str, loads: Loads) -> float:
-    """The median over rounds of our best rate over connections by theirs."""
-    best = []
-    for name in (OURS, what):
-        rates = [[one.rate for one in several] for key, several in loads.items() if key[0] == name]
-        best.append([max(of_round) for of_round in zip(*rates, strict=True)])
-    return median(one / other for one, other in zip(*best, strict=True))
-
-
-def _alone(busy: Busy, seconds: Mapping[str, float], memory: Mapping[str, float]) -> list[Verdict]:
-    found = []
-    for method, pairs in busy.items():
-        ratio = median(loaded.p99 / idle.p99 for idle, loaded in pairs)
-        idle, loaded = (median(pair[side].p99 for pair in pairs) for side in (0, 1))
-        told = f"{ratio:.1f} ({idle:.1f} ms idle, {loaded:.1f} ms beside)"
-        about = f"p99 of predictions while `{method}` is asked for by twice as many as there are slots, beside idle"
-        found.append(Verdict(about, "at most 2", told, ratio <= 2))
-    for what, value in seconds.items():
-        found.append(Verdict(f"{what}, after a start", "within 1.5 s", f"{value:.2f} s", value <= 1.5))
-    for (what, value), most in zip(memory.items(), MEMORY, strict=True):
-        found.append(Verdict(f"memory of a worker {what}", f"at most {most} MB", f"{value:.0f} MB", value <= most))
-    return found
-
-
-def _table(loads: Loads) -> str:
-    connections = sorted({key[1] for key in loads})
-    names = list(dict.fromkeys(key[0] for key in loads))
-    head = "".join(f" {one} conn. | p50 | p99 |" for one in connections)
-    lines = [f"| |{head}", "|---|" + "---|---|---|" * len(connections)]
-    for name in names:
-        cells = [[median(getattr(one, of) for one in loads[name, at]) for of in COLUMNS] for at in connections]
-        told = "".join(f" {rate:.0f} | {p50:.2f} | {p99:.2f} |" for rate, p50, p99 in cells)
-        lines.append(f"| {name} |{told}")
+def _loads(loads: Loads) -> str:
+    counts = sorted({load.connections for load in loads})
+    head = "".join(f" {one} conn. | p50 | p99 |" for one in counts)
+    lines = [f"| | |{head}", "|---|---|" + "---|---|---|" * len(counts)]
+    for body, server in dict.fromkeys((load.body, load.server) for load in loads):
+        told = "".join(_cells(loads.get(Load(server, body, count))) for count in counts)
+        lines.append(f"| {NAMES[body]} | {server} |{told}")
     return "\n".join(lines) + "\n"
+
+
+def _cells(several: Sequence[Measured] | None) -> str:
+    if several is None:
+        return " | | |"
+    rate, p50, p99 = (median(getattr(one, of) for one in several) for of in ("rate", "p50", "p99"))
+    return f" {_rate(rate)} | {p50:.2f} | {p99:.2f} |"
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:.0f}" if rate >= 100 else f"{rate:.1f}"
+
+
+def _about_peers() -> str:
+    return (
+        f"At {AT} connections, each of the others with each of its settings in turns with ours; the last column is the "
+        "median of the rounds' ratios.\n"
+    )
+
+
+def _beside(beside: Mapping[str, Loads]) -> str:
+    lines = ["| | | a second | p50 | p99 | ours | times |", "|---|---|---|---|---|---|---|"]
+    return "\n".join([*lines, *_peer_rows(beside)]) + "\n"
+
+
+def _peer_rows(beside: Mapping[str, Loads]) -> Iterator[str]:
+    for body, told in NAMES.items():
+        for what, loads in beside.items():
+            ratio = times(loads, PLAIN, what, body)
+            if not math.isnan(ratio):
+                own = median(one.rate for one in loads[Load(PLAIN, body, AT)])
+                yield f"| {told} | {what} |{_cells(loads[Load(what, body, AT)])} {_rate(own)} | {ratio:.1f} |"

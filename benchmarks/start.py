@@ -1,21 +1,14 @@
-"""How soon a worker answers its first prediction and its first explanation, and what memory one takes."""
+"""How soon a worker answers its first prediction and its first explanation."""
 
-import json
-import sys
 import time
-from contextlib import suppress
-from itertools import product
-from pathlib import Path
 from statistics import median
-from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from benchmarks import running
+from benchmarks.bodies import EXAMPLES
+from benchmarks.servers import ours
 
 TIMES = 5
-PREDICTIONS = 500
-ROUNDS = 3  # of all methods with all nets
-SEVEN = (running.ROOT / "examples" / "7.png").read_bytes()
+SEVEN = (EXAMPLES / "7.png").read_bytes()
 
 
 def first_answers() -> dict[str, float]:
@@ -31,50 +24,7 @@ def first_answers() -> dict[str, float]:
 
 def _seconds(settings: dict[str, str], path: str) -> float:
     begun = time.perf_counter()
-    with running.ours(1, **settings) as url:
-        _ask(url, path)
+    with ours(1, **settings) as url:
+        with urlopen(Request(f"{url}{path}", SEVEN), timeout=10) as answer:
+            answer.read()
         return time.perf_counter() - begun
-
-
-def resident() -> dict[str, float]:
-    """Megabytes of a worker that only predicts, after some hundred pictures, and of one that has explained by every
-    method with every net: resident."""
-    with running.ours(1, EXPLAIN="off") as url:
-        for _ in range(PREDICTIONS):
-            _ask(url, "/v1/predict")
-        predicting = _resident(url)
-    with running.ours(1) as url:
-        for _, method, net in product(range(ROUNDS), _methods(url), ("cnn", "mlp", "lstm")):
-            with suppress(HTTPError):  # not every net can do every method
-                _ask(url, f"/v1/explain?method={method}&model={net}")
-        explaining = _resident(url)
-    return {"that only predicts": predicting, "that has explained by every method with every net": explaining}
-
-
-def _methods(url: str) -> list[str]:
-    with urlopen(f"{url}/v1/methods", timeout=10) as answer:
-        return [one["name"] for one in json.load(answer)["methods"]]
-
-
-def _resident(url: str) -> float:
-    worker = _worker(int(url.rpartition(":")[2]))
-    lines = Path(f"/proc/{worker}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1000 for line in lines if line.startswith("VmRSS"))
-
-
-def _ask(url: str, path: str) -> None:
-    with urlopen(Request(f"{url}{path}", SEVEN), timeout=10) as answer:
-        answer.read()
-
-
-def _worker(port: int) -> int:
-    """The process of the only worker of the gunicorn on that port: the child of the one that has it in its settings."""
-    wanted = f"INKLING_PORT={port}".encode()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            children = (folder / "task" / folder.name / "children").read_text().split()
-            if wanted in (folder / "environ").read_bytes().split(b"\0") and children:
-                return int(children[0])
-        except OSError:
-            continue
-    sys.exit("no worker found")

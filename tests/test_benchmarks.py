@@ -2,25 +2,19 @@
 
 import json
 import math
-from contextlib import nullcontext
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
 
-from benchmarks import serve_table, weights
+from benchmarks import weights
 from benchmarks.case import Case, per_segment
 from benchmarks.comparisons import COMPARISONS, LIBRARIES
 from benchmarks.explain import in_turns
 from benchmarks.goals import GOALS, Results, alike, as_sure, below, faster, smaller_gap
-from benchmarks.load import Measured
 from benchmarks.measures import Row, gap, largest_difference, seed_noise, summary
 from benchmarks.peers.protocol import Burst, Method, burst, fastest
-from benchmarks.serve import explaining
-from benchmarks.serve_table import AT, FLOOR, OURS
 from benchmarks.table import Setting, document
 from benchmarks.workers import PeerFailed
 from server.explainers import EXPLAINERS
@@ -203,34 +197,3 @@ def test_weights_of_another_net_are_refused() -> None:
         weights.to_torch({f"dense_{i}/kernel": np.zeros((2, 2)) for i in range(3)})
     with pytest.raises(ValueError, match="norm/gamma"):
         weights.to_torch({"conv/kernel": np.zeros((3, 3, 1, 2)), "norm/gamma": np.zeros(2)})
-
-
-@pytest.mark.parametrize("status", [200, 400, 503])
-def test_predictions_are_not_measured_beside_explanations_that_nobody_answers(status: int) -> None:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None: ...
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        expected = nullcontext() if status == 200 else pytest.raises(SystemExit, match="beside nothing")
-        with expected, explaining(f"http://127.0.0.1:{server.server_port}", b"picture", 3):
-            pass
-        server.shutdown()
-
-
-def test_wrong_answers_are_counted_wherever_they_were_given() -> None:
-    fine = Measured(100.0, 1.0, 2.0, 0)
-    loads = {(name, AT): [fine, replace(fine, wrong=1)] for name in (FLOOR, OURS, "/v1/predict, mlp")}
-    beside = {"a peer": {(name, AT): [replace(fine, wrong=10)] for name in ("a peer", OURS)}}
-    setting = serve_table.Setting("2000-01-01", "digits", 2, 3, 3, 0.5)
-    memory = {"resident": 100.0, "proportional": 70.0}
-    told = serve_table.document(
-        loads, beside, {"lime": [(fine, replace(fine, wrong=5))]}, ({"as usual": 1.0}, memory), setting
-    )
-    assert "28 answers were wrong" in told

@@ -20,7 +20,9 @@ class Api(litserve.LitAPI):
         return np.stack(inputs)
 
     def predict(self, images: np.ndarray) -> list:
-        return self.net.predict(images if images.ndim == 3 else images[None])
+        if images.ndim == 2:  # one picture, not a batch
+            return self.net.predict(images[None])[0]
+        return self.net.predict(images)
 
     def unbatch(self, outputs: list) -> list:
         return outputs
