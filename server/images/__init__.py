@@ -8,15 +8,15 @@ The only place where pictures are decoded. Must not know HTTP or models.
 """
 
 from functools import partial
+from math import ceil, floor
 from typing import Literal
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from server.errors import BlankImage
 from server.images.colour import LUMINANCE, Channel, best_channel
-from server.images.finding import Sighting, find
+from server.images.finding import find
 from server.images.normalise import is_normalised, normalise
 from server.images.numbers import IDENTITY
 from server.images.numbers import from_array as from_array
@@ -27,13 +27,13 @@ from server.images.reading import UprightPicture, read, upright
 from server.images.reading import announced_pixels as announced_pixels
 from server.images.resampling import resample
 from server.images.straight import straight
+from server.images.strokes import Window, strokes_in
 from server.types import Array, Digit, ImageSpec, Placement
 
 cv2.setNumThreads(1)  # steps of a tenth of a millisecond gain nothing from more; requests have a thread each
 
 THUMBNAIL = 512  # pixels on the longer side of Placement.picture
-FINE_SIDE = 60  # pixels; a digit found smaller than this is looked at again in a finer picture
-PAPER_AROUND = 0.3  # of the digit's longer side, on each side, when it is looked at again
+FINE_SIDE = 50  # pixels; a digit smaller than this is taken from a finer picture
 
 
 def decode(body: bytes, spec: ImageSpec, preprocess: Literal["auto", "none"] = "auto") -> Digit:
@@ -57,36 +57,25 @@ def decode(body: bytes, spec: ImageSpec, preprocess: Literal["auto", "none"] = "
 def _main_digit(body: bytes, picture: UprightPicture, spec: ImageSpec) -> Digit:
     """Raises BlankImage."""
     channel = best_channel(picture.image)
-    sighting, left, top, step = find(channel.of(picture.image)), picture.left, picture.top, picture.factor
-    if sighting.longest < FINE_SIDE and picture.factor * sighting.factor > 1:
-        sighting, left, top, step = _closer(body, picture, channel, sighting)
-    found = normalise(sighting, spec)
-    scale = step * found.scale
-    transform = (scale, 0.0, left + step * found.left, 0.0, scale, top + step * found.top)
-    steps = picture.steps + channel.steps + found.steps
+    grey = channel.of(picture.image)
+    sighting = find(grey)
+    left, top, right, bottom = (edge * picture.factor for edge in sighting.box)
+    fine = picture
+    if max(right - left, bottom - top) < FINE_SIDE * picture.factor and picture.factor > 1:
+        fine = read(body, fine=True)
+    # The digit with a little paper around it, in pixels of the finest picture.
+    x0, y0 = max(0, floor((left + picture.left - fine.left) / fine.factor)), max(0, floor((top + picture.top - fine.top) / fine.factor))
+    x1, y1 = ceil((right + picture.left - fine.left) / fine.factor), ceil((bottom + picture.top - fine.top) / fine.factor)
+    crop = grey[y0:y1, x0:x1] if fine is picture else channel.of(fine.image.crop((x0, y0, min(x1, fine.image.width), min(y1, fine.image.height))))
+    step = picture.factor * sighting.factor  # of the sent picture: a pixel of what the digit was found in
+    corner = (fine.left + fine.factor * x0, fine.top + fine.factor * y0)
+    window = Window(np.ascontiguousarray(crop), (corner[0] - picture.left) / step, (corner[1] - picture.top) / step, fine.factor / step)
+    found = normalise(strokes_in(window, sighting), spec)
+    scale = fine.factor * found.scale
+    transform = (scale, 0.0, corner[0] + fine.factor * found.left, 0.0, scale, corner[1] + fine.factor * found.top)
+    steps = picture.steps + channel.steps + sighting.steps + found.steps + ("cropped", "centred")
     draw = partial(_thumbnail, body)
-    return Digit(found.pixels, Placement(transform, picture.width, picture.height, draw, steps, found.warnings))
-
-
-def _closer(
-    body: bytes, picture: UprightPicture, channel: Channel, sighting: Sighting
-) -> tuple[Sighting, int, int, int]:
-    """The same digit in a finer picture, with paper around it to compare with; where in the sent picture that begins,
-    left and top, and what a pixel of it is there. The same sighting again if the finer picture shows something else."""
-    fine = read(body, fine=True) if picture.factor > 1 else picture
-    f = picture.factor / fine.factor
-    x, y = (picture.left - fine.left) / fine.factor, (picture.top - fine.top) / fine.factor
-    left, top, right, bottom = sighting.surroundings(PAPER_AROUND)
-    x0, y0 = max(0, int(x + f * left)), max(0, int(y + f * top))
-    x1, y1 = min(fine.image.width, round(x + f * right)), min(fine.image.height, round(y + f * bottom))
-    same = sighting, picture.left, picture.top, picture.factor
-    try:
-        closer = find(channel.of(fine.image.crop((x0, y0, x1, y1))))
-    except BlankImage:
-        return same
-    if closer.light_ink != sighting.light_ink:
-        return same
-    return closer.with_context(sighting), fine.left + fine.factor * x0, fine.top + fine.factor * y0, fine.factor
+    return Digit(found.pixels, Placement(transform, picture.width, picture.height, draw, steps, sighting.warnings))
 
 
 def _whole(body: bytes, luma: Array, picture: UprightPicture, spec: ImageSpec) -> Digit:

@@ -1,238 +1,151 @@
-"""Components of ink -> digits: what a stroke is, what belongs together, and how sure that is."""
+"""A page's ink -> the components that form its main digit, and how much these look like a digit."""
 
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
+from server.images.components import Box, Components, Shape, components
 from server.images.ink import Ink
 from server.images.lines import inside_of_box, ruled_lines
 from server.images.tones import histogram
 from server.types import Array
 
-MOST_COMPONENTS = 400  # more are texture
-MOST_HOLES = 5
+MOST_HOLES = 5  # of a digit, those of blots and crossings included; squared paper has dozens
 CANDIDATES = 8  # of the heaviest components, which are looked at closely
+PARTS = 60  # of a digit, at most
+CUT_BY_SHEET, CUT_BY_FRAME = 0.4, 0.55  # what is left of the quality of what an edge cuts
 
 
 @dataclass(frozen=True)
 class Found:
-    """One digit of a page: `mask` (h, w) uint8, 1 for its pixels in the box (top, left, bottom, right); `quality` in
-    [0, 1]: how much it looks like a digit that stands by itself."""
+    """One digit of a page: `mask` (h, w) uint8, 1 for its pixels in the box. `lines` (h, w) uint8 of the page were
+    taken away; `others` as large stand beside it; `quality` in [0, 1]: how much it looks like a digit that stands by
+    itself; `cut`: it touches the page's edge; `boxed`: a box is drawn around it."""
 
-    box: tuple[int, int, int, int]
+    box: Box
     mask: Array
     lines: Array | None
     others: int
     quality: float
-    pen: float
-    cut: bool  # it touches the page's edge
-    boxed: bool = False  # a box was drawn around it
-
-
-@dataclass(frozen=True)
-class _Components:
-    labels: Array  # (h, w) int32
-    boxes: Array  # (n, 4) top, left, bottom, right
-    areas: Array  # (n,) pixels; 0 for what is dropped
-    contact: Array  # (n,) share of the page's edge that it touches
+    cut: bool
+    boxed: bool = False
 
     @property
-    def sides(self) -> Array:
-        return np.maximum(self.boxes[:, 2] - self.boxes[:, 0], self.boxes[:, 3] - self.boxes[:, 1])
+    def longest(self) -> int:
+        return max(self.mask.shape)
 
 
 def find_digit(ink: Ink, inside: Array | None) -> Found | None:
-    """The main digit of a page. None: there are only specks."""
-    mask = _above(ink.amount, ink.threshold)
-    lines = ruled_lines(_above(ink.amount, max(0.15 * ink.level, 3 * ink.noise)))  # often fainter than ink
-    if lines is not None:
-        kept = cv2.bitwise_and(mask, cv2.bitwise_not(lines))
-        if cv2.countNonZero(kept) < 0.1 * cv2.countNonZero(lines):  # the only stroke of a tightly cut 1, not a line
-            lines = None
-        else:
-            mask = kept
-    doubtful = inside is not None or ink.uneven
-    found = _digit(mask, lines, ink, inside, doubtful)
-    within = None if found is None or found.cut else inside_of_box(found.mask)
-    if found is None or within is None:
+    """The main digit of a page, of which only `inside` (h, w) counts. None: there are only specks."""
+    mask, lines = _without_lines(ink)
+    found = _main(mask, lines, ink, inside)
+    if found is None or found.cut:
+        return found
+    within = inside_of_box(Shape(found.mask))
+    if within is None:
         return found
     top, left, bottom, right = found.box
     held = np.zeros_like(mask)
     held[top:bottom, left:right] = cv2.bitwise_and(mask[top:bottom, left:right], within)
-    boxed = _digit(held, lines, ink, inside, False)
-    if boxed is None or _side(boxed.box) < 0.2 * _side(found.box):
-        return found
-    return replace(boxed, boxed=True)
+    boxed = _main(held, lines, ink, None)
+    return found if boxed is None or boxed.longest < 0.2 * found.longest else replace(boxed, boxed=True)
 
 
-def _digit(mask: Array, lines: Array | None, ink: Ink, inside: Array | None, doubtful: bool) -> Found | None:
-    components = _components(mask, ink, inside)
-    return None if components is None else _best(components, mask, lines, ink, doubtful, inside is not None)
-
-
-def _side(box: tuple[int, int, int, int]) -> int:
-    return max(box[2] - box[0], box[3] - box[1])
+def _without_lines(ink: Ink) -> tuple[Array, Array | None]:
+    """The mask of ink, less the ruled lines, (h, w) uint8 both."""
+    mask = _above(ink.amount, ink.threshold)
+    lines = ruled_lines(_above(ink.amount, max(0.15 * ink.level, 3 * ink.noise)))  # often fainter than ink
+    if lines is None:
+        return mask, None
+    kept = cv2.bitwise_and(mask, cv2.bitwise_not(lines))
+    if cv2.countNonZero(kept) < 0.1 * cv2.countNonZero(lines):  # the only stroke of a tightly cut 1, not a line
+        return mask, None
+    return kept, lines
 
 
 def _above(amount: Array, level: float) -> Array:
     return np.asarray(cv2.threshold(amount, level, 255, cv2.THRESH_BINARY)[1])
 
 
-def _components(mask: Array, ink: Ink, inside: Array | None) -> _Components | None:
-    """None: no component is as dark as ink."""
-    n, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    if n > MOST_COMPONENTS:
-        labels, stats, n = _largest(labels, stats)
-    areas = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
-    areas[0] = 0
-    strong = _above(ink.amount, max(0.5 * ink.level, 5 * ink.noise))
-    areas[np.bincount(labels[strong > 0], minlength=n) == 0] = 0  # a shadow, a stain
-    if not areas.any():
+def _main(mask: Array, lines: Array | None, ink: Ink, inside: Array | None) -> Found | None:
+    """The digit in mask (h, w) uint8 that is the heaviest by its strokes."""
+    parts = components(mask, inside)
+    if parts is None:
         return None
-    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
-    boxes = np.stack([top, left, top + stats[:, cv2.CC_STAT_HEIGHT], left + stats[:, cv2.CC_STAT_WIDTH]], axis=1)
-    return _Components(labels, boxes, areas, _contact(labels, inside, n))
+    _drop_faint(parts, ink)
+    main = _heaviest(parts, max(mask.shape))
+    if main is None:
+        return None
+    if lines is not None:  # what is left of them is too thin for this pen
+        pen = Shape(parts.mask([main])[0]).pen[0]
+        rests = parts.areas < 0.4 * pen * parts.sides
+        rests[main] = False
+        parts.areas[rests] = 0
+    members, others = _members(main, parts)
+    group, box = parts.mask(members)
+    cut = bool(parts.contact[members].any())
+    quality = _quality(Shape(group), box, parts, members, mask) * _crispness(ink, group, box)
+    if cut and inside is not None:  # nobody writes over a sheet's edge: it is a shadow's
+        quality *= CUT_BY_SHEET
+    elif cut and ink.uneven:
+        quality *= CUT_BY_FRAME
+    return Found(box, group, lines, others, quality, cut)
 
 
-def _largest(labels: Array, stats: Array) -> tuple[Array, Array, int]:
-    order = np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:MOST_COMPONENTS] + 1
-    renumbered = np.zeros(len(stats), np.int32)
-    renumbered[order] = np.arange(1, len(order) + 1)
-    return renumbered[labels], np.concatenate([stats[:1], stats[order]]), len(order) + 1
+def _drop_faint(parts: Components, ink: Ink) -> None:
+    """Components without a pixel as dark as ink are shadows and stains."""
+    height, width = parts.labels.shape
+    amount = ink.amount[parts.top : parts.top + height, parts.left : parts.left + width]
+    strong = amount > max(0.5 * ink.level, 5 * ink.noise)
+    parts.areas[np.bincount(parts.labels[strong], minlength=len(parts.areas)) == 0] = 0
 
 
-def _contact(labels: Array, inside: Array | None, n: int) -> Array:
-    if inside is None:
-        edge = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
-    else:
-        shrunk = cv2.erode(inside, np.ones((7, 7), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-        edge = labels[(inside > 0) & (shrunk == 0)]
-    return np.bincount(edge, minlength=n) / max(1, edge.size)
-
-
-def _best(parts: _Components, mask: Array, lines: Array | None, ink: Ink, doubtful: bool, inside: bool) -> Found | None:
-    height, width = mask.shape
-    sides = parts.sides
+def _heaviest(parts: Components, longest: int) -> int | None:
+    """The component that a digit is built around; None: only specks of a page so long remain."""
     # What the edge cuts is rather a finger or a shadow; what lies along the edge is the table, not a digit.
     weight = parts.areas * np.where(parts.contact > 0, 0.3, 1) * np.where(parts.contact > 0.2, 0.05, 1)
-    weight[sides < max(5, 0.02 * max(height, width))] = 0
-    best: tuple[float, int, float, float] | None = None
-    for i in np.argsort(-weight, kind="stable")[:CANDIDATES].tolist():
-        if weight[i] <= 0:
-            break
-        pen, widest = _pen(parts, i)
-        score = weight[i] * _strokeness(widest, sides[i])
-        if best is None or score > best[0]:
-            best = (score, i, pen, widest)
-    if best is None:
-        return None
-    _, main, pen, widest = best
-    rests = (parts.areas < 0.4 * pen * sides) & (lines is not None)  # of ruled lines: too thin for this pen
-    areas = np.where(rests, 0, parts.areas)
-    areas[main] = parts.areas[main]
-    members, others = _members(main, areas, parts.boxes, parts.contact > 0)
-    box = parts.boxes[members]
-    top, left, bottom, right = *box[:, :2].min(0).tolist(), *box[:, 2:].max(0).tolist()
-    part = parts.labels[top:bottom, left:right]
-    chosen = np.zeros(len(parts.areas), np.uint8)
-    chosen[members] = 1
-    group = chosen[part]
-    if len(members) > 1:
-        widest = pen_width(group)[1]
-    quality = _quality(parts, members, group, (top, left, bottom, right), mask, widest)
-    quality *= _crispness(ink, group, (top, left, bottom, right)) * _simplicity(group)
-    cut = bool(parts.contact[members].any())
-    if doubtful and cut:  # nobody writes over a sheet's edge: it is a shadow's
-        quality *= 0.4 if inside else 0.55
-    return Found((top, left, bottom, right), group, lines, others, quality, pen, cut)
+    weight[parts.sides < max(5, 0.02 * longest)] = 0
+    heavy = [i for i in np.argsort(-weight, kind="stable")[:CANDIDATES].tolist() if weight[i] > 0]
+    if len(heavy) < 2:
+        return heavy[0] if heavy else None
+    return max(heavy, key=lambda i: weight[i] * _slenderness(Shape(parts.mask([i])[0])))
 
 
-def _pen(parts: _Components, i: int) -> tuple[float, float]:
-    """Mean and greatest width of a component's strokes in pixels: a bar's pixels lie a quarter of its width from its
-    edge on average."""
-    top, left, bottom, right = parts.boxes[i].tolist()
-    part = (parts.labels[top:bottom, left:right] == i).astype(np.uint8)
-    return pen_width(part)
-
-
-def pen_width(part: Array) -> tuple[float, float]:
-    distance = cv2.distanceTransform(cv2.copyMakeBorder(part, 1, 1, 1, 1, cv2.BORDER_CONSTANT), cv2.DIST_L2, 3)
-    return 4 * float(distance.sum()) / max(1, int(np.count_nonzero(part))), 2 * float(distance.max())
-
-
-def _strokeness(widest: float, longest: float) -> float:
-    """1 for strokes, 0 for what is as wide as it is long."""
-    return float(np.clip((0.66 - (widest - 1) / max(longest, 1)) / 0.28, 0.02, 1))
-
-
-def _quality(
-    parts: _Components, members: list[int], group: Array, box: tuple[int, int, int, int], mask: Array, widest: float
-) -> float:
-    top, left, bottom, right = box
-    height, width = bottom - top, right - left
-    strokes = _strokeness(widest, max(height, width)) * _openness(group)
+def _quality(shape: Shape, box: Box, parts: Components, members: list[int], mask: Array) -> float:
+    """How much a group of components looks like a digit that stands by itself."""
     contact = float(np.clip(1.15 - parts.contact[members].sum() / 0.3, 0.02, 1))
-    margin = max(2, round(0.15 * max(height, width)))
+    margin = max(2, round(0.15 * max(shape.mask.shape)))
+    top, left, bottom, right = box
     around = mask[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
-    inked = cv2.countNonZero(np.ascontiguousarray(around)) - np.count_nonzero(group)
-    quiet = float(np.clip(1.1 - 2.5 * inked / max(1, around.size), 0.05, 1))
-    free = np.where(parts.contact > 0, 0, parts.areas)
-    alone = parts.areas[members].sum() / max(1.0, free.sum() + parts.areas[members].sum() - free[members].sum())
-    return strokes * contact * quiet * min(1.0, 0.35 + float(alone))
+    inked = cv2.countNonZero(np.ascontiguousarray(around)) - shape.area
+    quiet = float(np.clip(1.1 - 2.5 * inked / around.size, 0.05, 1))
+    whole = np.where(parts.contact > 0, 0, parts.areas)  # what no edge cuts
+    alone = float(parts.areas[members].sum() / max(1.0, (whole.sum() - whole[members].sum() + parts.areas[members].sum())))
+    return _slenderness(shape) * _openness(shape) * _simplicity(shape) * contact * quiet * min(1.0, 0.35 + alone)
 
 
-def _members(main: int, areas: Array, extents: Array, is_edge: Array) -> tuple[list[int], int]:
-    """Labels that belong to component `main`, and how many other large ones do not.
-
-    Digits stand side by side, parts of one rather above each other: there, and for small parts, the gap may be wider.
-    """
-    order = np.argsort(-areas, kind="stable")[:60]
-    candidates = [int(i) for i in order if areas[i] >= max(2, 0.01 * areas[main]) and i != main]
-    large = {i for i in candidates if areas[i] >= 0.3 * areas[main] and not is_edge[i]}
-    members, box, before = [main], extents[main].astype(float), 0
-    while len(members) > before:
-        before = len(members)
-        for i in candidates:
-            other, longest = extents[i], max(box[2:] - box[:2])
-            shared = min(other[3], box[3]) - max(other[1], box[1])
-            above = shared > 0.5 * min(other[3] - other[1], box[3] - box[1])
-            # A flat piece is no digit by itself; it belongs to what is above or below.
-            flat = above and min(_steepness(other), _steepness(box)) < 0.6
-            reach = (
-                0.45
-                if flat and not is_edge[i]
-                else 0.25
-                if above and not is_edge[i]
-                else 0.08
-                if i in large or is_edge[i]
-                else 0.2
-            )
-            gap = np.hypot(*np.maximum(0, np.maximum(other[:2] - box[2:], box[:2] - other[2:])))
-            if i not in members and gap <= reach * longest and max(other[2:] - other[:2]) <= 1.2 * longest:
-                members.append(i)
-            if i in members and i in large:
-                box = np.concatenate([np.minimum(box[:2], other[:2]), np.maximum(box[2:], other[2:])])
-    return members, len(large - set(members))
+def _slenderness(shape: Shape) -> float:
+    """1 for strokes, 0 for what is as wide as it is long."""
+    return float(np.clip((0.66 - (shape.pen[1] - 1) / max(shape.mask.shape)) / 0.28, 0.02, 1))
 
 
-def _steepness(box: Array) -> float:
-    """Height over width of a box (top, left, bottom, right)."""
-    return float((box[2] - box[0]) / max(1, box[3] - box[1]))
-
-
-def _openness(group: Array) -> float:
+def _openness(shape: Shape) -> float:
     """1 for strokes and bars, less for what fills its hull, such as a sheet with something on it."""
-    points = cv2.findNonZero(group)
-    hull = cv2.convexHull(points)
-    (_, sides, _) = cv2.minAreaRect(hull)
+    sides = cv2.minAreaRect(shape.hull)[1]
     if max(sides) > 2.2 * max(1.0, min(sides)):
         return 1.0
-    filled = len(points) / max(1.0, cv2.contourArea(hull) + max(sides))
+    filled = shape.area / max(1.0, cv2.contourArea(shape.hull) + max(sides))
     return float(np.clip((0.95 - filled) / 0.15, 0.1, 1))
 
 
-def _crispness(ink: Ink, group: Array, box: tuple[int, int, int, int]) -> float:
+def _simplicity(shape: Shape) -> float:
+    """1 for digits, less for squared paper and texture, which have many holes."""
+    holes = shape.holes(0.001 * shape.mask.size)
+    return 1.0 if holes <= MOST_HOLES else 0.5 * MOST_HOLES / holes
+
+
+def _crispness(ink: Ink, group: Array, box: Box) -> float:
     """1 where ink begins within a few pixels, less for glare and stains."""
     top, left, bottom, right = box
     above, before = min(1, top), min(1, left)  # with a pixel around it, where the page has one
@@ -240,17 +153,45 @@ def _crispness(ink: Ink, group: Array, box: tuple[int, int, int, int]) -> float:
     below, behind = amount.shape[0] - above - group.shape[0], amount.shape[1] - before - group.shape[1]
     wide = cv2.copyMakeBorder(group, above, below, before, behind, cv2.BORDER_CONSTANT)
     kernel = np.ones((3, 3), np.uint8)
-    steps = cv2.subtract(cv2.dilate(amount, kernel), cv2.erode(amount, kernel))
+    steps = cv2.morphologyEx(amount, cv2.MORPH_GRADIENT, kernel)
     rim = cv2.subtract(wide, cv2.erode(wide, kernel))
     usual = histogram(steps, rim).median() / max(ink.level, 1)
     return float(np.clip((usual - 0.04) / 0.12, 0.05, 1))
 
 
-def _simplicity(group: Array) -> float:
-    """1 for digits, which have two or three holes at most, less for squared paper and texture."""
-    contours, hierarchy = cv2.findContours(group, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    holes = [one for one, of in zip(contours, hierarchy[0], strict=True) if of[3] >= 0]
-    if len(holes) <= MOST_HOLES:
-        return 1.0
-    large = sum(cv2.contourArea(one) > 0.001 * group.size for one in holes)
-    return 1.0 if large <= MOST_HOLES else MOST_HOLES / large / 2
+def _members(main: int, parts: Components) -> tuple[list[int], int]:
+    """Labels that belong to component `main`, and how many other large ones do not.
+
+    Digits stand side by side, parts of one rather above each other: there, and for small parts, the gap may be wider.
+    """
+    areas, is_edge = parts.areas, parts.contact > 0
+    order = np.argsort(-areas, kind="stable")[:PARTS].tolist()
+    candidates = [i for i in order if areas[i] >= max(2, 0.01 * areas[main]) and i != main]
+    large = {i for i in candidates if areas[i] >= 0.3 * areas[main] and not is_edge[i]}
+    members, box, before = [main], parts.boxes[main].tolist(), 0
+    while len(members) > before:
+        before = len(members)
+        for i in candidates:
+            other = parts.boxes[i].tolist()
+            if i not in members and _belongs(other, box, bool(is_edge[i]), i in large):
+                members.append(i)
+                if i in large:
+                    box = [*map(min, box[:2], other[:2]), *map(max, box[2:], other[2:])]
+    return members, len(large - set(members))
+
+
+def _belongs(other: list[int], box: list[int], at_edge: bool, large: bool) -> bool:
+    """Whether what has the box `other` is a part of the digit that has the other one so far."""
+    longest = max(box[2] - box[0], box[3] - box[1])
+    shared = min(other[3], box[3]) - max(other[1], box[1])
+    above = shared > 0.5 * min(other[3] - other[1], box[3] - box[1])
+    flat = min(_steepness(other), _steepness(box)) < 0.6  # no digit by itself: a bar of what is above or below
+    reach = 0.08 if at_edge else (0.45 if flat else 0.25) if above else 0.08 if large else 0.2
+    down, across = (max(0, other[i] - box[i + 2], box[i] - other[i + 2]) for i in (0, 1))
+    small = max(other[2] - other[0], other[3] - other[1]) <= 1.2 * longest
+    return small and float(np.hypot(down, across)) <= reach * longest
+
+
+def _steepness(box: list[int]) -> float:
+    """Height over width."""
+    return (box[2] - box[0]) / max(1, box[3] - box[1])

@@ -16,7 +16,7 @@ from server.images.tones import histogram
 from server.types import Array
 
 DARKEST = 12  # levels: ratios to less light than this would be noise
-WORK_SIDE = 320  # pixels: a stroke needs a few of them
+SIDES = (160, 320)  # pixels on the longer side: a stroke needs a few of them
 LIFTED = np.rint(np.linspace(DARKEST, 255, 256)).astype(np.uint8)  # as dark ink on light paper
 DARKEST_TURNED = 116
 TURNED = np.rint(np.linspace(255, DARKEST_TURNED + DARKEST, 256)).astype(
@@ -40,35 +40,48 @@ class Sighting:
     factor: int = 1
 
     @property
-    def longest(self) -> int:
-        """The longer side of the digit's box, in pixels of the page."""
-        return max(self.found.box[2] - self.found.box[0], self.found.box[3] - self.found.box[1])
-
-    def surroundings(self, margin: float) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom of its box in the picture, wider by a share of its longer side on each side."""
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom of the digit in the picture, two pixels of the page wider on each side."""
         top, left, bottom, right = self.found.box
-        more, x, y = margin * self.longest, self.page.left, self.page.top
-        edges = (x + left - more, y + top - more, x + right + more, y + bottom + more)
+        x, y = self.page.left, self.page.top
+        edges = (x + left - 2, y + top - 2, x + right + 2, y + bottom + 2)
         return edges[0] * self.factor, edges[1] * self.factor, edges[2] * self.factor, edges[3] * self.factor
 
-    def with_context(self, other: "Sighting") -> "Sighting":
-        """The same with what `other` saw of the picture as a whole."""
-        return replace(self, is_sheet=other.is_sheet, found=replace(self.found, others=other.found.others, boxed=other.found.boxed))
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What was done to find it."""
+        done = {
+            "sheet found": self.is_sheet,
+            "inverted": not self.light_ink,
+            "light evened": self.ink.uneven,
+            "lines removed": self.found.lines is not None,
+            "box removed": self.found.boxed,
+        }
+        return tuple(step for step, was in done.items() if was)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        if not self.found.others:
+            return ()
+        return (f"multiple-objects: {self.found.others + 1} things as large as a digit were found; one was read",)
 
 
 def find(grey: Array) -> Sighting:
-    """The main digit of grey (h, w) uint8, upright. Raises BlankImage."""
-    factor = max(1, -(-max(grey.shape) // WORK_SIDE))
-    grey = _shrunk(grey, factor)
+    """The main digit of grey (h, w) uint8, upright: looked for in a small picture, and in a larger one where nothing in
+    that one is clear. Raises BlankImage."""
     best: Sighting | None = None
-    for sighting in _sightings(grey):
-        if best is None or sighting.quality > best.quality:
-            best = sighting
-        if best.quality >= GOOD:
+    for side in SIDES:
+        factor = max(1, -(-max(grey.shape) // side))
+        for sighting in _sightings(_shrunk(grey, factor)):
+            if best is None or sighting.quality > best.quality:
+                best = replace(sighting, factor=factor)
+            if best.quality >= GOOD:
+                return best
+        if factor == 1:
             break
     if best is None or best.quality < POOR:
         raise BlankImage(_blank(grey))
-    return replace(best, factor=factor)
+    return best
 
 
 def _shrunk(grey: Array, factor: int) -> Array:

@@ -17,15 +17,23 @@ FAINTEST = 0.06  # the contrast of the faintest ink, as a share of the paper's l
 @dataclass(frozen=True)
 class Ink:
     """amount (h, w) uint8: 0 = paper, 255 = black; `level`: of a stroke's core; `noise`: standard deviation of the
-    paper's amount; from `threshold` on a pixel is ink."""
+    amount from one pixel to the next, and `spread` over the page's paper; from `threshold` on, a `share` of the level,
+    a pixel is ink. `tones` are those of all amounts that stand out.
+
+    An amount is what `table` (256,) makes of a pixel's light, as a share of its `paper`'s where that is uneven."""
 
     amount: Array
     level: float
     noise: float
     spread: float
-    uneven: bool
-    tones: Histogram  # of all amounts that stand out
+    tones: Histogram
+    paper: Array | int
+    table: Array
     share: float = 0.3
+
+    @property
+    def uneven(self) -> bool:
+        return not isinstance(self.paper, int)
 
     @property
     def threshold(self) -> float:
@@ -44,14 +52,11 @@ class Ink:
 
 def ink_on(page: Page, paper: Array | int) -> Ink | None:
     """What is darker than paper, (h, w) uint8 or one tone. None: nothing is."""
-    if isinstance(paper, int):
-        ratio, tones, middle = page.grey, page.tones, max(paper, 40)
-    else:
-        ratio = cv2.divide(page.grey, paper, scale=PAPER)
-        tones = histogram(ratio, page.inside)
-        middle = max(tones.median(), 40)
+    ratio = page.grey if isinstance(paper, int) else light_of(page.grey, paper)
+    tones = page.tones if isinstance(paper, int) else histogram(ratio, page.inside)
+    middle = max(paper if isinstance(paper, int) else tones.median(), 40)
     spread = 1.4826 * tones.above(middle - 1).spread(middle) / middle * 255
-    noise = _pixel_noise(ratio) / middle * 255
+    noise = pixel_noise(ratio) / middle * 255
     table = np.rint(np.clip(255 * (1 - LEVELS / middle), 0, 255)).astype(np.uint8)
     strong = tones.mapped(table).above(max(5 * noise, 2.5 * spread, 255 * FAINTEST))
     if strong.total < 3:
@@ -59,10 +64,15 @@ def ink_on(page: Page, paper: Array | int) -> Ink | None:
     amount = cv2.LUT(ratio, table)
     if page.inside is not None:
         amount = cv2.bitwise_and(amount, page.inside)
-    return Ink(amount, float(strong.quantile(0.9)), noise, spread, not isinstance(paper, int), strong)
+    return Ink(amount, float(strong.quantile(0.9)), noise, spread, strong, paper, table)
 
 
-def _pixel_noise(ratio: Array) -> float:
+def light_of(grey: Array, paper: Array) -> Array:
+    """grey (h, w) uint8 as a share of paper (h, w) uint8, which becomes PAPER."""
+    return np.asarray(cv2.divide(grey, paper, scale=PAPER))
+
+
+def pixel_noise(ratio: Array) -> float:
     """Standard deviation from one pixel to the next, in levels; never 0, for levels are whole."""
     rows = np.ascontiguousarray(ratio[:: 3 if len(ratio) > SAMPLED else 1])
     if rows.shape[1] < 3:

@@ -1,9 +1,14 @@
-"""Ruled and squared lines, which go from edge to edge of a page."""
+"""Lines that are no strokes: ruled and squared paper's, from edge to edge of a page, and boxes to write in."""
 
 import cv2
 import numpy as np
 
+from server.images.components import Shape
 from server.types import Array
+
+LEAST_BOX = 24  # pixels on the shorter side
+RECTANGULAR = 0.86  # of the smallest rectangle around it, at least
+COVERED = 0.85  # of a box's outline, at least
 
 
 def ruled_lines(mask: Array) -> Array | None:
@@ -35,11 +40,9 @@ def _lines(mask: Array) -> Array | None:
             continue
         at = np.clip(np.arange(start - 2, stop + 2)[:, None] + drift, 0, height - 1)  # with a row on each side
         strip = mask[at, columns] > 0
-        on_line = strip[1:-1].any(0)
-        if min(on_line[:ends].mean(), on_line[-ends:].mean()) >= 0.5:
-            lines[at[1:-1], np.broadcast_to(columns, at[1:-1].shape)] |= (
-                (strip[1:-1] & ~(strip[0] | strip[-1])) * 255
-            ).astype(np.uint8)
+        on_line, thin = strip[1:-1].any(0), strip[1:-1] & ~(strip[0] | strip[-1])
+        if min(on_line[:ends].mean(), on_line[-ends:].mean(), thin.any(0).mean()) >= 0.5:
+            lines[at[1:-1], np.broadcast_to(columns, thin.shape)] |= (thin * 255).astype(np.uint8)
     return lines if lines.any() else None
 
 
@@ -51,32 +54,26 @@ def _counts(mask: Array, slope: float) -> Array:
     return np.asarray(cv2.reduce(levelled, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32F).ravel() / 255)
 
 
-def inside_of_box(group: Array) -> Array | None:
-    """What a box that is drawn around a digit holds, (h, w) uint8: 255 there. None: the group of pixels (h, w) uint8,
-    1 or 0, is no box with something in it."""
-    height, width = group.shape
-    if min(height, width) < LEAST_BOX:
+def inside_of_box(shape: Shape) -> Array | None:
+    """What a box that is drawn around a digit holds, (h, w) uint8: 255 there. None: the shape is no box with something
+    in it."""
+    group = shape.mask
+    if min(group.shape) < LEAST_BOX or shape.area > 0.6 * cv2.contourArea(shape.hull):
         return None
-    hull = cv2.convexHull(cv2.findNonZero(group))
-    around = cv2.approxPolyN(hull, 4, ensure_convex=True).reshape(-1, 1, 2).astype(np.float32)
-    area = cv2.contourArea(around)
-    if area > 1.12 * cv2.contourArea(hull) or cv2.countNonZero(group) > 0.6 * area:
+    if cv2.contourArea(shape.hull) < RECTANGULAR * np.prod(cv2.minAreaRect(shape.hull)[1]):
         return None
-    corners = np.rint(around).astype(np.int32)
-    band = max(3, round(0.12 * min(height, width)))
-    rim = np.zeros_like(group)
+    around = cv2.approxPolyN(shape.hull, 4, ensure_convex=True).reshape(-1, 1, 2).astype(np.float32)
+    if not cv2.contourArea(around) <= 1.12 * cv2.contourArea(shape.hull):
+        return None
+    corners, band = np.rint(around).astype(np.int32), max(3, round(0.08 * min(group.shape)))
+    outline, rim = np.zeros_like(group), np.zeros_like(group)
+    cv2.polylines(outline, [corners], True, 1, 1)
+    near = cv2.dilate(group, np.ones((band, band), np.uint8))
+    if cv2.countNonZero(cv2.bitwise_and(outline, near)) < COVERED * cv2.countNonZero(outline):
+        return None
     cv2.polylines(rim, [corners], True, 1, band)
-    line = cv2.countNonZero(cv2.bitwise_and(rim, group)) / cv2.arcLength(around, True)
-    edge = cv2.dilate(group, np.ones((band, band), np.uint8))
-    thin = np.zeros_like(group)
-    cv2.polylines(thin, [corners], True, 1, 1)
-    if cv2.countNonZero(cv2.bitwise_and(thin, edge)) < COVERED * cv2.countNonZero(thin):
-        return None
+    line = cv2.countNonZero(cv2.bitwise_and(rim, group)) / cv2.arcLength(around, True)  # its width
     held = np.zeros_like(group)
     cv2.fillConvexPoly(held, corners, 255)
     cv2.polylines(held, [corners], True, 0, 2 * round(1.3 * line + 1) + 1)
     return held
-
-
-LEAST_BOX = 24  # pixels on the shorter side
-COVERED = 0.85  # of a box's outline, at least

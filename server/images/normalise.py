@@ -1,48 +1,34 @@
-"""Grey picture of a digit -> the digit as in MNIST: light ink on black, 20 of 28 pixels long, centred by mass.
+"""Strokes of a digit -> the digit as in MNIST: light ink on black, 20 of 28 pixels long, centred by mass.
 
 Coordinates count from pixels' edges: centres are at (column + 0.5, row + 0.5). Must not know file formats, colours or
 HTTP.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from server.images.finding import Sighting
 from server.images.resampling import resample
-from server.images.tones import LEVELS, histogram
+from server.images.strokes import Strokes
 from server.types import Array, ImageSpec
 
 INNER_SHARE = 20 / 28  # longest side of the digit in the model's image: MNIST's
 STROKES = (1.1, 4.0)  # stroke widths in model pixels that MNIST knows well; beyond them strokes are corrected ...
 STROKE_GOALS = (1.7, 3.4)  # ... to these
-ENOUGH = 60  # pixels on the longer side, at least, that strokes are brought to their size from
 CORRECTION_SIDE = 120  # pixels; the size at which strokes are corrected
 
 
 @dataclass(frozen=True)
-class Strokes:
-    """strokes (h, w) float32 in [0, 1] of one digit; (0, 0) lies at (left, top) of the picture, a step is `factor`."""
-
-    strokes: Array
-    left: float
-    top: float
-    factor: float
-    steps: tuple[str, ...]
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Normalised:
-    """pixels (H, W) float32; model point (x, y) lies at (left + scale x, top + scale y) of the grey picture."""
+    """pixels (H, W) float32; model point (x, y) lies at (left + scale x, top + scale y) of the window that
+    the strokes are from."""
 
     pixels: Array
     scale: float
     left: float
     top: float
     steps: tuple[str, ...]
-    warnings: tuple[str, ...]
 
 
 def is_normalised(grey: Array, spec: ImageSpec) -> bool:
@@ -55,56 +41,10 @@ def is_normalised(grey: Array, spec: ImageSpec) -> bool:
     return dark and 0.02 <= total / grey.size / 255 <= 0.36 and int(np.maximum.reduce(grey, axis=None)) >= 180
 
 
-def normalise(sighting: Sighting, spec: ImageSpec) -> Normalised:
-    """The digit of a sighting as the model takes it."""
-    return _fit(_strokes(sighting), spec)
-
-
-def _strokes(sighting: Sighting) -> Strokes:
-    found, ink, page, factor = sighting.found, sighting.ink, sighting.page, sighting.factor
-    top, left, bottom, right = found.box
-    rows, columns = slice(max(0, top - 2), bottom + 2), slice(max(0, left - 2), right + 2)
-    amount = ink.amount[rows, columns]
-    group = np.zeros(amount.shape, np.uint8)
-    y, x = top - rows.start, left - columns.start
-    group[y : y + bottom - top, x : x + right - left] = found.mask
-    level = float(histogram(np.ascontiguousarray(amount), group).quantile(0.9))
-    low = max(0.1 * level, 2.5 * ink.noise)
-    if ink.share != 0.3:
-        low = max(low, 0.6 * ink.share * ink.level)
-    table = np.clip((LEVELS - low) / max(0.9 * level - low, 1), 0, 1).astype(np.float32)
-    near = cv2.dilate(group, np.ones((5, 5), np.uint8))
-    if found.lines is not None:
-        ruled = cv2.dilate(found.lines[rows, columns], np.ones((3, 1), np.uint8))
-        near[(ruled > 0) & (group == 0)] = 0
-    steps = ("sheet found",) if sighting.is_sheet else ()
-    steps += () if sighting.light_ink else ("inverted",)
-    steps += (("light evened",) if ink.uneven else ()) + (("lines removed",) if found.lines is not None else ())
-    steps += ("box removed",) if found.boxed else ()
-    warnings: tuple[str, ...] = ()
-    if found.others:
-        warnings = (f"multiple-objects: {found.others + 1} things as large as a digit were found; one was read",)
-    corner = (page.left + columns.start) * factor, (page.top + rows.start) * factor
-    strokes = cv2.LUT(amount, table) * near
-    return _reduced(Strokes(strokes, *corner, factor, steps, warnings))
-
-
-def _reduced(found: Strokes) -> Strokes:
-    """The same in no more pixels than a model's image needs: the mean over blocks."""
-    times = max(found.strokes.shape) // ENOUGH
-    if times <= 1:
-        return found
-    height, width = (-(-side // times) * times for side in found.strokes.shape)
-    padded = np.zeros((height, width), np.float32)
-    padded[: found.strokes.shape[0], : found.strokes.shape[1]] = found.strokes
-    small = cv2.resize(padded, (width // times, height // times), interpolation=cv2.INTER_AREA)
-    return replace(found, strokes=small, factor=found.factor * times)
-
-
-def _fit(found: Strokes, spec: ImageSpec) -> Normalised:
+def normalise(found: Strokes, spec: ImageSpec) -> Normalised:
     """Strokes of MNIST's width, the longest side INNER_SHARE of the image, the centre of mass on its middle pixel."""
     inner = round(INNER_SHARE * min(spec.height, spec.width))
-    found, (top, left, bottom, right) = _with_usual_strokes(found, _extent(found.strokes), inner)
+    found, (top, left, bottom, right), steps = _with_usual_strokes(found, _extent(found.strokes), inner)
     scale = max(bottom - top, right - left) / inner
     mass = found.strokes.sum(dtype=np.float64)
     row = float(found.strokes.sum(1) @ (np.arange(found.strokes.shape[0]) + 0.5) / mass)
@@ -117,9 +57,8 @@ def _fit(found: Strokes, spec: ImageSpec) -> Normalised:
     left, top = left - shift_x * scale, top - shift_y * scale
     pixels = resample(found.strokes, left, top, scale, (spec.height, spec.width))
     pixels = np.clip(pixels / max(float(pixels.max()), 1e-6), 0, 1)
-    steps = (*found.steps, "cropped", "centred")
     f = found.factor
-    return Normalised(pixels, scale * f, found.left + left * f, found.top + top * f, steps, found.warnings)
+    return Normalised(pixels, scale * f, found.left + left * f, found.top + top * f, steps)
 
 
 def _extent(strokes: Array) -> tuple[float, float, float, float]:
@@ -144,15 +83,15 @@ def stroke_width(strokes: Array) -> float:
 
 def _with_usual_strokes(
     found: Strokes, extent: tuple[float, float, float, float], inner: int
-) -> tuple[Strokes, tuple[float, float, float, float]]:
-    """Hairlines thickened and markers thinned by an offset of their outline, in a picture large enough for it; and the
-    extent of what comes out."""
+) -> tuple[Strokes, tuple[float, float, float, float], tuple[str, ...]]:
+    """Hairlines thickened and markers thinned by an offset of their outline, in a picture large enough for it; the
+    extent of what comes out, and what was done."""
     top, left, bottom, right = extent
     longest = max(bottom - top, right - left)
     width = stroke_width(found.strokes) * inner / longest
     goal = STROKE_GOALS[0] if width < STROKES[0] else STROKE_GOALS[1]
     if STROKES[0] <= width <= STROKES[1]:
-        return found, extent
+        return found, extent, ()
     step = longest / CORRECTION_SIDE
     margin = round(0.1 * CORRECTION_SIDE)
     left, top = left - margin * step, top - margin * step
@@ -165,10 +104,8 @@ def _with_usual_strokes(
     offset = max((goal - width) / 2 * CORRECTION_SIDE / inner, 0.75 * core)
     strokes = np.asarray(np.clip(0.5 + offset - distance, 0, 1), np.float32)
     left, top = found.left + left * found.factor, found.top + top * found.factor
-    steps = (*found.steps, "thickened" if goal > width else "thinned")
-    return replace(found, strokes=strokes, left=left, top=top, factor=found.factor * step, steps=steps), _extent(
-        strokes
-    )
+    done = Strokes(strokes, left, top, found.factor * step)
+    return done, _extent(strokes), ("thickened" if goal > width else "thinned",)
 
 
 def _distance(mask: Array) -> Array:
