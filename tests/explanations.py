@@ -25,9 +25,12 @@ def again(found: Explanation) -> Explanation:
 
 
 def differing(one: Any, other: Any, at: str = "") -> list[str]:
-    """Where two values differ: by type, number of digits or shape, and NaN is equal to NaN."""
+    """Where two values differ: by type, number of digits or shape, and NaN is equal to NaN; functions, by what they
+    return."""
     if type(one) is not type(other):
         return [f"{at}: {type(one).__name__} and {type(other).__name__}"]
+    if callable(one):
+        return differing(one(), other(), f"{at}()")
     if isinstance(one, np.ndarray):
         same = one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
         return [] if same else [f"{at}: {one!r} and {other!r}"]

@@ -8,14 +8,13 @@ The only place where pictures are decoded. Must not know HTTP or models.
 """
 
 from functools import partial
-from math import ceil, floor
 from typing import Literal
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from server.images.colour import LUMINANCE, Channel, best_channel
+from server.images.colour import LUMINANCE, best_channel
 from server.images.finding import find
 from server.images.normalise import is_normalised, normalise
 from server.images.numbers import IDENTITY
@@ -57,23 +56,18 @@ def decode(body: bytes, spec: ImageSpec, preprocess: Literal["auto", "none"] = "
 def _main_digit(body: bytes, picture: UprightPicture, spec: ImageSpec) -> Digit:
     """Raises BlankImage."""
     channel = best_channel(picture.image)
-    grey = channel.of(picture.image)
-    sighting = find(grey)
-    left, top, right, bottom = (edge * picture.factor for edge in sighting.box)
-    fine = picture
-    if max(right - left, bottom - top) < FINE_SIDE * picture.factor and picture.factor > 1:
-        fine = read(body, fine=True)
-    # The digit with a little paper around it, in pixels of the finest picture.
-    x0, y0 = max(0, floor((left + picture.left - fine.left) / fine.factor)), max(0, floor((top + picture.top - fine.top) / fine.factor))
-    x1, y1 = ceil((right + picture.left - fine.left) / fine.factor), ceil((bottom + picture.top - fine.top) / fine.factor)
-    crop = grey[y0:y1, x0:x1] if fine is picture else channel.of(fine.image.crop((x0, y0, min(x1, fine.image.width), min(y1, fine.image.height))))
-    step = picture.factor * sighting.factor  # of the sent picture: a pixel of what the digit was found in
-    corner = (fine.left + fine.factor * x0, fine.top + fine.factor * y0)
-    window = Window(np.ascontiguousarray(crop), (corner[0] - picture.left) / step, (corner[1] - picture.top) / step, fine.factor / step)
+    sighting = find(channel.of(picture.image))
+    box = picture.in_sent(sighting.box)
+    is_small = max(box[2] - box[0], box[3] - box[1]) < FINE_SIDE * picture.factor
+    fine = read(body, fine=True) if is_small and picture.factor > 1 else picture
+    part, left, top = fine.crop(box)
+    step = picture.factor * sighting.factor  # pixels of the sent picture for one of the page
+    corner = ((left - picture.left) / step, (top - picture.top) / step)
+    window = Window(channel.of(part), *corner, fine.factor / step)
     found = normalise(strokes_in(window, sighting), spec)
     scale = fine.factor * found.scale
-    transform = (scale, 0.0, corner[0] + fine.factor * found.left, 0.0, scale, corner[1] + fine.factor * found.top)
-    steps = picture.steps + channel.steps + sighting.steps + found.steps + ("cropped", "centred")
+    transform = (scale, 0.0, left + fine.factor * found.left, 0.0, scale, top + fine.factor * found.top)
+    steps = picture.steps + channel.steps + sighting.steps + found.steps
     draw = partial(_thumbnail, body)
     return Digit(found.pixels, Placement(transform, picture.width, picture.height, draw, steps, sighting.warnings))
 

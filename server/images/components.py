@@ -33,7 +33,8 @@ class Components:
     def mask(self, members: list[int]) -> tuple[Array, Box]:
         """Pixels of these labels, (h, w) uint8 of 0 and 1, and their box in the page."""
         boxes = self.boxes[members]
-        top, left, bottom, right = *boxes[:, :2].min(axis=0).tolist(), *boxes[:, 2:].max(axis=0).tolist()
+        top, left = map(int, boxes[:, :2].min(axis=0))
+        bottom, right = map(int, boxes[:, 2:].max(axis=0))
         part = self.labels[top - self.top : bottom - self.top, left - self.left : right - self.left]
         chosen = np.zeros(len(self.areas), np.uint8)
         chosen[members] = 1

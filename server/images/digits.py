@@ -33,7 +33,7 @@ class Found:
 
     @property
     def longest(self) -> int:
-        return max(self.mask.shape)
+        return int(max(self.mask.shape))
 
 
 def find_digit(ink: Ink, inside: Array | None) -> Found | None:
@@ -106,7 +106,7 @@ def _heaviest(parts: Components, longest: int) -> int | None:
     # What the edge cuts is rather a finger or a shadow; what lies along the edge is the table, not a digit.
     weight = parts.areas * np.where(parts.contact > 0, 0.3, 1) * np.where(parts.contact > 0.2, 0.05, 1)
     weight[parts.sides < max(5, 0.02 * longest)] = 0
-    heavy = [i for i in np.argsort(-weight, kind="stable")[:CANDIDATES].tolist() if weight[i] > 0]
+    heavy: list[int] = [i for i in np.argsort(-weight, kind="stable")[:CANDIDATES].tolist() if weight[i] > 0]
     if len(heavy) < 2:
         return heavy[0] if heavy else None
     return max(heavy, key=lambda i: weight[i] * _slenderness(Shape(parts.mask([i])[0])))
@@ -121,7 +121,9 @@ def _quality(shape: Shape, box: Box, parts: Components, members: list[int], mask
     inked = cv2.countNonZero(np.ascontiguousarray(around)) - shape.area
     quiet = float(np.clip(1.1 - 2.5 * inked / around.size, 0.05, 1))
     whole = np.where(parts.contact > 0, 0, parts.areas)  # what no edge cuts
-    alone = float(parts.areas[members].sum() / max(1.0, (whole.sum() - whole[members].sum() + parts.areas[members].sum())))
+    alone = float(
+        parts.areas[members].sum() / max(1.0, (whole.sum() - whole[members].sum() + parts.areas[members].sum()))
+    )
     return _slenderness(shape) * _openness(shape) * _simplicity(shape) * contact * quiet * min(1.0, 0.35 + alone)
 
 

@@ -19,9 +19,8 @@ DARKEST = 12  # levels: ratios to less light than this would be noise
 SIDES = (160, 320)  # pixels on the longer side: a stroke needs a few of them
 LIFTED = np.rint(np.linspace(DARKEST, 255, 256)).astype(np.uint8)  # as dark ink on light paper
 DARKEST_TURNED = 116
-TURNED = np.rint(np.linspace(255, DARKEST_TURNED + DARKEST, 256)).astype(
-    np.uint8
-)  # light ink as dark; its contrast counts against white
+# Light ink as dark, with half of the contrast: it counts against white.
+TURNED = np.rint(np.linspace(255, DARKEST_TURNED + DARKEST, 256)).astype(np.uint8)
 GOOD = 0.6  # quality at which nothing else is tried
 POOR = 0.05  # quality below which it is no digit
 BRIGHT = 110  # a level at which there is not room enough for lighter ink
@@ -150,11 +149,16 @@ def _has_light_ink(grey: Array) -> bool:
 
 
 def _blank(grey: Array) -> str:
+    """Why there is no digit, and what helps."""
     tones = histogram(grey)
-    low, middle, high = (tones.quantile(share) / 255 for share in (0.002, 0.5, 0.998))
-    strongest = max(high - middle, middle - low) / max(middle, 0.05)
+    low, middle, high = (tones.quantile(share) for share in (0.002, 0.5, 0.998))
+    strongest = max(high - middle, middle - low) / max(middle, DARKEST)
+    if strongest < 2 * FAINTEST:
+        return (
+            f"the picture looks blank: its strongest mark differs from the paper by {strongest:.0%}; a digit's must "
+            f"differ by at least {FAINTEST:.0%} and stand out of the noise. Use a darker pen, or send a brighter picture."
+        )
     return (
-        f"the picture looks blank: its strongest mark differs from the paper by {min(strongest, 9.99):.0%}, and nothing "
-        f"as large as a digit differs by at least {FAINTEST:.0%} and stands out of the noise; expected one digit written "
-        "in strokes. Write it larger, use a darker pen, or send a brighter picture."
+        "the picture looks blank: it has only specks, noise or even areas, nothing as large as a digit; expected one "
+        "digit written in strokes. Write it larger, or crop the picture to it."
     )

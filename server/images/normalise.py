@@ -58,7 +58,7 @@ def normalise(found: Strokes, spec: ImageSpec) -> Normalised:
     pixels = resample(found.strokes, left, top, scale, (spec.height, spec.width))
     pixels = np.clip(pixels / max(float(pixels.max()), 1e-6), 0, 1)
     f = found.factor
-    return Normalised(pixels, scale * f, found.left + left * f, found.top + top * f, steps)
+    return Normalised(pixels, scale * f, found.left + left * f, found.top + top * f, (*steps, "cropped", "centred"))
 
 
 def _extent(strokes: Array) -> tuple[float, float, float, float]:

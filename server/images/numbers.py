@@ -70,7 +70,7 @@ def _digit(pixels: Array, steps: tuple[str, ...], warnings: tuple[str, ...]) -> 
 
 def _seen(pixels: Array) -> Array:
     """pixels (H, W) in [0, 1] as a picture (H, W, 3) uint8."""
-    return np.rint(pixels * 255).astype(np.uint8)[..., None].repeat(3, axis=2)
+    return np.asarray(np.rint(pixels * 255).astype(np.uint8)[..., None].repeat(3, axis=2))
 
 
 def _shape(pixels: object) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Where the paper is: the whole picture, or a sheet that lies on something; and what the paper looks like without ink."""
+"""Where the paper is, the whole picture or a sheet that lies on something, and what it looks like without ink."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ SHEET_SIDE = 128  # pixels; sheets are looked for in a picture of this size
 EDGE = 0.09  # from one pixel to the next, as a share of the light: of a sheet's edge, and of its ink's
 OPENINGS = (3, 5, 13)  # pixels: what is narrower, is no sheet, but light between a sheet and the pattern it lies on
 LEAST_SHEET, MOST_SHEET = 0.06, 0.97  # of the picture
+RIM = 0.006  # of the picture's longer side
 STEP = 0.15  # between a sheet and what it lies on, at least, as a share of the sheet's light
 WINDOWS = (0.22, 0.08)  # of the longer side: wider than strokes
 EVEN = 0.08  # how far the tones of even paper lie from their middle, as a share of it
@@ -109,31 +110,14 @@ def _same(one: Array, other: Array) -> bool:
 
 
 def _page(grey: Array, outline: Array) -> Page:
-    """The part of grey within the outline (k, 2), less a rim on which its edge lies."""
-    left, top = np.maximum(0, np.floor(outline.min(0))).astype(int)
-    right, bottom = np.ceil(outline.max(0)).astype(int) + 1
-    part = grey[top:bottom, left:right]
-    inside = np.zeros(part.shape, np.uint8)
-    cv2.fillConvexPoly(inside, np.rint(outline - (left, top)).astype(np.int32), 255)
-    rim = 2 * max(1, round(0.006 * max(grey.shape))) + 1
-    # What the frame cuts has no edge there.
-    inside = cv2.erode(inside, np.ones((rim, rim), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=255)
-    inside = _without_own_edges(inside, left, top, grey.shape, rim // 2)
-    return Page(part, int(left), int(top), inside)
-
-
-def _without_own_edges(inside: Array, left: int, top: int, shape: tuple[int, ...], rim: int) -> Array:
-    """Edges of the crop that are not edges of the picture lie on the sheet's edge."""
-    height, width = inside.shape
-    if top > 0:
-        inside[:rim] = 0
-    if left > 0:
-        inside[:, :rim] = 0
-    if top + height < shape[0]:
-        inside[-rim:] = 0
-    if left + width < shape[1]:
-        inside[:, -rim:] = 0
-    return inside
+    """The part of grey within the outline (k, 2), less a rim on which the sheet's edge lies, but not the picture's."""
+    inside = np.zeros(grey.shape, np.uint8)
+    cv2.fillConvexPoly(inside, np.rint(outline).astype(np.int32), 255)
+    rim = np.ones((2 * max(1, round(RIM * max(grey.shape))) + 1,) * 2, np.uint8)
+    inside = np.asarray(cv2.erode(inside, rim, borderType=cv2.BORDER_CONSTANT, borderValue=255))
+    left, top, width, height = cv2.boundingRect(inside)
+    here = slice(top, top + height), slice(left, left + width)
+    return Page(np.ascontiguousarray(grey[here]), left, top, np.ascontiguousarray(inside[here]))
 
 
 def even_paper(page: Page) -> int | None:
@@ -154,7 +138,7 @@ def uneven_paper(page: Page) -> Iterator[Array]:
 
 def _closed(grey: Array, inside: Array | None, window: int) -> Array:
     """Closing with a window wider than strokes: follows a shadow's edge and glare."""
-    filled = grey if inside is None else np.where(inside > 0, grey, 0).astype(np.uint8)
+    filled = grey if inside is None else cv2.bitwise_and(grey, inside)
     smooth = cv2.blur(filled, (3, 3)) if min(grey.shape) > 60 else filled
     return _closing(smooth, window)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from math import ceil, floor
 
 import numpy as np
 from PIL import Image
@@ -33,9 +34,14 @@ TURNS = {  # EXIF orientation -> what makes it upright
 }
 
 
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels."""
+
+
 @dataclass(frozen=True)
 class UprightPicture:
-    """Upright L, RGB or opaque RGBA image; its point (x, y) lies at (left + factor x, top + factor y) of the sent width x height."""
+    """Upright L, RGB or opaque RGBA image; its point (x, y) lies at (left + factor x, top + factor y) of the sent
+    picture, which is upright width x height."""
 
     image: Image.Image
     factor: int
@@ -44,6 +50,18 @@ class UprightPicture:
     width: int
     height: int
     steps: tuple[str, ...]
+
+    def in_sent(self, box: Box) -> Box:
+        """A box of this image, in the sent picture."""
+        x0, y0, x1, y1 = (self.factor * edge for edge in box)
+        return self.left + x0, self.top + y0, self.left + x1, self.top + y1
+
+    def crop(self, box: Box) -> tuple[Image.Image, int, int]:
+        """The part of the image that holds a box of the sent picture, and where its corner lies there, left and top."""
+        x0, y0 = (floor((edge - corner) / self.factor) for edge, corner in ((box[0], self.left), (box[1], self.top)))
+        x1, y1 = (ceil((edge - corner) / self.factor) for edge, corner in ((box[2], self.left), (box[3], self.top)))
+        x0, y0, x1, y1 = max(0, x0), max(0, y0), min(self.image.width, x1), min(self.image.height, y1)
+        return self.image.crop((x0, y0, x1, y1)), self.left + self.factor * x0, self.top + self.factor * y0
 
 
 def upright(luma: Array) -> UprightPicture:
