@@ -24,7 +24,7 @@ from server.images.numbers import looks_blank as looks_blank
 from server.images.plain import plain_pixels as plain_pixels
 from server.images.reading import UprightPicture, read, upright
 from server.images.reading import announced_pixels as announced_pixels
-from server.images.resampling import resample
+from server.images.resampling import resample, shrunk
 from server.images.straight import straight
 from server.images.strokes import Window, strokes_in
 from server.types import Array, Digit, ImageSpec, Placement
@@ -32,6 +32,8 @@ from server.types import Array, Digit, ImageSpec, Placement
 cv2.setNumThreads(1)  # steps of a tenth of a millisecond gain nothing from more; requests have a thread each
 
 THUMBNAIL = 512  # pixels on the longer side of Placement.picture
+ENOUGH = 80  # pixels on the longer side, at least, from which a digit is brought to the model's size ...
+LEAST_PEN = 4  # ... and of the width of its strokes: thinner ones would grow pale
 FINE_SIDE = 50  # pixels; a digit smaller than this is taken from a finer picture
 
 
@@ -61,12 +63,13 @@ def _main_digit(body: bytes, picture: UprightPicture, spec: ImageSpec) -> Digit:
     is_small = max(box[2] - box[0], box[3] - box[1]) < FINE_SIDE * picture.factor
     fine = read(body, fine=True) if is_small and picture.factor > 1 else picture
     part, left, top = fine.crop(box)
-    step = picture.factor * sighting.factor  # pixels of the sent picture for one of the page
-    corner = ((left - picture.left) / step, (top - picture.top) / step)
-    window = Window(channel.of(part), *corner, fine.factor / step)
+    page = picture.factor * sighting.factor  # pixels of the sent picture for one of the page, and of the window
+    times = max(1, min(max(part.size) // ENOUGH, int(sighting.found.pen * page / fine.factor / LEAST_PEN)))
+    pixel = fine.factor * times
+    corner = ((left - picture.left) / page, (top - picture.top) / page)
+    window = Window(shrunk(channel.of(part), times), *corner, pixel / page)
     found = normalise(strokes_in(window, sighting), spec)
-    scale = fine.factor * found.scale
-    transform = (scale, 0.0, left + fine.factor * found.left, 0.0, scale, top + fine.factor * found.top)
+    transform = (pixel * found.scale, 0.0, left + pixel * found.left, 0.0, pixel * found.scale, top + pixel * found.top)
     steps = picture.steps + channel.steps + sighting.steps + found.steps
     draw = partial(_thumbnail, body)
     return Digit(found.pixels, Placement(transform, picture.width, picture.height, draw, steps, sighting.warnings))

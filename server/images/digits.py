@@ -21,13 +21,15 @@ CUT_BY_SHEET, CUT_BY_FRAME = 0.4, 0.55  # what is left of the quality of what an
 class Found:
     """One digit of a page: `mask` (h, w) uint8, 1 for its pixels in the box. `lines` (h, w) uint8 of the page were
     taken away; `others` as large stand beside it; `quality` in [0, 1]: how much it looks like a digit that stands by
-    itself; `cut`: it touches the page's edge; `boxed`: a box is drawn around it."""
+    itself; `pen`: mean width of its strokes in pixels; `cut`: it touches the page's edge; `boxed`: a box is drawn around
+    it."""
 
     box: Box
     mask: Array
     lines: Array | None
     others: int
     quality: float
+    pen: float
     cut: bool
     boxed: bool = False
 
@@ -55,7 +57,8 @@ def find_digit(ink: Ink, inside: Array | None) -> Found | None:
 def _without_lines(ink: Ink) -> tuple[Array, Array | None]:
     """The mask of ink, less the ruled lines, (h, w) uint8 both."""
     mask = _above(ink.amount, ink.threshold)
-    lines = ruled_lines(_above(ink.amount, max(0.15 * ink.level, 3 * ink.noise)))  # often fainter than ink
+    printed = mask if ink.alone else _above(ink.amount, max(0.15 * ink.level, 3 * ink.noise))  # often fainter than ink
+    lines = ruled_lines(printed)
     if lines is None:
         return mask, None
     kept = cv2.bitwise_and(mask, cv2.bitwise_not(lines))
@@ -85,12 +88,13 @@ def _main(mask: Array, lines: Array | None, ink: Ink, inside: Array | None) -> F
     members, others = _members(main, parts)
     group, box = parts.mask(members)
     cut = bool(parts.contact[members].any())
-    quality = _quality(Shape(group), box, parts, members, mask) * _crispness(ink, group, box)
+    shape = Shape(group)
+    quality = _quality(shape, box, parts, members, mask) * _crispness(ink, group, box)
     if cut and inside is not None:  # nobody writes over a sheet's edge: it is a shadow's
         quality *= CUT_BY_SHEET
     elif cut and ink.uneven:
         quality *= CUT_BY_FRAME
-    return Found(box, group, lines, others, quality, cut)
+    return Found(box, group, lines, others, quality, shape.pen[0], cut)
 
 
 def _drop_faint(parts: Components, ink: Ink) -> None:

@@ -12,6 +12,7 @@ from server.errors import BlankImage
 from server.images.digits import Found, find_digit
 from server.images.ink import FAINTEST, Ink, ink_on
 from server.images.paper import Page, even_paper, sheets, uneven_paper
+from server.images.resampling import shrunk
 from server.images.tones import histogram
 from server.types import Array
 
@@ -71,7 +72,7 @@ def find(grey: Array) -> Sighting:
     best: Sighting | None = None
     for side in SIDES:
         factor = max(1, -(-max(grey.shape) // side))
-        for sighting in _sightings(_shrunk(grey, factor)):
+        for sighting in _sightings(shrunk(grey, factor)):
             if best is None or sighting.quality > best.quality:
                 best = replace(sighting, factor=factor)
             if best.quality >= GOOD:
@@ -81,15 +82,6 @@ def find(grey: Array) -> Sighting:
     if best is None or best.quality < POOR:
         raise BlankImage(_blank(grey))
     return best
-
-
-def _shrunk(grey: Array, factor: int) -> Array:
-    """Mean over factor x factor blocks; up to factor - 1 last rows and columns are left out."""
-    if factor == 1:
-        return grey
-    height, width = max(1, grey.shape[0] // factor), max(1, grey.shape[1] // factor)
-    whole = grey[: height * factor, : width * factor]
-    return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def _sightings(grey: Array) -> Iterator[Sighting]:

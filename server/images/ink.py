@@ -30,6 +30,7 @@ class Ink:
     paper: Array | int
     table: Array
     share: float = 0.3
+    alone: bool = False  # the darker of two inks
 
     @property
     def uneven(self) -> bool:
@@ -40,14 +41,17 @@ class Ink:
         return max(self.share * self.level, 3 * self.noise, self.spread, 0.5 * FAINTEST * 255)
 
     def variants(self) -> Iterator["Ink"]:
-        """The same with thresholds that take ever less for ink: also without blurs and ghosts, and, where there are
-        two inks, such as a pen's and that of printed lines, with the darker one alone."""
-        yield self
-        yield replace(self, share=0.5)
+        """The same with other thresholds: also without blurs and ghosts, and, where there are two inks, such as a pen's
+        and that of printed lines, with the darker one alone; that comes first where they are far apart."""
         parting = self.tones.parting()
         level = float(self.tones.above(parting).quantile(0.9))
-        if level > 1.2 * self.level:
-            yield replace(self, level=level, share=parting / level)
+        alone = replace(self, level=level, share=parting / level, alone=True)
+        if level > 2 * self.level:
+            yield alone
+        yield self
+        yield replace(self, share=0.5)
+        if 1.2 * self.level < level <= 2 * self.level:
+            yield alone
 
 
 def ink_on(page: Page, paper: Array | int) -> Ink | None:

@@ -1,5 +1,6 @@
 """Resampling of arrays with exact geometry: antialiased, by any factor, from any fraction of a pixel."""
 
+import cv2
 import numpy as np
 
 from server.types import Array
@@ -27,13 +28,10 @@ def _weights(n_in: int, start: float, step: float, n_out: int) -> Array:
     return np.asarray(np.maximum(weights, 0), np.float32)
 
 
-def shrunk(grey: Array, side: int) -> tuple[Array, int]:
-    """Mean over factor x factor blocks, float32; up to factor - 1 last rows and columns are left out."""
-    factor = -(-max(grey.shape) // side)
-    factor = max(1, min(factor, *grey.shape))
-    height, width = grey.shape[0] // factor * factor, grey.shape[1] // factor * factor
-    total = np.zeros((height // factor, width // factor), np.float32)
-    for row in range(factor):
-        for column in range(factor):
-            total += grey[row:height:factor, column:width:factor]
-    return total / np.float32(factor * factor), factor
+def shrunk(grey: Array, factor: int) -> Array:
+    """Mean over factor x factor blocks of grey (h, w) uint8; up to factor - 1 last rows and columns are left out."""
+    if factor == 1:
+        return grey
+    height, width = max(1, grey.shape[0] // factor), max(1, grey.shape[1] // factor)
+    whole = grey[: height * factor, : width * factor]
+    return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA))

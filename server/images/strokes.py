@@ -1,6 +1,6 @@
 """A sighting -> the strokes of its digit, grey as they were drawn, from as fine a picture as there is."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -9,8 +9,6 @@ from server.images.finding import LIFTED, TURNED, Sighting
 from server.images.ink import light_of, pixel_noise
 from server.images.tones import LEVELS, histogram
 from server.types import Array
-
-ENOUGH = 60  # pixels on the longer side, at least, from which strokes are brought to the model's size
 
 
 @dataclass(frozen=True)
@@ -53,9 +51,9 @@ def strokes_in(window: Window, sighting: Sighting) -> Strokes:
     group = cv2.threshold(window.of(found.mask * 255, left, top), 127, 255, cv2.THRESH_BINARY)[1]
     level = float(histogram(amount, group).quantile(0.9))
     noise = max(ink.noise, pixel_noise(amount))
-    low = max(0.1 * level, 2.5 * noise, 0 if ink.share == 0.3 else 0.6 * ink.share * ink.level)
+    low = max(0.1 * level, 2.5 * noise, 0.6 * ink.threshold if ink.alone else 0.0)
     ramp = np.clip((LEVELS - low) / max(0.9 * level - low, 1), 0, 1).astype(np.float32)
-    return _reduced(Strokes(cv2.LUT(amount, ramp) * _near(window, sighting, group)))
+    return Strokes(cv2.LUT(amount, ramp) * _near(window, sighting, group))
 
 
 def _near(window: Window, sighting: Sighting, group: Array) -> Array:
@@ -67,15 +65,3 @@ def _near(window: Window, sighting: Sighting, group: Array) -> Array:
         ruled = window.of(cv2.dilate(lines, np.ones((3, 1), np.uint8)), page.left, page.top)
         near[(ruled > 127) & (group == 0)] = 0
     return np.asarray(near)
-
-
-def _reduced(found: Strokes) -> Strokes:
-    """The same in no more pixels than a model's image needs: the mean over blocks."""
-    times = max(found.strokes.shape) // ENOUGH
-    if times <= 1:
-        return found
-    height, width = (-(-side // times) * times for side in found.strokes.shape)
-    padded = np.zeros((height, width), np.float32)
-    padded[: found.strokes.shape[0], : found.strokes.shape[1]] = found.strokes
-    small = cv2.resize(padded, (width // times, height // times), interpolation=cv2.INTER_AREA)
-    return replace(found, strokes=small, factor=found.factor * times)
