@@ -69,7 +69,7 @@ def _contact(shape: tuple[int, ...], labels: Array, top: int, left: int, inside:
     """By label, the share of the page's edge, (n,)."""
     height, width = labels.shape
     if inside is not None:
-        shrunk = cv2.erode(inside, np.ones((7, 7), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+        shrunk = cv2.erode(inside, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
         edge = cv2.subtract(inside, shrunk)
         touched = labels[edge[top : top + height, left : left + width] > 0]
         return np.bincount(touched, minlength=n) / max(1, cv2.countNonZero(edge))

@@ -21,8 +21,7 @@ CUT_BY_SHEET, CUT_BY_FRAME = 0.4, 0.55  # what is left of the quality of what an
 class Found:
     """One digit of a page: `mask` (h, w) uint8, 1 for its pixels in the box. `lines` (h, w) uint8 of the page were
     taken away; `others` as large stand beside it; `quality` in [0, 1]: how much it looks like a digit that stands by
-    itself; `pen`: mean width of its strokes in pixels; `cut`: it touches the page's edge; `boxed`: a box is drawn around
-    it."""
+    itself; `pen`: mean width of its strokes in pixels; `cut`: it touches the page's edge; `boxed`: it is in a box."""
 
     box: Box
     mask: Array
@@ -108,7 +107,7 @@ def _drop_faint(parts: Components, ink: Ink) -> None:
 def _heaviest(parts: Components, longest: int) -> int | None:
     """The component that a digit is built around; None: only specks of a page so long remain."""
     # What the edge cuts is rather a finger or a shadow; what lies along the edge is the table, not a digit.
-    weight = parts.areas * np.where(parts.contact > 0, 0.3, 1) * np.where(parts.contact > 0.2, 0.05, 1)
+    weight = parts.areas * np.where(parts.contact > 0, 0.12, 1) * np.where(parts.contact > 0.2, 0.05, 1)
     weight[parts.sides < max(5, 0.02 * longest)] = 0
     heavy: list[int] = [i for i in np.argsort(-weight, kind="stable")[:CANDIDATES].tolist() if weight[i] > 0]
     if len(heavy) < 2:

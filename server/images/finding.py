@@ -23,6 +23,7 @@ DARKEST_TURNED = 116
 # Light ink as dark, with half of the contrast: it counts against white.
 TURNED = np.rint(np.linspace(255, DARKEST_TURNED + DARKEST, 256)).astype(np.uint8)
 GOOD = 0.6  # quality at which nothing else is tried
+FAIR = 0.3
 POOR = 0.05  # quality below which it is no digit
 BRIGHT = 110  # a level at which there is not room enough for lighter ink
 
@@ -90,15 +91,23 @@ def _sightings(grey: Array) -> Iterator[Sighting]:
     light_ink = _has_light_ink(grey)
     likely, other = (light, dark) if light_ink else (dark, light)
     yield from _on_even(likely, light_ink, False)
-    found = list(sheets(dark.grey))
+    found, doubts = list(sheets(dark.grey)), 1.0
     for looked in (_on_even, _on_uneven):
         for page in found:
-            yield from looked(page, False, True)
-    yield from _on_uneven(likely, light_ink, False)
+            for sighting in looked(page, False, True):
+                if light_ink and sighting.quality > FAIR:
+                    doubts = 0.5  # what is light is a sheet
+                yield sighting
+    yield from _weighed(doubts, _on_uneven(likely, light_ink, False))
     against = 0.5 if not light_ink and dark.tones.median() > BRIGHT else 0.75
     for looked in (_on_even, _on_uneven):
-        for sighting in looked(other, not light_ink, False):
-            yield replace(sighting, quality=against * sighting.quality)
+        yield from _weighed(against, looked(other, not light_ink, False))
+
+
+def _weighed(weight: float, sightings: Iterator[Sighting]) -> Iterator[Sighting]:
+    """Of lower quality, for what else is known of the picture."""
+    for one in sightings:
+        yield replace(one, quality=weight * one.quality)
 
 
 def _on_even(page: Page, light_ink: bool, is_sheet: bool) -> Iterator[Sighting]:
@@ -148,7 +157,7 @@ def _blank(grey: Array) -> str:
     if strongest < 2 * FAINTEST:
         return (
             f"the picture looks blank: its strongest mark differs from the paper by {strongest:.0%}; a digit's must "
-            f"differ by at least {FAINTEST:.0%} and stand out of the noise. Use a darker pen, or send a brighter picture."
+            f"differ by at least {FAINTEST:.0%} and stand out of the noise. Use a darker pen, or take a brighter photo."
         )
     return (
         "the picture looks blank: it has only specks, noise or even areas, nothing as large as a digit; expected one "

@@ -89,7 +89,8 @@ def _quadrilateral(hull: Array, shape: tuple[int, ...]) -> Array | None:
         return None
     height, width = shape
     frame = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float32)[:, None]
-    return np.rint(cv2.intersectConvexConvex(around, frame)[1]).astype(np.int32)
+    area, corners = cv2.intersectConvexConvex(around, frame)
+    return np.rint(corners).astype(np.int32) if area > 0 and corners is not None else None
 
 
 def _stands_out(small: Array, hull: Array) -> bool:
