@@ -107,7 +107,7 @@ def _drop_faint(parts: Components, ink: Ink) -> None:
 def _heaviest(parts: Components, longest: int) -> int | None:
     """The component that a digit is built around; None: only specks of a page so long remain."""
     # What the edge cuts is rather a finger or a shadow; what lies along the edge is the table, not a digit.
-    weight = parts.areas * np.where(parts.contact > 0, 0.12, 1) * np.where(parts.contact > 0.2, 0.05, 1)
+    weight = np.sqrt(parts.areas) * parts.sides * np.where(parts.contact > 0, 0.12, 1) * np.where(parts.contact > 0.2, 0.05, 1)
     weight[parts.sides < max(5, 0.02 * longest)] = 0
     heavy: list[int] = [i for i in np.argsort(-weight, kind="stable")[:CANDIDATES].tolist() if weight[i] > 0]
     if len(heavy) < 2:
