@@ -107,7 +107,12 @@ def _drop_faint(parts: Components, ink: Ink) -> None:
 def _heaviest(parts: Components, longest: int) -> int | None:
     """The component that a digit is built around; None: only specks of a page so long remain."""
     # What the edge cuts is rather a finger or a shadow; what lies along the edge is the table, not a digit.
-    weight = np.sqrt(parts.areas) * parts.sides * np.where(parts.contact > 0, 0.12, 1) * np.where(parts.contact > 0.2, 0.05, 1)
+    weight = (
+        np.sqrt(parts.areas)
+        * parts.sides
+        * np.where(parts.contact > 0, 0.12, 1)
+        * np.where(parts.contact > 0.2, 0.05, 1)
+    )
     weight[parts.sides < max(5, 0.02 * longest)] = 0
     heavy: list[int] = [i for i in np.argsort(-weight, kind="stable")[:CANDIDATES].tolist() if weight[i] > 0]
     if len(heavy) < 2:
@@ -123,7 +128,7 @@ def _quality(shape: Shape, box: Box, parts: Components, members: list[int], mask
     around = mask[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
     inked = cv2.countNonZero(np.ascontiguousarray(around)) - shape.area
     quiet = float(np.clip(1.1 - 2.5 * inked / around.size, 0.05, 1))
-    whole = np.where(parts.contact > 0, 0, parts.areas)  # what no edge cuts
+    whole = parts.areas * np.where(parts.contact > 0, 0.3, 1)  # less for what an edge cuts
     alone = float(
         parts.areas[members].sum() / max(1.0, (whole.sum() - whole[members].sum() + parts.areas[members].sum()))
     )

@@ -73,7 +73,7 @@ def _outlines(small: Array, smooth: Array, opening: int) -> Iterator[Array]:
     inner, _ = cv2.findContours(cv2.bitwise_not(opened), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     for contour in sorted([*contours, *inner], key=cv2.contourArea, reverse=True)[:4]:
         area, hull = cv2.contourArea(contour), cv2.convexHull(contour)
-        if not LEAST_SHEET <= area / small.size <= MOST_SHEET or area < 0.75 * cv2.contourArea(hull):
+        if not LEAST_SHEET <= area / small.size <= MOST_SHEET or area < 0.65 * cv2.contourArea(hull):
             continue
         if min(cv2.minAreaRect(hull)[1]) < 0.16 * max(small.shape):
             continue
