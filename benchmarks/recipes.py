@@ -19,7 +19,8 @@ def naive(body: bytes) -> Array:
 
 
 def tutorial(body: bytes) -> Array:
-    """Otsu's threshold, the box around the ink, its longest side to 20, the centre of mass to the middle: (28, 28)."""
+    """Otsu's threshold, the box around the ink, its longest side to 20, the brightest to 1 (or thin pens vanish, which
+    few tutorials say), the centre of mass to the middle: (28, 28) float32."""
     grey = _light_ink(body)
     ink = grey > threshold_otsu(grey) if grey.min() < grey.max() else grey > grey
     if not ink.any():
@@ -31,6 +32,7 @@ def tutorial(body: bytes) -> Array:
     small = np.zeros((SIDE, SIDE), np.float32)
     top, left = (SIDE - size[1]) // 2, (SIDE - size[0]) // 2
     small[top : top + size[1], left : left + size[0]] = np.asarray(cut.resize(size), np.float32) / 255
+    small /= small.max()
     down, right = (round(SIDE / 2 - middle) for middle in ndimage.center_of_mass(small))
     return ndimage.shift(small, (down, right), order=0)
 

@@ -146,7 +146,7 @@ def test_pictures_by_strangers_are_those_of_the_index(tmp_path: Path) -> None:
 def test_misread_and_refused_pictures_are_kept(tmp_path: Path, cnn: Model, digit: Array) -> None:
     blank, fine = png(Image.new("L", (100, 100), 255)), png(Image.fromarray(digit))
     posted = [Posted(blank, 4), Posted(fine, 3), Posted(fine, 8)]
-    found = read.reading("a kind", posted, {"cnn": cnn}, tmp_path)
+    found = read.reading("a kind", posted, dict.fromkeys(read.NETS, cnn), tmp_path)
     assert (found.count, found.right["cnn"], found.refused) == (3, pytest.approx(1 / 3), pytest.approx(1 / 3))
     first, second = sorted(path.name for path in tmp_path.iterdir())
     assert first == "a-kind_0_4_refused.png"

@@ -18,7 +18,10 @@ FINE = 8  # points of the map to one pixel of MNIST
 ROUND = 0.4  # pixels of MNIST over which edges are rounded, or its pixels would show as steps
 LEVEL = 0.3  # of the brightest: where MNIST's grey edge counts as ink
 MOST = 1.8  # widths of the pen that its line may be wide: where strokes meet at a sharp angle, or a loop is filled
-THICKER = 0.15  # at most, as a share of the digit's own pen: loops would close
+THINNER, THICKER = 0.35, 1.15  # at most, of the digit's own pen: short strokes would vanish, loops close
+DIP = 0.15  # how much darker than around a slit in the ink is
+SLIT = np.hypot(*np.mgrid[-10:11, -10:11]) <= 1.25 * FINE  # half as wide as the pen
+AROUND = np.ones((3, 3))  # neighbours, also across corners
 FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "LiberationSans-Regular", "LiberationSerif-Regular")
 
 
@@ -36,7 +39,7 @@ def strokes(image: Array, width: float) -> Strokes:
     """What (28, 28) uint8 would be with a pen of this width, a share of the digit's height."""
     fine = ndimage.zoom(np.pad(image, 4).astype(np.float32), FINE, order=3)
     fine = ndimage.gaussian_filter(fine, ROUND * FINE)
-    return _drawn(fine > LEVEL * fine.max(), width, FINE / 4)
+    return _drawn(_opened(fine / fine.max()), width)
 
 
 def drawn_by(image: Array, rng: np.random.Generator, thinnest: float = 0.03, thickest: float = 0.13) -> Strokes:
@@ -63,16 +66,29 @@ def _fonts() -> list[ImageFont.FreeTypeFont | ImageFont.ImageFont]:
     return found
 
 
-def _drawn(ink: Array, width: float, smooth: float) -> Strokes:
+def _opened(grey: Array) -> Array:
+    """The ink (h, w) bool of a picture in [0, 1]. Small grey places in it are loops and slits that a thick pen nearly
+    closed; a thin one has to leave them open. No stroke is torn apart by that."""
+    ink = grey > LEVEL
+    places, count = ndimage.label(ink & (ndimage.grey_closing(grey, footprint=SLIT) - grey > DIP))
+    pieces = ndimage.label(ink, AROUND)[1]
+    for place in range(1, count + 1):
+        opened = ink & (places != place)
+        if ndimage.label(opened, AROUND)[1] == pieces:
+            ink = opened
+    return ink
+
+
+def _drawn(ink: Array, width: float) -> Strokes:
     """`ink` (h, w) bool made as thin or thick as a pen of `width` draws; no stroke gets lost on the way."""
     height = np.ptp(np.flatnonzero(ink.any(axis=1))) + 1
     line = skeletonize(ink)
     own = ink.sum() / max(1, line.sum())  # points
-    thinner = max((own - width * height) / 2, -THICKER * own / 2)
-    wanted = min(width * height, own * (1 + THICKER))
+    wanted = np.clip(width * height, own * THINNER, own * THICKER)
+    thinner = (own - wanted) / 2
     middle = ndimage.distance_transform_edt(~line)
     distance = np.maximum(np.minimum(_signed(ink) + thinner, middle - 0.45 * wanted), middle - MOST * wanted / 2)
-    return _boxed(distance, distance < 0, smooth)
+    return _boxed(distance, distance < 0, FINE / 4)
 
 
 def _signed(ink: Array) -> Array:
