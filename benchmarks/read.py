@@ -7,8 +7,10 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache, partial
 from pathlib import Path
 from statistics import median
 
@@ -54,21 +56,30 @@ class Answer:
 
 def main() -> None:
     asked = arguments()
-    digits, load = mnist(), os.getloadavg()[0]
-    models = {name: predictor(STORE / name / "2", read_card(STORE / name / "2")) for name in NETS}
-    own: dict[str, Kind] = {MNIST: lambda image, label, rng: png(Image.fromarray(image))}
-    readings = [
-        reading(name, list(made(name, kind, *digits, asked.each)), models, asked.failures)
-        for name, kind in (own | KINDS).items()
-        if not asked.kinds or name in asked.kinds
-    ]
+    mnist()  # says at once if there is none
+    load = os.getloadavg()[0]
+    names = [name for name in (MNIST, *KINDS) if not asked.kinds or name in asked.kinds]
+    with ProcessPoolExecutor() as pool:  # most of the time goes into making the pictures
+        readings = list(pool.map(partial(reading_of, each=asked.each, failures=asked.failures), names))
     if asked.images:
-        readings.append(reading(STRANGERS, list(strangers(asked.images)), models, asked.failures))
+        readings.append(reading(STRANGERS, list(strangers(asked.images)), nets(), asked.failures))
     text = read_table.document(readings, f"{datetime.now(UTC):%Y-%m-%d}", load)
     if asked.kinds:
         print(text)
     else:
         write_part("reading", text)
+
+
+def reading_of(name: str, each: int, failures: Path | None) -> Reading:
+    """How one kind is read, in whichever process."""
+    kind: Kind = KINDS.get(name, lambda image, label, rng: png(Image.fromarray(image)))
+    return reading(name, list(made(name, kind, *mnist(), each)), nets(), failures)
+
+
+@cache
+def nets() -> Mapping[str, Model]:
+    """The shipped nets by their names."""
+    return {name: predictor(STORE / name / "2", read_card(STORE / name / "2")) for name in NETS}
 
 
 def arguments() -> argparse.Namespace:
