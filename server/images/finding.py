@@ -22,6 +22,7 @@ LIFTED = np.rint(np.linspace(DARKEST, 255, 256)).astype(np.uint8)  # as dark ink
 DARKEST_TURNED = 116
 # Light ink as dark, with half of the contrast: it counts against white.
 TURNED = np.rint(np.linspace(255, DARKEST_TURNED + DARKEST, 256)).astype(np.uint8)
+LOOK = 100  # pixels on the longer side that suffice to see which tone is rare
 GOOD = 0.6  # quality at which nothing else is tried
 FAIR = 0.3
 POOR = 0.05  # quality below which it is no digit
@@ -135,8 +136,7 @@ def _has_light_ink(grey: Array) -> bool:
     tones = histogram(grey)
     if tones.median() > BRIGHT:
         return False
-    times = max(1.0, max(grey.shape) / 96)
-    small = cv2.resize(grey, None, fx=1 / times, fy=1 / times, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = shrunk(grey, -(-max(grey.shape) // LOOK)).astype(np.float32)
     skews = []
     for share in (0.25, 0.5):
         window = max(3, round(share * max(small.shape))) | 1

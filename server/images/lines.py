@@ -29,7 +29,8 @@ def _lines(mask: Array) -> Array | None:
         if np.count_nonzero(cv2.reduce(np.ascontiguousarray(edge), 0, cv2.REDUCE_MAX)) < 0.5 * ends:
             return None
     lines = np.zeros_like(mask)
-    slope = max(np.linspace(-0.09, 0.09, 37).tolist(), key=lambda slope: float((_counts(mask, slope) ** 2).sum()))
+    slope = _slope(mask, np.linspace(-0.09, 0.09, 13))
+    slope = _slope(mask, slope + np.linspace(-0.01, 0.01, 5))
     rows = _counts(mask, slope)
     above = np.concatenate([[0], (rows > 0.35 * width).astype(np.int8), [0]])
     starts, stops = np.flatnonzero(np.diff(above) == 1), np.flatnonzero(np.diff(above) == -1)
@@ -44,6 +45,11 @@ def _lines(mask: Array) -> Array | None:
         if min(on_line[:ends].mean(), on_line[-ends:].mean(), thin.any(0).mean()) >= 0.5:
             lines[at[1:-1], np.broadcast_to(columns, thin.shape)] |= (thin * 255).astype(np.uint8)
     return lines if lines.any() else None
+
+
+def _slope(mask: Array, slopes: Array) -> float:
+    """Of the slopes the one along which the pixels of mask (h, w) gather most in lines."""
+    return max(slopes.tolist(), key=lambda slope: float((_counts(mask, slope) ** 2).sum()))
 
 
 def _counts(mask: Array, slope: float) -> Array:

@@ -85,7 +85,9 @@ def _outlines(small: Array, smooth: Array, opening: int) -> Iterator[Array]:
 def _quadrilateral(hull: Array, shape: tuple[int, ...]) -> Array | None:
     """The smallest with four corners around a hull (k, 1, 2), (n, 1, 2): less what lies outside of the picture."""
     around = cv2.approxPolyN(hull, 4, ensure_convex=True).reshape(-1, 1, 2).astype(np.float32)
-    if np.abs(around).max() > 10 * max(shape):
+    if len(around) < 3 or not np.abs(around).max() <= 10 * max(
+        shape
+    ):  # nearly parallel sides meet far away, or nowhere
         return None
     height, width = shape
     frame = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float32)[:, None]
