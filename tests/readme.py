@@ -60,10 +60,26 @@ def serving_table() -> str:
     return part.strip() + "\n"
 
 
+def reading_table() -> str:
+    """What share of each kind of picture is read right, from the last run of the benchmark."""
+    part = RESULTS.read_text().partition("# Posted pictures, read\n")[2].partition("## Kind by kind\n")[2]
+    lines = [line.split("|")[1:-1] for line in part.splitlines() if line.startswith("| ")]
+    head, *rows = [[cell.strip() for cell in cells] for cells in lines]
+    shown = [head.index(name) for name in ("cnn", "tutorial", "naive", "surely wrong")]
+    told = [
+        f"| {' | '.join([row[0].replace('_', ' '), *(row[i] for i in shown)])} |" for row in rows if row[0] != "mnist"
+    ]
+    return (
+        "\n".join(["| percent | Inkling | tutorial | naive | Inkling surely wrong |", "|---|---|---|---|---|", *told])
+        + "\n"
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "models": models_table,
     "speed": speed_table,
     "serving": serving_table,
+    "reading": reading_table,
     "settings": lambda: f"| variable | default | |\n|---|---|---|\n{settings_table()}\n",
 }
 

@@ -49,7 +49,8 @@ def _lines(mask: Array) -> Array | None:
 
 def _slope(mask: Array, slopes: Array) -> float:
     """Of the slopes the one along which the pixels of mask (h, w) gather most in lines."""
-    return max(slopes.tolist(), key=lambda slope: float((_counts(mask, slope) ** 2).sum()))
+    tried: list[float] = slopes.tolist()
+    return max(tried, key=lambda slope: float((_counts(mask, slope) ** 2).sum()))
 
 
 def _counts(mask: Array, slope: float) -> Array:

@@ -49,7 +49,8 @@ ANSWERED = {
         transform={"type": "array", "items": NUMBER, "minItems": 6, "maxItems": 6},
         warnings={
             **listed(TEXT),
-            "description": "what may be wrong with the picture, each a code and words after a colon. Of numbers: "
+            "description": "what may be wrong with the picture, each a code and words after a colon. "
+            "`multiple-objects`: several things are as large as a digit, and one was read. Of numbers: "
             "`unusual-scale` (the highest is 2 to 16), `looks-inverted` (paper is high), `looks-blank` (of tensors: no "
             "ink stands out)",
         },
