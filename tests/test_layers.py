@@ -160,6 +160,7 @@ ALLOWED_INSIDE = {  # imports inside functions, loaded on purpose after start
     ("training.__main__", "training.litert"),
     ("server.comparison", "scipy.stats"),
     ("server.explainers.segmentation", "skimage.segmentation"),
+    ("server.explainers.perturbation", "scipy.ndimage"),
     ("server.reference.lime", "lime"),
     ("server.reference.shapley", "shap"),
     ("server.reference.expected_gradients", "shap"),

@@ -8,7 +8,6 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
 
 from server.types import Array, Model, ModelCard, Target
 
@@ -90,6 +89,8 @@ def baselines_of(name: str, card: ModelCard, image: Array) -> Array:
     if name == "background":
         return card.background
     if name == "blur":
+        from scipy.ndimage import gaussian_filter  # 29 MB that those who only predict do without
+
         blurred: Array = gaussian_filter(image, BLUR)[None].astype(np.float32)
         return blurred
     return baseline_of(name, card)[None]
