@@ -93,6 +93,16 @@ def palette() -> Image.Image:
     return indexed
 
 
+def two_colours(first: int) -> bytes:
+    """A BMP of 8 bits with a palette of black and white, `first` before the other."""
+    ink = np.asarray(draw()) < 128
+    rows = b"".join((row if first else ~row).astype(np.uint8).tobytes() for row in ink[::-1])
+    size, start = len(rows), 14 + 40 + 8
+    head = b"BM" + struct.pack("<IHHI", start + size, 0, 0, start)
+    head += struct.pack("<IiiHHIIiiII", 40, ink.shape[1], ink.shape[0], 1, 8, 0, size, 0, 0, 2, 0)
+    return head + bytes([first] * 3 + [0] + [255 - first] * 3 + [0]) + rows
+
+
 def sixteen() -> Image.Image:
     return Image.fromarray(np.asarray(draw()).astype(np.uint16) * 257)
 
@@ -140,6 +150,8 @@ def test_a_detached_bar_belongs_to_its_digit() -> None:
         ),
         pytest.param(lambda: encode(draw().convert("1", dither=Image.Dither.NONE)), id="1"),
         pytest.param(lambda: encode(draw().convert("1", dither=Image.Dither.NONE), "BMP"), id="1-bmp"),
+        pytest.param(lambda: two_colours(0), id="8-bit-bmp-black-white"),
+        pytest.param(lambda: two_colours(255), id="8-bit-bmp-white-black"),
         pytest.param(lambda: encode(draw().convert("LA")), id="LA"),
         pytest.param(lambda: encode(draw().convert("RGB").quantize(16)), id="P"),
         pytest.param(lambda: encode(palette(), transparency=0), id="P-transparent"),

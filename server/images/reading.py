@@ -8,6 +8,7 @@ from math import ceil, floor
 
 import numpy as np
 from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -77,7 +78,7 @@ def opened(body: bytes) -> Iterator[ImageFile]:
     reader = reader_of(body)
     try:
         # The format's own class: Image.open would first try it against a limit of its own, and warn.
-        image = reader(BytesIO(body))
+        image = reader(BytesIO(_with_a_third_colour(body) if reader is BmpImageFile else body))
         _check_size(image)
         yield image
     except ServiceError:
@@ -91,6 +92,14 @@ def opened(body: bytes) -> Iterator[ImageFile]:
             f"the {reader.format} picture cannot be decoded to its end; it is cut short or damaged. Expected a whole "
             "file: save it again, or check that the upload was complete and binary."
         ) from error
+
+
+def _with_a_third_colour(body: bytes) -> bytes:
+    """A BMP of 8 bits whose palette is black and white: Pillow takes it for one of 1 bit, unless it has a third colour,
+    which no pixel needs to use."""
+    if body[28:30] == b"\x08\0" and body[46:50] == b"\2\0\0\0" and int.from_bytes(body[14:18], "little") >= 40:
+        return body[:46] + b"\3" + body[47:]
+    return body
 
 
 def read(body: bytes, fine: bool = False) -> UprightPicture:
