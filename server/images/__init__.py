@@ -2,9 +2,9 @@
 
 A pipeline: formats.py recognises, reading.py decodes no more than is needed, colour.py makes it grey, paper.py finds
 the page, ink.py what stands out of it, digits.py the strokes that form a digit, finding.py tries the views of a picture
-one after the other, and normalise.py makes of the digit what MNIST is. Read finding.py first. straight.py is the short
-way for what is that already; plain.py makes of a picture no more than grey pixels; numbers.py takes tables of numbers.
-The only place where pictures are decoded. Must not know HTTP or models.
+one after the other, strokes.py draws what was found from the finest picture, and normalise.py makes of it what MNIST is.
+Read finding.py first. plain.py makes of a picture no more than grey pixels; numbers.py takes tables of numbers. The only
+place where pictures are decoded. Must not know HTTP or models.
 """
 
 from functools import partial
@@ -22,10 +22,9 @@ from server.images.numbers import from_array as from_array
 from server.images.numbers import from_pixels as from_pixels
 from server.images.numbers import looks_blank as looks_blank
 from server.images.plain import plain_pixels as plain_pixels
-from server.images.reading import UprightPicture, read, upright
+from server.images.reading import UprightPicture, read
 from server.images.reading import announced_pixels as announced_pixels
 from server.images.resampling import resample, shrunk
-from server.images.straight import straight
 from server.images.strokes import Window, strokes_in
 from server.types import Array, Digit, ImageSpec, Placement
 
@@ -44,10 +43,7 @@ def decode(body: bytes, spec: ImageSpec, preprocess: Literal["auto", "none"] = "
     Raises EmptyBody, UnsupportedImage, DamagedImage, ImageTooLarge, and BlankImage when "auto" finds nothing.
     """
     only_resize = preprocess == "none" or spec.preprocessing == "resize"
-    plain = straight(body, spec)
-    if plain is not None and (only_resize or is_normalised(plain, spec)):
-        return from_array(plain / np.float32(255))
-    picture = upright(plain) if plain is not None else read(body, fine=only_resize)
+    picture = read(body, fine=only_resize)
     if only_resize or picture.image.size == (spec.width, spec.height):
         luma = LUMINANCE.of(picture.image)
         if only_resize or is_normalised(luma, spec):

@@ -16,7 +16,6 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from server.errors import DamagedImage, ImageTooLarge, ServiceError, UnsupportedImage
 from server.images.formats import reader_of
-from server.types import Array
 
 MAX_PIXELS = 50_000_000  # of a sent picture; a telephone's largest mode
 SIGHT_SIDE = 280  # pixels on the longer side that finding a digit needs; a JPEG is decoded at the smallest fraction
@@ -63,12 +62,6 @@ class UprightPicture:
         x1, y1 = (ceil((edge - corner) / self.factor) for edge, corner in ((box[2], self.left), (box[3], self.top)))
         x0, y0, x1, y1 = max(0, x0), max(0, y0), min(self.image.width, x1), min(self.image.height, y1)
         return self.image.crop((x0, y0, x1, y1)), self.left + self.factor * x0, self.top + self.factor * y0
-
-
-def upright(luma: Array) -> UprightPicture:
-    """Of one that is decoded already, (h, w) uint8, and needs no turn."""
-    height, width = luma.shape
-    return UprightPicture(Image.fromarray(luma), 1, 0, 0, width, height, ())
 
 
 @contextmanager
