@@ -1,10 +1,10 @@
 """Bytes of a picture, or a table of numbers -> the digit as the model takes it, and where it lies in what was sent.
 
 A pipeline: formats.py recognises, reading.py decodes no more than is needed, colour.py makes it grey, paper.py finds
-the page, ink.py what stands out of it, digits.py the strokes that form a digit, finding.py tries the views of a picture
-one after the other, strokes.py draws what was found from the finest picture, and normalise.py makes of it what MNIST is.
-Read finding.py first. plain.py makes of a picture no more than grey pixels; numbers.py takes tables of numbers. The only
-place where pictures are decoded. Must not know HTTP or models.
+the page, ink.py what stands out of it, digits.py the strokes that form a digit, finding.py tries the views of a
+picture one after the other, strokes.py draws what was found from the finest picture, and normalise.py makes of it what
+MNIST is. Read finding.py first. plain.py makes of a picture no more than grey pixels; numbers.py takes tables of
+numbers. The only place where pictures are decoded. Must not know HTTP or models.
 """
 
 from functools import partial
