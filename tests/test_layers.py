@@ -142,7 +142,6 @@ ADDRESSES = {  # third party -> the only files that may import it
     "orjson": {"server.render.plain"},
     "flask_limiter": {"server.routes.limits"},
     "limits": {"server.routes.limits"},
-    "flask_cors": {"server.routes.cors"},
     "lime": {"server.reference"},
     "shap": {"server.reference"},
 }
@@ -237,7 +236,6 @@ def test_imports_follow_the_layers(path: Path) -> None:
         ("server.reference.lime", "def f():\n    import shap"),
         ("server.inference", "from prometheus_client import Counter"),
         ("server.routes.ops", "from flask_limiter import Limiter"),
-        ("server.app", "from flask_cors import CORS"),
         ("server.routes.auth", "from itsdangerous import TimestampSigner"),
     ],
 )
