@@ -171,9 +171,10 @@ def _guard(app: Flask, settings: Settings, links: Links | None) -> None:
     if settings.keys_file is not None and links is not None:
         auth.protect(app, Keyring(settings.keys_file), links)
     if settings.rate_limit is not None:
+        from server.rates import Rates
         from server.routes import limits
 
-        limits.limit(app, settings.rate_limit, settings.rate_limit_storage, settings.proxies)
+        limits.limit(app, Rates(settings.rate_limit, settings.rate_limit_storage), settings.proxies)
 
 
 def _begin() -> None:

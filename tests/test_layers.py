@@ -21,6 +21,7 @@ MAY_IMPORT = {  # longest prefix counts
         "server.models",
         "server.cache",
         "server.protocols",
+        "server.rates",
         "server.routes",
         "server.scheduling",
         "server.signing",
@@ -33,6 +34,7 @@ MAY_IMPORT = {  # longest prefix counts
     "server.verification": {"server.models", "server.startup"},
     "server.commands": {"server.config", "server.keys", "server.startup"},
     "server.keys": {"server.config"},
+    "server.rates": {"server.config"},
     "server.signing": set(),
     "server.logs": set(),
     "server.metrics": set(),
@@ -122,7 +124,7 @@ MAY_IMPORT = {  # longest prefix counts
         "server.scheduling",
     },
     "server.version": set(),
-    "server.routes.limits": {"server.config", "server.routes"},
+    "server.routes.limits": {"server.rates", "server.routes"},
     "training": {"training"},
 }
 ADDRESSES = {  # third party -> the only files that may import it
@@ -140,8 +142,7 @@ ADDRESSES = {  # third party -> the only files that may import it
     "prometheus_client": {"server.metrics"},
     "itsdangerous": {"server.signing"},
     "orjson": {"server.render.plain"},
-    "flask_limiter": {"server.routes.limits"},
-    "limits": {"server.routes.limits"},
+    "limits": {"server.rates"},
     "flask_cors": {"server.routes.cors"},
     "lime": {"server.reference"},
     "shap": {"server.reference"},
@@ -149,6 +150,7 @@ ADDRESSES = {  # third party -> the only files that may import it
 LATE = {"lime", "shap", "skimage"}  # imported when first asked for: they cost seconds, or megabytes that not all need
 ALLOWED_INSIDE = {  # imports inside functions, loaded on purpose after start
     ("server.models.runtimes", "server.models"),
+    ("server.app", "server.rates"),
     ("server.app", "server.routes"),
     ("server.__main__", "server.commands"),
     ("server.__main__", "server.verification"),
@@ -237,7 +239,7 @@ def test_imports_follow_the_layers(path: Path) -> None:
         ("server.reference.lime", "from lime import lime_image"),
         ("server.reference.lime", "def f():\n    import shap"),
         ("server.inference", "from prometheus_client import Counter"),
-        ("server.routes.ops", "from flask_limiter import Limiter"),
+        ("server.routes.limits", "from limits import parse_many"),
         ("server.app", "from flask_cors import CORS"),
         ("server.routes.auth", "from itsdangerous import TimestampSigner"),
     ],

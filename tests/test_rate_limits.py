@@ -161,6 +161,34 @@ def test_pages_of_others_may_not(pages: FlaskClient, origin: str) -> None:
     assert "Access-Control-Allow-Origin" not in pages.get("/v1/models", headers={"Origin": origin}).headers
 
 
+@pytest.mark.parametrize(("origins", "sent", "told"), [
+    ("*", {}, {"Access-Control-Allow-Origin": "*"}),
+    (PAGE, {}, {"Access-Control-Allow-Origin": PAGE}),  # what a cache keeps is good for the page too
+    (PAGE, {"Origin": PAGE.upper()}, {"Access-Control-Allow-Origin": PAGE.upper()}),
+    (f"https://b.example,{PAGE}", {"Origin": PAGE}, {"Access-Control-Allow-Origin": PAGE, "Vary": "Origin"}),
+])  # fmt: skip
+def test_what_a_page_is_told(make_app: MakeApp, origins: str, sent: dict[str, str], told: dict[str, str]) -> None:
+    headers = make_app(cors_origins=origins).test_client().get("/livez", headers=sent).headers
+    about = {"Access-Control-Allow-Origin", "Access-Control-Allow-Methods", "Vary"}
+    assert {name: value for name, value in headers if name in about} == told
+
+
+@pytest.mark.parametrize(("method", "wanted", "methods", "names"), [
+    ("POST", "x-api-key, Content-Type, x-other", "GET, HEAD, POST", "Content-Type, x-api-key"),
+    ("POST", "", "GET, HEAD, POST", None),
+    ("DELETE", "content-type", None, None),
+])  # fmt: skip
+def test_what_a_preflight_is_told(
+    pages: FlaskClient, method: str, wanted: str, methods: str | None, names: str | None
+) -> None:
+    asking = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": wanted}
+    headers = pages.options("/v1/predict", headers={"Origin": PAGE, **asking}).headers
+    assert headers["Access-Control-Allow-Origin"] == PAGE
+    assert headers.get("Access-Control-Allow-Methods") == methods
+    assert headers.get("Access-Control-Allow-Headers") == names
+    assert headers.get("Access-Control-Max-Age") == (methods and "3600")
+
+
 def test_a_star_lets_all_pages_ask_and_nothing_set_none(make_app: MakeApp) -> None:
     starred = make_app(cors_origins="*").test_client().get("/livez", headers={"Origin": PAGE})
     assert starred.headers["Access-Control-Allow-Origin"] == "*"
@@ -172,7 +200,7 @@ def test_what_is_off_is_not_even_imported(tmp_path: Path) -> None:
     script = (
         "import sys, pathlib; from server.app import create_app; from server.config import Settings\n"
         f"create_app(Settings(model_store=pathlib.Path({str(tmp_path)!r}), explain='off'))\n"
-        "sys.exit(str([name for name in ('flask_limiter', 'flask_cors', 'limits') if name in sys.modules]))"
+        "sys.exit(str([name for name in ('limits', 'server.rates', 'server.routes.cors') if name in sys.modules]))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == "[]"

@@ -1,0 +1,99 @@
+"""How requests are counted: exactly where a limit is small, and with few questions to the storage where it is large."""
+
+from typing import Any
+
+import pytest
+from limits.storage import MemoryStorage
+
+from server import rates
+from server.rates import Rates
+
+
+class Shared(MemoryStorage):
+    """A storage of all processes; what it was asked, and whether it answers."""
+
+    STORAGE_SCHEME = ["shared"]  # noqa: RUF012  (the package's own way)
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.asked, self.away = 0, False
+
+    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        return self._answer(super().incr(key, expiry, amount))
+
+    def get_expiry(self, key: str) -> float:
+        return self._answer(super().get_expiry(key))
+
+    def _answer(self, answer: Any) -> Any:
+        self.asked += 1
+        if self.away:
+            raise ConnectionError("nobody there")
+        return answer
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> Shared:
+    storage = Shared()
+    monkeypatch.setattr(rates, "storage_from_string", lambda _: storage)
+    return storage
+
+
+def let_through(process: Rates, times: int, who: str = "key one") -> int:
+    return sum(process.take(who)[-1].left >= 0 for _ in range(times))
+
+
+def test_a_small_limit_is_exact_over_processes_with_one_question_a_request(shared: Shared) -> None:
+    one, other = Rates("1000/hour", ""), Rates("1000/hour", "")
+    assert [one.take("key one")[0].left, other.take("key one")[0].left, one.take("key one")[0].left] == [999, 998, 997]
+    assert let_through(one, 500) + let_through(other, 600) == 997
+    assert shared.asked == 1103 + 1  # the other asks once when the window ends
+    assert let_through(other, 1, "key two") == 1
+
+
+def test_a_large_limit_is_asked_about_rarely_and_never_exceeded(shared: Shared) -> None:
+    one, other = Rates("20000/hour", ""), Rates("20000/hour", "")
+    told = [one.take("key one")[0].left for _ in range(100)]
+    assert told == list(range(19999, 19899, -1)) and shared.asked < 10
+    let = 100 + let_through(other, 5) + let_through(one, 30_000)
+    assert 20_000 - 20_000 // rates.SHARE <= let <= 20_000
+    assert let + let_through(other, 30_000) == 20_000
+
+
+def test_a_window_that_is_over_leaves_nothing_to_the_next(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1e9]
+    monkeypatch.setattr("time.time", lambda: now[0])
+    process = Rates("20000/minute", "")
+    assert let_through(process, 20_001) == 20_000
+    assert process.take("key one")[0].seconds == 60
+    now[0] += 61
+    left = process.take("key one")[0]
+    assert (left.left, left.seconds) == (19_999, 60)
+    assert let_through(process, 20_001) == 19_999
+
+
+def test_of_several_limits_the_first_that_is_passed_is_the_last_that_counts(shared: Shared) -> None:
+    process = Rates("1000/day;2/minute", "")
+    assert [(one.name, one.left) for one in process.take("key one")] == [("minute", 1), ("day", 999)]
+    process.take("key one")
+    assert [(one.name, one.left) for one in process.take("key one")] == [("minute", -1)]
+
+
+def test_when_the_storage_answers_again_it_counts_again(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = Rates("2/hour", "")
+    assert let_through(process, 1) == 1
+    shared.away = True
+    asked = shared.asked
+    assert let_through(process, 3) == 2 and shared.asked == asked + 1
+    monkeypatch.setattr(process, "_away_until", 0.0)
+    shared.away = False
+    assert process.take("key two")[0].left == 1
+    assert ["alone" in caplog.messages[0], "again" in caplog.messages[1]] == [True, True]
+
+
+def test_callers_that_are_forgotten_are_still_counted(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "CALLERS", 2)
+    process = Rates("2/hour", "")
+    assert [let_through(process, 1, f"address {number}") for number in (1, 2, 3, 1, 2, 3)] == [1] * 6
+    assert [let_through(process, 1, f"address {number}") for number in (1, 2, 3)] == [0] * 3
