@@ -7,6 +7,7 @@ MNIST is. Read finding.py first. plain.py makes of a picture no more than grey p
 numbers. The only place where pictures are decoded. Must not know HTTP or models.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -14,8 +15,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from server.images.colour import LUMINANCE, best_channel
-from server.images.finding import find
+from server.errors import BlankImage
+from server.images.colour import LUMINANCE, Channel, best_channel
+from server.images.finding import GOOD, Sighting, find
 from server.images.normalise import is_normalised, normalise
 from server.images.numbers import IDENTITY
 from server.images.numbers import from_array as from_array
@@ -53,11 +55,10 @@ def decode(body: bytes, spec: ImageSpec, preprocess: Literal["auto", "none"] = "
 
 def _main_digit(body: bytes, picture: UprightPicture, spec: ImageSpec) -> Digit:
     """Raises BlankImage."""
-    channel = best_channel(picture.image)
-    sighting = find(channel.of(picture.image))
+    picture, channel, sighting = _seen(body, picture)
     box = picture.in_sent(sighting.box)
     is_small = max(box[2] - box[0], box[3] - box[1]) < FINE_SIDE * picture.factor
-    fine = read(body, fine=True) if is_small and picture.factor > 1 else picture
+    fine = read(body, fine=True) if is_small and picture.drafted else picture
     part, left, top = fine.crop(box)
     page = picture.factor * sighting.factor  # pixels of the sent picture for one of the page, and of the window
     times = max(1, min(max(part.size) // ENOUGH, int(sighting.found.pen * page / fine.factor / LEAST_PEN)))
@@ -67,13 +68,35 @@ def _main_digit(body: bytes, picture: UprightPicture, spec: ImageSpec) -> Digit:
     found = normalise(strokes_in(window, sighting), spec)
     transform = (pixel * found.scale, 0.0, left + pixel * found.left, 0.0, pixel * found.scale, top + pixel * found.top)
     steps = picture.steps + channel.steps + sighting.steps + found.steps
-    draw = partial(_thumbnail, body)
+    draw = _drawer(body, picture)
     return Digit(found.pixels, Placement(transform, picture.width, picture.height, draw, steps, sighting.warnings))
+
+
+def _seen(body: bytes, picture: UprightPicture) -> tuple[UprightPicture, Channel, Sighting]:
+    """The main digit, and the picture in which it is clear: a finer one than that which was decoded first, if need be.
+    Raises BlankImage."""
+    channel = best_channel(picture.image)
+    try:
+        sighting = find(channel.of(picture.image))
+        if sighting.quality >= GOOD or not picture.drafted:
+            return picture, channel, sighting
+    except BlankImage:
+        if not picture.drafted:
+            raise
+        sighting = None
+    fine = read(body, fine=True)
+    try:
+        closer = find(channel.of(fine.image))
+    except BlankImage:
+        if sighting is None:
+            raise
+        return picture, channel, sighting
+    return (picture, channel, sighting) if sighting and sighting.quality >= closer.quality else (fine, channel, closer)
 
 
 def _whole(body: bytes, luma: Array, picture: UprightPicture, spec: ImageSpec) -> Digit:
     """All of the picture at the model's size."""
-    draw = partial(_thumbnail, body)
+    draw = _drawer(body, picture)
     if luma.shape == (spec.height, spec.width):
         placed = Placement(IDENTITY, picture.width, picture.height, draw, picture.steps)
         return Digit(luma / np.float32(255), placed)
@@ -86,10 +109,14 @@ def _whole(body: bytes, luma: Array, picture: UprightPicture, spec: ImageSpec) -
     return Digit(np.clip(pixels, 0, 1), Placement(transform, picture.width, picture.height, draw, picture.steps))
 
 
-def _thumbnail(body: bytes) -> Array:
-    """The picture (h, w, 3) uint8 as a person sees it, at most THUMBNAIL on the longer side, never enlarged. It is
-    decoded again, because only explanations need it."""
-    image = read(body, fine=True).image
+def _drawer(body: bytes, picture: UprightPicture) -> Callable[[], Array]:
+    """What makes the picture that people see, which only explanations need; from a finer one than a draft."""
+    return partial(_thumbnail, body if picture.drafted else picture.image)
+
+
+def _thumbnail(picture: bytes | Image.Image) -> Array:
+    """(h, w, 3) uint8, at most THUMBNAIL on the longer side, never enlarged."""
+    image = read(picture, fine=True).image if isinstance(picture, bytes) else picture
     longest = max(image.size)
     if longest > THUMBNAIL:
         size = (max(1, image.width * THUMBNAIL // longest), max(1, image.height * THUMBNAIL // longest))

@@ -11,6 +11,7 @@ from server.images.lines import inside_of_box, ruled_lines
 from server.images.tones import histogram
 from server.types import Array
 
+POOR = 0.05  # quality below which it is no digit
 MOST_HOLES = 5  # of a digit, those of blots and crossings included; squared paper has dozens
 CANDIDATES = 8  # of the heaviest components, which are looked at closely
 PARTS = 60  # of a digit, at most
@@ -37,9 +38,16 @@ class Found:
         return int(max(self.mask.shape))
 
 
-def find_digit(ink: Ink, inside: Array | None) -> Found | None:
-    """The main digit of a page, of which only `inside` (h, w) counts. None: there are only specks."""
-    mask, lines = _without_lines(ink)
+def find_digit(ink: Ink, inside: Array | None, lines: Array | None) -> Found | None:
+    """The main digit of a page, of which only `inside` (h, w) counts, without its ruled `lines` (h, w). None: there are
+    only specks."""
+    mask = _above(ink.amount, ink.threshold)
+    if lines is not None:
+        kept = cv2.bitwise_and(mask, cv2.bitwise_not(lines))
+        if cv2.countNonZero(kept) < 0.1 * cv2.countNonZero(lines):  # the only stroke of a tightly cut 1, not a line
+            lines = None
+        else:
+            mask = kept
     found = _main(mask, lines, ink, inside)
     if found is None or found.cut:
         return found
@@ -53,17 +61,9 @@ def find_digit(ink: Ink, inside: Array | None) -> Found | None:
     return found if boxed is None or boxed.longest < 0.2 * found.longest else replace(boxed, boxed=True)
 
 
-def _without_lines(ink: Ink) -> tuple[Array, Array | None]:
-    """The mask of ink, less the ruled lines, (h, w) uint8 both."""
-    mask = _above(ink.amount, ink.threshold)
-    printed = mask if ink.alone else _above(ink.amount, max(0.15 * ink.level, 3 * ink.noise))  # often fainter than ink
-    lines = ruled_lines(printed)
-    if lines is None:
-        return mask, None
-    kept = cv2.bitwise_and(mask, cv2.bitwise_not(lines))
-    if cv2.countNonZero(kept) < 0.1 * cv2.countNonZero(lines):  # the only stroke of a tightly cut 1, not a line
-        return mask, None
-    return kept, lines
+def lines_on(ink: Ink) -> Array | None:
+    """The ruled lines (h, w) uint8 of a page, which are often fainter than its ink; None: there are none."""
+    return ruled_lines(_above(ink.amount, ink.threshold if ink.alone else max(0.15 * ink.level, 3 * ink.noise)))
 
 
 def _above(amount: Array, level: float) -> Array:
@@ -88,7 +88,9 @@ def _main(mask: Array, lines: Array | None, ink: Ink, inside: Array | None) -> F
     group, box = parts.mask(members)
     cut = bool(parts.contact[members].any())
     shape = Shape(group)
-    quality = _quality(shape, box, parts, members, mask) * _crispness(ink, group, box)
+    quality = _quality(shape, box, parts, members, mask)
+    if quality > POOR:
+        quality *= _openness(shape) * _simplicity(shape) * _crispness(ink, group, box)
     if cut and inside is not None:  # nobody writes over a sheet's edge: it is a shadow's
         quality *= CUT_BY_SHEET
     elif cut and ink.uneven:
@@ -121,7 +123,7 @@ def _heaviest(parts: Components, longest: int) -> int | None:
 
 
 def _quality(shape: Shape, box: Box, parts: Components, members: list[int], mask: Array) -> float:
-    """How much a group of components looks like a digit that stands by itself."""
+    """How much a group of components stands by itself, and is made of strokes."""
     contact = float(np.clip(1.15 - parts.contact[members].sum() / 0.3, 0.02, 1))
     margin = max(2, round(0.15 * max(shape.mask.shape)))
     top, left, bottom, right = box
@@ -132,7 +134,7 @@ def _quality(shape: Shape, box: Box, parts: Components, members: list[int], mask
     alone = float(
         parts.areas[members].sum() / max(1.0, (whole.sum() - whole[members].sum() + parts.areas[members].sum()))
     )
-    return _slenderness(shape) * _openness(shape) * _simplicity(shape) * contact * quiet * min(1.0, 0.35 + alone)
+    return _slenderness(shape) * contact * quiet * min(1.0, 0.35 + alone)
 
 
 def _slenderness(shape: Shape) -> float:

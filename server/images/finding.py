@@ -4,14 +4,15 @@ looks like a digit that stands by itself.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
 import cv2
 import numpy as np
 
 from server.errors import BlankImage
-from server.images.digits import Found, find_digit
+from server.images.digits import POOR, Found, find_digit, lines_on
 from server.images.ink import FAINTEST, Ink, ink_on
-from server.images.paper import Page, even_paper, sheets, uneven_paper
+from server.images.paper import EVEN, Page, even_paper, sheets, uneven_paper
 from server.images.resampling import shrunk
 from server.images.tones import histogram
 from server.types import Array
@@ -25,7 +26,6 @@ TURNED = np.rint(np.linspace(255, DARKEST_TURNED + DARKEST, 256)).astype(np.uint
 LOOK = 100  # pixels on the longer side that suffice to see which tone is rare
 GOOD = 0.6  # quality at which nothing else is tried
 FAIR = 0.3
-POOR = 0.05  # quality below which it is no digit
 BRIGHT = 110  # a level at which there is not room enough for lighter ink
 
 
@@ -92,11 +92,11 @@ def _sightings(grey: Array) -> Iterator[Sighting]:
     light_ink = _has_light_ink(grey)
     likely, other = (light, dark) if light_ink else (dark, light)
     yield from _on_even(likely, light_ink, False)
-    found, doubts = list(sheets(dark.grey)), 1.0
+    found, doubts = [(page, False) for page in sheets(dark)] + [(page, True) for page in sheets(light)], 1.0
     for looked in (_on_even, _on_uneven):
-        for page in found:
-            for sighting in looked(page, False, True):
-                if light_ink and sighting.quality > FAIR:
+        for page, on_dark in found:
+            for sighting in looked(page, on_dark, True):
+                if light_ink and not on_dark and sighting.quality > FAIR:
                     doubts = 0.5  # what is light is a sheet
                 yield sighting
     yield from _weighed(doubts, _on_uneven(likely, light_ink, False))
@@ -124,8 +124,11 @@ def _on_uneven(page: Page, light_ink: bool, is_sheet: bool) -> Iterator[Sighting
 
 def _digits(page: Page, paper: Array | int, light_ink: bool, is_sheet: bool) -> Iterator[Sighting]:
     ink = ink_on(page, paper)
-    for variant in () if ink is None else ink.variants():
-        found = find_digit(variant, page.inside)
+    if ink is None:
+        return
+    ruled = cache(lambda: lines_on(ink))  # looked for once, if at all
+    for variant in ink.variants():
+        found = find_digit(variant, page.inside, lines_on(variant) if variant.alone else ruled())
         if found is not None:
             yield Sighting(page, light_ink, variant, found, is_sheet, found.quality)
 
@@ -134,7 +137,11 @@ def _has_light_ink(grey: Array) -> bool:
     """Ink is the rare tone, so it skews the picture, against its near and its far surroundings; where these disagree (a
     dark table around the paper, strokes that fill the picture), it is the tone that most pixels do not have."""
     tones = histogram(grey)
-    if tones.median() > BRIGHT:
+    paper = tones.median()
+    if tones.spread(paper, 0.85) <= EVEN * paper:  # most of the picture has one tone
+        darkest, lightest = tones.quantile(0.002), tones.quantile(0.998)
+        return lightest - paper > max(FAINTEST * paper, 2 * (paper - darkest))
+    if paper > BRIGHT:
         return False
     small = shrunk(grey, -(-max(grey.shape) // LOOK)).astype(np.float32)
     skews = []
@@ -151,10 +158,10 @@ def _has_light_ink(grey: Array) -> bool:
 
 def _blank(grey: Array) -> str:
     """Why there is no digit, and what helps."""
-    tones = histogram(grey)
-    low, middle, high = (tones.quantile(share) for share in (0.002, 0.5, 0.998))
+    middle = histogram(grey).median()
+    low, high = cv2.minMaxLoc(grey)[:2]
     strongest = max(high - middle, middle - low) / max(middle, DARKEST)
-    if strongest < 2 * FAINTEST:
+    if strongest < FAINTEST:
         return (
             f"the picture looks blank: its strongest mark differs from the paper by {strongest:.0%}; a digit's must "
             f"differ by at least {FAINTEST:.0%} and stand out of the noise. Use a darker pen, or take a brighter photo."

@@ -69,6 +69,8 @@ def inside_of_box(shape: Shape) -> Array | None:
         return None
     if cv2.contourArea(shape.hull) < RECTANGULAR * np.prod(cv2.minAreaRect(shape.hull)[1]):
         return None
+    if len(shape.hull) < 4:
+        return None
     around = cv2.approxPolyN(shape.hull, 4, ensure_convex=True).reshape(-1, 1, 2).astype(np.float32)
     if not cv2.contourArea(around) <= 1.12 * cv2.contourArea(shape.hull):
         return None

@@ -14,6 +14,7 @@ from server.images.strokes import Strokes
 from server.types import Array, ImageSpec
 
 INNER_SHARE = 20 / 28  # longest side of the digit in the model's image: MNIST's
+EXTENT = 0.3  # of the darkest stroke: fainter rows and columns are no part of the digit
 STROKES = (1.1, 4.0)  # stroke widths in model pixels that MNIST knows well; beyond them strokes are corrected ...
 STROKE_GOALS = (1.7, 3.4)  # ... to these
 CORRECTION_SIDE = 120  # pixels; the size at which strokes are corrected
@@ -65,7 +66,7 @@ def _extent(strokes: Array) -> tuple[float, float, float, float]:
     """Top, left, bottom, right of strokes (h, w); a partly covered outermost row or column counts by its cover."""
     edges = []
     for cover in (strokes.max(1), strokes.max(0)):
-        inside = np.flatnonzero(cover >= 0.5 * cover.max())
+        inside = np.flatnonzero(cover >= EXTENT * cover.max())
         first, last = int(inside[0]), int(inside[-1])
         before = float(cover[first - 1]) if first else 0.0
         after = float(cover[last + 1]) if last + 1 < cover.size else 0.0

@@ -35,8 +35,9 @@ class Page:
         return histogram(self.grey, self.inside)
 
 
-def sheets(grey: Array) -> Iterator[Page]:
-    """Sheets that lie on something, the largest first: smooth, convex, with straight edges."""
+def sheets(whole: Page) -> Iterator[Page]:
+    """Sheets of lighter paper that lie on something, the largest first: smooth, convex, with straight edges."""
+    grey = whole.grey
     factor = max(grey.shape) / SHEET_SIDE
     if factor < 0.6:
         return
@@ -51,7 +52,7 @@ def sheets(grey: Array) -> Iterator[Page]:
         for outline in _outlines(small, smooth, opening):
             if not any(_same(outline, one) for one in seen):
                 seen.append(outline)
-                yield _page(grey, (outline + 0.5) * scale - 0.5)
+                yield _page(whole, (outline + 0.5) * scale - 0.5)
 
 
 def _smooth(small: Array) -> Array:
@@ -84,10 +85,10 @@ def _outlines(small: Array, smooth: Array, opening: int) -> Iterator[Array]:
 
 def _quadrilateral(hull: Array, shape: tuple[int, ...]) -> Array | None:
     """The smallest with four corners around a hull (k, 1, 2), (n, 1, 2): less what lies outside of the picture."""
+    if len(hull) < 4:
+        return None
     around = cv2.approxPolyN(hull, 4, ensure_convex=True).reshape(-1, 1, 2).astype(np.float32)
-    if len(around) < 3 or not np.abs(around).max() <= 10 * max(
-        shape
-    ):  # nearly parallel sides meet far away, or nowhere
+    if not np.abs(around).max() <= 10 * max(shape):  # nearly parallel sides meet far away, or nowhere
         return None
     height, width = shape
     frame = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float32)[:, None]
@@ -112,15 +113,16 @@ def _same(one: Array, other: Array) -> bool:
     return bool(np.abs(ends[0] - ends[1]).max() <= 2)
 
 
-def _page(grey: Array, outline: Array) -> Page:
-    """The part of grey within the outline (k, 2), less a rim on which the sheet's edge lies, but not the picture's."""
+def _page(whole: Page, outline: Array) -> Page:
+    """The part within the outline (k, 2), less a rim on which the sheet's edge lies, but not the picture's."""
+    grey = whole.grey
     inside = np.zeros(grey.shape, np.uint8)
     cv2.fillConvexPoly(inside, np.rint(outline).astype(np.int32), 255)
     rim = np.ones((2 * max(1, round(RIM * max(grey.shape))) + 1,) * 2, np.uint8)
     inside = np.asarray(cv2.erode(inside, rim, borderType=cv2.BORDER_CONSTANT, borderValue=255))
     left, top, width, height = cv2.boundingRect(inside)
     here = slice(top, top + height), slice(left, left + width)
-    return Page(np.ascontiguousarray(grey[here]), left, top, np.ascontiguousarray(inside[here]))
+    return Page(np.ascontiguousarray(grey[here]), left, top, np.ascontiguousarray(inside[here]), whole.floor)
 
 
 def even_paper(page: Page) -> int | None:

@@ -41,7 +41,7 @@ Box = tuple[float, float, float, float]
 @dataclass(frozen=True)
 class UprightPicture:
     """Upright L, RGB or opaque RGBA image; its point (x, y) lies at (left + factor x, top + factor y) of the sent
-    picture, which is upright width x height."""
+    picture, which is upright width x height. `drafted`: it could be decoded finer."""
 
     image: Image.Image
     factor: int
@@ -50,6 +50,7 @@ class UprightPicture:
     width: int
     height: int
     steps: tuple[str, ...]
+    drafted: bool
 
     def in_sent(self, box: Box) -> Box:
         """A box of this image, in the sent picture."""
@@ -101,6 +102,7 @@ def read(body: bytes, fine: bool = False) -> UprightPicture:
     with opened(body) as image:
         width, height = image.size
         factor = _draft(image, WORK_SIDE if fine else SIGHT_SIDE)
+        drafted = factor > 1 and not fine
         image.load()
         _check_size(image)  # a GIF's first frame may be larger than it announced
         if factor == 1:
@@ -118,7 +120,7 @@ def read(body: bytes, fine: bool = False) -> UprightPicture:
         # The reduced last row or column is not full; turned round it becomes the first.
         left = width - factor * small.width if orientation in (2, 3, 6, 7) else 0
         top = height - factor * small.height if orientation in (3, 4, 7, 8) else 0
-    return UprightPicture(small, factor, left, top, width, height, steps + flattened)
+    return UprightPicture(small, factor, left, top, width, height, steps + flattened, drafted)
 
 
 def announced_pixels(body: bytes) -> int:
