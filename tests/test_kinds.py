@@ -19,7 +19,7 @@ from server.types import Array, Model
 from tests.mnist import mnist_test
 
 EACH = 20  # pictures
-RIGHT = 17  # of them
+MISREAD = 3  # of them at most
 Sizes = Callable[[int, int], bool]
 
 
@@ -108,12 +108,13 @@ def test_several_digits_are_in_one_photo(count: int, digit: Array) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_kind_is_read(name: str, cnn: Model) -> None:
-    """At least 17 of 20 pictures, or as many of fewer; a surely wrong answer is an accident that may happen once."""
+    """At least 17 of 20 pictures, 4 of 5 large ones; a surely wrong answer is an accident that may happen once."""
     posted = list(made(name, KINDS[name], *mnist_test(), EACH if name != "large_photo" else EACH // 4))
     answers = [answer(cnn, decoded(one.body)[0]) for one in posted]
     wrong = [(one.label, said) for one, said in zip(posted, answers, strict=True) if said.index != one.label]
-    assert len(posted) - len(wrong) >= RIGHT / EACH * len(posted), wrong
-    assert sum(said.surely for _, said in wrong) <= 1, wrong
+    misread, surely = len(wrong), sum(said.surely for _, said in wrong)
+    assert misread <= max(1, MISREAD * len(posted) / EACH), wrong
+    assert surely <= 1, wrong
 
 
 def test_another_kind_changes_no_picture(digit: Array) -> None:

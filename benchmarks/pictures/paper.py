@@ -145,11 +145,11 @@ def placed(
 
 
 def _fingered(scene: Array, view: View, rng: np.random.Generator) -> Array:
-    """With a finger that comes in over one edge by a tenth to a quarter of the picture's shorter side."""
+    """With a finger that comes in over one edge by a twelfth to a sixth of the picture's shorter side."""
     height, width = scene.shape[:2]
     short = min(height, width)
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-    half, deep = rng.uniform(0.07, 0.14) * short, rng.uniform(0.08, 0.22) * short
+    half, deep = rng.uniform(0.07, 0.14) * short, rng.uniform(0.08, 0.17) * short
     where = rng.integers(4)
     along, into = [(columns, height - 1 - rows), (rows, columns), (columns, rows), (rows, width - 1 - columns)][where]
     at = rng.uniform(0.15, 0.85) * (width if where in (0, 2) else height)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 from benchmarks.case import Array
@@ -12,6 +13,7 @@ from benchmarks.pictures.ink import Strokes
 
 TILE = 32  # cells after which uneven ground repeats itself
 POINTS = 4  # of a tile for each cell
+ENOUGH = 10  # pixels across a spot: larger ones are computed coarsely and enlarged
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,13 @@ class View:
     def uneven(self, size: tuple[float, float], rng: np.random.Generator, turn: float = 0.0) -> Array:
         """Smooth random ground (height, width) float32 of mean 0 and deviation about 1, with spots of that many
         millimetres along and across a direction."""
-        tile = ndimage.zoom(
-            rng.standard_normal((TILE, TILE), np.float32), POINTS, order=3, mode="grid-wrap", grid_mode=True
-        )
-        x, y = self.points
+        cells = rng.standard_normal((TILE, TILE), np.float32)
+        tile = ndimage.zoom(cells, POINTS, order=3, mode="grid-wrap", grid_mode=True)
+        step = max(1, int(min(size) / self.pixel / ENOUGH))
+        x, y = (of[::step, ::step] for of in self.points)
         cos, sin = math.cos(turn), math.sin(turn)
         places = [(cos * y - sin * x) * (POINTS / size[1]), (cos * x + sin * y) * (POINTS / size[0])]
-        return ndimage.map_coordinates(tile, places, order=1, mode="grid-wrap")
+        found = ndimage.map_coordinates(tile, places, order=1, mode="grid-wrap")
+        if step == 1:
+            return found
+        return np.asarray(Image.fromarray(found).resize((self.width, self.height), Image.Resampling.BILINEAR))
