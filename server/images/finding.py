@@ -92,11 +92,11 @@ def _sightings(grey: Array) -> Iterator[Sighting]:
     light_ink = _has_light_ink(grey)
     likely, other = (light, dark) if light_ink else (dark, light)
     yield from _on_even(likely, light_ink, False)
-    found, doubts = [(page, False) for page in sheets(dark)] + [(page, True) for page in sheets(light)], 1.0
+    found, doubts = list(sheets(dark)), 1.0
     for looked in (_on_even, _on_uneven):
-        for page, on_dark in found:
-            for sighting in looked(page, on_dark, True):
-                if light_ink and not on_dark and sighting.quality > FAIR:
+        for page in found:
+            for sighting in looked(page, False, True):
+                if light_ink and sighting.quality > FAIR:
                     doubts = 0.5  # what is light is a sheet
                 yield sighting
     yield from _weighed(doubts, _on_uneven(likely, light_ink, False))

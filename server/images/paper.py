@@ -36,7 +36,7 @@ class Page:
 
 
 def sheets(whole: Page) -> Iterator[Page]:
-    """Sheets of lighter paper that lie on something, the largest first: smooth, convex, with straight edges."""
+    """Light sheets that lie on something darker, the largest first: smooth, convex, with straight edges."""
     grey = whole.grey
     factor = max(grey.shape) / SHEET_SIDE
     if factor < 0.6:
@@ -52,7 +52,7 @@ def sheets(whole: Page) -> Iterator[Page]:
         for outline in _outlines(small, smooth, opening):
             if not any(_same(outline, one) for one in seen):
                 seen.append(outline)
-                yield _page(whole, (outline + 0.5) * scale - 0.5)
+                yield _page(grey, (outline + 0.5) * scale - 0.5)
 
 
 def _smooth(small: Array) -> Array:
@@ -113,16 +113,15 @@ def _same(one: Array, other: Array) -> bool:
     return bool(np.abs(ends[0] - ends[1]).max() <= 2)
 
 
-def _page(whole: Page, outline: Array) -> Page:
+def _page(grey: Array, outline: Array) -> Page:
     """The part within the outline (k, 2), less a rim on which the sheet's edge lies, but not the picture's."""
-    grey = whole.grey
     inside = np.zeros(grey.shape, np.uint8)
     cv2.fillConvexPoly(inside, np.rint(outline).astype(np.int32), 255)
     rim = np.ones((2 * max(1, round(RIM * max(grey.shape))) + 1,) * 2, np.uint8)
     inside = np.asarray(cv2.erode(inside, rim, borderType=cv2.BORDER_CONSTANT, borderValue=255))
     left, top, width, height = cv2.boundingRect(inside)
     here = slice(top, top + height), slice(left, left + width)
-    return Page(np.ascontiguousarray(grey[here]), left, top, np.ascontiguousarray(inside[here]), whole.floor)
+    return Page(np.ascontiguousarray(grey[here]), left, top, np.ascontiguousarray(inside[here]))
 
 
 def even_paper(page: Page) -> int | None:

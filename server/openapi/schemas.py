@@ -12,7 +12,10 @@ FLAG = {"type": "boolean"}
 IMAGE = listed(listed(NUMBER))
 FREE: dict[str, Any] = {"type": "object"}
 PIXELS = {
-    "anyOf": [IMAGE, listed(NUMBER), listed(listed(FLAG)), listed(listed(listed(NUMBER)))],
+    "anyOf": [
+        IMAGE,
+        *(listed(one) for one in (NUMBER, FLAG, listed(FLAG), listed(listed(NUMBER)), listed(listed(listed(NUMBER))))),
+    ],
     "description": "28 rows of 28 numbers, or all 784 in one row: 0 is paper. All are whole and 0..255, or, where none "
     "is above 1, 0..1; true is ink. A channel or a batch of one around them is taken off. They are not moved, scaled "
     "or inverted; `preprocessing` says how they were read",
