@@ -94,6 +94,24 @@ def test_a_box_around_the_digit_is_taken_away(width: int, level: int, at: tuple[
     assert corner_near(digit, *at, 200)
 
 
+def test_a_circle_around_the_digit_is_taken_away() -> None:
+    paper = plain(245)
+    ImageDraw.Draw(paper).ellipse((200, 100, 600, 500), outline=40, width=7)
+    digit = read(noisy(on(paper, draw(size=200, pen=17), (300, 200))))
+    assert "box removed" in digit.placement.steps
+    assert alike(digit.pixels, REFERENCE.pixels) > 0.9
+
+
+@pytest.mark.parametrize(
+    "inside", [[], [[(0.42, 0.68), (0.58, 0.32)]], [[(0.36, 0.8), (0.64, 0.2)]]], ids=["", "dot", "slash"]
+)
+def test_a_zero_is_no_circle_around_something(inside: list[list[tuple[float, float]]]) -> None:
+    turn = np.linspace(0, 2 * np.pi, 40)
+    zero = [(0.5 + 0.3 * float(np.sin(a)), 0.5 + 0.42 * float(np.cos(a))) for a in turn]
+    digit = read(draw(strokes=[zero, *inside], pen=14))
+    assert digit.placement.transform[0] == pytest.approx((0.84 * 280 + 14) / 20, rel=0.06)
+
+
 def test_an_empty_box_is_what_it_is() -> None:
     """A rectangle alone is the largest stroke of its picture; its inside is no digit."""
     paper = plain(245)
@@ -268,6 +286,14 @@ def test_white_on_an_even_ground_of_any_tone(ground: tuple[int, int, int]) -> No
     digit = read(image)
     assert alike(digit.pixels, REFERENCE.pixels) > 0.93
     assert "inverted" not in digit.placement.steps
+
+
+def test_white_on_a_coloured_gradient() -> None:
+    along = np.linspace(0, 1, 400)[:, None] * np.ones(300)
+    ground = np.stack([60 + 150 * along, 90 + 60 * along, 200 - 90 * along], axis=-1).astype(np.uint8)
+    cover = negative(draw(size=220, pen=18, canvas=(300, 400), at=(40, 90)))
+    digit = read(Image.composite(Image.new("RGB", cover.size, "white"), Image.fromarray(ground), cover))
+    assert alike(digit.pixels, REFERENCE.pixels) > 0.93
 
 
 def test_a_stroke_that_is_half_as_dark_is_not_cut_off() -> None:

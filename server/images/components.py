@@ -113,3 +113,8 @@ class Shape:
     def holes(self, least: float) -> int:
         """How many it has that are larger than so many pixels."""
         return sum(cv2.contourArea(one) > least for one in self._contours[1])
+
+    @property
+    def largest_hole(self) -> Array | None:
+        """Its outline, (k, 1, 2) int32 of x and y, which lies on the pixels around it."""
+        return max(self._contours[1], key=cv2.contourArea, default=None)

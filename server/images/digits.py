@@ -7,7 +7,7 @@ import numpy as np
 
 from server.images.components import Box, Components, Shape, components
 from server.images.ink import Ink
-from server.images.lines import inside_of_box, ruled_lines
+from server.images.lines import inside_of_box, inside_of_ring, ruled_lines
 from server.images.tones import histogram
 from server.types import Array
 
@@ -51,14 +51,19 @@ def find_digit(ink: Ink, inside: Array | None, lines: Array | None) -> Found | N
     found = _main(mask, lines, ink, inside)
     if found is None or found.cut:
         return found
-    within = inside_of_box(Shape(found.mask))
+    shape = Shape(found.mask)
+    within, most = inside_of_box(shape), 1.0
+    if within is None:
+        within, most = inside_of_ring(shape), 0.7  # a stroke through a zero is longer
     if within is None:
         return found
     top, left, bottom, right = found.box
     held = np.zeros_like(mask)
     held[top:bottom, left:right] = cv2.bitwise_and(mask[top:bottom, left:right], within)
     boxed = _main(held, lines, ink, None)
-    return found if boxed is None or boxed.longest < 0.2 * found.longest else replace(boxed, boxed=True)
+    if boxed is None or not 0.2 * found.longest <= boxed.longest <= most * found.longest:
+        return found
+    return replace(boxed, boxed=True)
 
 
 def lines_on(ink: Ink) -> Array | None:

@@ -26,7 +26,7 @@ TURNED = np.rint(np.linspace(255, DARKEST_TURNED + DARKEST, 256)).astype(np.uint
 LOOK = 100  # pixels on the longer side that suffice to see which tone is rare
 GOOD = 0.6  # quality at which nothing else is tried
 FAIR = 0.3
-BRIGHT = 110  # a level at which there is not room enough for lighter ink
+BRIGHT, FAIRLY_BRIGHT = 165, 110  # levels of paper on which lighter ink hardly shows, and is rare
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _sightings(grey: Array) -> Iterator[Sighting]:
                     doubts = 0.5  # what is light is a sheet
                 yield sighting
     yield from _weighed(doubts, _on_uneven(likely, light_ink, False))
-    against = 0.5 if not light_ink and dark.tones.median() > BRIGHT else 0.75
+    against = 0.5 if not light_ink and dark.tones.median() > FAIRLY_BRIGHT else 0.75
     for looked in (_on_even, _on_uneven):
         yield from _weighed(against, looked(other, not light_ink, False))
 

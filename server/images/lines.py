@@ -1,4 +1,4 @@
-"""Lines that are no strokes: ruled and squared paper's, from edge to edge of a page, and boxes to write in."""
+"""Lines that are no strokes: ruled and squared paper's, from edge to edge of a page, and those drawn around a digit."""
 
 import cv2
 import numpy as np
@@ -7,6 +7,7 @@ from server.images.components import Shape
 from server.types import Array
 
 LEAST_BOX = 24  # pixels on the shorter side
+HOLLOW = 0.7  # of what a line around a digit encloses, at least: a zero's line is thicker
 RECTANGULAR = 0.86  # of the smallest rectangle around it, at least
 COVERED = 0.85  # of a box's outline, at least
 
@@ -86,3 +87,13 @@ def inside_of_box(shape: Shape) -> Array | None:
     cv2.fillConvexPoly(held, corners, 255)
     cv2.polylines(held, [corners], True, 0, 2 * round(1.3 * line + 1) + 1)
     return held
+
+
+def inside_of_ring(shape: Shape) -> Array | None:
+    """What a line that is drawn all around a digit holds, (h, w) uint8: 255 there. None: there is no such line."""
+    hole = shape.largest_hole
+    if hole is None or cv2.contourArea(hole) < HOLLOW * cv2.contourArea(shape.hull):
+        return None
+    held = np.zeros_like(shape.mask)
+    cv2.drawContours(held, [hole], -1, 255, cv2.FILLED)
+    return np.asarray(cv2.erode(held, np.ones((3, 3), np.uint8)))  # the hole's outline lies on the line
