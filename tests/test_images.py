@@ -388,6 +388,24 @@ def test_the_thumbnail_is_small_upright_and_never_enlarged() -> None:
     assert read(draw(size=100, pen=9)).placement.picture.shape == (100, 100, 3)
 
 
+def scanned(side: int, scans: int) -> bytes:
+    """A progressive JPEG whose last scan comes again and again."""
+    body = encode(draw(size=side, pen=side // 12), "JPEG", progressive=True)
+    last = body.rindex(b"\xff\xda")
+    return body[:last] + (scans - body.count(b"\xff\xda") + 1) * body[last:-2] + body[-2:]
+
+
+@pytest.mark.parametrize(("side", "scans"), [(280, 600), (5000, 60)])
+def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(side: int, scans: int) -> None:
+    with pytest.raises(ImageTooLarge, match=f"{scans} scans"):
+        decode(scanned(side, scans), SPEC)
+
+
+@pytest.mark.parametrize(("side", "scans"), [(280, 400), (2000, 30)])
+def test_a_jpeg_of_some_scans_is_read(side: int, scans: int) -> None:
+    assert alike(decode(scanned(side, scans), SPEC).pixels, REFERENCE.pixels) > 0.95
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF"])
 def test_a_truncated_picture_is_a_callers_mistake(kind: str) -> None:
     body = encode(draw(size=90, pen=8).convert("RGB"), kind)

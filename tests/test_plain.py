@@ -29,7 +29,6 @@ from tests.nets import digits, net
 from tests.servers import ROOT
 from tests.stores import card_28, draw_seven, encoded
 from tests.test_memory import CLEAR, MIB, resident
-from tests.test_straight import chunk
 from training.signatures import signatures
 
 Bodies = list[bytes]
@@ -42,6 +41,11 @@ PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 
 
 @cache
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """Of a PNG."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 def graph(spec: ImageSpec) -> Callable[[Bodies], Array]:
     """The signature `serving_bytes`, exported and loaded again, of a net whose logits are its pixels: (n, H, W)."""
     images = keras.Input((spec.height, spec.width))

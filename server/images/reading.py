@@ -22,6 +22,10 @@ SIGHT_SIDE = 280  # pixels on the longer side that finding a digit needs; a JPEG
 # that keeps them
 WORK_SIDE = 1024  # pixels that suffice to look at it closely, and to show the picture
 
+START_OF_SCAN = b"\xff\xda"  # of a JPEG; never within a scan, where a zero follows every \xff
+LEAST_SCANS, MOST_SCANS = 30, 500  # that are always read, and that never are more
+SCANNED = 1_000_000_000  # pixels of all scans together, some seconds
+
 ORIENTATION_TAG = 0x0112
 TURNS = {  # EXIF orientation -> what makes it upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -74,6 +78,8 @@ def opened(body: bytes) -> Iterator[ImageFile]:
         # The format's own class: Image.open would first try it against a limit of its own, and warn.
         image = reader(BytesIO(_with_a_third_colour(body) if reader is BmpImageFile else body))
         _check_size(image)
+        if isinstance(image, JpegImageFile):
+            _check_scans(body, image)
         yield image
     except ServiceError:
         raise
@@ -149,6 +155,16 @@ def _check_size(image: ImageFile) -> None:
         raise ImageTooLarge(
             f"the picture has {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are read. Send a smaller "
             "copy: 1000 pixels a side are plenty."
+        )
+
+
+def _check_scans(body: bytes, image: ImageFile) -> None:
+    """A progressive JPEG is decoded once for each of its scans, of which programs write up to a dozen."""
+    scans, most = body.count(START_OF_SCAN), max(LEAST_SCANS, min(MOST_SCANS, SCANNED // (image.width * image.height)))
+    if scans > most:
+        raise ImageTooLarge(
+            f"the JPEG has {scans} scans of {image.width} x {image.height} pixels; at most {most} of these are read. "
+            "Save it again, as a baseline JPEG or with the usual dozen scans, or send a smaller copy."
         )
 
 
