@@ -52,16 +52,17 @@ def find_digit(ink: Ink, inside: Array | None, lines: Array | None) -> Found | N
     if found is None or found.cut:
         return found
     shape = Shape(found.mask)
-    within, most = inside_of_box(shape), 1.0
-    if within is None:
-        within, most = inside_of_ring(shape), 0.7  # a stroke through a zero is longer
-    if within is None:
+    box, ring = inside_of_box(shape), inside_of_ring(shape)
+    if box is None and ring is None:
         return found
     top, left, bottom, right = found.box
-    held = np.zeros_like(mask)
-    held[top:bottom, left:right] = cv2.bitwise_and(mask[top:bottom, left:right], within)
-    boxed = _main(held, lines, ink, None)
-    if boxed is None or not 0.2 * found.longest <= boxed.longest <= most * found.longest:
+    within, held = np.zeros_like(mask), np.zeros_like(mask)
+    within[top:bottom, left:right] = ring if box is None else box
+    held[top:bottom, left:right] = cv2.bitwise_and(mask[top:bottom, left:right], within[top:bottom, left:right])
+    boxed = _main(held, lines, ink, None if box is not None else within)
+    if boxed is None or boxed.longest < 0.2 * found.longest:
+        return found
+    if box is None and (boxed.cut or boxed.longest > 0.7 * found.longest):  # a zero, or one with a stroke through it
         return found
     return replace(boxed, boxed=True)
 
@@ -129,7 +130,6 @@ def _heaviest(parts: Components, longest: int) -> int | None:
 
 def _quality(shape: Shape, box: Box, parts: Components, members: list[int], mask: Array) -> float:
     """How much a group of components stands by itself, and is made of strokes."""
-    contact = float(np.clip(1.15 - parts.contact[members].sum() / 0.3, 0.02, 1))
     margin = max(2, round(0.15 * max(shape.mask.shape)))
     top, left, bottom, right = box
     around = mask[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
@@ -139,6 +139,11 @@ def _quality(shape: Shape, box: Box, parts: Components, members: list[int], mask
     alone = float(
         parts.areas[members].sum() / max(1.0, (whole.sum() - whole[members].sum() + parts.areas[members].sum()))
     )
+    fills = bottom - top >= 0.9 * mask.shape[0] and right - left >= 0.9 * mask.shape[1]
+    usual = (
+        0.6 if fills and alone > 0.9 else 0.3
+    )  # what is cut out tightly touches all edges, and there is nothing else
+    contact = float(np.clip(1.15 - parts.contact[members].sum() / usual, 0.02, 1))
     return _slenderness(shape) * contact * quiet * min(1.0, 0.35 + alone)
 
 
@@ -153,7 +158,7 @@ def _openness(shape: Shape) -> float:
     if max(sides) > 2.2 * max(1.0, min(sides)):
         return 1.0
     filled = shape.area / max(1.0, cv2.contourArea(shape.hull) + max(sides))
-    return float(np.clip((0.95 - filled) / 0.15, 0.1, 1))
+    return float(np.clip((0.92 - filled) / 0.17, 0.1, 1))
 
 
 def _simplicity(shape: Shape) -> float:
