@@ -29,7 +29,7 @@ def numbered(found: Explanation, number: int) -> Explanation:
 def noisy(found: Explanation, side: int = 128) -> Explanation:
     """The same upon a picture that cannot be made smaller: 3 side^2 bytes."""
     picture = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
-    return replace(found, digit=replace(found.digit, placement=replace(found.digit.placement, picture=picture)))
+    return replace(found, digit=replace(found.digit, placement=replace(found.digit.placement, draw=lambda: picture)))
 
 
 @contextmanager
