@@ -158,7 +158,7 @@ def _openness(shape: Shape) -> float:
     if max(sides) > 2.2 * max(1.0, min(sides)):
         return 1.0
     filled = shape.area / max(1.0, cv2.contourArea(shape.hull) + max(sides))
-    return float(np.clip((0.92 - filled) / 0.17, 0.1, 1))
+    return float(np.clip((0.94 - filled) / 0.15, 0.1, 1))
 
 
 def _simplicity(shape: Shape) -> float:
