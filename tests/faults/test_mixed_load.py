@@ -23,8 +23,8 @@ from tests.servers import ROOT, Running, serving
 SECONDS = 120
 CLIENTS = 6
 MB = 10**6
-MOST = 330  # MB; 180 where explanations come one after the other, the rest is what several hold at once
-GROWTH = 15  # MB in the last half
+MOST = 370  # MB; 200 where explanations come one after the other, the rest is what several hold at once
+GROWTH = 15  # MB from the first half to the last, of what is always held: at times several hold much at once
 
 SEEDS = count(1)
 PICTURES = [(ROOT / "examples" / name).read_bytes() for name in ("7.png", "3.png", "0.png", "photo.jpg")]
@@ -92,4 +92,4 @@ def test_a_worker_keeps_its_memory(tmp_path: Path, record_property: Any) -> None
     assert set(statuses) <= {200, 422, 503, 504, "left"} and statuses[200] > 100, statuses
     assert statuses[504] < 0.01 * statuses[200], statuses  # a busy machine lets a budget pass now and then
     assert max(found) < MOST, found
-    assert found[-1] - found[4] < GROWTH, found
+    assert min(found[5:]) - min(found[1:5]) < GROWTH, found
