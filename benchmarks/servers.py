@@ -66,7 +66,7 @@ def _check(url: str, headers: dict[str, str], picture: bytes, redis_port: int) -
         missing = [name for name in ("RateLimit", "Access-Control-Allow-Origin") if name not in answer.headers]
     with socket.create_connection(("127.0.0.1", redis_port), timeout=10) as asked:
         asked.sendall(b"DBSIZE\r\n")
-        if asked.recv(64).strip() == b":0":  # where Redis can not be used, each worker counts alone
+        if asked.recv(64).strip() == b":0":  # where Redis cannot be used, each worker counts alone
             missing.append("what Redis counts")
     if '"inkling.access"' not in (PLACE / "production.log").read_text():
         missing.append("the access log")

@@ -38,7 +38,7 @@ class Rates:
     """Limits such as 60/minute, counted in a storage such as redis://HOST:PORT or memory://.
 
     Raises:
-        SettingsError: a storage that can not be used.
+        SettingsError: a storage that cannot be used.
     """
 
     def __init__(self, rate: str, storage: str) -> None:
@@ -47,7 +47,7 @@ class Rates:
             shared = storage_from_string(storage)
         except ConfigurationError:  # its text has the whole address, password included
             given = f"INKLING_RATE_LIMIT_STORAGE={storage.partition(':')[0]}://..."
-            raise SettingsError(f"{given} can not be used; expected redis://HOST:PORT or memory://") from None
+            raise SettingsError(f"{given} cannot be used; expected redis://HOST:PORT or memory://") from None
         assert isinstance(shared, Storage)  # the others are for asyncio
         self._shared, self._alone = _Counted(limits, shared), _Counted(limits, MemoryStorage())
         self._away_until: float | None = None
