@@ -106,14 +106,19 @@ def agreement(explanations: Sequence[Explanation]) -> Array:
 
 
 def _spearman(one: Array, other: Array, ink: Array) -> float:
-    from scipy.stats import spearmanr  # 0.3 s, and memory that those who only predict do without
-
     if not one.shape == other.shape == ink.shape:
         return float("nan")
     values = [of[ink].astype(np.float32) for of in (one, other)]
     if any(len(np.unique(each)) < 2 for each in values):
         return float("nan")
-    return float(spearmanr(*values).statistic)
+    one, other = map(_ranks, values)
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def _ranks(values: Array) -> Array:
+    """The rank of each of the values (n,), the mean of equal ones: scipy.stats has it too, but takes 45 MB."""
+    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[group])
 
 
 def _difference(explanations: Sequence[Explanation]) -> Attribution | None:

@@ -160,7 +160,6 @@ ALLOWED_INSIDE = {  # imports inside functions, loaded on purpose after start
     ("training.__main__", "training.fit"),
     ("training.__main__", "training.evaluate"),
     ("training.__main__", "training.litert"),
-    ("server.comparison", "scipy.stats"),
     ("server.explainers.segmentation", "skimage.segmentation"),
     ("server.explainers.perturbation", "scipy.ndimage"),
     ("server.reference.lime", "lime"),

@@ -12,20 +12,15 @@ import numpy as np
 from server.errors import BlankImage
 from server.images.digits import POOR, Found, find_digit, lines_on
 from server.images.ink import FAINTEST, Ink, ink_on
-from server.images.paper import EVEN, Page, even_paper, sheets, uneven_paper
+from server.images.paper import DARKEST, EVEN, Page, even_paper, page_of, sheets, uneven_paper
 from server.images.resampling import shrunk
 from server.images.tones import histogram
 from server.types import Array
 
-DARKEST = 12  # levels: ratios to less light than this would be noise
 SIDES = (160, 320)  # pixels on the longer side: a stroke needs a few of them
-LIFTED = np.rint(np.linspace(DARKEST, 255, 256)).astype(np.uint8)  # as dark ink on light paper
-DARKEST_TURNED = 116
-# Light ink as dark, with half of the contrast: it counts against white.
-TURNED = np.rint(np.linspace(255, DARKEST_TURNED + DARKEST, 256)).astype(np.uint8)
 LOOK = 100  # pixels on the longer side that suffice to see which tone is rare
 GOOD = 0.6  # quality at which nothing else is tried
-FAIR = 0.3
+FAIR = 0.3  # quality of what an edge may have cut
 BRIGHT, FAIRLY_BRIGHT = 165, 110  # levels of paper on which lighter ink hardly shows, and is rare
 
 
@@ -34,10 +29,8 @@ class Sighting:
     """A digit, and as which page and ink it was found; a pixel of the page is `factor` x `factor` of the picture."""
 
     page: Page
-    light_ink: bool
     ink: Ink
     found: Found
-    is_sheet: bool
     quality: float
     factor: int = 1
 
@@ -53,8 +46,8 @@ class Sighting:
     def steps(self) -> tuple[str, ...]:
         """What was done to find it."""
         done = {
-            "sheet found": self.is_sheet,
-            "inverted": not self.light_ink,
+            "sheet found": self.page.is_sheet,
+            "inverted": not self.page.turned,
             "light evened": self.ink.uneven,
             "lines removed": self.found.lines is not None,
             "box removed": self.found.boxed,
@@ -88,21 +81,21 @@ def find(grey: Array) -> Sighting:
 
 def _sightings(grey: Array) -> Iterator[Sighting]:
     """One idea of the picture after the other, the likeliest first: ink that is the rare tone, then the other."""
-    dark, light = Page(cv2.LUT(grey, LIFTED)), Page(cv2.LUT(grey, TURNED), floor=DARKEST_TURNED)
     light_ink = _has_light_ink(grey)
-    likely, other = (light, dark) if light_ink else (dark, light)
-    yield from _on_even(likely, light_ink, False)
-    found, doubts = list(sheets(dark)), 1.0
+    likely, other = (page_of(grey, ink) for ink in (light_ink, not light_ink))
+    yield from _on_even(likely)
+    dark = other if light_ink else likely
+    lying, doubts = list(sheets(dark)), 1.0
     for looked in (_on_even, _on_uneven):
-        for page in found:
-            for sighting in looked(page, False, True):
+        for page in lying:
+            for sighting in looked(page):
                 if light_ink and sighting.quality > FAIR:
                     doubts = 0.5  # what is light is a sheet
                 yield sighting
-    yield from _weighed(doubts, _on_uneven(likely, light_ink, False))
-    against = 0.5 if not light_ink and dark.tones.median() > FAIRLY_BRIGHT else 0.75
+    yield from _weighed(doubts, _on_uneven(likely))
+    against = 0.5 if not light_ink and likely.tones.median() > FAIRLY_BRIGHT else 0.75
     for looked in (_on_even, _on_uneven):
-        yield from _weighed(against, looked(other, not light_ink, False))
+        yield from _weighed(against, looked(other))
 
 
 def _weighed(weight: float, sightings: Iterator[Sighting]) -> Iterator[Sighting]:
@@ -111,18 +104,18 @@ def _weighed(weight: float, sightings: Iterator[Sighting]) -> Iterator[Sighting]
         yield replace(one, quality=weight * one.quality)
 
 
-def _on_even(page: Page, light_ink: bool, is_sheet: bool) -> Iterator[Sighting]:
+def _on_even(page: Page) -> Iterator[Sighting]:
     paper = even_paper(page)
     if paper is not None:
-        yield from _digits(page, paper, light_ink, is_sheet)
+        yield from _digits(page, paper)
 
 
-def _on_uneven(page: Page, light_ink: bool, is_sheet: bool) -> Iterator[Sighting]:
+def _on_uneven(page: Page) -> Iterator[Sighting]:
     for paper in uneven_paper(page):
-        yield from _digits(page, paper, light_ink, is_sheet)
+        yield from _digits(page, paper)
 
 
-def _digits(page: Page, paper: Array | int, light_ink: bool, is_sheet: bool) -> Iterator[Sighting]:
+def _digits(page: Page, paper: Array | int) -> Iterator[Sighting]:
     ink = ink_on(page, paper)
     if ink is None:
         return
@@ -130,7 +123,7 @@ def _digits(page: Page, paper: Array | int, light_ink: bool, is_sheet: bool) -> 
     for variant in ink.variants():
         found = find_digit(variant, page.inside, lines_on(variant) if variant.alone else ruled())
         if found is not None:
-            yield Sighting(page, light_ink, variant, found, is_sheet, found.quality)
+            yield Sighting(page, variant, found, found.quality)
 
 
 def _has_light_ink(grey: Array) -> bool:

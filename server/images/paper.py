@@ -17,22 +17,37 @@ LEAST_SHEET, MOST_SHEET = 0.06, 0.97  # of the picture
 RIM = 0.006  # of the picture's longer side
 STEP = 0.15  # between a sheet and what it lies on, at least, as a share of the sheet's light
 WINDOWS = (0.22, 0.08)  # of the longer side: wider than strokes
+DARKEST = 12  # levels: ratios to less light than this would be noise
+LIFTED = np.rint(np.linspace(DARKEST, 255, 256)).astype(np.uint8)  # as dark ink on light paper
+DARKEST_TURNED = 116
+# Light ink as dark, with half of the contrast: it counts against white.
+TURNED = np.rint(np.linspace(255, DARKEST_TURNED + DARKEST, 256)).astype(np.uint8)
 EVEN = 0.08  # how far the tones of even paper lie from their middle, as a share of it
 
 
 @dataclass(frozen=True)
 class Page:
-    """grey (h, w) uint8 begins at (left, top) of the picture; where `inside` (h, w) uint8 is 0 it is not the page."""
+    """grey (h, w) uint8, dark ink on light paper, begins at (left, top) of the picture. A sheet has `inside` (h, w)
+    uint8, which is 0 where it does not lie. `turned`: the picture has light ink, and was made a negative."""
 
     grey: Array
     left: int = 0
     top: int = 0
     inside: Array | None = None
-    floor: int = 0  # the level of what has no light at all
+    turned: bool = False
+
+    @property
+    def is_sheet(self) -> bool:
+        return self.inside is not None
 
     @cached_property
     def tones(self) -> Histogram:
         return histogram(self.grey, self.inside)
+
+
+def page_of(grey: Array, light_ink: bool) -> Page:
+    """All of the picture, grey (h, w) uint8, by one of the two ideas of what its ink is."""
+    return Page(cv2.LUT(grey, TURNED if light_ink else LIFTED), turned=light_ink)
 
 
 def sheets(whole: Page) -> Iterator[Page]:
@@ -128,7 +143,8 @@ def even_paper(page: Page) -> int | None:
     """The one tone that the page has without dark ink; None: it has not one."""
     light = page.tones.above(page.tones.parting())
     tone = light.median()
-    return tone if tone and light.spread(tone, 0.85) <= EVEN * (tone - page.floor) + 1 else None
+    room = tone - DARKEST_TURNED if page.turned else tone
+    return tone if tone and light.spread(tone, 0.85) <= EVEN * room + 1 else None
 
 
 def uneven_paper(page: Page) -> Iterator[Array]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from server.images.finding import LIFTED, TURNED, Sighting
+from server.images.finding import Sighting
 from server.images.ink import light_of, pixel_noise
+from server.images.paper import page_of
 from server.images.tones import LEVELS, histogram
 from server.types import Array
 
@@ -44,7 +45,7 @@ def strokes_in(window: Window, sighting: Sighting) -> Strokes:
     """The strokes of the digit in the window, which holds all of it."""
     ink, found, page = sighting.ink, sighting.found, sighting.page
     top, left = found.box[0] + page.top, found.box[1] + page.left
-    ratio = cv2.LUT(window.grey, TURNED if sighting.light_ink else LIFTED)
+    ratio = page_of(window.grey, page.turned).grey
     if not isinstance(ink.paper, int):
         ratio = light_of(ratio, window.of(ink.paper, page.left, page.top, cv2.BORDER_REPLICATE))
     amount = cv2.LUT(ratio, ink.table)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from statistics import median
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -23,8 +24,9 @@ from tests.servers import ROOT, Running, serving
 SECONDS = 120
 CLIENTS = 6
 MB = 10**6
-MOST = 370  # MB; 200 where explanations come one after the other, the rest is what several hold at once
-GROWTH = 15  # MB from the first half to the last, of what is always held: at times several hold much at once
+MOST = 330  # MB; 200 where explanations come one after the other, the rest is what several hold at once
+GROWTH = 15  # MB from the first half to the last, of the middle of many looks: at times several hold much at once
+LOOKS = 60
 
 SEEDS = count(1)
 PICTURES = [(ROOT / "examples" / name).read_bytes() for name in ("7.png", "3.png", "0.png", "photo.jpg")]
@@ -47,7 +49,7 @@ def questions(random: np.random.Generator) -> Iterator[tuple[str, bytes]]:
 
 
 def mixed(server: Running, seconds: float) -> tuple[list[float], Counter[Any]]:
-    """Megabytes of the worker ten times on the way, and how often each status was answered."""
+    """Megabytes of the worker, LOOKS times on the way, and how often each status was answered."""
     (worker,) = workers(server)
     over, statuses = threading.Event(), Counter[Any]()
 
@@ -72,8 +74,8 @@ def mixed(server: Running, seconds: float) -> tuple[list[float], Counter[Any]]:
         thread.start()
     found = []
     try:
-        for _ in range(10):
-            time.sleep(seconds / 10)  # the load is what is awaited
+        for _ in range(LOOKS):
+            time.sleep(seconds / LOOKS)  # the load is what is awaited
             found.append(resident(worker) / MB)
     finally:
         over.set()
@@ -89,7 +91,7 @@ def test_a_worker_keeps_its_memory(tmp_path: Path, record_property: Any) -> None
         assert "Traceback" not in server.log.read_text()
     record_property("MB on the way", " ".join(f"{one:.0f}" for one in found))
     record_property("answered", statuses[200])
-    assert set(statuses) <= {200, 422, 503, 504, "left"} and statuses[200] > 100, statuses
-    assert statuses[504] < 0.01 * statuses[200], statuses  # a busy machine lets a budget pass now and then
+    assert set(statuses) <= {200, 422, 503, "left"} and statuses[200] > 100, statuses
     assert max(found) < MOST, found
-    assert min(found[5:]) - min(found[1:5]) < GROWTH, found
+    third = LOOKS // 3  # the first one warms up
+    assert median(found[2 * third :]) - median(found[third : 2 * third]) < GROWTH, found
