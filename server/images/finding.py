@@ -111,8 +111,7 @@ def _on_even(page: Page) -> Iterator[Sighting]:
 
 
 def _on_uneven(page: Page) -> Iterator[Sighting]:
-    for paper in uneven_paper(page):
-        yield from _digits(page, paper)
+    yield from _digits(page, uneven_paper(page))
 
 
 def _digits(page: Page, paper: Array | int) -> Iterator[Sighting]:

@@ -16,7 +16,7 @@ OPENINGS = (3, 5, 13)  # pixels: what is narrower, is no sheet, but light betwee
 LEAST_SHEET, MOST_SHEET = 0.06, 0.97  # of the picture
 RIM = 0.006  # of the picture's longer side
 STEP = 0.15  # between a sheet and what it lies on, at least, as a share of the sheet's light
-WINDOWS = (0.22, 0.08)  # of the longer side: wider than strokes
+WINDOW = 0.22  # of the longer side: wider than strokes
 DARKEST = 12  # levels: ratios to less light than this would be noise
 LIFTED = np.rint(np.linspace(DARKEST, 255, 256)).astype(np.uint8)  # as dark ink on light paper
 DARKEST_TURNED = 116
@@ -147,20 +147,12 @@ def even_paper(page: Page) -> int | None:
     return tone if tone and light.spread(tone, 0.85) <= EVEN * room + 1 else None
 
 
-def uneven_paper(page: Page) -> Iterator[Array]:
-    """What the page might be without dark ink, (h, w) uint8: the simplest that fits first."""
-    lamp = _lamp(page.grey, page.inside)
-    if lamp is not None:
-        yield lamp
-    for window in WINDOWS:
-        yield _closed(page.grey, page.inside, max(3, round(window * max(page.grey.shape))) | 1)
-
-
-def _closed(grey: Array, inside: Array | None, window: int) -> Array:
-    """Closing with a window wider than strokes: follows a shadow's edge and glare."""
-    filled = grey if inside is None else cv2.bitwise_and(grey, inside)
-    smooth = cv2.blur(filled, (3, 3)) if min(grey.shape) > 60 else filled
-    return _closing(smooth, window)
+def uneven_paper(page: Page) -> Array:
+    """What the page is without dark ink, (h, w) uint8: a closing with a window wider than strokes, which follows a
+    lamp's light, glare and a shadow's edge."""
+    grey = page.grey if page.inside is None else cv2.bitwise_and(page.grey, page.inside)
+    smooth = cv2.blur(grey, (3, 3)) if min(grey.shape) > 60 else grey
+    return _closing(smooth, max(3, round(WINDOW * max(grey.shape))) | 1)
 
 
 def _closing(grey: Array, window: int) -> Array:
@@ -169,41 +161,3 @@ def _closing(grey: Array, window: int) -> Array:
     wide = cv2.copyMakeBorder(grey, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
     kernel = np.ones((window, window), np.uint8)
     return np.ascontiguousarray(cv2.morphologyEx(wide, cv2.MORPH_CLOSE, kernel)[pad:-pad, pad:-pad])
-
-
-def _lamp(grey: Array, inside: Array | None) -> Array | None:
-    """Quadratic surface (h, w) uint8 through the paper: fitted again and again without what is darker. None: the light
-    has edges."""
-    values = cv2.resize(grey, (LAMP_SIDE, LAMP_SIDE), interpolation=cv2.INTER_AREA).ravel().astype(np.float64)
-    page = np.ones(values.size, bool)
-    if inside is not None:
-        page = cv2.resize(inside, (LAMP_SIDE, LAMP_SIDE), interpolation=cv2.INTER_AREA).ravel() > 250
-        if not page.any():
-            page[:] = True
-    kept, surface, half = page, values, np.count_nonzero(page) // 2
-    for _ in range(5):
-        if np.count_nonzero(kept) < 12:
-            break
-        some = TERMS[kept]
-        surface = TERMS @ np.linalg.solve(some.T @ some + RIDGE, some.T @ values[kept])
-        off = values - surface
-        usual = np.partition(np.abs(off[page]), half)[half]
-        before, kept = kept, page & (off > -max(5.0, float(usual)))
-        if np.array_equal(before, kept):
-            break
-    if np.count_nonzero(page & (np.abs(values - surface) <= EVEN * surface + 1)) < 0.75 * np.count_nonzero(page):
-        return None
-    fitted = np.clip(surface.reshape(LAMP_SIDE, LAMP_SIDE), 12, 255).astype(np.uint8)
-    return np.asarray(cv2.resize(fitted, grey.shape[::-1], interpolation=cv2.INTER_LINEAR))
-
-
-RIDGE = 1e-6 * np.eye(6)
-LAMP_SIDE = 24  # pixels suffice for a surface as smooth as that
-TERMS = np.stack(
-    [
-        x**i * y**j
-        for y, x in [np.mgrid[-1 : 1 : LAMP_SIDE * 1j, -1 : 1 : LAMP_SIDE * 1j].reshape(2, -1)]
-        for i, j in ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
-    ],
-    axis=-1,
-)  # (LAMP_SIDE * LAMP_SIDE, 6)
