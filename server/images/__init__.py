@@ -27,13 +27,13 @@ from server.images.plain import plain_pixels as plain_pixels
 from server.images.reading import UprightPicture, read
 from server.images.reading import announced_pixels as announced_pixels
 from server.images.resampling import resample, shrunk
-from server.images.strokes import Window, strokes_in
+from server.images.strokes import Strokes, Window, strokes_in, strokes_on_page
 from server.types import Array, Digit, ImageSpec, Placement
 
 cv2.setNumThreads(1)  # steps of a tenth of a millisecond gain nothing from more; requests have a thread each
 
 THUMBNAIL = 512  # pixels on the longer side of Placement.picture
-ENOUGH = 80  # pixels on the longer side, at least, from which a digit is brought to the model's size ...
+ENOUGH = 60  # pixels on the longer side, at least, from which a digit is brought to the model's size ...
 LEAST_PEN = 4  # ... and of the width of its strokes: thinner ones would grow pale
 FINE_SIDE = 50  # pixels; a digit smaller than this is taken from a finer picture
 
@@ -46,8 +46,8 @@ def decode(body: bytes, spec: ImageSpec, preprocess: Literal["auto", "none"] = "
     """
     only_resize = preprocess == "none" or spec.preprocessing == "resize"
     picture = read(body, fine=only_resize)
-    if only_resize or picture.image.size == (spec.width, spec.height):
-        luma = LUMINANCE.of(picture.image)
+    if only_resize or picture.pixels.shape[:2] == (spec.height, spec.width):
+        luma = LUMINANCE.of(picture.pixels)
         if only_resize or is_normalised(luma, spec):
             return _whole(body, luma, picture, spec)
     return _main_digit(body, picture, spec)
@@ -56,28 +56,39 @@ def decode(body: bytes, spec: ImageSpec, preprocess: Literal["auto", "none"] = "
 def _main_digit(body: bytes, picture: UprightPicture, spec: ImageSpec) -> Digit:
     """Raises BlankImage."""
     picture, channel, sighting = _seen(body, picture)
-    box = picture.in_sent(sighting.box)
-    is_small = max(box[2] - box[0], box[3] - box[1]) < FINE_SIDE * picture.factor
-    fine = read(body, fine=True) if is_small and picture.drafted else picture
-    part, left, top = fine.crop(box)
-    page = picture.factor * sighting.factor  # pixels of the sent picture for one of the page, and of the window
-    times = max(1, min(max(part.size) // ENOUGH, int(sighting.found.pen * page / fine.factor / LEAST_PEN)))
-    pixel = fine.factor * times
-    corner = ((left - picture.left) / page, (top - picture.top) / page)
-    window = Window(shrunk(channel.of(part), times), *corner, pixel / page)
-    found = normalise(strokes_in(window, sighting), spec)
+    strokes, left, top, pixel = _strokes(body, picture, channel, sighting)
+    found = normalise(strokes, spec)
     transform = (pixel * found.scale, 0.0, left + pixel * found.left, 0.0, pixel * found.scale, top + pixel * found.top)
     steps = picture.steps + channel.steps + sighting.steps + found.steps
     draw = _drawer(body, picture)
     return Digit(found.pixels, Placement(transform, picture.width, picture.height, draw, steps, sighting.warnings))
 
 
+def _strokes(
+    body: bytes, picture: UprightPicture, channel: Channel, sighting: Sighting
+) -> tuple[Strokes, float, float, float]:
+    """The strokes of a digit, where (0, 0) of what they are from lies in the sent picture, left and top, and how many
+    of its pixels are one of those."""
+    page = picture.factor * sighting.factor  # pixels of the sent picture for one of the page
+    if sighting.found.longest >= ENOUGH and sighting.found.pen >= LEAST_PEN:
+        return strokes_on_page(sighting), picture.left, picture.top, page
+    box = picture.in_sent(sighting.box)
+    is_small = max(box[2] - box[0], box[3] - box[1]) < FINE_SIDE * picture.factor
+    fine = read(body, fine=True) if is_small and picture.drafted else picture
+    part, left, top = fine.crop(box)
+    times = max(1, min(max(part.shape) // ENOUGH, int(sighting.found.pen * page / fine.factor / LEAST_PEN)))
+    pixel = fine.factor * times
+    corner = ((left - picture.left) / page, (top - picture.top) / page)
+    window = Window(channel.of(shrunk(part, times)), *corner, pixel / page)
+    return strokes_in(window, sighting), left, top, pixel
+
+
 def _seen(body: bytes, picture: UprightPicture) -> tuple[UprightPicture, Channel, Sighting]:
     """The main digit, and the picture in which it is clear: a finer one than that which was decoded first, if need be.
     Raises BlankImage."""
-    channel = best_channel(picture.image)
+    channel = best_channel(picture.pixels)
     try:
-        sighting = find(channel.of(picture.image))
+        sighting = find(picture.pixels, channel)
         if sighting.quality >= GOOD or not picture.drafted:
             return picture, channel, sighting
     except BlankImage:
@@ -86,7 +97,7 @@ def _seen(body: bytes, picture: UprightPicture) -> tuple[UprightPicture, Channel
         sighting = None
     fine = read(body, fine=True)
     try:
-        closer = find(channel.of(fine.image))
+        closer = find(fine.pixels, channel)
     except BlankImage:
         if sighting is None:
             raise
@@ -111,12 +122,12 @@ def _whole(body: bytes, luma: Array, picture: UprightPicture, spec: ImageSpec) -
 
 def _drawer(body: bytes, picture: UprightPicture) -> Callable[[], Array]:
     """What makes the picture that people see, which only explanations need; from a finer one than a draft."""
-    return partial(_thumbnail, body if picture.drafted else picture.image)
+    return partial(_thumbnail, body if picture.drafted else picture.pixels)
 
 
-def _thumbnail(picture: bytes | Image.Image) -> Array:
+def _thumbnail(picture: bytes | Array) -> Array:
     """(h, w, 3) uint8, at most THUMBNAIL on the longer side, never enlarged."""
-    image = read(picture, fine=True).image if isinstance(picture, bytes) else picture
+    image = Image.fromarray(read(picture, fine=True).pixels if isinstance(picture, bytes) else picture)
     longest = max(image.size)
     if longest > THUMBNAIL:
         size = (max(1, image.width * THUMBNAIL // longest), max(1, image.height * THUMBNAIL // longest))

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from server.types import Array
 
 LOOK = 96  # pixels on the longer side of what is looked at
 GREY = 12  # levels between the channels up to which a picture counts as grey
+TO_GREY = {3: cv2.COLOR_RGB2GRAY, 4: cv2.COLOR_RGBA2GRAY}  # by how many channels there are
 LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
 
 
@@ -23,26 +23,29 @@ class Channel:
     def steps(self) -> tuple[str, ...]:
         return () if self.number is None else ("colour separated",)
 
-    def of(self, image: Image.Image) -> Array:
-        """(h, w) uint8 of an L, RGB or opaque RGBA image."""
+    def of(self, pixels: Array) -> Array:
+        """(h, w) uint8 of pixels (h, w) of grey, (h, w, 3) of RGB or (h, w, 4) of RGBA, all uint8."""
+        if pixels.ndim == 2:
+            return pixels
         if self.number is None:
-            return np.asarray(image if image.mode == "L" else image.convert("L"))
-        return np.asarray(image.getchannel(self.number))
+            return np.asarray(cv2.cvtColor(pixels, TO_GREY[pixels.shape[2]]))
+        return np.asarray(cv2.extractChannel(pixels, self.number))
 
 
 LUMINANCE = Channel(None)
 
 
-def best_channel(image: Image.Image) -> Channel:
-    """A colour channel if its details stand out twice as much as the luma's, which most pictures are read by."""
-    if image.mode == "L":
+def best_channel(pixels: Array) -> Channel:
+    """A colour channel if its details stand out twice as much as the luma's, which most pictures are read by. Pixels
+    are as those of `Channel.of`."""
+    if pixels.ndim == 2:
         return LUMINANCE
-    times = max(image.size) / LOOK
-    size = (max(1, round(image.width / times)), max(1, round(image.height / times))) if times > 1 else image.size
-    small = np.asarray(image.resize(size, Image.Resampling.NEAREST))[..., :3]
-    red, green, blue = cv2.split(np.ascontiguousarray(small))
-    if max(cv2.minMaxLoc(cv2.absdiff(green, other))[1] for other in (red, blue)) <= GREY:
+    times = max(1.0, max(pixels.shape) / LOOK)
+    size = [max(1, round(side / times)) for side in pixels.shape[1::-1]]
+    red, green, blue = cv2.split(cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST))[:3]
+    if max(cv2.norm(green, other, cv2.NORM_INF) for other in (red, blue)) <= GREY:
         return LUMINANCE
+    small = cv2.merge([red, green, blue])
     colours = cv2.blur(small.astype(np.float32), (2, 2))
     detail = cv2.absdiff(colours, cv2.blur(colours, (21, 21)))  # against the surroundings: uneven light is no contrast
     luma = colours @ LUMA[0]

@@ -36,6 +36,8 @@ class Components:
         top, left = map(int, boxes[:, :2].min(axis=0))
         bottom, right = map(int, boxes[:, 2:].max(axis=0))
         part = self.labels[top - self.top : bottom - self.top, left - self.left : right - self.left]
+        if len(members) == 1:
+            return (part == members[0]).view(np.uint8), (top, left, bottom, right)
         chosen = np.zeros(len(self.areas), np.uint8)
         chosen[members] = 1
         return chosen[part], (top, left, bottom, right)
@@ -75,8 +77,9 @@ def _contact(shape: tuple[int, ...], labels: Array, top: int, left: int, inside:
         return np.bincount(touched, minlength=n) / max(1, cv2.countNonZero(edge))
     ends = [labels[0]] * (top == 0) + [labels[-1]] * (top + height == shape[0])
     ends += [labels[:, 0]] * (left == 0) + [labels[:, -1]] * (left + width == shape[1])
-    touched = np.concatenate(ends) if ends else np.zeros(0, np.uint16)
-    return np.bincount(touched, minlength=n) / (2 * (shape[0] + shape[1]))
+    if not ends:
+        return np.zeros(n)
+    return np.bincount(np.concatenate(ends), minlength=n) / (2 * (shape[0] + shape[1]))
 
 
 class Shape:
@@ -108,7 +111,18 @@ class Shape:
     @cached_property
     def hull(self) -> Array:
         """Its convex hull, (k, 1, 2) int32 of x and y."""
-        return np.asarray(cv2.convexHull(np.concatenate(self._contours[0])))
+        outer = self._contours[0]
+        return np.asarray(cv2.convexHull(outer[0] if len(outer) == 1 else np.concatenate(outer)))
+
+    @cached_property
+    def hull_area(self) -> float:
+        return cv2.contourArea(self.hull)
+
+    @cached_property
+    def rectangle(self) -> tuple[float, float]:
+        """The shorter and the longer side of the smallest rectangle around it, in any direction."""
+        one, other = cv2.minAreaRect(self.hull)[1]
+        return min(one, other), max(one, other)
 
     def holes(self, least: float) -> int:
         """How many it has that are larger than so many pixels."""

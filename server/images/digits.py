@@ -115,14 +115,11 @@ def _drop_faint(parts: Components, ink: Ink) -> None:
 def _heaviest(parts: Components, longest: int) -> int | None:
     """The component that a digit is built around; None: only specks of a page so long remain."""
     # What the edge cuts is rather a finger or a shadow; what lies along the edge is the table, not a digit.
-    weight = (
-        np.sqrt(parts.areas)
-        * parts.sides
-        * np.where(parts.contact > 0, 0.12, 1)
-        * np.where(parts.contact > 0.2, 0.05, 1)
-    )
+    weight = np.sqrt(parts.areas) * parts.sides
+    if parts.contact.any():
+        weight *= np.where(parts.contact > 0, 0.12, 1) * np.where(parts.contact > 0.2, 0.05, 1)
     weight[parts.sides < max(5, 0.02 * longest)] = 0
-    heavy: list[int] = [i for i in np.argsort(-weight, kind="stable")[:CANDIDATES].tolist() if weight[i] > 0]
+    heavy: list[int] = [i for i in (-weight).argsort(kind="stable")[:CANDIDATES].tolist() if weight[i] > 0]
     if len(heavy) < 2:
         return heavy[0] if heavy else None
     return max(heavy, key=lambda i: weight[i] * _slenderness(Shape(parts.mask([i])[0])))
@@ -134,31 +131,30 @@ def _quality(shape: Shape, box: Box, parts: Components, members: list[int], mask
     top, left, bottom, right = box
     around = mask[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
     inked = cv2.countNonZero(np.ascontiguousarray(around)) - shape.area
-    quiet = float(np.clip(1.1 - 2.5 * inked / around.size, 0.05, 1))
+    quiet = _between(0.05, 1.1 - 2.5 * inked / around.size)
+    own = parts.areas[members].sum()
     whole = parts.areas * np.where(parts.contact > 0, 0.3, 1)  # less for what an edge cuts
-    alone = float(
-        parts.areas[members].sum() / max(1.0, (whole.sum() - whole[members].sum() + parts.areas[members].sum()))
-    )
+    alone = float(own / max(1.0, whole.sum() - whole[members].sum() + own))
     fills = bottom - top >= 0.9 * mask.shape[0] and right - left >= 0.9 * mask.shape[1]
     usual = (
         0.6 if fills and alone > 0.9 else 0.3
     )  # what is cut out tightly touches all edges, and there is nothing else
-    contact = float(np.clip(1.15 - parts.contact[members].sum() / usual, 0.02, 1))
+    contact = _between(0.02, 1.15 - float(parts.contact[members].sum()) / usual)
     return _slenderness(shape) * contact * quiet * min(1.0, 0.35 + alone)
 
 
 def _slenderness(shape: Shape) -> float:
     """1 for strokes, 0 for what is as wide as it is long."""
-    return float(np.clip((0.66 - (shape.pen[1] - 1) / max(shape.mask.shape)) / 0.28, 0.02, 1))
+    return _between(0.02, (0.66 - (shape.pen[1] - 1) / max(shape.mask.shape)) / 0.28)
 
 
 def _openness(shape: Shape) -> float:
     """1 for strokes and bars, less for what fills its hull, such as a sheet with something on it."""
-    sides = cv2.minAreaRect(shape.hull)[1]
-    if max(sides) > 2.2 * max(1.0, min(sides)):
+    shorter, longer = shape.rectangle
+    if longer > 2.2 * max(1.0, shorter):
         return 1.0
-    filled = shape.area / max(1.0, cv2.contourArea(shape.hull) + max(sides))
-    return float(np.clip((0.94 - filled) / 0.15, 0.1, 1))
+    filled = shape.area / max(1.0, shape.hull_area + longer)
+    return _between(0.1, (0.94 - filled) / 0.15)
 
 
 def _simplicity(shape: Shape) -> float:
@@ -178,7 +174,12 @@ def _crispness(ink: Ink, group: Array, box: Box) -> float:
     steps = cv2.morphologyEx(amount, cv2.MORPH_GRADIENT, kernel)
     rim = cv2.subtract(wide, cv2.erode(wide, kernel))
     usual = histogram(steps, rim).median() / max(ink.level, 1)
-    return float(np.clip((usual - 0.04) / 0.12, 0.05, 1))
+    return _between(0.05, (usual - 0.04) / 0.12)
+
+
+def _between(least: float, value: float) -> float:
+    """A part of a quality, which is 1 at most."""
+    return max(least, min(1.0, value))
 
 
 def _members(main: int, parts: Components) -> tuple[list[int], int]:
@@ -187,7 +188,7 @@ def _members(main: int, parts: Components) -> tuple[list[int], int]:
     Digits stand side by side, parts of one rather above each other: there, and for small parts, the gap may be wider.
     """
     areas, is_edge = parts.areas, parts.contact > 0
-    order = np.argsort(-areas, kind="stable")[:PARTS].tolist()
+    order = (-areas).argsort(kind="stable")[:PARTS].tolist()
     candidates = [i for i in order if areas[i] >= max(2, 0.01 * areas[main]) and i != main]
     large = {i for i in candidates if areas[i] >= 0.3 * areas[main] and not is_edge[i]}
     members, box, before = [main], parts.boxes[main].tolist(), 0

@@ -10,16 +10,18 @@ import cv2
 import numpy as np
 
 from server.errors import BlankImage
+from server.images.colour import Channel
 from server.images.digits import POOR, Found, find_digit, lines_on
 from server.images.ink import FAINTEST, Ink, ink_on
-from server.images.paper import DARKEST, EVEN, Page, even_paper, page_of, sheets, uneven_paper
+from server.images.paper import DARKEST, EVEN, MOST, Page, even_paper, page_of, sheets, uneven_paper
 from server.images.resampling import shrunk
-from server.images.tones import histogram
+from server.images.tones import Histogram, histogram
 from server.types import Array
 
 SIDES = (160, 320)  # pixels on the longer side: a stroke needs a few of them
 LOOK = 100  # pixels on the longer side that suffice to see which tone is rare
 GOOD = 0.6  # quality at which nothing else is tried
+MARGIN = 2  # pixels of the page around a digit, in which its strokes fade out
 FAIR = 0.3  # quality of what an edge may have cut
 BRIGHT, FAIRLY_BRIGHT = 165, 110  # levels of paper on which lighter ink hardly shows, and is rare
 
@@ -36,10 +38,10 @@ class Sighting:
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom of the digit in the picture, two pixels of the page wider on each side."""
+        """Left, top, right, bottom of the digit in the picture, MARGIN pixels of the page wider on each side."""
         top, left, bottom, right = self.found.box
         x, y = self.page.left, self.page.top
-        edges = (x + left - 2, y + top - 2, x + right + 2, y + bottom + 2)
+        edges = (x + left - MARGIN, y + top - MARGIN, x + right + MARGIN, y + bottom + MARGIN)
         return edges[0] * self.factor, edges[1] * self.factor, edges[2] * self.factor, edges[3] * self.factor
 
     @property
@@ -61,13 +63,13 @@ class Sighting:
         return (f"multiple-objects: {self.found.others + 1} things as large as a digit were found; one was read",)
 
 
-def find(grey: Array) -> Sighting:
-    """The main digit of grey (h, w) uint8, upright: looked for in a small picture, and in a larger one where nothing in
-    that one is clear. Raises BlankImage."""
+def find(pixels: Array, channel: Channel) -> Sighting:
+    """The main digit of upright pixels, as `channel` takes them: looked for in a small picture, and in a larger one
+    where nothing in that one is clear. Raises BlankImage."""
     best: Sighting | None = None
     for side in SIDES:
-        factor = max(1, -(-max(grey.shape) // side))
-        for sighting in _sightings(shrunk(grey, factor)):
+        factor = max(1, -(-max(pixels.shape) // side))
+        for sighting in _sightings(channel.of(shrunk(pixels, factor))):
             if best is None or sighting.quality > best.quality:
                 best = replace(sighting, factor=factor)
             if best.quality >= GOOD:
@@ -75,15 +77,17 @@ def find(grey: Array) -> Sighting:
         if factor == 1:
             break
     if best is None or best.quality < POOR:
-        raise BlankImage(_blank(grey))
+        raise BlankImage(_blank(channel.of(pixels)))
     return best
 
 
 def _sightings(grey: Array) -> Iterator[Sighting]:
     """One idea of the picture after the other, the likeliest first: ink that is the rare tone, then the other."""
-    light_ink = _has_light_ink(grey)
-    likely, other = (page_of(grey, ink) for ink in (light_ink, not light_ink))
+    tones = histogram(grey)
+    light_ink = _has_light_ink(grey, tones)
+    likely = page_of(grey, tones, light_ink)
     yield from _on_even(likely)
+    other = page_of(grey, tones, not light_ink)
     dark = other if light_ink else likely
     lying, doubts = list(sheets(dark)), 1.0
     for looked in (_on_even, _on_uneven):
@@ -125,12 +129,11 @@ def _digits(page: Page, paper: Array | int) -> Iterator[Sighting]:
             yield Sighting(page, variant, found, found.quality)
 
 
-def _has_light_ink(grey: Array) -> bool:
+def _has_light_ink(grey: Array, tones: Histogram) -> bool:
     """Ink is the rare tone, so it skews the picture, against its near and its far surroundings; where these disagree (a
     dark table around the paper, strokes that fill the picture), it is the tone that most pixels do not have."""
-    tones = histogram(grey)
     paper = tones.median()
-    if tones.spread(paper, 0.85) <= EVEN * paper:  # most of the picture has one tone
+    if tones.share_near(paper, EVEN * paper) >= MOST:  # most of the picture has one tone
         darkest, lightest = tones.quantile(0.002), tones.quantile(0.998)
         return lightest - paper > max(FAINTEST * paper, 2 * (paper - darkest))
     if paper > BRIGHT:

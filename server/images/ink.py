@@ -43,15 +43,21 @@ class Ink:
     def variants(self) -> Iterator["Ink"]:
         """The same with other thresholds: also without blurs and ghosts, and, where there are two inks, such as a pen's
         and that of printed lines, with the darker one alone; that comes first where they are far apart."""
-        parting = self.tones.parting()
-        level = float(self.tones.above(parting).quantile(0.9))
-        alone = replace(self, level=level, share=parting / level, alone=True)
-        if level > 2 * self.level:
-            yield alone
+        if 2 * self.level < 255:
+            dark = self._darker()
+            if dark.level > 2 * self.level:
+                yield dark
         yield self
         yield replace(self, share=0.5)
-        if 1.2 * self.level < level <= 2 * self.level:
-            yield alone
+        dark = self._darker()
+        if 1.2 * self.level < dark.level <= 2 * self.level:
+            yield dark
+
+    def _darker(self) -> "Ink":
+        """The darker of two inks."""
+        parting = self.tones.parting()
+        level = float(self.tones.above(parting).quantile(0.9))
+        return replace(self, level=level, share=parting / level, alone=True)
 
 
 def ink_on(page: Page, paper: Array | int) -> Ink | None:
@@ -59,9 +65,9 @@ def ink_on(page: Page, paper: Array | int) -> Ink | None:
     ratio = page.grey if isinstance(paper, int) else light_of(page.grey, paper)
     tones = page.tones if isinstance(paper, int) else histogram(ratio, page.inside)
     middle = max(paper if isinstance(paper, int) else tones.median(), 40)
-    spread = 1.4826 * tones.above(middle - 1).spread(middle) / middle * 255
+    spread = 1.4826 * max(0, tones.above(middle - 1).median() - middle) / middle * 255
     noise = pixel_noise(ratio) / middle * 255
-    table = np.rint(np.clip(255 * (1 - LEVELS / middle), 0, 255)).astype(np.uint8)
+    table = np.rint(np.maximum(255 - LEVELS * (255 / middle), 0)).astype(np.uint8)
     strong = tones.mapped(table).above(max(5 * noise, 2.5 * spread, 255 * FAINTEST))
     if strong.total < 3:
         return None

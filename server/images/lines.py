@@ -17,17 +17,29 @@ def ruled_lines(mask: Array) -> Array | None:
     a stroke crosses; None where there are none."""
     if min(mask.shape) < 60:
         return None
-    across, down = (_lines(way) for way in (mask, cv2.transpose(mask)))
+    left, top, width, height = cv2.boundingRect(mask)
+    across = _lines(mask) if _spans(left, width, mask.shape[1]) else None
+    down = _lines(cv2.transpose(mask)) if _spans(top, height, mask.shape[0]) else None
     lines = [one for one in (across, None if down is None else cv2.transpose(down)) if one is not None]
     return None if not lines else lines[0] if len(lines) == 1 else np.asarray(cv2.bitwise_or(*lines))
+
+
+def _ends(longest: int) -> int:
+    """How many columns at each edge of a page so wide a line has to reach."""
+    return max(2, longest // 16)
+
+
+def _spans(start: int, length: int, longest: int) -> bool:
+    """Whether what begins at `start` reaches both edges of a page so wide."""
+    return start < _ends(longest) and start + length > longest - _ends(longest)
 
 
 def _lines(mask: Array) -> Array | None:
     """Those from the left to the right edge."""
     height, width = mask.shape
-    ends = max(2, width // 16)  # columns at each edge, half of which a line must reach
+    ends = _ends(width)
     for edge in (mask[:, :ends], mask[:, -ends:]):
-        if np.count_nonzero(cv2.reduce(np.ascontiguousarray(edge), 0, cv2.REDUCE_MAX)) < 0.5 * ends:
+        if cv2.countNonZero(cv2.reduce(np.ascontiguousarray(edge), 0, cv2.REDUCE_MAX)) < 0.5 * ends:
             return None
     lines = np.zeros_like(mask)
     slope = _slope(mask, np.linspace(-0.09, 0.09, 13))
@@ -66,14 +78,14 @@ def inside_of_box(shape: Shape) -> Array | None:
     """What a box that is drawn around a digit holds, (h, w) uint8: 255 there. None: the shape is no box with something
     in it."""
     group = shape.mask
-    if min(group.shape) < LEAST_BOX or shape.area > 0.6 * cv2.contourArea(shape.hull):
+    if min(group.shape) < LEAST_BOX or shape.area > 0.6 * shape.hull_area:
         return None
-    if cv2.contourArea(shape.hull) < RECTANGULAR * np.prod(cv2.minAreaRect(shape.hull)[1]):
+    if shape.hull_area < RECTANGULAR * shape.rectangle[0] * shape.rectangle[1]:
         return None
     if len(shape.hull) < 4:
         return None
     around = cv2.approxPolyN(shape.hull, 4, ensure_convex=True).reshape(-1, 1, 2).astype(np.float32)
-    if not cv2.contourArea(around) <= 1.12 * cv2.contourArea(shape.hull):
+    if not cv2.contourArea(around) <= 1.12 * shape.hull_area:
         return None
     corners, band = np.rint(around).astype(np.int32), max(3, round(0.08 * min(group.shape)))
     outline, rim = np.zeros_like(group), np.zeros_like(group)
@@ -92,7 +104,7 @@ def inside_of_box(shape: Shape) -> Array | None:
 def inside_of_ring(shape: Shape) -> Array | None:
     """What a line that is drawn all around a digit holds, (h, w) uint8: 255 there. None: there is no such line."""
     hole = shape.largest_hole
-    if hole is None or cv2.contourArea(hole) < HOLLOW * cv2.contourArea(shape.hull):
+    if hole is None or cv2.contourArea(hole) < HOLLOW * shape.hull_area:
         return None
     held = np.zeros_like(shape.mask)
     cv2.drawContours(held, [hole], -1, 255, cv2.FILLED)

@@ -47,9 +47,8 @@ def normalise(found: Strokes, spec: ImageSpec) -> Normalised:
     inner = round(INNER_SHARE * min(spec.height, spec.width))
     found, (top, left, bottom, right), steps = _with_usual_strokes(found, _extent(found.strokes), inner)
     scale = max(bottom - top, right - left) / inner
-    mass = found.strokes.sum(dtype=np.float64)
-    row = float(found.strokes.sum(1) @ (np.arange(found.strokes.shape[0]) + 0.5) / mass)
-    column = float(found.strokes.sum(0) @ (np.arange(found.strokes.shape[1]) + 0.5) / mass)
+    moments = cv2.moments(found.strokes)
+    row, column = (moments[name] / moments["m00"] + 0.5 for name in ("m01", "m10"))
     # Whole pixels, as MNIST shifts: the digit's outer edges stay on the grid and crisp.
     shift_y = round(spec.height // 2 + 0.5 - (row - top) / scale)
     shift_x = round(spec.width // 2 + 0.5 - (column - left) / scale)
@@ -57,7 +56,7 @@ def normalise(found: Strokes, spec: ImageSpec) -> Normalised:
     shift_x = max(0, min(shift_x, spec.width - round((right - left) / scale)))
     left, top = left - shift_x * scale, top - shift_y * scale
     pixels = resample(found.strokes, left, top, scale, (spec.height, spec.width))
-    pixels = np.clip(pixels / max(float(pixels.max()), 1e-6), 0, 1)
+    pixels /= max(float(pixels.max()), 1e-6)  # none is below 0
     f = found.factor
     return Normalised(pixels, scale * f, found.left + left * f, found.top + top * f, (*steps, "cropped", "centred"))
 
@@ -65,8 +64,8 @@ def normalise(found: Strokes, spec: ImageSpec) -> Normalised:
 def _extent(strokes: Array) -> tuple[float, float, float, float]:
     """Top, left, bottom, right of strokes (h, w); a partly covered outermost row or column counts by its cover."""
     edges = []
-    for cover in (strokes.max(1), strokes.max(0)):
-        inside = np.flatnonzero(cover >= EXTENT * cover.max())
+    for cover in (strokes.max(1), cv2.reduce(strokes, 0, cv2.REDUCE_MAX)[0]):
+        inside = (cover >= EXTENT * cover.max()).nonzero()[0]
         first, last = int(inside[0]), int(inside[-1])
         before = float(cover[first - 1]) if first else 0.0
         after = float(cover[last + 1]) if last + 1 < cover.size else 0.0

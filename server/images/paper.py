@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import cv2
 import numpy as np
@@ -22,15 +21,18 @@ LIFTED = np.rint(np.linspace(DARKEST, 255, 256)).astype(np.uint8)  # as dark ink
 DARKEST_TURNED = 116
 # Light ink as dark, with half of the contrast: it counts against white.
 TURNED = np.rint(np.linspace(255, DARKEST_TURNED + DARKEST, 256)).astype(np.uint8)
-EVEN = 0.08  # how far the tones of even paper lie from their middle, as a share of it
+EVEN = 0.08  # how far the tones of even paper lie from their middle, as a share of it ...
+MOST = 0.85  # ... in most of its pixels
 
 
 @dataclass(frozen=True)
 class Page:
-    """grey (h, w) uint8, dark ink on light paper, begins at (left, top) of the picture. A sheet has `inside` (h, w)
-    uint8, which is 0 where it does not lie. `turned`: the picture has light ink, and was made a negative."""
+    """grey (h, w) uint8, dark ink on light paper, begins at (left, top) of the picture, and has these `tones`. A sheet
+    has `inside` (h, w) uint8, which is 0 where it does not lie. `turned`: the picture has light ink, and was made a
+    negative."""
 
     grey: Array
+    tones: Histogram
     left: int = 0
     top: int = 0
     inside: Array | None = None
@@ -40,14 +42,16 @@ class Page:
     def is_sheet(self) -> bool:
         return self.inside is not None
 
-    @cached_property
-    def tones(self) -> Histogram:
-        return histogram(self.grey, self.inside)
+
+def as_paper(light_ink: bool) -> Array:
+    """A picture's levels -> a page's, (256,) uint8."""
+    return TURNED if light_ink else LIFTED
 
 
-def page_of(grey: Array, light_ink: bool) -> Page:
-    """All of the picture, grey (h, w) uint8, by one of the two ideas of what its ink is."""
-    return Page(cv2.LUT(grey, TURNED if light_ink else LIFTED), turned=light_ink)
+def page_of(grey: Array, tones: Histogram, light_ink: bool) -> Page:
+    """All of the picture, grey (h, w) uint8 with these tones, by one of the two ideas of what its ink is."""
+    table = as_paper(light_ink)
+    return Page(cv2.LUT(grey, table), tones.mapped(table), turned=light_ink)
 
 
 def sheets(whole: Page) -> Iterator[Page]:
@@ -136,7 +140,8 @@ def _page(grey: Array, outline: Array) -> Page:
     inside = np.asarray(cv2.erode(inside, rim, borderType=cv2.BORDER_CONSTANT, borderValue=255))
     left, top, width, height = cv2.boundingRect(inside)
     here = slice(top, top + height), slice(left, left + width)
-    return Page(np.ascontiguousarray(grey[here]), left, top, np.ascontiguousarray(inside[here]))
+    part, inside = np.ascontiguousarray(grey[here]), np.ascontiguousarray(inside[here])
+    return Page(part, histogram(part, inside), left, top, inside)
 
 
 def even_paper(page: Page) -> int | None:
@@ -144,7 +149,7 @@ def even_paper(page: Page) -> int | None:
     light = page.tones.above(page.tones.parting())
     tone = light.median()
     room = tone - DARKEST_TURNED if page.turned else tone
-    return tone if tone and light.spread(tone, 0.85) <= EVEN * room + 1 else None
+    return tone if tone and light.share_near(tone, EVEN * room + 1) >= MOST else None
 
 
 def uneven_paper(page: Page) -> Array:

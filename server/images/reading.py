@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from math import ceil, floor
 
+import cv2
 import numpy as np
 from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
@@ -16,6 +17,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from server.errors import DamagedImage, ImageTooLarge, ServiceError, UnsupportedImage
 from server.images.formats import reader_of
+from server.types import Array
 
 MAX_PIXELS = 50_000_000  # of a sent picture; a telephone's largest mode
 SIGHT_SIDE = 280  # pixels on the longer side that finding a digit needs; a JPEG is decoded at the smallest fraction
@@ -44,10 +46,11 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class UprightPicture:
-    """Upright L, RGB or opaque RGBA image; its point (x, y) lies at (left + factor x, top + factor y) of the sent
-    picture, which is upright width x height. `drafted`: it could be decoded finer."""
+    """Upright pixels, (h, w) uint8 of grey, (h, w, 3) of RGB or (h, w, 4) of opaque RGBA; their point (x, y) lies at
+    (left + factor x, top + factor y) of the sent picture, which is upright width x height. `drafted`: it could be
+    decoded finer."""
 
-    image: Image.Image
+    pixels: Array
     factor: int
     left: int
     top: int
@@ -61,12 +64,12 @@ class UprightPicture:
         x0, y0, x1, y1 = (self.factor * edge for edge in box)
         return self.left + x0, self.top + y0, self.left + x1, self.top + y1
 
-    def crop(self, box: Box) -> tuple[Image.Image, int, int]:
-        """The part of the image that holds a box of the sent picture, and where its corner lies there, left and top."""
+    def crop(self, box: Box) -> tuple[Array, int, int]:
+        """The pixels that hold a box of the sent picture, and where their corner lies there, left and top."""
         x0, y0 = (floor((edge - corner) / self.factor) for edge, corner in ((box[0], self.left), (box[1], self.top)))
         x1, y1 = (ceil((edge - corner) / self.factor) for edge, corner in ((box[2], self.left), (box[3], self.top)))
-        x0, y0, x1, y1 = max(0, x0), max(0, y0), min(self.image.width, x1), min(self.image.height, y1)
-        return self.image.crop((x0, y0, x1, y1)), self.left + self.factor * x0, self.top + self.factor * y0
+        x0, y0 = max(0, x0), max(0, y0)
+        return self.pixels[y0 : max(0, y1), x0 : max(0, x1)], self.left + self.factor * x0, self.top + self.factor * y0
 
 
 @contextmanager
@@ -117,7 +120,6 @@ def read(body: bytes, fine: bool = False) -> UprightPicture:
         small, more = _eight_bit(image)
         factor *= more
     steps: tuple[str, ...] = ("reduced",) if factor > 1 else ()
-    small, flattened = _flat(small)
     left = top = 0
     if orientation in TURNS:
         small = small.transpose(TURNS[orientation])
@@ -126,7 +128,8 @@ def read(body: bytes, fine: bool = False) -> UprightPicture:
         # The reduced last row or column is not full; turned round it becomes the first.
         left = width - factor * small.width if orientation in (2, 3, 6, 7) else 0
         top = height - factor * small.height if orientation in (3, 4, 7, 8) else 0
-    return UprightPicture(small, factor, left, top, width, height, steps + flattened, drafted)
+    pixels, flattened = _opaque(small)
+    return UprightPicture(pixels, factor, left, top, width, height, steps + flattened, drafted)
 
 
 def announced_pixels(body: bytes) -> int:
@@ -213,18 +216,19 @@ def _eight_bit_of(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _flat(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
-    """RGBA on paper: white, or black where the rare opaque part is light ink (or the common one a dark page)."""
+def _opaque(image: Image.Image) -> tuple[Array, tuple[str, ...]]:
+    """The pixels; of RGBA with transparent ones, what is seen of it on paper: white, or black where the rare opaque
+    part is light ink (or the common one a dark page)."""
+    pixels = np.asarray(image)
     if image.mode != "RGBA":
-        return image, ()
-    if image.getchannel("A").getextrema() == (255, 255):
-        return image, ()
-    alpha = np.asarray(image.getchannel("A"))
-    tone = np.asarray(image.convert("RGB").convert("L"))
+        return pixels, ()
+    alpha = cv2.extractChannel(pixels, 3)
+    if alpha.min() == 255:
+        return pixels, ()
+    tone = cv2.cvtColor(pixels, cv2.COLOR_RGBA2GRAY)
     weight = float(alpha.sum(dtype=np.float64))
     mean = float((tone.astype(np.float32) * alpha).sum(dtype=np.float64)) / weight if weight else 0.0
     is_ink = float((alpha > 127).mean()) < 0.5
-    paper = "black" if (mean > 127) == is_ink else "white"
-    canvas = Image.new("RGB", image.size, paper)
+    canvas = Image.new("RGB", image.size, "black" if (mean > 127) == is_ink else "white")
     canvas.paste(image, mask=image.getchannel("A"))
-    return canvas, ("flattened",)
+    return np.asarray(canvas), ("flattened",)

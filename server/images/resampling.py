@@ -15,17 +15,18 @@ def resample(
     scale_x, scale_y = scale if isinstance(scale, tuple) else (scale, scale)
     rows = _weights(source.shape[0], top, scale_y, shape[0])
     columns = _weights(source.shape[1], left, scale_x, shape[1])
-    return np.asarray(rows @ source.astype(np.float32) @ columns.T, np.float32)
+    return np.asarray(rows @ source.astype(np.float32, copy=False) @ columns.T)
 
 
 def _weights(n_in: int, start: float, step: float, n_out: int) -> Array:
     """(n_out, n_in) float32: what each input pixel gives to each output pixel; a row inside sums to 1."""
-    low, pixels = start + step * np.arange(n_out)[:, None], np.arange(n_in)
+    edges = start + step * np.arange(n_out + 1)[:, None] - np.arange(n_in)  # (n_out + 1, n_in), in input pixels
     if step < 1:  # growing: hat functions around the pixels' centres
-        weights = 1 - np.abs(low + step / 2 - 0.5 - pixels)
+        weights = np.maximum(1 - np.abs(edges[:-1] + (step / 2 - 0.5)), 0)
     else:
-        weights = (np.minimum(low + step, pixels + 1) - np.maximum(low, pixels)) / step
-    return np.asarray(np.maximum(weights, 0), np.float32)
+        covered = np.minimum(np.maximum(edges, 0, out=edges), 1, out=edges)  # of each input pixel, up to each edge
+        weights = (covered[1:] - covered[:-1]) / step
+    return np.asarray(weights, np.float32)
 
 
 def shrunk(grey: Array, factor: int) -> Array:

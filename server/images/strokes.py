@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from server.images.finding import Sighting
-from server.images.ink import light_of, pixel_noise
-from server.images.paper import page_of
+from server.images.finding import MARGIN, Sighting
+from server.images.ink import Ink, light_of
+from server.images.paper import as_paper
 from server.images.tones import LEVELS, histogram
 from server.types import Array
 
@@ -32,8 +32,8 @@ class Window:
 
 @dataclass(frozen=True)
 class Strokes:
-    """strokes (h, w) float32 in [0, 1]; (0, 0) lies at (left, top) of the window, and a step is `factor` of its
-    pixels."""
+    """strokes (h, w) float32 in [0, 1]; (0, 0) lies at (left, top) of the window or page that they are from, and a step
+    is `factor` of its pixels."""
 
     strokes: Array
     left: float = 0
@@ -41,28 +41,43 @@ class Strokes:
     factor: float = 1
 
 
+def strokes_on_page(sighting: Sighting) -> Strokes:
+    """The strokes of the digit as the page has them, for one that is large and bold there."""
+    amount, found = sighting.ink.amount, sighting.found
+    above, before = min(MARGIN, found.box[0]), min(MARGIN, found.box[1])
+    top, left = found.box[0] - above, found.box[1] - before
+    here = slice(top, found.box[2] + MARGIN), slice(left, found.box[3] + MARGIN)
+    amount = np.ascontiguousarray(amount[here])
+    below, behind = amount.shape[0] - above - found.mask.shape[0], amount.shape[1] - before - found.mask.shape[1]
+    group = cv2.copyMakeBorder(found.mask * 255, above, below, before, behind, cv2.BORDER_CONSTANT)
+    ruled = None if found.lines is None else _thick(found.lines)[here]
+    page = sighting.page
+    return Strokes(_faded(amount, group, ruled, sighting.ink, 2), page.left + left, page.top + top)
+
+
 def strokes_in(window: Window, sighting: Sighting) -> Strokes:
     """The strokes of the digit in the window, which holds all of it."""
     ink, found, page = sighting.ink, sighting.found, sighting.page
     top, left = found.box[0] + page.top, found.box[1] + page.left
-    ratio = page_of(window.grey, page.turned).grey
+    light = cv2.LUT(window.grey, as_paper(page.turned))
     if not isinstance(ink.paper, int):
-        ratio = light_of(ratio, window.of(ink.paper, page.left, page.top, cv2.BORDER_REPLICATE))
-    amount = cv2.LUT(ratio, ink.table)
+        light = light_of(light, window.of(ink.paper, page.left, page.top, cv2.BORDER_REPLICATE))
     group = cv2.threshold(window.of(found.mask * 255, left, top), 127, 255, cv2.THRESH_BINARY)[1]
+    ruled = None if found.lines is None else window.of(_thick(found.lines), page.left, page.top)
+    return Strokes(_faded(cv2.LUT(light, ink.table), group, ruled, ink, round(1 + 1 / window.step)))
+
+
+def _thick(lines: Array) -> Array:
+    return np.asarray(cv2.dilate(lines, np.ones((3, 1), np.uint8)))
+
+
+def _faded(amount: Array, group: Array, ruled: Array | None, ink: Ink, reach: int) -> Array:
+    """amount (h, w) of the digit's ink from 0 to 1: in the group of pixels (h, w) uint8 and `reach` pixels around it,
+    where its strokes fade out, but not where it is ruled (h, w)."""
     level = float(histogram(amount, group).quantile(0.9))
-    noise = max(ink.noise, pixel_noise(amount))
-    low = max(0.1 * level, 2.5 * noise, 0.6 * ink.threshold if ink.alone else 0.0)
+    low = max(0.1 * level, 2.5 * ink.noise, 0.6 * ink.threshold if ink.alone else 0.0)
     ramp = np.clip((LEVELS - low) / max(0.9 * level - low, 1), 0, 1).astype(np.float32)
-    return Strokes(cv2.LUT(amount, ramp) * _near(window, sighting, group))
-
-
-def _near(window: Window, sighting: Sighting, group: Array) -> Array:
-    """1 in the group of pixels (h, w) and next to it, where its strokes fade out, but not on ruled lines, else 0."""
-    reach = 2 * round(1 + 1 / window.step) + 1
-    near = cv2.dilate(group, np.ones((reach, reach), np.uint8)) // 255
-    lines, page = sighting.found.lines, sighting.page
-    if lines is not None:
-        ruled = window.of(cv2.dilate(lines, np.ones((3, 1), np.uint8)), page.left, page.top)
+    near = cv2.dilate(group, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    if ruled is not None:
         near[(ruled > 127) & (group == 0)] = 0
-    return np.asarray(near)
+    return np.asarray(cv2.LUT(cv2.bitwise_and(amount, near), ramp))
