@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from server.images.tones import histogram
 from server.types import Array
 
 LOOK = 96  # pixels on the longer side of what is looked at
 GREY = 12  # levels between the channels up to which a picture counts as grey
 TO_GREY = {3: cv2.COLOR_RGB2GRAY, 4: cv2.COLOR_RGBA2GRAY}  # by how many channels there are
-LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
+AROUND = (21, 21)  # pixels whose mean a detail is compared with: uneven light is no contrast
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,8 @@ def best_channel(pixels: Array) -> Channel:
     red, green, blue = cv2.split(cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST))[:3]
     if max(cv2.norm(green, other, cv2.NORM_INF) for other in (red, blue)) <= GREY:
         return LUMINANCE
-    small = cv2.merge([red, green, blue])
-    colours = cv2.blur(small.astype(np.float32), (2, 2))
-    detail = cv2.absdiff(colours, cv2.blur(colours, (21, 21)))  # against the surroundings: uneven light is no contrast
-    luma = colours @ LUMA[0]
-    tones = [np.abs(luma - cv2.blur(luma, (21, 21))), *(detail[..., i] for i in range(3))]
-    at = max(0, round(0.998 * luma.size) - 1)
-    contrasts = [float(np.partition(tone, at, axis=None)[at]) for tone in tones]
+    colours = cv2.blur(cv2.merge([red, green, blue]), (2, 2))
+    tones = [cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), *cv2.split(colours)]
+    contrasts = [histogram(cv2.absdiff(tone, cv2.blur(tone, AROUND))).quantile(0.998) for tone in tones]
     best = int(np.argmax(contrasts))
     return Channel(best - 1) if contrasts[best] > 2 * contrasts[0] else LUMINANCE

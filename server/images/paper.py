@@ -89,13 +89,14 @@ def _outlines(small: Array, smooth: Array, opening: int) -> Iterator[Array]:
     padded = cv2.copyMakeBorder(smooth, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
     opened = cv2.morphologyEx(padded, cv2.MORPH_OPEN, np.ones((opening, opening), np.uint8))
     opened = np.ascontiguousarray(opened[pad:-pad, pad:-pad])
-    contours, _ = cv2.findContours(opened, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    inner, _ = cv2.findContours(cv2.bitwise_not(opened), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    contours, _ = cv2.findContours(opened, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    inner, _ = cv2.findContours(cv2.bitwise_not(opened), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     for contour in sorted([*contours, *inner], key=cv2.contourArea, reverse=True)[:4]:
-        area, hull = cv2.contourArea(contour), cv2.convexHull(contour)
-        if not LEAST_SHEET <= area / small.size <= MOST_SHEET or area < 0.65 * cv2.contourArea(hull):
+        area = cv2.contourArea(contour)
+        if not LEAST_SHEET <= area / small.size <= MOST_SHEET:
             continue
-        if min(cv2.minAreaRect(hull)[1]) < 0.16 * max(small.shape):
+        hull = cv2.convexHull(contour)
+        if area < 0.65 * cv2.contourArea(hull) or min(cv2.minAreaRect(hull)[1]) < 0.16 * max(small.shape):
             continue
         sheet = _quadrilateral(hull, small.shape)
         if sheet is not None and cv2.contourArea(hull) >= 0.85 * cv2.contourArea(sheet) and _stands_out(small, sheet):
