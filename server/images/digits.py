@@ -8,7 +8,6 @@ import numpy as np
 from server.images.components import Box, Components, Shape, components
 from server.images.ink import Ink
 from server.images.lines import inside_of_box, inside_of_ring, ruled_lines
-from server.images.tones import histogram
 from server.types import Array
 
 POOR = 0.05  # quality below which it is no digit
@@ -96,7 +95,7 @@ def _main(mask: Array, lines: Array | None, ink: Ink, inside: Array | None) -> F
     shape = Shape(group)
     quality = _quality(shape, box, parts, members, mask)
     if quality > POOR:
-        quality *= _openness(shape) * _simplicity(shape) * _crispness(ink, group, box)
+        quality *= _openness(shape) * _simplicity(shape)
     if cut and inside is not None:  # nobody writes over a sheet's edge: it is a shadow's
         quality *= CUT_BY_SHEET
     elif cut and ink.uneven:
@@ -127,11 +126,7 @@ def _heaviest(parts: Components, longest: int) -> int | None:
 
 def _quality(shape: Shape, box: Box, parts: Components, members: list[int], mask: Array) -> float:
     """How much a group of components stands by itself, and is made of strokes."""
-    margin = max(2, round(0.15 * max(shape.mask.shape)))
     top, left, bottom, right = box
-    around = mask[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
-    inked = cv2.countNonZero(np.ascontiguousarray(around)) - shape.area
-    quiet = _between(0.05, 1.1 - 2.5 * inked / around.size)
     own = parts.areas[members].sum()
     whole = parts.areas * np.where(parts.contact > 0, 0.3, 1)  # less for what an edge cuts
     alone = float(own / max(1.0, whole.sum() - whole[members].sum() + own))
@@ -140,7 +135,7 @@ def _quality(shape: Shape, box: Box, parts: Components, members: list[int], mask
         0.6 if fills and alone > 0.9 else 0.3
     )  # what is cut out tightly touches all edges, and there is nothing else
     contact = _between(0.02, 1.15 - float(parts.contact[members].sum()) / usual)
-    return _slenderness(shape) * contact * quiet * min(1.0, 0.35 + alone)
+    return _slenderness(shape) * contact * min(1.0, 0.35 + alone)
 
 
 def _slenderness(shape: Shape) -> float:
@@ -161,20 +156,6 @@ def _simplicity(shape: Shape) -> float:
     """1 for digits, less for squared paper and texture, which have many holes."""
     holes = shape.holes(0.001 * shape.mask.size)
     return 1.0 if holes <= MOST_HOLES else 0.5 * MOST_HOLES / holes
-
-
-def _crispness(ink: Ink, group: Array, box: Box) -> float:
-    """1 where ink begins within a few pixels, less for glare and stains."""
-    top, left, bottom, right = box
-    above, before = min(1, top), min(1, left)  # with a pixel around it, where the page has one
-    amount = ink.amount[top - above : bottom + 1, left - before : right + 1]
-    below, behind = amount.shape[0] - above - group.shape[0], amount.shape[1] - before - group.shape[1]
-    wide = cv2.copyMakeBorder(group, above, below, before, behind, cv2.BORDER_CONSTANT)
-    kernel = np.ones((3, 3), np.uint8)
-    steps = cv2.morphologyEx(amount, cv2.MORPH_GRADIENT, kernel)
-    rim = cv2.subtract(wide, cv2.erode(wide, kernel))
-    usual = histogram(steps, rim).median() / max(ink.level, 1)
-    return _between(0.05, (usual - 0.04) / 0.12)
 
 
 def _between(least: float, value: float) -> float:
