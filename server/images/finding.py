@@ -13,7 +13,7 @@ from server.errors import BlankImage
 from server.images.colour import Channel
 from server.images.digits import POOR, Found, find_digit, lines_on
 from server.images.ink import FAINTEST, Ink, ink_on
-from server.images.paper import DARKEST, EVEN, MOST, Page, even_paper, page_of, sheets, uneven_paper
+from server.images.paper import DARKEST, EVEN, MOST, WINDOWS, Page, even_paper, page_of, sheets, uneven_paper
 from server.images.resampling import shrunk
 from server.images.tones import Histogram, histogram
 from server.types import Array
@@ -115,7 +115,8 @@ def _on_even(page: Page) -> Iterator[Sighting]:
 
 
 def _on_uneven(page: Page) -> Iterator[Sighting]:
-    yield from _digits(page, uneven_paper(page))
+    for share, weight in WINDOWS:
+        yield from _weighed(weight, _digits(page, uneven_paper(page, share)))
 
 
 def _digits(page: Page, paper: Array | int) -> Iterator[Sighting]:

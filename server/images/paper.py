@@ -15,7 +15,7 @@ OPENINGS = (3, 5, 13)  # pixels: what is narrower, is no sheet, but light betwee
 LEAST_SHEET, MOST_SHEET = 0.06, 0.97  # of the picture
 RIM = 0.006  # of the picture's longer side
 STEP = 0.15  # between a sheet and what it lies on, at least, as a share of the sheet's light
-WINDOW = 0.22  # of the longer side: wider than strokes
+WINDOWS = ((0.22, 1.0), (0.08, 0.55))  # of the longer side, wider than strokes, and how likely it is the right one
 DARKEST = 12  # levels: ratios to less light than this would be noise
 LIFTED = np.rint(np.linspace(DARKEST, 255, 256)).astype(np.uint8)  # as dark ink on light paper
 DARKEST_TURNED = 116
@@ -153,12 +153,12 @@ def even_paper(page: Page) -> int | None:
     return tone if tone and light.share_near(tone, EVEN * room + 1) >= MOST else None
 
 
-def uneven_paper(page: Page) -> Array:
-    """What the page is without dark ink, (h, w) uint8: a closing with a window wider than strokes, which follows a
-    lamp's light, glare and a shadow's edge."""
+def uneven_paper(page: Page, share: float) -> Array:
+    """What the page is without dark ink, (h, w) uint8: a closing with a window of that share of its longer side, which
+    follows a lamp's light, glare and a shadow's edge."""
     grey = page.grey if page.inside is None else cv2.bitwise_and(page.grey, page.inside)
     smooth = cv2.blur(grey, (3, 3)) if min(grey.shape) > 60 else grey
-    return _closing(smooth, max(3, round(WINDOW * max(grey.shape))) | 1)
+    return _closing(smooth, max(3, round(share * max(grey.shape))) | 1)
 
 
 def _closing(grey: Array, window: int) -> Array:
