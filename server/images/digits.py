@@ -11,10 +11,11 @@ from server.images.lines import inside_of_box, inside_of_ring, ruled_lines
 from server.types import Array
 
 POOR = 0.05  # quality below which it is no digit
+LONE = 0.99  # of a page's ink: then there is nothing else on it
 MOST_HOLES = 5  # of a digit, those of blots and crossings included; squared paper has dozens
 CANDIDATES = 8  # of the heaviest components, which are looked at closely
 PARTS = 60  # of a digit, at most
-CUT_BY_SHEET, CUT_BY_FRAME = 0.4, 0.55  # what is left of the quality of what an edge cuts
+CUT_BY_SHEET, CUT_BY_FRAME, CUT_BESIDE = 0.4, 0.55, 0.59  # what is left of the quality of what an edge cuts
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,8 @@ def _main(mask: Array, lines: Array | None, ink: Ink, inside: Array | None) -> F
         quality *= CUT_BY_SHEET
     elif cut and ink.uneven:
         quality *= CUT_BY_FRAME
+    elif cut and parts.areas[members].sum() < LONE * parts.areas.sum():  # rather a tablecloth's pattern
+        quality *= CUT_BESIDE
     return Found(box, group, lines, others, quality, shape.pen[0], cut)
 
 

@@ -12,7 +12,7 @@ from server.types import Array
 SHEET_SIDE = 128  # pixels; sheets are looked for in a picture of this size
 EDGE = 0.09  # from one pixel to the next, as a share of the light: of a sheet's edge, and of its ink's
 OPENINGS = (3, 5, 13)  # pixels: what is narrower, is no sheet, but light between a sheet and the pattern it lies on
-LEAST_SHEET, MOST_SHEET = 0.06, 0.97  # of the picture
+LEAST_SHEET, MOST_SHEET = 0.06, 0.985  # of the picture
 RIM = 0.006  # of the picture's longer side
 STEP = 0.15  # between a sheet and what it lies on, at least, as a share of the sheet's light
 WINDOWS = ((0.22, 1.0), (0.08, 0.55))  # of the longer side, wider than strokes, and how likely it is the right one
@@ -96,7 +96,7 @@ def _outlines(small: Array, smooth: Array, opening: int) -> Iterator[Array]:
         if not LEAST_SHEET <= area / small.size <= MOST_SHEET:
             continue
         hull = cv2.convexHull(contour)
-        if area < 0.65 * cv2.contourArea(hull) or min(cv2.minAreaRect(hull)[1]) < 0.16 * max(small.shape):
+        if area < 0.55 * cv2.contourArea(hull) or min(cv2.minAreaRect(hull)[1]) < 0.16 * max(small.shape):
             continue
         sheet = _quadrilateral(hull, small.shape)
         if sheet is not None and cv2.contourArea(hull) >= 0.85 * cv2.contourArea(sheet) and _stands_out(small, sheet):
