@@ -23,6 +23,7 @@ DARKEST_TURNED = 116
 TURNED = np.rint(np.linspace(255, DARKEST_TURNED + DARKEST, 256)).astype(np.uint8)
 EVEN = 0.08  # how far the tones of even paper lie from their middle, as a share of it ...
 MOST = 0.85  # ... in most of its pixels
+GLARE = 0.05  # of the pixels, at most, may be half as far again above that: strokes fade in them
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,9 @@ def even_paper(page: Page) -> int | None:
     light = page.tones.above(page.tones.parting())
     tone = light.median()
     room = tone - DARKEST_TURNED if page.turned else tone
-    return tone if tone and light.share_near(tone, EVEN * room + 1) >= MOST else None
+    near = EVEN * room + 1
+    even = light.share_near(tone, near) >= MOST and light.share_above(min(255, tone + 1.5 * near)) <= GLARE
+    return tone if tone and even else None
 
 
 def uneven_paper(page: Page, share: float) -> Array:
