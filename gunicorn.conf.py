@@ -11,10 +11,10 @@ from gunicorn.glogging import Logger
 
 from server.config import Settings, SettingsError
 from server.logs import logging_config
-from server.memory import give_back, share_heaps
-from server.startup import check, connections, count_workers, prefers_tensorflow
-from server.watch import Watch
-from server.worker import Worker
+from server.process.gunicorn_worker import Worker
+from server.process.malloc import give_back, share_heaps
+from server.process.periodic import Watch
+from server.process.preflight import check, connections, count_workers, prefers_tensorflow
 
 
 def refuse(why: object) -> NoReturn:

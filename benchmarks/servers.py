@@ -9,7 +9,7 @@ from urllib.request import Request, urlopen
 
 from benchmarks.running import ROOT, answers, free_port, listens, started
 from benchmarks.venvs import PLACE, packages_for
-from server.keys import new_key
+from server.auth.keys import new_key
 
 ORIGIN = "https://page.example"  # whose pages may ask in production
 LIMIT = "1000000/minute"  # of one key; more than can be answered
@@ -79,7 +79,8 @@ def handler(name: str, workers: int, probe: bytes, threads: int = 16) -> Iterato
     """served/<name>.py under the same gunicorn settings as ours, its worker included; its address."""
     port = free_port()
     command = [
-        sys.executable, "-m", "gunicorn", "-k", "server.worker.Worker", "-w", str(workers), "--threads", str(threads),
+        sys.executable, "-m", "gunicorn", "-k", "server.process.gunicorn_worker.Worker",
+        "-w", str(workers), "--threads", str(threads),
         "--keep-alive", "5", "--backlog", "256", "--no-control-socket", "--worker-tmp-dir", "/dev/shm",
         "--log-level", "warning", "-b", f"127.0.0.1:{port}", f"benchmarks.served.{name}:app",
     ]  # fmt: skip

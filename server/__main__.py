@@ -17,7 +17,7 @@ def main() -> None:
 @click.option("--json", "as_json", is_flag=True, help="As a JSON list.")
 def config(as_json: bool) -> None:
     """Show all settings with where they come from; secrets are masked. Fails as the server would on a wrong one."""
-    from server.commands import show_config
+    from server.cli.config import show_config
 
     show_config(as_json)
 
@@ -27,7 +27,7 @@ def config(as_json: bool) -> None:
 @click.option("--scopes", default="predict,explain", show_default=True, help="Of predict, explain, admin.")
 def key(name: str, scopes: str) -> None:
     """Make an API key: the key itself is shown once, on stderr; its line for INKLING_KEYS_FILE goes to stdout."""
-    from server.commands import make_key
+    from server.cli.keys import make_key
 
     make_key(name, scopes)
 
@@ -37,7 +37,7 @@ def key(name: str, scopes: str) -> None:
 def verify(store: Path) -> None:
     """Check every version in a model store as the server would before it serves it. Fails if any is broken."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from server.verification import findings
+    from server.cli.verify import findings
 
     broken = False
     for finding in findings(store):

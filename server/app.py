@@ -15,11 +15,12 @@ from threading import Thread
 from flask import Flask, Response, g, request
 
 from server import logs
+from server.auth.keys import Keyring
+from server.auth.links import Links, shared_secret
 from server.cache import Event, SqliteCache
 from server.config import Settings
 from server.explainers.segmentation import warm
 from server.inference import Stages
-from server.keys import Keyring
 from server.metrics import Metrics
 from server.models import runtimes
 from server.models.checks import Check, check_answers
@@ -29,15 +30,14 @@ from server.models.policy import Policy
 from server.models.state import SILENT, Shared
 from server.models.store import LoadFull, LoadTwin, Store
 from server.models.versions import LoadLiteRT
+from server.process.periodic import Watch
+from server.process.preflight import count_workers, has_tensorflow, prefers_tensorflow
 from server.protocols import ExplanationCache, NoCache
 from server.routes import adversarial, auth, comparison, docs, explanations, inkling, observed, ops, parsing, v1, v2
 from server.routes.errors import answer_error
 from server.routes.headers import request_id, server_timing
 from server.routes.service import EXTENSION, Service
 from server.scheduling import BoundedPool, Scheduler
-from server.signing import Links, shared_secret
-from server.startup import count_workers, has_tensorflow, prefers_tensorflow
-from server.watch import Watch
 
 PARTS = (inkling, explanations, comparison, adversarial, v1, v2, ops, docs)
 BLUEPRINTS = tuple(part.blueprint for part in PARTS)

@@ -11,8 +11,8 @@ from typing import Any, get_args
 import pytest
 from flask.testing import FlaskClient
 
+from server.auth.keys import SCOPES, Keyring, Scope, new_key, read_keys
 from server.config import SettingsError
-from server.keys import SCOPES, Keyring, Scope, new_key, read_keys
 from server.openapi import document
 from server.routes.scopes import NEEDS, Need, need
 from tests.answers import check_error
@@ -126,7 +126,7 @@ def test_the_place_of_a_key_does_not_show_in_the_time_it_takes(tmp_path: Path, m
     secrets = write_keys(tmp_path / "keys", first="predict", middle="explain", last="admin")
     stored = [key.digest for key in read_keys(tmp_path / "keys")]
     ring = Keyring(tmp_path / "keys", Clock())
-    monkeypatch.setattr("server.keys.hmac.compare_digest", spy)
+    monkeypatch.setattr("server.auth.keys.hmac.compare_digest", spy)
     for name, secret in {**secrets, "nobody": "ink_other"}.items():
         compared.clear()
         found = ring.holder(secret)

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from limits.storage import MemoryStorage
 
 from server.config import Settings, SettingsError
-from server.startup import check
+from server.process.preflight import check
 from tests.answers import check_error
 from tests.conftest import MakeApp
 from tests.servers import ROOT

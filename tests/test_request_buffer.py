@@ -11,7 +11,7 @@ from gunicorn.http.parser import RequestParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.request_buffer import Needs, RequestBuffer
+from server.process.request_buffer import Needs, RequestBuffer
 
 LIMIT = 4096
 LINE = b"POST /v1/predict HTTP/1.1\r\n"

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask.testing import FlaskClient
 
+from server.auth.links import FILE, QUERY, Links, shared_secret
 from server.routes.service import EXTENSION
-from server.signing import FILE, QUERY, Links, shared_secret
 from tests.answers import check_error
 from tests.conftest import MakeApp
 from tests.test_keys import bearer, write_keys

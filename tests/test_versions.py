@@ -15,9 +15,9 @@ from server.models.card import CARD
 from server.models.policy import Policy
 from server.models.state import SILENT, Shared
 from server.models.store import LoadedModel, LoadedVersion, Store
+from server.process.periodic import Watch
 from server.protocols import NO_DEADLINE
 from server.types import ModelCard
-from server.watch import Watch
 from tests.answers import errors_in
 from tests.fakes import Fake, Linear
 from tests.stores import linear, loaded, look, make_store, write_labels, write_version

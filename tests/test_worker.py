@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import ImageOps
 
-from server.worker import LINGER
+from server.process.gunicorn_worker import LINGER
 from tests.servers import Running, ask, serving
 from tests.stores import draw_seven, encoded
 

@@ -10,8 +10,8 @@ from contextlib import ExitStack, suppress
 import pytest
 from gunicorn.workers.gthread import ThreadWorker
 
-from server import worker as waits
-from server.worker import COLLECTED, Worker
+from server.process import gunicorn_worker as waits
+from server.process.gunicorn_worker import COLLECTED, Worker
 from tests.test_request_buffer import OPEN, REFUSED, WHOLE
 from tests.workers import PATIENCE, RunningWorker, rest, running_worker
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from math import inf
 from typing import Any
 
-from server.memory import give_back
+from server.process.malloc import give_back
 
 
 class InterpreterPool:

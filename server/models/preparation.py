@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from server.memory import give_back
 from server.models.card import TWIN, BrokenVersion
 from server.models.loading import Loading
 from server.models.state import Refusal, Refusals, Stamps
 from server.models.versions import LoadedVersion
+from server.process.malloc import give_back
 
 NICENESS = 19  # the most there is: TensorFlow's threads inherit it, so explanations yield to predictions
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from flask import Flask, Response, g, request
 
+from server.auth.keys import Key, Keyring
+from server.auth.links import QUERY, Links
 from server.errors import Forbidden, KeyInQuery, ServiceError, Unauthorized
-from server.keys import Key, Keyring
 from server.routes.scopes import LINKED, Need, need
-from server.signing import QUERY, Links
 
 NAMES = frozenset({"key", "api_key", "apikey", "api-key", "x-api-key", "token", "access_token", "authorization"})
 HOW = "send the header `Authorization: Bearer KEY` or `X-API-Key: KEY`"

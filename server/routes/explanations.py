@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from flask import Blueprint, Response, g, request
 
+from server.auth.links import QUERY
 from server.errors import UnknownExplanation
 from server.options import shown
 from server.routes import linked, parsing
 from server.routes.inkling import media_type_of
 from server.routes.service import service
-from server.signing import QUERY
 from server.types import Explanation
 
 blueprint = Blueprint("explanations", __name__)

@@ -6,7 +6,7 @@ A route that is not in it needs `admin`, and fails a test.
 from collections.abc import Mapping
 from typing import Literal
 
-from server.keys import Scope
+from server.auth.keys import Scope
 
 Need = Scope | Literal["open", "any"]
 """open: everybody, also without a key. any: whoever has a key, whatever for."""

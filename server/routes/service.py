@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from flask import current_app, request
 
+from server.auth.links import Links
 from server.errors import ClientLeft
 from server.metrics import Metrics
 from server.models.store import Store
 from server.protocols import ExplanationCache, RequestContext
 from server.scheduling import PooledSession, Scheduler
-from server.signing import Links
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from flask import Blueprint, Response, g, request
 
-from server import tensors
+from server import __version__, tensors
 from server.errors import NotReady, ServiceError
 from server.protocols import RequestContext
 from server.render import explanation_json, json_text
@@ -19,7 +19,6 @@ from server.routes.errors import answer_in_protocol
 from server.routes.parameters import explain_request_in
 from server.routes.service import disconnection_check, service, session
 from server.types import Array, Explanation, ModelCard
-from server.version import VERSION
 
 blueprint = Blueprint("v2", __name__)
 blueprint.register_error_handler(ServiceError, answer_in_protocol)
@@ -36,7 +35,7 @@ EXPLAINED = ("attributions", "predictions", "probabilities", "target", "certific
 @blueprint.get("/v2")
 @blueprint.get("/v2/")
 def server() -> Response:
-    return json_answer({"name": "inkling", "version": VERSION, "extensions": EXTENSIONS})
+    return json_answer({"name": "inkling", "version": __version__, "extensions": EXTENSIONS})
 
 
 @blueprint.get("/v2/health/live")

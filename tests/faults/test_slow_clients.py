@@ -16,7 +16,7 @@ from urllib.error import URLError
 
 import pytest
 
-from server.worker import COLLECTED
+from server.process.gunicorn_worker import COLLECTED
 from tests.faults.processes import eventually
 from tests.needs import lacking
 from tests.servers import ROOT, ask, free_port, serving

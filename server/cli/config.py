@@ -1,4 +1,4 @@
-"""What `python -m server config` and `python -m server key` do."""
+"""What `python -m server config` does: all settings, and where each comes from."""
 
 import json
 from dataclasses import asdict
@@ -6,8 +6,7 @@ from dataclasses import asdict
 import click
 
 from server.config import Settings, SettingsError, shown_settings
-from server.keys import new_key
-from server.startup import check, count_workers
+from server.process.preflight import check, count_workers
 
 
 def show_config(as_json: bool) -> None:
@@ -29,17 +28,3 @@ def show_config(as_json: bool) -> None:
     widths = [max(len(line[column]) for line in lines) for column in range(3)]
     for line, row in zip(lines, rows, strict=True):
         click.echo("  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=True)), row.about]))
-
-
-def make_key(name: str, scopes: str) -> None:
-    """Print a new key and its line.
-
-    Raises:
-        ClickException: a name or a scope that can not be one.
-    """
-    try:
-        secret, key = new_key(name, scopes)
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from error
-    click.echo(f"{secret}  (shown this once; it goes to whoever asks)", err=True)
-    click.echo(key.line())

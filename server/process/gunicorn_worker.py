@@ -35,7 +35,7 @@ from typing import Any
 from gunicorn.workers.base import Worker as BaseWorker
 from gunicorn.workers.gthread import ThreadWorker
 
-from server.request_buffer import Needs, RequestBuffer
+from server.process.request_buffer import Needs, RequestBuffer
 
 COLLECTED = 65536  # bytes of a request that wait for the others; times worker_connections is the most that all take
 PATIENCE = 15.0  # seconds that a head may take, and that may pass between two pieces of a body, as in deploy/nginx.conf

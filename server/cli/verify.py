@@ -11,7 +11,7 @@ from server.models.loading import NOT_LOADED, Loading
 from server.models.runtimes import litert_loader, savedmodel_loader
 from server.models.shelves import LABELS, Shelf, look
 from server.models.versions import LoadedVersion, LoadFull
-from server.startup import has_tensorflow
+from server.process.preflight import has_tensorflow
 
 CAPACITY = 256 << 20  # bytes of interpreters
 

@@ -7,8 +7,8 @@ import os
 import resource
 from glob import glob
 
+from server.auth.keys import read_keys
 from server.config import Settings, SettingsError
-from server.keys import read_keys
 
 MOST_CONNECTIONS = 1000  # of one worker
 OTHER_FILES = 128  # that a worker has open beside its connections: models, records, metrics, pictures in forms

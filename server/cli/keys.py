@@ -1,0 +1,20 @@
+"""What `python -m server key` does: a new API key."""
+
+import click
+
+from server.auth.keys import new_key
+from server.config import SettingsError
+
+
+def make_key(name: str, scopes: str) -> None:
+    """Print a new key and its line.
+
+    Raises:
+        ClickException: a name or a scope that can not be one.
+    """
+    try:
+        secret, key = new_key(name, scopes)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{secret}  (shown this once; it goes to whoever asks)", err=True)
+    click.echo(key.line())
