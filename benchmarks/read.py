@@ -25,7 +25,7 @@ from benchmarks.read_table import MNIST, STRANGERS, Reading
 from benchmarks.results import write_part
 from server.errors import PictureError
 from server.images import decode
-from server.inference import to_prediction
+from server.inference.predict import to_prediction
 from server.models.card import read_card
 from server.models.litert import predictor
 from server.types import ImageSpec, Model

@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 
 from server.config import Settings
-from server.inference import ExplainRequest, ModelSelector, explain
+from server.inference.explain import ExplainRequest, explain
+from server.inference.predict import ModelSelector
 from server.models.litert import predictor
 from server.models.loading import Loading
 from server.models.runtimes import litert_loader

@@ -20,7 +20,7 @@ from server.auth.links import Links, shared_secret
 from server.cache import Event, SqliteCache
 from server.config import Settings
 from server.explainers.segmentation import warm
-from server.inference import Stages
+from server.inference.predict import Stages
 from server.metrics import Metrics
 from server.models import runtimes
 from server.models.checks import Check, check_answers

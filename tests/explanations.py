@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from server.cache.entry import decode, encode
-from server.inference import ExplainRequest, ModelSelector, explain
+from server.inference.explain import ExplainRequest, explain
+from server.inference.predict import ModelSelector
 from server.types import Explanation, Model, Picture
 from tests.fakes import Wavy
 from tests.stores import SEVEN, card_28

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from server.adversarial import AttackedModel
 from server.errors import NotReady, OutOfTime
 from server.explainers import EXPLAINERS
+from server.inference.attack import AttackedModel
 from server.models.asked import Limits
 from server.models.batching import BUCKETS, CPU_SLICE, TURN, Lane, lane, lane_for
 from server.models.savedmodel import SavedModel

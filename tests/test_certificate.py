@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from server.certificate import certified, top_order_probability
+from server.inference.certificate import certified, top_order_probability
 from server.types import Array, Attribution, State
 
 

@@ -15,9 +15,10 @@ from flask.testing import FlaskClient
 from PIL import Image
 from scipy.stats import spearmanr
 
-from server.comparison import agreement, compare
 from server.errors import OutOfTime
-from server.inference import ExplainRequest, ModelSelector
+from server.inference.compare import agreement, compare
+from server.inference.explain import ExplainRequest
+from server.inference.predict import ModelSelector
 from server.models.store import LoadedModel, LoadedVersion
 from server.protocols import RequestContext
 from server.scheduling import ImmediateSession

@@ -1,4 +1,4 @@
-"""Pictures in, answers out: every way to send and to ask, against the model's own numbers and inference.py."""
+"""Pictures in, answers out: every way to send and to ask, against the model's own numbers and explain()."""
 
 import json
 from base64 import b64encode

@@ -9,8 +9,9 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
-from server import inference
 from server.explainers import EXPLAINERS
+from server.inference.explain import ExplainRequest, explain
+from server.inference.predict import ModelSelector
 from server.render import RENDERERS
 from server.types import Picture
 from tests.answers import digit
@@ -21,10 +22,10 @@ BY_NAME = {"json": JSON, "png": PNG, "svg": SVG, "npz": NPZ}
 
 
 def rendered(client: FlaskClient, media_type: str, **why: Any) -> bytes:
-    """What inference.py and the renderer give without HTTP."""
+    """What explain() and the renderer give without HTTP."""
     store = client.application.extensions["inkling"].store
-    request = inference.ExplainRequest(**{"method": "shapley", **why})
-    found = inference.explain(store, Picture(SEVEN), inference.ModelSelector("fake"), request)
+    request = ExplainRequest(**{"method": "shapley", **why})
+    found = explain(store, Picture(SEVEN), ModelSelector("fake"), request)
     return RENDERERS[media_type](found.value)
 
 

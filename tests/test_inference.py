@@ -11,7 +11,8 @@ import pytest
 
 from server.errors import InvalidOption, OutOfTime
 from server.explainers.integrated_gradients import IntegratedGradients
-from server.inference import ExplainRequest, ModelSelector, explain, identity
+from server.inference.explain import ExplainRequest, explain, identity
+from server.inference.predict import ModelSelector
 from server.models.store import LoadedModel, LoadedVersion
 from server.protocols import RequestContext
 from server.scheduling import ImmediateSession

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from server import inference
 from server.logs import ACCESS, JsonFormatter, TextFormatter, configure, logging_config
 from tests.conftest import MakeApp
 from tests.stores import SEVEN, form
@@ -115,7 +114,7 @@ def test_every_answer_has_its_line(logged: FlaskClient, lines: Lines, method: st
 def test_a_mistake_of_ours_is_logged_with_its_request(
     logged: FlaskClient, lines: Lines, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(inference, "predict_pixels", lambda *_: 1 // 0)
+    monkeypatch.setattr("server.inference.predict.predict_pixels", lambda *_: 1 // 0)
     response = logged.post("/v1/predict", data=SEVEN)
     assert (response.status_code, lines.last()["status"]) == (500, 500)
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]

@@ -13,7 +13,8 @@ from server.errors import OutOfTime
 from server.explainers import EXPLAINERS
 from server.explainers.expected_gradients import ExpectedGradients
 from server.explainers.integrated_gradients import IntegratedGradients
-from server.inference import ExplainRequest, ModelSelector, explain
+from server.inference.explain import ExplainRequest, explain
+from server.inference.predict import ModelSelector
 from server.models.store import LoadedModel, LoadedVersion
 from server.protocols import RequestContext
 from server.scheduling import ImmediateSession

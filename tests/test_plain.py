@@ -20,9 +20,9 @@ from PIL import Image, ImageOps
 from server.errors import BadRequest, DamagedImage, EmptyBody, ImageTooLarge, OutOfTime, PictureError, UnsupportedImage
 from server.images import plain, plain_pixels
 from server.images.reading import opened
+from server.inference.tensors import MOST_PIXELS, predict_bytes
 from server.models.versions import LoadedVersion
 from server.protocols import RequestContext
-from server.tensors import MOST_PIXELS, predict_bytes
 from server.types import Array, ImageSpec
 from tests.fakes import Linear
 from tests.nets import digits, net

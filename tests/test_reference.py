@@ -26,7 +26,8 @@ from server.errors import (
 from server.explainers import EXPLAINERS
 from server.explainers.segmentation import grid
 from server.explainers.shapley import Shapley as OurShapley
-from server.inference import ExplainRequest, ModelSelector, explain, identity
+from server.inference.explain import ExplainRequest, explain, identity
+from server.inference.predict import ModelSelector
 from server.protocols import RequestContext
 from server.reference import REFERENCES, build
 from server.reference.exclusive import exclusive

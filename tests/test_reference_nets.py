@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from tensorflow.python.framework.func_graph import FuncGraph
 
-from server.inference import ExplainRequest, ModelSelector, explain
+from server.inference.explain import ExplainRequest, explain
+from server.inference.predict import ModelSelector
 from server.models.store import LoadedModel, LoadedVersion
 from server.models.wrappers import ProbabilityModel
 from server.reference import REFERENCES, KerasModel

@@ -6,7 +6,8 @@ import pytest
 
 from server.errors import OutOfTime, UnknownMethod
 from server.explainers import EXPLAINERS
-from server.inference import ExplainRequest, ModelSelector, explain, is_complete
+from server.inference.explain import ExplainRequest, explain, is_complete
+from server.inference.predict import ModelSelector
 from server.protocols import RequestContext
 from server.scheduling import BoundedPool, ImmediateSession, Key, Scheduler
 from server.scheduling.session import Outcome, Work

@@ -14,9 +14,10 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from server import tensors
 from server.errors import OutOfTime, UnknownModel
-from server.inference import ExplainRequest, Stages
+from server.inference import tensors
+from server.inference.explain import ExplainRequest
+from server.inference.predict import Stages
 from server.models.wrappers import probabilities_of
 from server.protocols import RequestContext
 from server.routes.service import EXTENSION

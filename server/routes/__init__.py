@@ -1,1 +1,1 @@
-"""One blueprint per dialect of HTTP. They parse requests and encode answers; what happens between is inference.py's."""
+"""One blueprint per dialect of HTTP. They parse requests and encode answers; what happens between belongs to inference/."""

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 from flask import Blueprint, Response, g
 
-from server import adversarial
 from server.attacks import ATTACKS
 from server.attacks.types import Attacked
+from server.inference.attack import AttackRequest
+from server.inference.attack import attack as attack_picture
 from server.options import number
 from server.render import ATTACK_RENDERERS, attack_json
 from server.routes import parsing
@@ -39,7 +40,7 @@ def attack() -> Response:
     with session(budget) as own:
 
         def one(picture: Picture) -> Attacked:
-            return adversarial.attack(service().store, picture, selector, wanted, own, g.stages)
+            return attack_picture(service().store, picture, selector, wanted, own, g.stages)
 
         if several:
             return json_answer(each(lambda picture: attack_json(one(picture)), pictures))
@@ -47,9 +48,9 @@ def attack() -> Response:
     return rendered(attacked, media_type, ATTACK_RENDERERS)
 
 
-def _request_of(values: Mapping[str, str]) -> adversarial.AttackRequest:
+def _request_of(values: Mapping[str, str]) -> AttackRequest:
     method = values.get("method", METHOD)
-    return adversarial.AttackRequest(
+    return AttackRequest(
         method,
         parsing.own_options(values, ABOUT_ATTACK, ATTACKS.get(method), f"/v1/adversarial with method {method}"),
         values.get("target"),

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from flask import Blueprint, Response, g
 
-from server import comparison
 from server.errors import InvalidOption
+from server.inference.compare import Case
+from server.inference.compare import compare as compare_explanations
 from server.options import shown, unknown_name
 from server.render import COMPARISON_RENDERERS, comparison_json
 from server.routes import observed, parsing
@@ -40,7 +41,7 @@ def compare() -> Response:
     with session(budget) as own:
 
         def one(picture: Picture) -> Comparison:
-            compared = comparison.compare(service().store, picture, cases, own, g.stages)
+            compared = compare_explanations(service().store, picture, cases, own, g.stages)
             observed.compared(compared.explanations, compared.rows)
             return compared
 
@@ -50,7 +51,7 @@ def compare() -> Response:
     return rendered(compared, media_type, COMPARISON_RENDERERS)
 
 
-def _cases(values: Mapping[str, str]) -> list[comparison.Case]:
+def _cases(values: Mapping[str, str]) -> list[Case]:
     """What is compared: one query for each member of the one list that is given."""
     given = [axis for axis in AXES if axis in values]
     if len(given) != 1:
@@ -94,5 +95,5 @@ def _for_methods(values: Mapping[str, str], methods: list[str]) -> list[dict[str
     return [{**shared, **own[method]} for method in methods]
 
 
-def _case(values: Mapping[str, str]) -> comparison.Case:
+def _case(values: Mapping[str, str]) -> Case:
     return selector_of(values), explain_request_of(values, ABOUT_COMPARISON, "/v1/compare")

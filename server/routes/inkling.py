@@ -6,9 +6,13 @@ from typing import Any, TypeVar
 from flask import Blueprint, Response, g, request
 from werkzeug.datastructures import MIMEAccept
 
-from server import attacks, inference
+from server import attacks
 from server.errors import NotAcceptable, OutOfTime, PictureError
 from server.explainers import ALIASES, EXPLAINERS, describe_all, methods_for
+from server.inference.explain import ExplainRequest
+from server.inference.explain import explain as explain_picture
+from server.inference.predict import ModelSelector
+from server.inference.predict import predict as predict_picture
 from server.models.store import Family
 from server.options import boolean, number
 from server.reference import ENGINES, REFERENCES, engines_of
@@ -44,7 +48,7 @@ def predict() -> Response:
     selector, context = selector_of(values), request_context()
 
     def one(picture: Picture) -> dict[str, Any]:
-        digit, prediction = inference.predict(service().store, picture, selector, context, g.stages)
+        digit, prediction = predict_picture(service().store, picture, selector, context, g.stages)
         observed.predicted(prediction.card)
         return prediction_json(prediction, digit.placement)
 
@@ -62,7 +66,7 @@ def explain() -> Response:
     with session(budget) as own:
 
         def one(picture: Picture) -> Explanation:
-            outcome = inference.explain(service().store, picture, selector, wanted, own, g.stages)
+            outcome = explain_picture(service().store, picture, selector, wanted, own, g.stages)
             observed.explained(outcome.value, computed=outcome.source == "computed")
             return outcome.value
 
@@ -140,18 +144,18 @@ def _details(name: str, family: Family) -> dict[str, Any]:
     }
 
 
-def selector_of(values: Mapping[str, str]) -> inference.ModelSelector:
+def selector_of(values: Mapping[str, str]) -> ModelSelector:
     """Which model a query asks."""
     preprocess = parsing.choice(values, "preprocess", ("auto", "none"), "auto")
-    return inference.ModelSelector(values.get("model", service().model), values.get("version"), preprocess)
+    return ModelSelector(values.get("model", service().model), values.get("version"), preprocess)
 
 
-def explain_request_of(values: Mapping[str, str], about: Collection[str], where: str) -> inference.ExplainRequest:
+def explain_request_of(values: Mapping[str, str], about: Collection[str], where: str) -> ExplainRequest:
     """What a query wants explained; what is not `about` the request are options of its method."""
     method = values.get("method", METHOD)
     engine = parsing.choice(values, "engine", ENGINES, "inkling")
     explainer = (REFERENCES if engine == "reference" else EXPLAINERS).get(ALIASES.get(method, method))
-    return inference.ExplainRequest(
+    return ExplainRequest(
         method,
         parsing.own_options(values, about, explainer, f"{where} with method {method}"),
         values.get("target"),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import inf
 from typing import Any
 
-from server.inference import ExplainRequest
+from server.inference.explain import ExplainRequest
 from server.routes.inkling import budget_of, explain_request_of
 
 ABOUT = ("method", "engine", "target", "versus", "output", "seed", "budget_ms", "quality")

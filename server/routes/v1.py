@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 
 from flask import Blueprint, Response, g
 
-from server import tensors
 from server.errors import BadRequest, ServiceError, UnknownLabel, UnknownModel
+from server.inference import tensors
 from server.protocols import ModelVersion
 from server.render import explanation_json
 from server.routes import bodies, observed, signatures, states

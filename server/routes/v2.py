@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from flask import Blueprint, Response, g, request
 
-from server import __version__, tensors
+from server import __version__
 from server.errors import NotReady, ServiceError
+from server.inference import tensors
 from server.protocols import RequestContext
 from server.render import explanation_json, json_text
 from server.routes import bodies, infer, observed, states

@@ -1,7 +1,7 @@
 """compare(): several explanations of one picture, by several methods, models or versions, and how far they agree.
 
-Beside predict() and explain() of inference.py. Explanations of one version share every picture that they ask; all have
-the same seed, so that masks and noise are the same and differences are not those of the draw.
+Beside predict.py and explain.py. Explanations of one version share every picture that they ask; all have the same seed,
+so that masks and noise are the same and differences are not those of the draw.
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from server.inference import (
-    ExplainRequest,
-    ModelSelector,
-    Stages,
-    build_explainer,
-    decode_and_predict,
-    run_explainer,
-)
+from server.inference.explain import ExplainRequest, build_explainer, run_explainer
+from server.inference.predict import ModelSelector, Stages, decode_and_predict
 from server.models.wrappers import Memo
 from server.protocols import ModelStore, ModelVersion
 from server.scheduling import ImmediateSession, Interrupt, Publish, Session

@@ -1,13 +1,11 @@
-"""predict() and explain(): what happens to one picture, from its bytes to an answer. The first file to read.
+"""explain(): why one picture is the digit that predict.py sees in it, from its bytes to an explanation.
 
-Knows neither HTTP nor TensorFlow: it asks a store for a version, images.py for pixels, explainers for attributions, and
-a session (scheduling/) to run them.
+Knows neither HTTP nor TensorFlow: it asks a store for a version, explainers for attributions, and a session
+(scheduling/) to run them.
 """
 
 import hashlib
 import json
-import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -16,24 +14,20 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
-from server import explainers, images, reference
-from server.certificate import certified
+from server import explainers, reference
 from server.errors import InvalidOption, OutOfTime
-from server.models.wrappers import DeadlineModel, Memo, MemoizedModel, ProbabilityModel, calibrated
-from server.options import shown
-from server.protocols import NO_DEADLINE, ModelStore, ModelVersion, RequestContext
+from server.inference.certificate import certified
+from server.inference.predict import ModelSelector, Stages, class_index, decode_and_predict
+from server.models.wrappers import DeadlineModel, Memo, MemoizedModel, ProbabilityModel
+from server.protocols import ModelStore, ModelVersion, RequestContext
 from server.quality import assess, unmeasured
 from server.scheduling import ImmediateSession, Interrupt, Key, Outcome, Publish, Session
 from server.types import (
-    Array,
     Attribution,
     Digit,
     Explainer,
     Explanation,
-    ImageSpec,
-    InDistribution,
     Model,
-    ModelCard,
     Picture,
     Placement,
     Prediction,
@@ -50,15 +44,6 @@ OF_PROBABILITY: Mapping[str, Unit] = {"logit": "probability", "logit_per_ink": "
 
 
 @dataclass(frozen=True)
-class ModelSelector:
-    """Which model answers, and whether the picture is normalised before it does."""
-
-    model: str
-    version: str | None = None  # a number or a label; None = the default
-    preprocess: Literal["auto", "none"] = "auto"
-
-
-@dataclass(frozen=True)
 class ExplainRequest:
     """What is to be explained, and how. `target` and `versus` are classes; None = the predicted class, and no
     contrast."""
@@ -72,46 +57,6 @@ class ExplainRequest:
     frame: Literal["original", "model"] = "original"
     engine: Literal["inkling", "reference"] = "inkling"
     quality: bool = False  # whether the map is measured too
-
-
-class Stages:
-    """Seconds that each stage of one request took."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    def __call__(self, name: str) -> "_Stage":
-        """As a context: what is done in it counts for the stage `name`."""
-        return _Stage(self.seconds, name, time.perf_counter())
-
-
-@dataclass(slots=True)
-class _Stage:
-    seconds: dict[str, float]
-    name: str
-    start: float
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds[self.name] = self.seconds.get(self.name, 0.0) + time.perf_counter() - self.start
-
-
-def predict(
-    store: ModelStore,
-    picture: Picture,
-    selector: ModelSelector,
-    context: RequestContext = NO_DEADLINE,
-    stages: Stages | None = None,
-) -> tuple[Digit, Prediction]:
-    """What the digit is.
-
-    Raises:
-        ServiceError: the picture can not be read; there is no such model; or, where predictions wait for their turn at
-            it, too many do, or the caller left.
-    """
-    with store.handle(selector.model, selector.version) as version:
-        return decode_and_predict(version, picture, selector, context, stages or Stages())
 
 
 def explain(
@@ -232,37 +177,6 @@ def _model_of(version: ModelVersion, context: RequestContext, request: ExplainRe
     return model if view is None else reference.KerasModel(model, view, request.output)
 
 
-def decode_and_predict(
-    version: ModelVersion, picture: Picture, selector: ModelSelector, context: RequestContext, stages: Stages
-) -> tuple[Digit, Prediction]:
-    """The digit as this version takes it, and what it is."""
-    with stages("decode"):
-        digit = _digit(picture, version.card.image, selector.preprocess)
-    with stages("predict"):
-        return digit, predict_pixels(version, digit.pixels, context)
-
-
-def predict_pixels(version: ModelVersion, pixels: Array, context: RequestContext) -> Prediction:
-    """What this version answers to a model's image (H, W)."""
-    return to_prediction(version.card, version.for_predict(context).forward(pixels[None]))
-
-
-def to_prediction(card: ModelCard, logits: Array) -> Prediction:
-    """What logits (1, K) say."""
-    numbers = logits[0].tolist()
-    if not all(map(math.isfinite, numbers)):
-        raise FloatingPointError(f"{card.name} version {card.version} gave logits that are not finite")
-    probabilities, energy = calibrated(numbers, card.temperature)
-    known = InDistribution(energy >= card.energy_threshold, energy, card.energy_threshold)
-    return Prediction(card, numbers.index(max(numbers)), np.array(probabilities), logits[0], known)
-
-
-def _digit(picture: Picture, spec: ImageSpec, preprocess: Literal["auto", "none"]) -> Digit:
-    if picture.pixels is not None:
-        return images.from_pixels(picture.pixels, spec)
-    return images.decode(picture.body, spec, preprocess)
-
-
 def _target(request: ExplainRequest, prediction: Prediction) -> Target:
     classes = prediction.card.classes
     index = prediction.index if request.target is None else class_index("target", request.target, classes)
@@ -274,17 +188,6 @@ def _target(request: ExplainRequest, prediction: Prediction) -> Target:
             f"versus={request.versus} is the explained class itself; give another class, or another target"
         )
     return Target.contrast(index, versus, classes)
-
-
-def class_index(name: str, label: str, classes: tuple[str, ...]) -> int:
-    """The class of that label; `name` is the option that named it.
-
-    Raises:
-        InvalidOption: there is none.
-    """
-    if label not in classes:
-        raise InvalidOption(f"{name}={shown(label)} is no class of this model; expected one of {', '.join(classes)}")
-    return classes.index(label)
 
 
 def _exclusive(request: ExplainRequest, context: RequestContext) -> AbstractContextManager[None]:

@@ -1,4 +1,4 @@
-"""attack(): the smallest change found that flips the answer. Beside predict() and explain() of inference.py.
+"""attack(): the smallest change found that flips the answer. Beside predict.py and explain.py.
 
 What is attacked is what is served: pictures are judged by the model that answers /v1/predict, and only their slopes are
 asked of the one that explains.
@@ -12,7 +12,7 @@ from typing import Any
 from server import attacks
 from server.attacks.types import Adversarial, Attacked
 from server.errors import AlreadyAnswered
-from server.inference import ModelSelector, Stages, class_index, decode_and_predict, predict_pixels
+from server.inference.predict import ModelSelector, Stages, class_index, decode_and_predict, predict_pixels
 from server.models.wrappers import DeadlineModel, ModelWrapper
 from server.protocols import ModelStore
 from server.scheduling import ImmediateSession, Interrupt, Publish, Session

@@ -1,7 +1,7 @@
 """Rows of a tensor -> what a version answers to them, and why: for clients that send numbers instead of pictures.
 
-Beside predict() and explain() of inference.py; as they, it knows neither HTTP nor TensorFlow. Nothing is normalised:
-rows are the model's own images, 0 = paper and 1 = ink.
+Beside predict.py and explain.py; as they, it knows neither HTTP nor TensorFlow. Nothing is normalised: rows are the
+model's own images, 0 = paper and 1 = ink.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,8 @@ import numpy as np
 
 from server.errors import BadRequest, InvalidTensor, OutOfTime
 from server.images import announced_pixels, from_array, looks_blank, plain_pixels
-from server.inference import ExplainRequest, Stages, build_explainer, predict_pixels, run_explainer
+from server.inference.explain import ExplainRequest, build_explainer, run_explainer
+from server.inference.predict import Stages, predict_pixels
 from server.models.wrappers import Memo, probabilities_of
 from server.protocols import NO_DEADLINE, ModelVersion, RequestContext
 from server.scheduling import Interrupt, Publish, Session

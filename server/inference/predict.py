@@ -1,0 +1,110 @@
+"""predict(): what happens to one picture, from its bytes to the digit that it shows. The first file to read; explain.py
+goes on from here.
+
+Knows neither HTTP nor TensorFlow: it asks a store for a version, and images/ for pixels.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from server import images
+from server.errors import InvalidOption
+from server.models.wrappers import calibrated
+from server.options import shown
+from server.protocols import NO_DEADLINE, ModelStore, ModelVersion, RequestContext
+from server.types import Array, Digit, ImageSpec, InDistribution, ModelCard, Picture, Prediction
+
+
+@dataclass(frozen=True)
+class ModelSelector:
+    """Which model answers, and whether the picture is normalised before it does."""
+
+    model: str
+    version: str | None = None  # a number or a label; None = the default
+    preprocess: Literal["auto", "none"] = "auto"
+
+
+class Stages:
+    """Seconds that each stage of one request took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, name: str) -> "_Stage":
+        """As a context: what is done in it counts for the stage `name`."""
+        return _Stage(self.seconds, name, time.perf_counter())
+
+
+@dataclass(slots=True)
+class _Stage:
+    seconds: dict[str, float]
+    name: str
+    start: float
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds[self.name] = self.seconds.get(self.name, 0.0) + time.perf_counter() - self.start
+
+
+def predict(
+    store: ModelStore,
+    picture: Picture,
+    selector: ModelSelector,
+    context: RequestContext = NO_DEADLINE,
+    stages: Stages | None = None,
+) -> tuple[Digit, Prediction]:
+    """What the digit is.
+
+    Raises:
+        ServiceError: the picture can not be read; there is no such model; or, where predictions wait for their turn at
+            it, too many do, or the caller left.
+    """
+    with store.handle(selector.model, selector.version) as version:
+        return decode_and_predict(version, picture, selector, context, stages or Stages())
+
+
+def decode_and_predict(
+    version: ModelVersion, picture: Picture, selector: ModelSelector, context: RequestContext, stages: Stages
+) -> tuple[Digit, Prediction]:
+    """The digit as this version takes it, and what it is."""
+    with stages("decode"):
+        digit = _digit(picture, version.card.image, selector.preprocess)
+    with stages("predict"):
+        return digit, predict_pixels(version, digit.pixels, context)
+
+
+def predict_pixels(version: ModelVersion, pixels: Array, context: RequestContext) -> Prediction:
+    """What this version answers to a model's image (H, W)."""
+    return to_prediction(version.card, version.for_predict(context).forward(pixels[None]))
+
+
+def to_prediction(card: ModelCard, logits: Array) -> Prediction:
+    """What logits (1, K) say."""
+    numbers = logits[0].tolist()
+    if not all(map(math.isfinite, numbers)):
+        raise FloatingPointError(f"{card.name} version {card.version} gave logits that are not finite")
+    probabilities, energy = calibrated(numbers, card.temperature)
+    known = InDistribution(energy >= card.energy_threshold, energy, card.energy_threshold)
+    return Prediction(card, numbers.index(max(numbers)), np.array(probabilities), logits[0], known)
+
+
+def _digit(picture: Picture, spec: ImageSpec, preprocess: Literal["auto", "none"]) -> Digit:
+    if picture.pixels is not None:
+        return images.from_pixels(picture.pixels, spec)
+    return images.decode(picture.body, spec, preprocess)
+
+
+def class_index(name: str, label: str, classes: tuple[str, ...]) -> int:
+    """The class of that label; `name` is the option that named it.
+
+    Raises:
+        InvalidOption: there is none.
+    """
+    if label not in classes:
+        raise InvalidOption(f"{name}={shown(label)} is no class of this model; expected one of {', '.join(classes)}")
+    return classes.index(label)
