@@ -33,13 +33,19 @@ from server.models.versions import LoadLiteRT
 from server.process.periodic import Watch
 from server.process.preflight import count_workers, has_tensorflow, prefers_tensorflow
 from server.protocols import ExplanationCache, NoCache
-from server.routes import adversarial, auth, comparison, docs, explanations, inkling, observed, ops, parsing, v1, v2
+from server.routes import docs, ops
+from server.routes.bodies import unchunk
+from server.routes.converters import Name
 from server.routes.errors import answer_error
 from server.routes.headers import request_id, server_timing
+from server.routes.inkling import attack, compare, explain, explanations, models, predict
+from server.routes.middleware import access_log, auth
+from server.routes.open_inference import v2
 from server.routes.service import EXTENSION, Service
+from server.routes.tensorflow_serving import v1
 from server.scheduling import BoundedPool, Scheduler
 
-PARTS = (inkling, explanations, comparison, adversarial, v1, v2, ops, docs)
+PARTS = (predict, explain, models, explanations, compare, attack, v1, v2, ops, docs)
 BLUEPRINTS = tuple(part.blueprint for part in PARTS)
 NICENESS = 10  # explanations get a tenth of a core that predictions could use up; with 3, those wait a third longer
 
@@ -78,15 +84,15 @@ def create_app(
         log.error(
             "the default model %r is not in %s; there is %s", settings.model, settings.model_store.resolve(), known
         )
-    app.url_map.converters["name"] = parsing.Name
+    app.url_map.converters["name"] = Name
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.register_error_handler(Exception, answer_error)
     app.before_request(_begin)
     _guard(app, settings, links)
-    app.before_request(parsing.unchunk)
+    app.before_request(unchunk)
     app.after_request(_finish)
-    observed.observe(app, metrics, settings.access_log == "on")
+    access_log.observe(app, metrics, settings.access_log == "on")
     return app
 
 
@@ -165,14 +171,14 @@ def _cache(settings: Settings, run_dir: Path, metrics: Metrics) -> ExplanationCa
 def _guard(app: Flask, settings: Settings, links: Links | None) -> None:
     """Keys, limits and origins where they are set; what is not set costs nothing."""
     if settings.cors_origins is not None:
-        from server.routes import cors
+        from server.routes.middleware import cors
 
         cors.allow(app, settings.cors_origins)
     if settings.keys_file is not None and links is not None:
         auth.protect(app, Keyring(settings.keys_file), links)
     if settings.rate_limit is not None:
-        from server.rates import Rates
-        from server.routes import limits
+        from server.routes.middleware import limits
+        from server.routes.middleware.rate_limiter import Rates
 
         limits.limit(app, Rates(settings.rate_limit, settings.rate_limit_storage), settings.proxies)
 
@@ -180,7 +186,7 @@ def _guard(app: Flask, settings: Settings, links: Links | None) -> None:
 def _begin() -> None:
     g.started = time.perf_counter()
     g.stages = Stages()
-    g.facts = observed.Facts()
+    g.facts = access_log.Facts()
     g.request_id = request_id(request.environ.get("HTTP_X_REQUEST_ID", ""))
 
 

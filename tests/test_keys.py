@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from server.auth.keys import SCOPES, Keyring, Scope, new_key, read_keys
 from server.config import SettingsError
 from server.openapi import document
-from server.routes.scopes import NEEDS, Need, need
+from server.routes.middleware.scopes import NEEDS, Need, need
 from tests.answers import check_error
 from tests.conftest import MakeApp
 from tests.stores import SEVEN

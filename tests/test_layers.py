@@ -21,7 +21,7 @@ MAY_IMPORT = {  # longest prefix counts
         "server.models",
         "server.cache",
         "server.protocols",
-        "server.rates",
+        "server.routes.middleware.rate_limiter",
         "server.routes",
         "server.scheduling",
         "server.auth.links",
@@ -34,7 +34,7 @@ MAY_IMPORT = {  # longest prefix counts
     "server.cli": {"server.auth", "server.config", "server.process.preflight"},
     "server.cli.verify": {"server.models", "server.process.preflight"},
     "server.auth.keys": {"server.config"},
-    "server.rates": {"server.config"},
+    "server.routes.middleware.rate_limiter": {"server.config"},
     "server.auth.links": set(),
     "server.logs": set(),
     "server.metrics": set(),
@@ -119,7 +119,7 @@ MAY_IMPORT = {  # longest prefix counts
         "server.protocols",
         "server.scheduling",
     },
-    "server.routes.limits": {"server.rates", "server.routes"},
+    "server.routes.middleware.limits": {"server.routes.middleware.rate_limiter", "server.routes"},
     "training": {"training"},
 }
 ADDRESSES = {  # third party -> the only files that may import it
@@ -137,16 +137,16 @@ ADDRESSES = {  # third party -> the only files that may import it
     "prometheus_client": {"server.metrics"},
     "itsdangerous": {"server.auth.links"},
     "orjson": {"server.render.plain"},
-    "limits": {"server.rates"},
-    "flask_cors": {"server.routes.cors"},
+    "limits": {"server.routes.middleware.rate_limiter"},
+    "flask_cors": {"server.routes.middleware.cors"},
     "lime": {"server.reference"},
     "shap": {"server.reference"},
 }
 LATE = {"lime", "shap", "skimage"}  # imported when first asked for: they cost seconds, or megabytes that not all need
 ALLOWED_INSIDE = {  # imports inside functions, loaded on purpose after start
     ("server.models.runtimes", "server.models"),
-    ("server.app", "server.rates"),
-    ("server.app", "server.routes"),
+    ("server.app", "server.routes.middleware.rate_limiter"),
+    ("server.app", "server.routes.middleware"),
     ("server.__main__", "server.cli.config"),
     ("server.__main__", "server.cli.keys"),
     ("server.__main__", "server.cli.verify"),
@@ -223,7 +223,7 @@ def test_imports_follow_the_layers(path: Path) -> None:
         ("server.types", "from server.errors import NotReady\nfrom server.images import decode"),
         ("server.explainers.lime", "import tensorflow as tf"),
         ("server.inference.explain", "from flask import request"),
-        ("server.inference.explain", "from server.routes.parsing import query"),
+        ("server.inference.explain", "from server.routes.inkling.parsing import query"),
         ("server.inference.predict", "from server.models.store import Store"),
         ("server.routes.inkling", "from server.config import Settings"),
         ("server.routes.inkling", "from server import images"),
@@ -234,9 +234,9 @@ def test_imports_follow_the_layers(path: Path) -> None:
         ("server.reference.lime", "from lime import lime_image"),
         ("server.reference.lime", "def f():\n    import shap"),
         ("server.inference.predict", "from prometheus_client import Counter"),
-        ("server.routes.limits", "from limits import parse_many"),
+        ("server.routes.middleware.limits", "from limits import parse_many"),
         ("server.app", "from flask_cors import CORS"),
-        ("server.routes.auth", "from itsdangerous import TimestampSigner"),
+        ("server.routes.middleware.auth", "from itsdangerous import TimestampSigner"),
     ],
 )
 def test_the_walk_rejects_a_wrong_import(module: str, source: str) -> None:

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from server.explainers import EXPLAINERS
 from server.metrics import SHARED, TABLE, Metrics
-from server.routes.observed import gap_of
+from server.routes.middleware.access_log import gap_of
 from server.routes.service import EXTENSION
 from server.types import Attribution
 from tests.conftest import MakeApp

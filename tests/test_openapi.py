@@ -23,8 +23,8 @@ from werkzeug.routing import Rule
 from server.explainers import EXPLAINERS
 from server.openapi import document
 from server.reference import REFERENCES
-from server.routes.comparison import ABOUT_COMPARISON
-from server.routes.inkling import ABOUT_EXPLANATION
+from server.routes.inkling.compare import ABOUT_COMPARISON
+from server.routes.inkling.parsing import ABOUT_EXPLANATION
 from server.routes.parameters import ABOUT
 from tests.conftest import MakeApp
 from tests.stores import SEVEN

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from limits.storage import MemoryStorage
 
-from server import rates
-from server.rates import Rates
+from server.routes.middleware import rate_limiter
+from server.routes.middleware.rate_limiter import Rates
 
 
 class Shared(MemoryStorage):
@@ -34,7 +34,7 @@ class Shared(MemoryStorage):
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> Shared:
     storage = Shared()
-    monkeypatch.setattr(rates, "storage_from_string", lambda _: storage)
+    monkeypatch.setattr(rate_limiter, "storage_from_string", lambda _: storage)
     return storage
 
 
@@ -55,7 +55,7 @@ def test_a_large_limit_is_asked_about_rarely_and_never_exceeded(shared: Shared) 
     told = [one.take("key one")[0].left for _ in range(100)]
     assert told == list(range(19999, 19899, -1)) and shared.asked < 10
     let = 100 + let_through(other, 5) + let_through(one, 30_000)
-    assert 20_000 - 20_000 // rates.SHARE <= let <= 20_000
+    assert 20_000 - 20_000 // rate_limiter.SHARE <= let <= 20_000
     assert let + let_through(other, 30_000) == 20_000
 
 
@@ -93,7 +93,7 @@ def test_when_the_storage_answers_again_it_counts_again(
 
 
 def test_callers_that_are_forgotten_are_still_counted(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rates, "CALLERS", 2)
+    monkeypatch.setattr(rate_limiter, "CALLERS", 2)
     process = Rates("2/hour", "")
     assert [let_through(process, 1, f"address {number}") for number in (1, 2, 3, 1, 2, 3)] == [1] * 6
     assert [let_through(process, 1, f"address {number}") for number in (1, 2, 3)] == [0] * 3

@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from server.images import plain_pixels
 from server.models.wrappers import probabilities_of
 from server.render import json_text
-from server.routes import signatures
+from server.routes.tensorflow_serving import signatures
 from server.types import Array
 from tests.answers import MODEL, check_error, errors_in
 from tests.conftest import MakeApp

@@ -1,4 +1,4 @@
-"""Our own dialect, as server/routes/inkling.py, comparison.py and adversarial.py speak it."""
+"""Our own dialect, as server/routes/inkling/ speaks it."""
 
 from collections.abc import Collection, Mapping
 from typing import Any

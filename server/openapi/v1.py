@@ -1,4 +1,4 @@
-"""The dialects of TensorFlow Serving's REST API and of KServe V1, as server/routes/v1.py speaks them."""
+"""The dialects of TensorFlow Serving's REST API and of KServe V1, as server/routes/tensorflow_serving/ speaks them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The dialect of the Open Inference Protocol, as server/routes/v2.py speaks it."""
+"""The dialect of the Open Inference Protocol, as server/routes/open_inference/ speaks it."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,9 @@
-"""The body of a request as the dialects of machines send it: whatever its Content-Type says, perhaps compressed."""
+"""The body of a request: whole, whatever its Content-Type says; and as the dialects of machines send it, JSON that may
+be compressed."""
 
 import json
 import zlib
+from io import BytesIO
 from typing import Any
 
 from flask import request
@@ -13,6 +15,32 @@ from server.options import shown
 ENCODINGS = ("gzip", "x-gzip", "deflate")
 GZIP_OR_ZLIB, BARE = 32 + zlib.MAX_WBITS, -zlib.MAX_WBITS
 SHORT = 256  # characters of what was sent that an answer repeats at most
+
+
+def unchunk() -> None:
+    """Give a body sent in chunks, without a length, its length: werkzeug would cut a too long one off without a word.
+
+    Raises:
+        BodyTooLarge: more bytes than are read.
+        BadRequest: the client sends no more, or not in chunks.
+    """
+    if "HTTP_TRANSFER_ENCODING" not in request.environ:
+        return
+    limit = request.max_content_length
+    if request.content_length is not None or not request.environ.get("wsgi.input_terminated") or limit is None:
+        return
+    try:
+        body = request.environ["wsgi.input"].read(limit + 1)
+    except Exception as error:  # of the server in front, whose errors have no class that is known here
+        raise BadRequest("the body breaks off, or its chunks cannot be read; send it again, with its length") from error
+    if len(body) > limit:
+        raise BodyTooLarge(too_large(limit))
+    request.environ.update({"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))})
+
+
+def too_large(limit: int) -> str:
+    """What is said to a body of more than `limit` bytes."""
+    return f"the body is larger than {limit} bytes; send a smaller picture, such as a JPEG of 2000 pixels"
 
 
 def whole_body() -> bytes:

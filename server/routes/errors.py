@@ -7,8 +7,8 @@ from flask import Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from server.errors import BadRequest, BodyTooLarge, MethodNotPossible, PictureError, ServiceError, UnknownMethod
-from server.routes.answers import json_answer
-from server.routes.parsing import too_large
+from server.routes.bodies import too_large
+from server.routes.responses import json_answer
 from server.routes.service import service
 
 MALFORMED = re.compile("/v1/models/(?![^/:]+$)")  # below a model: TensorFlow Serving says 400 to what it does not know

@@ -4,7 +4,7 @@ from flask import Blueprint, Response
 
 from server.metrics import CONTENT_TYPE
 from server.routes import states
-from server.routes.answers import json_answer
+from server.routes.responses import json_answer
 from server.routes.service import service
 
 blueprint = Blueprint("ops", __name__)

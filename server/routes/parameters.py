@@ -1,16 +1,49 @@
-"""The options of an explanation as the dialects of machines send them: JSON values in the object `parameters`."""
+"""Named values -> checked requests for an explanation: those of a query, or JSON values in the object `parameters`, as
+the dialects of machines send them. Every name is known, or the request is refused."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import fields
 from math import inf
 from typing import Any
 
+from server.errors import InvalidOption
+from server.explainers import ALIASES, EXPLAINERS
 from server.inference.explain import ExplainRequest
-from server.routes.inkling import budget_of, explain_request_of
+from server.options import boolean, number, shown, unknown_name
+from server.reference import ENGINES, REFERENCES
+from server.routes.service import service
 
 ABOUT = ("method", "engine", "target", "versus", "output", "seed", "budget_ms", "quality")
 PROTOCOL = {  # what clients send to every server, whatever it does
     "binary_data_output", "priority", "timeout", "sequence_id", "sequence_start", "sequence_end", "content_type",
 }  # fmt: skip
+METHOD = "shapley"
+LARGEST_SEED = 2**32 - 1  # what numpy's RandomState takes
+
+
+def explain_request_of(values: Mapping[str, str], about: Collection[str], where: str) -> ExplainRequest:
+    """What a query wants explained; what is not `about` the request are options of its method."""
+    method = values.get("method", METHOD)
+    engine = choice(values, "engine", ENGINES, "inkling")
+    explainer = (REFERENCES if engine == "reference" else EXPLAINERS).get(ALIASES.get(method, method))
+    return ExplainRequest(
+        method,
+        own_options(values, about, explainer, f"{where} with method {method}"),
+        values.get("target"),
+        values.get("versus"),
+        choice(values, "output", ("logit", "probability"), "logit"),
+        number("seed", values.get("seed", 0), int, 0, LARGEST_SEED),
+        choice(values, "frame", ("original", "model"), "original"),
+        engine,
+        boolean("quality", values.get("quality", False)),
+    )
+
+
+def budget_of(values: Mapping[str, Any]) -> float:
+    """Seconds that a query gives itself."""
+    most = service().max_budget_ms
+    seconds: float = number("budget_ms", values.get("budget_ms", most), int, 1, most) / 1000
+    return seconds
 
 
 def explain_request_in(
@@ -27,3 +60,38 @@ def explain_request_in(
             values[name] = str(values[name])
     request = explain_request_of(values, ABOUT, where)
     return request, min(budget_of(values), inf if most is None else most)
+
+
+def only(values: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    """Refuse names that are not known.
+
+    Raises:
+        UnknownOption: with the nearest known name.
+    """
+    for name in values:
+        if name not in known:
+            raise unknown_name(name, known, where)
+
+
+def own_options(values: Mapping[str, str], about: Collection[str], method: Any, where: str) -> dict[str, str]:
+    """What is not `about` the request: the options of a method, whose fields they are (None where it is unknown).
+
+    Raises:
+        UnknownOption: the method has none of that name; the message has the nearest known one.
+    """
+    options = {name: value for name, value in values.items() if name not in about}
+    if method is not None:
+        only(options, [*about, *(one.name for one in fields(method))], where)
+    return options
+
+
+def choice(values: Mapping[str, str], name: str, choices: Collection[str], default: str) -> Any:
+    """One of `choices`.
+
+    Raises:
+        InvalidOption: another value.
+    """
+    value = values.get(name, default)
+    if value not in choices:
+        raise InvalidOption(f"{name}={shown(value)}; expected one of {', '.join(choices)}")
+    return value

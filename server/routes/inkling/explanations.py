@@ -8,8 +8,9 @@ from flask import Blueprint, Response, g, request
 from server.auth.links import QUERY
 from server.errors import UnknownExplanation
 from server.options import shown
-from server.routes import linked, parsing
-from server.routes.inkling import media_type_of
+from server.routes.inkling import links, parsing
+from server.routes.inkling.negotiation import media_type_of
+from server.routes.parameters import choice, only
 from server.routes.service import service
 from server.types import Explanation
 
@@ -21,15 +22,15 @@ ID = re.compile("[0-9a-f]{32}")
 @blueprint.get("/v1/explanations/<name:id>")
 def one(id: str) -> Response:
     """Negotiated, or in the format that the suffix says."""
-    values, suffixes = parsing.query(), linked.SUFFIXES
+    values, suffixes = parsing.query(), links.SUFFIXES
     identity, dot, suffix = id.partition(".")
     if not ID.fullmatch(identity) or (dot and suffix not in suffixes):
         ends = " or ".join(f".{one}" for one in suffixes)
         raise UnknownExplanation(f"got {shown(id)}; expected 32 digits of 0-9 and a-f, with {ends} or nothing after it")
     signature = () if service().links is None else (QUERY,)
-    parsing.only(values, ("frame", *(() if dot else ("format",)), *signature), request.path)
-    frame = parsing.choice(values, "frame", ("original", "model"), "original")
-    media_type = suffixes[suffix] if dot else media_type_of(values, linked.RENDERERS)
+    only(values, ("frame", *(() if dot else ("format",)), *signature), request.path)
+    frame = choice(values, "frame", ("original", "model"), "original")
+    media_type = suffixes[suffix] if dot else media_type_of(values, links.RENDERERS)
     kept = service().cache.find(identity)
     if kept is None:
         raise UnknownExplanation(
@@ -40,7 +41,7 @@ def one(id: str) -> Response:
 
 def _answer(found: Explanation, media_type: str) -> Response:
     """All of it, or that it is still what the client has."""
-    answer = Response(content_type=media_type, headers=linked.validators(found, media_type))
+    answer = Response(content_type=media_type, headers=links.validators(found, media_type))
     # not immutable: the same id may be measured later, or belong to another picture with the same pixels
     lasts = f"private, max-age={service().cache.max_age}"
     answer.headers["Cache-Control"] = lasts if "ETag" in answer.headers else "no-store"
@@ -48,5 +49,5 @@ def _answer(found: Explanation, media_type: str) -> Response:
     environ = {**request.environ, "HTTP_IF_MATCH": ""}  # that is for writes; werkzeug would answer a 412 without a body
     if answer.make_conditional(environ).status_code == 200:
         with g.stages("render"):
-            answer.data = linked.RENDERERS[media_type](found)
+            answer.data = links.RENDERERS[media_type](found)
     return answer

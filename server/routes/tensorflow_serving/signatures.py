@@ -8,7 +8,7 @@ from typing import Any
 from server.errors import BadRequest, InvalidTensor, UnknownSignature
 from server.options import shown
 from server.render import plain_floats
-from server.routes import tensors
+from server.routes import nested_lists
 from server.types import Array, ModelCard
 
 DEFAULT = "serving_default"
@@ -26,11 +26,11 @@ class Asked:
 
     def images(self) -> Array:
         """Raises InvalidTensor: not numbers in nested lists of one shape."""
-        return tensors.numbers(self.value, self.name)
+        return nested_lists.numbers(self.value, self.name)
 
     def files(self) -> list[bytes]:
         """Raises InvalidTensor: not a list of texts, those of bytes in base64."""
-        values, shape = ([], ()) if isinstance(self.value, dict) else tensors.flat(self.value, self.name)
+        values, shape = ([], ()) if isinstance(self.value, dict) else nested_lists.flat(self.value, self.name)
         if len(shape) != 1:
             raise InvalidTensor(f'{self.name} is no list of values; expected [{{"b64": "..."}}, ...]')
         return [_file(one, self.name) for one in values]

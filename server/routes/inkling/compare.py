@@ -9,22 +9,16 @@ from server.inference.compare import Case
 from server.inference.compare import compare as compare_explanations
 from server.options import shown, unknown_name
 from server.render import COMPARISON_RENDERERS, comparison_json
-from server.routes import observed, parsing
-from server.routes.answers import json_answer
-from server.routes.inkling import (
-    ABOUT_EXPLANATION,
-    budget_of,
-    each,
-    explain_request_of,
-    media_type_of,
-    pictures_for,
-    rendered,
-    selector_of,
-)
+from server.routes.inkling import parsing
+from server.routes.inkling.negotiation import each, media_type_of, pictures_for, rendered
+from server.routes.inkling.parsing import ABOUT_EXPLANATION, selector_of
+from server.routes.middleware import access_log
+from server.routes.parameters import budget_of, explain_request_of
+from server.routes.responses import json_answer
 from server.routes.service import service, session
 from server.types import Comparison, Picture
 
-blueprint = Blueprint("comparison", __name__)
+blueprint = Blueprint("compare", __name__)
 
 AXES = {"methods": "method", "models": "model", "versions": "version"}  # what is compared -> what it stands in for
 ABOUT_COMPARISON = (*ABOUT_EXPLANATION, *AXES)
@@ -42,7 +36,7 @@ def compare() -> Response:
 
         def one(picture: Picture) -> Comparison:
             compared = compare_explanations(service().store, picture, cases, own, g.stages)
-            observed.compared(compared.explanations, compared.rows)
+            access_log.compared(compared.explanations, compared.rows)
             return compared
 
         if several:

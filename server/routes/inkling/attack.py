@@ -10,22 +10,15 @@ from server.inference.attack import AttackRequest
 from server.inference.attack import attack as attack_picture
 from server.options import number
 from server.render import ATTACK_RENDERERS, attack_json
-from server.routes import parsing
-from server.routes.answers import json_answer
-from server.routes.inkling import (
-    ABOUT_MODEL,
-    LARGEST_SEED,
-    budget_of,
-    each,
-    media_type_of,
-    pictures_for,
-    rendered,
-    selector_of,
-)
+from server.routes.inkling import parsing
+from server.routes.inkling.negotiation import each, media_type_of, pictures_for, rendered
+from server.routes.inkling.parsing import ABOUT_MODEL, selector_of
+from server.routes.parameters import LARGEST_SEED, budget_of, own_options
+from server.routes.responses import json_answer
 from server.routes.service import service, session
 from server.types import Picture
 
-blueprint = Blueprint("adversarial", __name__)
+blueprint = Blueprint("attack", __name__)
 
 ABOUT_ATTACK = (*ABOUT_MODEL, "method", "target", "seed", "budget_ms", "format")
 METHOD = "pgd"
@@ -52,7 +45,7 @@ def _request_of(values: Mapping[str, str]) -> AttackRequest:
     method = values.get("method", METHOD)
     return AttackRequest(
         method,
-        parsing.own_options(values, ABOUT_ATTACK, ATTACKS.get(method), f"/v1/adversarial with method {method}"),
+        own_options(values, ABOUT_ATTACK, ATTACKS.get(method), f"/v1/adversarial with method {method}"),
         values.get("target"),
         number("seed", values.get("seed", 0), int, 0, LARGEST_SEED),
     )

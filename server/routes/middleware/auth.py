@@ -10,7 +10,7 @@ from flask import Flask, Response, g, request
 from server.auth.keys import Key, Keyring
 from server.auth.links import QUERY, Links
 from server.errors import Forbidden, KeyInQuery, ServiceError, Unauthorized
-from server.routes.scopes import LINKED, Need, need
+from server.routes.middleware.scopes import LINKED, Need, need
 
 NAMES = frozenset({"key", "api_key", "apikey", "api-key", "x-api-key", "token", "access_token", "authorization"})
 HOW = "send the header `Authorization: Bearer KEY` or `X-API-Key: KEY`"

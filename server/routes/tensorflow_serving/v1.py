@@ -1,6 +1,6 @@
 """The dialects of TensorFlow Serving's REST API and of KServe V1, which share their addresses: tensors in JSON.
 
-GET /v1/models/<model> is Inkling's own as well, and answers all three (inkling.py).
+GET /v1/models/<model> is Inkling's own as well, and answers all three (inkling/models.py).
 """
 
 from collections.abc import Iterator
@@ -12,11 +12,13 @@ from server.errors import BadRequest, ServiceError, UnknownLabel, UnknownModel
 from server.inference import tensors
 from server.protocols import ModelVersion
 from server.render import explanation_json
-from server.routes import bodies, observed, signatures, states
-from server.routes.answers import json_answer
+from server.routes import bodies, states
 from server.routes.errors import answer_in_protocol
+from server.routes.middleware import access_log
 from server.routes.parameters import explain_request_in
+from server.routes.responses import json_answer
 from server.routes.service import request_context, service, session
+from server.routes.tensorflow_serving import signatures
 
 blueprint = Blueprint("v1", __name__)
 blueprint.register_error_handler(ServiceError, answer_in_protocol)
@@ -35,7 +37,7 @@ def predict(model: str, version: int | None = None, label: str | None = None) ->
     with _served(model, version, label) as served:
         asked = signatures.asked(fields, signatures.INPUTS[signatures.signature_of(fields)])
         outputs = _outputs(served, asked)
-        observed.predicted(served.card, len(outputs["logits"]))
+        access_log.predicted(served.card, len(outputs["logits"]))
     with g.stages("render"):
         if asked.by_row:
             return json_answer({"predictions": signatures.by_row(outputs)})
@@ -59,7 +61,7 @@ def explain(model: str, version: int | None = None, label: str | None = None) ->
         with session(budget) as own:
             found = tensors.explain_rows(served, images, wanted, own, resources, g.stages)
     for one in found:
-        observed.explained(one)
+        access_log.explained(one)
     with g.stages("render"):
         predictions = signatures.by_row(tensors.outputs_of(found))
         return json_answer({"predictions": predictions, "explanations": [explanation_json(one) for one in found]})

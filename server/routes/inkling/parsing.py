@@ -1,54 +1,25 @@
-"""An HTTP request -> pictures and checked options. Every name in a query is known, or the request is refused."""
+"""An HTTP request -> its pictures, its query, and which model answers it."""
 
 import binascii
 from base64 import b64decode
-from collections.abc import Collection, Mapping
-from dataclasses import fields
-from io import BytesIO
-from typing import Any
+from collections.abc import Mapping
 
 from flask import json, request
-from werkzeug.routing import BaseConverter
 
-from server.errors import BadRequest, BodyTooLarge, EmptyBody, InvalidOption
-from server.options import shown, unknown_name
+from server.errors import BadRequest, EmptyBody, InvalidOption
+from server.inference.predict import ModelSelector
 from server.routes import bodies
+from server.routes.parameters import choice
+from server.routes.service import service
 from server.types import Picture
+
+ABOUT_MODEL = ("model", "version", "preprocess")
+ABOUT_EXPLANATION = (
+    *ABOUT_MODEL, "method", "engine", "target", "versus", "output", "seed", "budget_ms", "quality", "frame", "format",
+)  # fmt: skip
 
 FIELD = "image"
 JSON_FORMS = '{"image": {"b64": "..."}} or {"pixels": [[...]]}'
-
-
-class Name(BaseConverter):
-    """A model's name in a path: no colon, because `name:verb` is another address."""
-
-    regex = "[^/:]+"
-
-
-def unchunk() -> None:
-    """Give a body sent in chunks, without a length, its length: werkzeug would cut a too long one off without a word.
-
-    Raises:
-        BodyTooLarge: more bytes than are read.
-        BadRequest: the client sends no more, or not in chunks.
-    """
-    if "HTTP_TRANSFER_ENCODING" not in request.environ:
-        return
-    limit = request.max_content_length
-    if request.content_length is not None or not request.environ.get("wsgi.input_terminated") or limit is None:
-        return
-    try:
-        body = request.environ["wsgi.input"].read(limit + 1)
-    except Exception as error:  # of the server in front, whose errors have no class that is known here
-        raise BadRequest("the body breaks off, or its chunks cannot be read; send it again, with its length") from error
-    if len(body) > limit:
-        raise BodyTooLarge(too_large(limit))
-    request.environ.update({"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))})
-
-
-def too_large(limit: int) -> str:
-    """What is said to a body of more than `limit` bytes."""
-    return f"the body is larger than {limit} bytes; send a smaller picture, such as a JPEG of 2000 pixels"
 
 
 def pictures(most: int) -> tuple[list[Picture], bool]:
@@ -130,36 +101,7 @@ def query() -> dict[str, str]:
     return values
 
 
-def only(values: Mapping[str, Any], known: Collection[str], where: str) -> None:
-    """Refuse names that are not known.
-
-    Raises:
-        UnknownOption: with the nearest known name.
-    """
-    for name in values:
-        if name not in known:
-            raise unknown_name(name, known, where)
-
-
-def own_options(values: Mapping[str, str], about: Collection[str], method: Any, where: str) -> dict[str, str]:
-    """What is not `about` the request: the options of a method, whose fields they are (None where it is unknown).
-
-    Raises:
-        UnknownOption: the method has none of that name; the message has the nearest known one.
-    """
-    options = {name: value for name, value in values.items() if name not in about}
-    if method is not None:
-        only(options, [*about, *(one.name for one in fields(method))], where)
-    return options
-
-
-def choice(values: Mapping[str, str], name: str, choices: Collection[str], default: str) -> Any:
-    """One of `choices`.
-
-    Raises:
-        InvalidOption: another value.
-    """
-    value = values.get(name, default)
-    if value not in choices:
-        raise InvalidOption(f"{name}={shown(value)}; expected one of {', '.join(choices)}")
-    return value
+def selector_of(values: Mapping[str, str]) -> ModelSelector:
+    """Which model a query asks."""
+    preprocess = choice(values, "preprocess", ("auto", "none"), "auto")
+    return ModelSelector(values.get("model", service().model), values.get("version"), preprocess)

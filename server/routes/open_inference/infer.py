@@ -12,7 +12,7 @@ from flask import Response, request
 from server.errors import BadRequest, InvalidTensor, UnknownSignature
 from server.options import shown
 from server.render import json_text, plain_floats
-from server.routes import bodies, tensors
+from server.routes import bodies, nested_lists
 from server.types import Array
 
 INPUT = "images"
@@ -89,7 +89,7 @@ def _images(inputs: Any, raw: memoryview) -> Array:
     if not isinstance(sent.get("datatype"), str) or sent["datatype"] not in FLOATS:
         raise InvalidTensor(f"{INPUT} has datatype {shown(sent.get('datatype'))}; expected FP32, or FP16 or FP64")
     shape = sent.get("shape")
-    if not isinstance(shape, list) or len(shape) > tensors.DEEPEST or not all(map(_is_size, shape)):
+    if not isinstance(shape, list) or len(shape) > nested_lists.DEEPEST or not all(map(_is_size, shape)):
         raise InvalidTensor(f"{INPUT} has shape {shown(shape)}; expected a list of whole numbers below 2**63")
     if 0 in shape:  # beside sizes that numpy refuses, although their product is 0
         raise BadRequest(f"{INPUT} has shape {shape}, which is no row; send one image or more")
@@ -119,7 +119,7 @@ def _from_bytes(size: Any, sent: dict[str, Any], shape: list[int], raw: memoryvi
 def _from_json(sent: dict[str, Any], shape: list[int], raw: memoryview) -> Array:
     if len(raw):
         raise BadRequest(f"{len(raw)} bytes follow the JSON and no input has binary_data_size")
-    values = tensors.numbers(sent.get("data"), f"data of {INPUT}")
+    values = nested_lists.numbers(sent.get("data"), f"data of {INPUT}")
     if values.shape != tuple(shape) and values.shape != (math.prod(shape),):
         raise InvalidTensor(
             f"data of {INPUT} is nested as {list(values.shape)}; expected its shape {shape}, or {math.prod(shape)} "

@@ -14,10 +14,12 @@ from server.errors import NotReady, ServiceError
 from server.inference import tensors
 from server.protocols import RequestContext
 from server.render import explanation_json, json_text
-from server.routes import bodies, infer, observed, states
-from server.routes.answers import json_answer
+from server.routes import bodies, states
 from server.routes.errors import answer_in_protocol
+from server.routes.middleware import access_log
+from server.routes.open_inference import infer
 from server.routes.parameters import explain_request_in
+from server.routes.responses import json_answer
 from server.routes.service import disconnection_check, service, session
 from server.types import Array, Explanation, ModelCard
 
@@ -84,7 +86,7 @@ def predict(model: str, version: str | None = None) -> Response:
         context = RequestContext(start + budget, budget, raise_if_cancelled=disconnection_check(request.environ))
         with g.stages("predict"):
             outputs = tensors.predict_rows(served, images, context)
-        observed.predicted(served.card, len(images))
+        access_log.predicted(served.card, len(images))
         return infer.answer(model, served.card.version, asked, outputs, _cautions(images))
 
 
@@ -101,7 +103,7 @@ def explain(model: str, version: str | None = None) -> Response:
         with session(budget) as own:
             found = tensors.explain_rows(served, images, wanted, own, resources, g.stages)
         for one in found:
-            observed.explained(one)
+            access_log.explained(one)
         with g.stages("render"):
             return infer.answer(model, served.card.version, asked, _explained(found), _cautions(images))
 

@@ -6,8 +6,8 @@ from flask import Flask, Response, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from server.errors import TooManyRequests
-from server.rates import Left, Rates
-from server.routes.scopes import UNLIMITED, need
+from server.routes.middleware.rate_limiter import Left, Rates
+from server.routes.middleware.scopes import UNLIMITED, need
 
 
 def limit(app: Flask, rates: Rates, proxies: int) -> None:

@@ -1,0 +1,83 @@
+"""What is there to ask: models with their versions, methods and attacks with their options."""
+
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from server import attacks
+from server.explainers import describe_all, methods_for
+from server.models.store import Family
+from server.reference import engines_of
+from server.routes import states
+from server.routes.inkling import parsing
+from server.routes.parameters import METHOD, only
+from server.routes.responses import json_answer
+from server.routes.service import service
+
+blueprint = Blueprint("models", __name__)
+
+
+@blueprint.get("/v1/methods")
+def methods() -> Response:
+    only(parsing.query(), (), request.path)
+    store = service().store
+    fitting = {name: methods_for(family.served.verbs) for name, family in store.families.items()}
+    described = [
+        {
+            **method,
+            **engines_of(method["name"]),
+            "models": [model for model, names in fitting.items() if method["name"] in names],
+        }
+        for method in describe_all()
+    ]
+    able = [name for name, family in store.families.items() if family.served.verbs >= attacks.NEEDS]
+    against = [{**attack, "models": able} for attack in attacks.describe_attacks()]
+    return json_answer({"methods": described, "default": METHOD, "attacks": against})
+
+
+@blueprint.get("/v1/models")
+def models() -> Response:
+    only(parsing.query(), (), request.path)
+    families = service().store.families
+    return json_answer(
+        {"models": list(families), "details": [_details(name, family) for name, family in families.items()]}
+    )
+
+
+@blueprint.get("/v1/models/<name:model>")
+def one_model(model: str) -> Response:
+    only(parsing.query(), (), request.path)
+    return json_answer(_details(model, service().store.family(model)))
+
+
+def _details(name: str, family: Family) -> dict[str, Any]:
+    version = family.served
+    card = version.card
+    return {
+        "name": name,
+        "ready": states.is_ready(name, family.default),  # KServe's word
+        "model_version_status": states.version_status(name),  # TensorFlow Serving's
+        "versions": list(family.versions),
+        "labels": dict(family.labels),
+        "default": family.default,
+        "refused": dict(family.refused),
+        "notes": list(family.notes),
+        "digest": card.digest,
+        "classes": list(card.classes),
+        "verbs": sorted(version.verbs),
+        "methods": methods_for(version.verbs),
+        "explain": version.explain,
+        "runtime": version.runtime,
+        "card": {
+            "architecture": card.architecture,
+            "image": {
+                "height": card.image.height,
+                "width": card.image.width,
+                "preprocessing": card.image.preprocessing,
+            },
+            "temperature": card.temperature,
+            "energy_threshold": card.energy_threshold,
+            "metrics": card.metrics,
+            "training": card.training,
+        },
+    }

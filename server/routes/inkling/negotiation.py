@@ -1,0 +1,75 @@
+"""In which format is an answer given, and how are the answers to several pictures put together?"""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
+
+from flask import Response, g, request
+from werkzeug.datastructures import MIMEAccept
+
+from server.errors import NotAcceptable, OutOfTime, PictureError
+from server.routes.errors import error_body
+from server.routes.inkling import parsing
+from server.routes.parameters import choice
+from server.routes.service import service
+from server.types import Picture
+
+T = TypeVar("T")
+
+
+FORMATS = {
+    "json": "application/json",
+    "png": "image/png",
+    "svg": "image/svg+xml",
+    "npz": "application/x-npz",
+}
+
+
+def media_type_of(values: Mapping[str, str], renderers: Collection[str]) -> str:
+    """What to answer with: `format` where it is given, else the best of what Accept names; one of `renderers`.
+
+    Raises:
+        InvalidOption, NotAcceptable: a format that is unknown, or that this can not be given in.
+    """
+    given = ", ".join(renderers)
+    if "format" in values:
+        chosen = FORMATS[choice(values, "format", FORMATS, "json")]
+        if chosen not in renderers:
+            raise NotAcceptable(f"format={values['format']}; this can be given as {given}")
+        return chosen
+    if not request.accept_mimetypes:
+        return FORMATS["json"]
+    accepted = MIMEAccept([(kind.partition(";")[0].strip(), quality) for kind, quality in request.accept_mimetypes])
+    best = accepted.best_match(list(renderers))
+    if best is None:
+        raise NotAcceptable(f"Accept: {request.headers['Accept'][:200]}; this can be given as {given}")
+    return best
+
+
+def pictures_for(media_type: str) -> tuple[list[Picture], bool]:
+    """The request's pictures, and whether they came as a list.
+
+    Raises:
+        NotAcceptable: several pictures are to be answered as anything but JSON.
+    """
+    pictures, several = parsing.pictures(service().max_images)
+    if several and media_type != FORMATS["json"]:
+        raise NotAcceptable(f"{len(pictures)} pictures cannot be answered as {media_type}; ask for JSON or send one")
+    return pictures, several
+
+
+def rendered(answer: T, media_type: str, renderers: Mapping[str, Callable[[T], bytes]]) -> Response:
+    """The answer to one picture as `media_type`."""
+    with g.stages("render"):
+        body = renderers[media_type](answer)
+    return Response(body, content_type=media_type, headers={"Vary": "Accept"})
+
+
+def each(answer: Callable[[Picture], dict[str, Any]], pictures: list[Picture]) -> dict[str, Any]:
+    """The answer for every picture in order; a bad one has its error in its place and harms no other."""
+    results = []
+    for picture in pictures:
+        try:
+            results.append(answer(picture))
+        except (PictureError, OutOfTime) as error:
+            results.append(error_body(error))
+    return {"results": results}

@@ -1,0 +1,33 @@
+"""Pictures in, digits out: POST /v1/predict."""
+
+from typing import Any
+
+from flask import Blueprint, Response, g
+
+from server.inference.predict import predict as predict_picture
+from server.render import prediction_json
+from server.routes.inkling import parsing
+from server.routes.inkling.negotiation import each
+from server.routes.inkling.parsing import ABOUT_MODEL, selector_of
+from server.routes.middleware import access_log
+from server.routes.parameters import only
+from server.routes.responses import json_answer
+from server.routes.service import request_context, service
+from server.types import Picture
+
+blueprint = Blueprint("predict", __name__)
+
+
+@blueprint.post("/v1/predict")
+def predict() -> Response:
+    values = parsing.query()
+    only(values, ABOUT_MODEL, "/v1/predict")
+    selector, context = selector_of(values), request_context()
+
+    def one(picture: Picture) -> dict[str, Any]:
+        digit, prediction = predict_picture(service().store, picture, selector, context, g.stages)
+        access_log.predicted(prediction.card)
+        return prediction_json(prediction, digit.placement)
+
+    pictures, several = parsing.pictures(service().max_images)
+    return json_answer(each(one, pictures) if several else one(pictures[0]))
