@@ -26,9 +26,9 @@ from server.models import runtimes
 from server.models.checks import Check, check_answers
 from server.models.litert import predictor
 from server.models.loading import Loading
-from server.models.policy import Policy
-from server.models.state import SILENT, Shared
-from server.models.store import LoadFull, LoadTwin, Store
+from server.models.repository.shared_state import SILENT, Shared
+from server.models.repository.store import LoadFull, LoadTwin, Store
+from server.models.repository.version_policy import Policy
 from server.models.versions import LoadLiteRT
 from server.process.periodic import Watch
 from server.process.preflight import count_workers, has_tensorflow, prefers_tensorflow

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from server.app import create_app
 from server.config import Settings
 from server.models.checks import Check
-from server.models.store import LoadTwin
+from server.models.repository.store import LoadTwin
 from tests.needs import lite_python
 from tests.servers import Running, serving
 from tests.stores import GRADIENT, LoadAny, as_loaded, linear, loaded, write_labels, write_version

@@ -15,9 +15,9 @@ from PIL import Image, ImageDraw
 
 from server.models.card import BACKGROUND, CARD, TWIN
 from server.models.loading import Loading
-from server.models.policy import Policy
-from server.models.state import Shared
-from server.models.store import LoadedModel, LoadFull, LoadTwin, Store
+from server.models.repository.shared_state import Shared
+from server.models.repository.store import LoadedModel, LoadFull, LoadTwin, Store
+from server.models.repository.version_policy import Policy
 from server.types import Model, ModelCard
 from tests.fakes import EVERYTHING, Fake, Linear, make_card
 

@@ -12,8 +12,8 @@ import tensorflow as tf
 from server.errors import NotReady, OutOfTime
 from server.explainers import EXPLAINERS
 from server.inference.attack import AttackedModel
-from server.models.asked import Limits
-from server.models.batching import BUCKETS, CPU_SLICE, TURN, Lane, lane, lane_for
+from server.models.batching.lane import BUCKETS, CPU_SLICE, TURN, Lane, lane, lane_for
+from server.models.batching.request import Limits
 from server.models.savedmodel import SavedModel
 from server.models.wrappers import DeadlineModel, MemoizedModel
 from server.protocols import RequestContext

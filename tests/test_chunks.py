@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from server.errors import OutOfMemory
-from server.models.chunks import CAUTION, Chunks
+from server.models.micro_batches import CAUTION, Chunks
 from server.types import Array
 from tests.nets import digits, net
 from tests.turns import Clock

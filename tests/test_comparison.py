@@ -19,7 +19,7 @@ from server.errors import OutOfTime
 from server.inference.compare import agreement, compare
 from server.inference.explain import ExplainRequest
 from server.inference.predict import ModelSelector
-from server.models.store import LoadedModel, LoadedVersion
+from server.models.repository.store import LoadedModel, LoadedVersion
 from server.protocols import RequestContext
 from server.scheduling import ImmediateSession
 from server.types import Array, ModelCard, Picture

@@ -13,7 +13,7 @@ from server.errors import InvalidOption, OutOfTime
 from server.explainers.integrated_gradients import IntegratedGradients
 from server.inference.explain import ExplainRequest, explain, identity
 from server.inference.predict import ModelSelector
-from server.models.store import LoadedModel, LoadedVersion
+from server.models.repository.store import LoadedModel, LoadedVersion
 from server.protocols import RequestContext
 from server.scheduling import ImmediateSession
 from server.types import Array, Explanation, Model, Picture, Target

@@ -15,7 +15,7 @@ from server.explainers.expected_gradients import ExpectedGradients
 from server.explainers.integrated_gradients import IntegratedGradients
 from server.inference.explain import ExplainRequest, explain
 from server.inference.predict import ModelSelector
-from server.models.store import LoadedModel, LoadedVersion
+from server.models.repository.store import LoadedModel, LoadedVersion
 from server.protocols import RequestContext
 from server.scheduling import ImmediateSession
 from server.types import Array, Explanation, Features, Model, Picture

@@ -15,7 +15,7 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import ImageOps
 
-import server.models.wrappers.memoised
+import server.models.wrappers.memoized
 from tests.conftest import MakeApp
 from tests.stores import SEVEN, SHIPPED, draw_seven, encoded
 
@@ -66,7 +66,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     count(json.JSONDecoder, "decode", "parsed")
     count(ai_edge_litert.interpreter.Interpreter, "__init__", "built")
     count(hashlib, "sha256", "hashed")
-    count(server.models.wrappers.memoised, "blake2b", "hashed")  # imported by its name there
+    count(server.models.wrappers.memoized, "blake2b", "hashed")  # imported by its name there
     return found
 
 

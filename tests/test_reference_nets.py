@@ -13,7 +13,7 @@ from tensorflow.python.framework.func_graph import FuncGraph
 
 from server.inference.explain import ExplainRequest, explain
 from server.inference.predict import ModelSelector
-from server.models.store import LoadedModel, LoadedVersion
+from server.models.repository.store import LoadedModel, LoadedVersion
 from server.models.wrappers import ProbabilityModel
 from server.reference import REFERENCES, KerasModel
 from server.render import RENDERERS

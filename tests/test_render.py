@@ -18,12 +18,12 @@ from PIL import Image
 
 from server.render import RENDERERS, alt_text, explanation_json, json_text, prediction_json
 from server.render.alt import places
+from server.render.backdrop import cells, ground
 from server.render.colours import heat, over
-from server.render.ground import cells, ground
 from server.render.heatmap import heatmap, marks, paint
 from server.render.legend import legend
 from server.render.png import DRAWN, drawable
-from server.render.words import number, percent
+from server.render.wording import number, percent
 from server.types import (
     Array,
     Attribution,

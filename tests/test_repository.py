@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from server.errors import BrokenModel, UnknownModel
-from server.models.store import Store
+from server.models.repository.store import Store
 from server.protocols import NO_DEADLINE
 from server.types import ModelCard
 from tests.fakes import Fake

@@ -21,8 +21,8 @@ from server.errors import ClientLeft, NotReady
 from server.models.card import CARD, TWIN, BrokenVersion, read_card
 from server.models.loading import Loading
 from server.models.on_demand import OnDemand
+from server.models.repository.store import LoadedModel
 from server.models.runtimes import litert_loader, savedmodel_loader
-from server.models.store import LoadedModel
 from server.protocols import RequestContext
 from server.types import Array
 from tests.fakes import Linear

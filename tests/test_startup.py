@@ -24,7 +24,7 @@ from gunicorn.util import parse_address
 from server.__main__ import main
 from server.auth.keys import read_keys
 from server.config import Settings, shown_settings
-from server.models.store import FOLLOW, LOAD
+from server.models.repository.store import FOLLOW, LOAD
 from server.scheduling.task import OVERRUN
 from tests.faults.processes import workers
 from tests.servers import ROOT, Running, ask, serving

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from server.models.state import Entry, Refusal, Shared, State
+from server.models.repository.shared_state import Entry, Refusal, Shared, State
 from tests.turns import Request
 
 WRITES = 200

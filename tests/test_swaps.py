@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from server.models.store import Store
+from server.models.repository.store import Store
 from server.routes.service import EXTENSION
 from server.types import Array, Features, ModelCard
 from tests.conftest import MakeApp

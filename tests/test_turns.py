@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from server.errors import NotReady, OutOfTime, QueueFull
-from server.models.asked import Limits, Terms
-from server.models.turns import Turns
+from server.models.batching.request import Limits, Terms
+from server.models.batching.scheduler import Turns
 from tests.turns import EXPLANATION, LARGE, PATIENCE, PREDICTION, Doubling, Request, Scene, busy
 
 

@@ -20,11 +20,11 @@ from werkzeug.test import TestResponse
 
 from server.app import create_app
 from server.config import Settings
-from server.models.asked import Limits
-from server.models.batching import TURN, Lane, lane
+from server.models.batching.lane import TURN, Lane, lane
+from server.models.batching.request import Limits
 from server.models.card import CARD
+from server.models.repository.store import LoadedModel
 from server.models.savedmodel import SavedModel
-from server.models.store import LoadedModel
 from server.protocols import NO_DEADLINE
 from server.routes.service import EXTENSION
 from server.types import Array, Model, ModelCard

@@ -12,9 +12,9 @@ import pytest
 
 from server.errors import NotReady, UnknownModel
 from server.models.card import CARD
-from server.models.policy import Policy
-from server.models.state import SILENT, Shared
-from server.models.store import LoadedModel, LoadedVersion, Store
+from server.models.repository.shared_state import SILENT, Shared
+from server.models.repository.store import LoadedModel, LoadedVersion, Store
+from server.models.repository.version_policy import Policy
 from server.process.periodic import Watch
 from server.protocols import NO_DEADLINE
 from server.types import ModelCard

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from server.models.asked import Limits, Outputs, Terms
-from server.models.turns import Turns
+from server.models.batching.request import Limits, Outputs, Terms
+from server.models.batching.scheduler import Turns
 from server.types import Array
 
 PATIENCE = 60  # seconds, on the slowest machine

@@ -8,8 +8,8 @@ from server.models.card import BrokenVersion
 from server.models.checks import check_answers, check_same
 from server.models.litert import predictor
 from server.models.loading import NOT_LOADED, Loading
+from server.models.repository.scan import LABELS, Shelf, look
 from server.models.runtimes import litert_loader, savedmodel_loader
-from server.models.shelves import LABELS, Shelf, look
 from server.models.versions import LoadedVersion, LoadFull
 from server.process.preflight import has_tensorflow
 

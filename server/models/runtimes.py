@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
-from server.models.batching import lane_for
+from server.models.batching.lane import lane_for
 from server.models.card import BrokenVersion, read_card
 from server.models.interpreters import InterpreterPool
 from server.models.litert import explainer

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from server.models.chunks import FEWEST, Chunks
 from server.models.graphs import check_signature, forget, load
+from server.models.micro_batches import FEWEST, Chunks
 from server.types import Array, Features, ModelCard, Verb
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
-"""One version of a model with what of it is loaded, and the versions of one name that are served together."""
+"""One version of a model with what of it is loaded."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -9,8 +9,6 @@ from typing import Literal
 from server.errors import NotReady
 from server.protocols import KerasView, RequestContext, RequestModels
 from server.types import Model, ModelCard, Runtime, Verb
-
-STABLE = "stable"
 
 
 def _nothing() -> None: ...
@@ -141,27 +139,3 @@ class LoadedVersion:
         if full is not None:
             full.close()
         return True
-
-
-@dataclass(frozen=True)
-class Family:
-    """The versions of one name that are served, and the labels that point at them. Never changes: another takes its
-    place."""
-
-    versions: Mapping[str, LoadedVersion] = field(default_factory=dict)  # ascending, not empty where it is served
-    labels: Mapping[str, str] = field(default_factory=dict)
-    refused: Mapping[str, str] = field(default_factory=dict)  # a version, or labels.json -> why it is not used
-    notes: tuple[str, ...] = ()  # what is served otherwise than the folder says, in sentences
-    missing: tuple[str, ...] = ()  # what other workers serve and this one can not
-
-    @property
-    def default(self) -> str:
-        """The label `stable` where it points at a version, else the latest."""
-        stable = self.labels.get(STABLE, "")
-        everywhere = [*self.versions, *self.missing]
-        return stable if stable in everywhere else max(everywhere, key=int)
-
-    @property
-    def served(self) -> LoadedVersion:
-        """The default version, or the latest that there is where that one is missing."""
-        return self.versions.get(self.default) or list(self.versions.values())[-1]

@@ -11,8 +11,8 @@ from server.render.adversarial import attack_json, attack_json_bytes
 from server.render.alt import alt_text
 from server.render.comparison import comparison_json, comparison_json_bytes
 from server.render.json import explanation_json, json_bytes, prediction_json
+from server.render.jsonable import json_text, plain_floats
 from server.render.npz import attack_npz_bytes, npz_bytes
-from server.render.plain import json_text, plain_floats
 from server.render.png import attack_png_bytes, comparison_png_bytes, png_bytes
 from server.render.svg import svg_bytes
 from server.types import Comparison, Explanation

@@ -10,8 +10,8 @@ import numpy as np
 from server.attacks.types import Attacked
 from server.render.alt import PLACES, cautions, places
 from server.render.json import options, prediction_json
-from server.render.plain import json_text, known_float, plain_floats
-from server.render.words import number, percent, predicted
+from server.render.jsonable import json_text, known_float, plain_floats
+from server.render.wording import number, percent, predicted
 from server.types import Array
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from server.render.plain import finite
-from server.render.words import STRANGE, STRENGTHS, method, predicted, sides
+from server.render.jsonable import finite
+from server.render.wording import STRANGE, STRENGTHS, method, predicted, sides
 from server.types import Array, Explanation, Prediction
 
 PLACES = (

@@ -15,9 +15,9 @@ import numpy as np
 from server.render.alt import PLACES, alt_text, places
 from server.render.heatmap import Heatmap, heatmap
 from server.render.json import attribution_json, explanation_json
+from server.render.jsonable import json_text, known_float
 from server.render.legend import LETTER, TEXT, Caption, unit
-from server.render.plain import json_text, known_float
-from server.render.words import method, sides
+from server.render.wording import method, sides
 from server.types import Comparison, Explanation
 
 MEASURE = "Spearman's rank correlation of the values on ink"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from server.render.backdrop import FADED, Ground, cells, ground
 from server.render.colours import eight_bit, heat
-from server.render.ground import FADED, Ground, cells, ground
-from server.render.plain import finite
+from server.render.jsonable import finite
 from server.types import Array, Attribution, Explanation
 
 PERCENTILE = 99.0  # of the non-zero strengths: one odd pixel in a hundred may not bleach the rest

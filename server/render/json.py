@@ -11,7 +11,7 @@ import numpy as np
 
 from server.attacks.types import Attack
 from server.render.alt import alt_text
-from server.render.plain import json_text, known_float, plain, plain_float, plain_floats
+from server.render.jsonable import json_text, known_float, plain, plain_float, plain_floats
 from server.types import Array, Attribution, Explainer, Explanation, Placement, Prediction, Quality, Target
 
 

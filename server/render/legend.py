@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from server.render.backdrop import PAPER
 from server.render.colours import eight_bit, over
-from server.render.ground import PAPER
 from server.render.heatmap import MARK_FROM, Heatmap, Mark
-from server.render.words import STRENGTHS, UNITS, method, number, predicted, sides
+from server.render.wording import STRENGTHS, UNITS, method, number, predicted, sides
 from server.types import Array, Explanation
 
 MARGIN = 16

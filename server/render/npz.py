@@ -11,7 +11,7 @@ import numpy as np
 from server.attacks.types import Attacked
 from server.render.adversarial import attack_json
 from server.render.json import explanation_json
-from server.render.plain import json_text
+from server.render.jsonable import json_text
 from server.types import Array, Explanation
 
 LARGE = ("values", "stderr", "segments", "segment_values", "segment_stderr")  # stand beside `meta` as arrays

@@ -11,12 +11,12 @@ import numpy as np
 
 from server.attacks.types import Attacked
 from server.render.adversarial import change, outcome
+from server.render.backdrop import PAPER, Ground
 from server.render.colours import eight_bit, over
-from server.render.ground import PAPER, Ground
 from server.render.heatmap import MARK_FROM, Heatmap, Mark, marks, paint
 from server.render.json import options
 from server.render.legend import ALERT, BAR, BLACK, GREY, LETTER, MARGIN, SMALL, TEXT, TITLE, Text, cut
-from server.render.words import number, percent
+from server.render.wording import number, percent
 from server.types import Array, Prediction
 
 SIDE = 280  # pixels that the longer side of a panel comes near; 28 become 280

@@ -13,8 +13,8 @@ from itertools import groupby
 import numpy as np
 
 from server.render.alt import alt_text
+from server.render.backdrop import FADED, INK, PAPER, Ground
 from server.render.colours import eight_bit, heat
-from server.render.ground import FADED, INK, PAPER, Ground
 from server.render.heatmap import DARK, FINE, HALO, OUTLINE, ROOMY, Heatmap, Mark, heatmap, marks
 from server.render.legend import EDGE, Legend, legend
 from server.render.png import photo

@@ -11,7 +11,7 @@ from flask import current_app, request
 from server.auth.links import Links
 from server.errors import ClientLeft
 from server.metrics import Metrics
-from server.models.store import Store
+from server.models.repository.store import Store
 from server.protocols import ExplanationCache, RequestContext
 from server.scheduling import PooledSession, Scheduler
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from server.errors import UnknownModel
-from server.models.store import Listed
+from server.models.repository.store import Listed
 from server.routes.service import service
 
 OF_TENSORFLOW = {"READY": "AVAILABLE", "LOADING": "LOADING", "UNLOADING": "UNLOADING"}  # all else has ended

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 
 from server import attacks
 from server.explainers import describe_all, methods_for
-from server.models.store import Family
+from server.models.repository.store import Family
 from server.reference import engines_of
 from server.routes import states
 from server.routes.inkling import parsing

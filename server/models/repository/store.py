@@ -11,12 +11,13 @@ from types import TracebackType
 from typing import Literal, TypedDict
 
 from server.errors import BrokenModel, NotReady, UnknownModel
-from server.models.following import Following
 from server.models.loading import Loading
-from server.models.policy import Policy
-from server.models.shelves import Shelf
-from server.models.state import Shared
-from server.models.versions import Family, LoadedModel, LoadedVersion, LoadFull, LoadTwin
+from server.models.repository.reload import Following
+from server.models.repository.scan import Shelf
+from server.models.repository.served_model import Family
+from server.models.repository.shared_state import Shared
+from server.models.repository.version_policy import Policy
+from server.models.versions import LoadedModel, LoadedVersion, LoadFull, LoadTwin
 
 __all__ = ["Family", "Handle", "Listed", "LoadFull", "LoadTwin", "LoadedModel", "LoadedVersion", "Store"]
 

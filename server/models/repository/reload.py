@@ -10,13 +10,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from server.errors import NotReady
-from server.models.agreement import agreed, wanted
 from server.models.loading import Loading
-from server.models.policy import Policy
-from server.models.preparation import Key, Preparation
-from server.models.shelves import LABELS, Shelf, look
-from server.models.state import PATIENCE, Entry, Report, Shared, State
-from server.models.versions import Family, LoadedVersion
+from server.models.repository.background_loader import Key, Preparation
+from server.models.repository.reconcile import agreed, wanted
+from server.models.repository.scan import LABELS, Shelf, look
+from server.models.repository.served_model import Family
+from server.models.repository.shared_state import PATIENCE, Entry, Report, Shared, State
+from server.models.repository.version_policy import Policy
+from server.models.versions import LoadedVersion
 
 log = logging.getLogger(__name__)
 

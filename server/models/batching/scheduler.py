@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from server.errors import QueueFull
-from server.models.asked import LOOK, Asked, Limits, Outputs, Piece, Terms
+from server.models.batching.request import LOOK, Asked, Limits, Outputs, Piece, Terms
 from server.types import Array
 
 log = logging.getLogger(__name__)

@@ -1,5 +1,5 @@
-"""A lane: a Model in front of another one that puts the rows of many threads together (turns.py). Its answers are those
-of the model to 1e-5, whatever they are put together with. Must not know TensorFlow.
+"""A lane: a Model in front of another one that puts the rows of many threads together (scheduler.py). Its answers
+are those of the model to 1e-5, whatever they are put together with. Must not know TensorFlow.
 
 Where it is used was measured on two cores, with the shipped nets:
 - TensorFlow on the CPU, predictions by a twin: never. One explanation costs the same with and without a lane, to 3 %;
@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from server.models.asked import Limits, Outputs, Terms
-from server.models.turns import Turns
+from server.models.batching.request import Limits, Outputs, Terms
+from server.models.batching.scheduler import Turns
 from server.models.wrappers import ModelWrapper
 from server.protocols import RequestContext
 from server.types import Array, Features, Model, Verb

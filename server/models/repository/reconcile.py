@@ -6,10 +6,10 @@ Whichever worker looks first computes it, and any would come to the same.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from server.models.policy import Policy
-from server.models.shelves import Shelf
-from server.models.state import Entry, Refusal, Report, Stamps, State
-from server.models.versions import STABLE
+from server.models.repository.scan import Shelf
+from server.models.repository.served_model import STABLE
+from server.models.repository.shared_state import Entry, Refusal, Report, Stamps, State
+from server.models.repository.version_policy import Policy
 
 
 def agreed(state: State | None, shelves: Mapping[str, Shelf], reports: Sequence[Report], policy: Policy) -> State:

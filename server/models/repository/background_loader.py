@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from server.models.card import TWIN, BrokenVersion
 from server.models.loading import Loading
-from server.models.state import Refusal, Refusals, Stamps
+from server.models.repository.shared_state import Refusal, Refusals, Stamps
 from server.models.versions import LoadedVersion
 from server.process.malloc import give_back
 
