@@ -35,7 +35,7 @@ format: .venv/dev.stamp ## put the code into the project's style
 figures: .venv/serve.stamp ## draw the examples, and make the README's picture, outputs and tables again
 	$(BIN)/python examples/draw.py
 	PYTHONPATH=. $(BIN)/python examples/figures.py
-	$(BIN)/python -m tests.readme
+	$(BIN)/python -m tests.support.readme
 
 bench-explain: .venv/serve.stamp ## measure explanations beside lime, shap, xplique and captum; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.explain

@@ -12,9 +12,9 @@ from server.app import create_app
 from server.config import Settings
 from server.models.checks import Check
 from server.models.repository.store import LoadTwin
-from tests.needs import lite_python
-from tests.servers import Running, serving
-from tests.stores import GRADIENT, LoadAny, as_loaded, linear, loaded, write_labels, write_version
+from tests.support.models.stores import GRADIENT, LoadAny, as_loaded, linear, loaded, write_labels, write_version
+from tests.support.needs import lite_python
+from tests.support.servers import Running, serving
 
 FAULTS = Path(__file__).parent / "faults"  # make test-faults
 MakeApp = Callable[..., Flask]

@@ -12,9 +12,9 @@ from server.app import create_app
 from server.config import Settings
 from server.explainers import EXPLAINERS
 from server.types import Model, ModelCard
-from tests.answers import check_error, errors_in, explained, predicted
 from tests.conftest import MakeApp, loaded
-from tests.stores import CLASSES, SEVEN, linear, write_labels, write_version
+from tests.support.answers import check_error, errors_in, explained, predicted
+from tests.support.models.stores import CLASSES, SEVEN, linear, write_labels, write_version
 
 
 class Gate:

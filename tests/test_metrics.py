@@ -18,9 +18,9 @@ from server.routes.middleware.access_log import gap_of
 from server.routes.service import EXTENSION
 from server.types import Attribution
 from tests.conftest import MakeApp
-from tests.fakes import ink
-from tests.servers import ROOT
-from tests.stores import SEVEN, form
+from tests.support.models.fakes import ink
+from tests.support.models.stores import SEVEN, form
+from tests.support.servers import ROOT
 
 Numbers = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 

@@ -1,7 +1,7 @@
 """The service in OpenAPI 3.1: every address, what it takes, and what it answers with which content type.
 
 Options, methods and media types come from the tables that the service itself works by; addresses and the shapes of
-answers are written down here and held to the running service by tests/test_openapi.py. Knows no Flask.
+answers are written down here and held to the running service by tests/openapi/test_openapi.py. Knows no Flask.
 """
 
 import re

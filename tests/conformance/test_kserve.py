@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.needs import lacking
-from tests.nets import digits, net, twin
-from tests.servers import ROOT, Running
+from tests.support.models.nets import digits, net, twin
+from tests.support.needs import lacking
+from tests.support.servers import ROOT, Running
 
 PYTHON = ROOT / ".venv-kserve" / "bin" / "python"
 ROWS = 3

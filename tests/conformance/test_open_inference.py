@@ -11,8 +11,8 @@ from open_inference.openapi.core.api_error import ApiError
 from open_inference.openapi.errors import BadRequestError, NotFoundError
 from open_inference.openapi.types import InferenceRequest, RequestInput, RequestOutput
 
-from tests.nets import digits, twin
-from tests.servers import Running
+from tests.support.models.nets import digits, twin
+from tests.support.servers import Running
 
 ROWS = digits()[:3]
 

@@ -12,9 +12,9 @@ from PIL import Image
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
 from server.images import decode
-from tests.nets import card, digits, net, twin
-from tests.servers import ROOT, Running, ask
-from tests.stores import encoded
+from tests.support.models.nets import card, digits, net, twin
+from tests.support.models.stores import encoded
+from tests.support.servers import ROOT, Running, ask
 
 ROWS = digits()[:3]
 FILES = [(ROOT / "examples" / name).read_bytes() for name in ("7.png", "photo.jpg")]

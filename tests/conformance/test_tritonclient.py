@@ -11,8 +11,8 @@ from tritonclient.utils import InferenceServerException
 
 from server.models.wrappers import probabilities_of
 from server.types import Array
-from tests.nets import NAMES, card, digits, net, twin
-from tests.servers import Running
+from tests.support.models.nets import NAMES, card, digits, net, twin
+from tests.support.servers import Running
 
 ROWS = digits()[:3]
 

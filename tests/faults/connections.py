@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.faults.processes import PATIENCE, workers
-from tests.servers import Running
+from tests.support.servers import Running
 
 AT_ONCE = 16  # connections that are opened together, so that no single worker takes them all
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.needs import lacking
+from tests.support.needs import lacking
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.servers import Running
+from tests.support.servers import Running
 
 PATIENCE = 60  # seconds
 

@@ -12,13 +12,13 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from tests.auth.test_keys import bearer, write_keys
 from tests.faults.clock.sitecustomize import FILE
 from tests.faults.connections import all_answer
 from tests.faults.load import load
 from tests.faults.processes import eventually, workers
-from tests.servers import Running, ask, serving
-from tests.stores import SEVEN, copy_version, write_version
-from tests.test_keys import bearer, write_keys
+from tests.support.models.stores import SEVEN, copy_version, write_version
+from tests.support.servers import Running, ask, serving
 
 DAY = 24 * 3600
 STEPS = (DAY, 0, -DAY, 0)  # seconds from the clock at the start
@@ -51,7 +51,7 @@ def served(folder: Path, **settings: str) -> Iterator[Running]:
     """Models that explain in a moment."""
     write_version(folder / "store")
     ours = {"MODEL_STORE": str(folder / "store"), "MODEL": "fake", "POLL_MS": "100", **settings}
-    with serving(folder, ours, explain="ready", app="tests.slow_app:app") as server:
+    with serving(folder, ours, explain="ready", app="tests.support.models.slow_app:app") as server:
         yield server
 
 

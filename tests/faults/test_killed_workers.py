@@ -13,7 +13,7 @@ from threading import Event
 
 from tests.faults.connections import holder, opened, predict, spread
 from tests.faults.processes import eventually, workers
-from tests.servers import ROOT, Running, serving
+from tests.support.servers import ROOT, Running, serving
 
 SEVEN = (ROOT / "examples" / "7.png").read_bytes()
 EACH = 4  # clients of each worker, which have one request on its way each

@@ -1,6 +1,6 @@
 """A broken labels.json beside a tampered version, under a real server: told by its name and without harm."""
 
-from tests.test_server_versions import (  # noqa: F401  (run here as well, so that they are in the table)
+from tests.e2e.test_server_versions import (  # noqa: F401  (run here as well, so that they are in the table)
     server,
     store,
     test_broken_labels_and_versions_are_told_by_all_and_change_nothing,

@@ -15,9 +15,9 @@ import tensorflow as tf
 from server.models.card import BACKGROUND, CARD, TWIN
 from tests.faults.load import load
 from tests.faults.processes import eventually, resident, workers
-from tests.servers import ROOT, Running, ask, serving
-from tests.stores import copy_version, point
-from tests.tiny import save, sign, write_tiny
+from tests.support.models.stores import copy_version, point
+from tests.support.models.tiny import save, sign, write_tiny
+from tests.support.servers import ROOT, Running, ask, serving
 
 SEVEN = (ROOT / "examples" / "7.png").read_bytes()
 RELOADS = 100

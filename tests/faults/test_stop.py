@@ -17,8 +17,8 @@ import pytest
 
 from tests.faults.load import load
 from tests.faults.processes import eventually, workers
-from tests.servers import Running, ask, serving
-from tests.stores import SEVEN, write_version
+from tests.support.models.stores import SEVEN, write_version
+from tests.support.servers import Running, ask, serving
 
 PREDICT = "/v1/predict"
 CLIENTS = 40
@@ -29,13 +29,13 @@ REFUSALS = {"busy", "stopping"}  # of explanations
 
 @contextmanager
 def server(folder: Path, workers_count: int) -> Iterator[Running]:
-    """Explanations take 0.2 s (tests/slow.py), two at a time in each worker."""
+    """Explanations take 0.2 s (tests/support/models/slow.py), two at a time in each worker."""
     write_version(folder / "store")
     settings = {
         "MODEL_STORE": str(folder / "store"), "MODEL": "fake", "WORKERS": str(workers_count),
         "THREADS": str(THREADS), "EXPLAIN_SLOTS": "2",
     }  # fmt: skip
-    with serving(folder, settings, explain="ready", app="tests.slow_app:app") as running:
+    with serving(folder, settings, explain="ready", app="tests.support.models.slow_app:app") as running:
         eventually(lambda: len(workers(running)) == workers_count, "all workers are there")
         eventually(lambda: all(ready(running) for _ in range(20)), "all workers explain")
         yield running

@@ -1,0 +1,158 @@
+"""Time and identity of explanations: what a budget leaves of them, and what their id depends on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from server.errors import InvalidOption, OutOfTime
+from server.explainers.integrated_gradients import IntegratedGradients
+from server.inference.explain import ExplainRequest, explain, identity
+from server.inference.predict import ModelSelector
+from server.models.repository.store import LoadedModel, LoadedVersion
+from server.protocols import RequestContext
+from server.scheduling import ImmediateSession
+from server.types import Array, Explanation, Model, Picture, Target
+from tests.support.models.fakes import Wavy
+from tests.support.models.stores import SEVEN, card_28, draw_seven, encoded
+
+
+@dataclass
+class Clock:
+    seconds: float = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@dataclass
+class Hourglass(Wavy):
+    """A second of its own clock passes with every gradient."""
+
+    clock: Clock = field(default_factory=Clock)
+
+    def gradient(self, images: Array, weights: Array) -> Array:
+        self.clock.seconds += 1
+        return super().gradient(images, weights)
+
+
+@dataclass(frozen=True)
+class One:
+    """A store of one version."""
+
+    model: Model
+
+    @contextmanager
+    def handle(self, name: str, version: str | None) -> Iterator[LoadedVersion]:
+        yield LoadedVersion(self.model.card, Path(), twin=self.model, full=LoadedModel(self.model))
+
+
+def explained(
+    model: Model, clock: Clock | None = None, body: bytes = SEVEN, budget: float = 30.0, **wanted: Any
+) -> Explanation:
+    request = ExplainRequest(**{"method": "integrated_gradients", **wanted})
+    session = ImmediateSession(RequestContext.within(budget, clock or Clock()))
+    return explain(One(model), Picture(body), ModelSelector("fake"), request, session).value
+
+
+def glass() -> Hourglass:
+    return Hourglass(card_28())
+
+
+NEVER_MET = {"n_steps": "2", "tolerance": "1e-6"}  # rules of 2, 4, 8 .. 512 nodes, one gradient each
+
+
+@pytest.mark.parametrize(("budget", "rules"), [(0.5, 1), (1.0, 1), (1.5, 2), (2.0, 2)])
+def test_out_of_time_with_something_in_hand_is_partial(budget: float, rules: int) -> None:
+    model = glass()
+    found = explained(model, model.clock, options=NEVER_MET, budget=budget)
+    method = IntegratedGradients(n_steps=2, tolerance=1e-6)
+    every = method.refine(glass(), found.digit.pixels, found.target, seed=0)
+    expected = [next(every) for _ in range(rules)][-1]
+    assert found.attribution.state == "partial"
+    assert found.attribution.rows == expected.rows == 2 + sum(2**k for k in range(1, rules + 1))
+    assert np.array_equal(found.attribution.values, expected.values)
+
+
+def test_with_time_enough_the_method_decides_when_it_is_done() -> None:
+    model = glass()
+    found = explained(model, model.clock, options={"n_steps": "2", "tolerance": "0.001"}, budget=1000.0)
+    assert found.attribution.state == "converged"
+    gap = abs(found.attribution.convergence_delta)
+    assert gap <= 0.001 * abs(found.attribution.score - found.attribution.base_value)
+    assert model.clock() < 100 + 9  # it did not go on to the last rule
+
+
+@pytest.mark.parametrize(("method", "budget"), [("saliency", 1.0), ("saliency", 0.25), ("integrated_gradients", 0.0)])
+def test_out_of_time_with_nothing_is_an_error(method: str, budget: float) -> None:
+    model = glass()
+    with pytest.raises(OutOfTime, match=f"{budget * 1000:.0f} ms"):
+        explained(model, model.clock, method=method, budget=budget)
+
+
+def test_time_that_is_left_is_not_missed() -> None:
+    model = glass()
+    assert explained(model, model.clock, method="saliency", budget=1.001).attribution.state == "exact"
+
+
+def test_the_probability_is_explained_within_the_budget_too() -> None:
+    model = glass()
+    with pytest.raises(OutOfTime):
+        explained(model, model.clock, method="saliency", output="probability", budget=1.0)
+
+
+def test_class_zero_is_a_target_and_a_contrast() -> None:
+    wavy = Wavy(card_28())
+    assert explained(wavy).target.index != 0
+    assert explained(wavy, target="0").target.index == 0
+    assert explained(wavy, versus="0").target.versus == 0
+    assert list(explained(wavy, target="0").target.weights) == list(Target.of_class(0, wavy.card.classes).weights)
+    with pytest.raises(InvalidOption, match="versus=0"):
+        explained(wavy, target="0", versus="0")
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"target": "0"},
+    {"target": "1"},
+    {"versus": "0"},
+    {"target": "1", "versus": "0"},
+    {"output": "probability"},
+    {"seed": 1},
+    {"options": {"n_steps": "32"}},
+    {"options": {"baseline": "mean"}},
+    {"method": "saliency"},
+    {"body": encoded(draw_seven(80))},
+]
+
+
+def test_whatever_changes_the_answer_changes_the_id() -> None:
+    wavy = Wavy(card_28())
+    other = Wavy(replace(card_28(), digest="sha256:another"))
+    ids = [explained(wavy).id, explained(other).id, *(explained(wavy, **change).id for change in CHANGES)]
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_new_revision_of_the_method_changes_the_id() -> None:
+    @dataclass(frozen=True)
+    class Revised(IntegratedGradients):
+        revision: ClassVar[int] = IntegratedGradients.revision + 1
+
+    found, request = explained(Wavy(card_28())), ExplainRequest("integrated_gradients")
+    ids = [identity(found.digit, found.prediction, kind(), request) for kind in (IntegratedGradients, Revised)]
+    assert len(set(ids)) == 2
+
+
+def test_nothing_else_changes_the_id() -> None:
+    wavy = Wavy(card_28())
+    plain = explained(wavy)
+    same: list[dict[str, Any]] = [
+        {"budget": 9.0},
+        {"frame": "model"},
+        {"target": plain.target.label},
+        {"options": {"n_steps": "16"}},
+    ]
+    assert {explained(wavy, **one).id for one in same} == {plain.id}

@@ -1,0 +1,330 @@
+"""Who is computed when and with whom. Each property is a function of the class: broken ones are seen to fail."""
+
+import gc
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pytest
+
+from server.errors import NotReady, OutOfTime, QueueFull
+from server.models.batching.request import Limits, Terms
+from server.models.batching.scheduler import Turns
+from tests.support.turns import EXPLANATION, LARGE, PATIENCE, PREDICTION, Doubling, Request, Scene, busy
+
+
+def what_waits_goes_together(kind: type[Turns]) -> None:
+    with busy(kind) as scene:
+        for name, row in (("a", 1), ("b", 2), ("c", 3)):
+            scene.ask(name, [row, row + 10])
+    assert scene.compute.sizes == [1, 6]
+    assert [scene.answered(name).tolist() for name in "abc"] == [[2, 22], [4, 24], [6, 26]]
+    assert scene.told == [2, 2, 2, -6]
+
+
+def predictions_go_first_and_lead(kind: type[Turns]) -> None:
+    """Also before those that waited longer, and never computed by the thread of an explanation that waited too."""
+    with busy(kind) as scene:
+        scene.ask("a", [1, 2])
+        scene.ask("b", [3], PREDICTION)
+        scene.ask("c", [4], PREDICTION)
+    assert [rows.tolist() for rows in scene.compute.calls] == [[0], [3, 4], [1, 2]]
+    assert scene.compute.by == ["busy", "b", "a"]
+
+
+def a_prediction_waits_for_one_slice_at_most(kind: type[Turns]) -> None:
+    scene = Scene(kind, Limits(turn=8, explain=4, queue=10_000))
+    scene.ask("a", range(10))
+    assert scene.compute.began.wait(PATIENCE)
+    scene.ask("b", [50], PREDICTION)
+    scene.end()
+    assert [rows.tolist() for rows in scene.compute.calls] == [[0, 1, 2, 3], [50], [4, 5, 6, 7], [8, 9]]
+    assert scene.answered("a").tolist() == [2 * row for row in range(10)]
+    assert scene.told == [6, 1, -1, -4, -2]
+
+
+def large_requests_take_turns(kind: type[Turns]) -> None:
+    with busy(kind, Limits(turn=8, explain=4, queue=10_000)) as scene:
+        scene.ask("a", range(8))
+        scene.ask("b", range(10, 15))
+    assert [rows.tolist() for rows in scene.compute.calls[1:]] == [[0, 1, 2, 3], [10, 11, 12, 13], [4, 5, 6, 7], [14]]
+    assert scene.answered("b").tolist() == [20, 22, 24, 26, 28]
+
+
+def explanations_fill_up_a_turn_of_predictions(kind: type[Turns]) -> None:
+    with busy(kind, Limits(turn=16, explain=16, queue=10_000, buckets=(4, 8, 16))) as scene:
+        scene.ask("a", range(10, 20))
+        scene.ask("b", [1, 2, 3, 4, 5], PREDICTION)
+    assert scene.compute.calls[1].tolist() == [1, 2, 3, 4, 5, 10, 11, 12]
+    assert scene.compute.calls[2].tolist() == [*range(13, 20), 19]
+    assert scene.compute.sizes == [4, 8, 8]
+    assert scene.answered("a").tolist() == [2 * row for row in range(10, 20)]
+
+
+def late_rows_are_dropped_one_by_one(kind: type[Turns]) -> None:
+    with busy(kind) as scene:
+        scene.ask("a", [1], Terms(False, deadline=scene.clock.seconds + 1000))
+        scene.ask("b", [2], Terms(False, deadline=scene.clock.seconds + 3000))
+        scene.ask("c", [3], Terms(True, deadline=scene.clock.seconds + 1000))
+        scene.clock.seconds += 2000
+    assert isinstance(scene.requests["a"].error, OutOfTime) and isinstance(scene.requests["c"].error, OutOfTime)
+    assert scene.answered("b").tolist() == [4]
+    assert [rows.tolist() for rows in scene.compute.calls] == [[0], [2]]
+    assert sum(scene.told) == 0
+
+
+def rows_that_nobody_waits_for_are_dropped(kind: type[Turns]) -> None:
+    left = threading.Event()
+
+    def interrupt() -> None:
+        if left.is_set():
+            raise NotReady("nobody is there")
+
+    with busy(kind) as scene:
+        scene.ask("a", [1], Terms(False, interrupt=interrupt))
+        scene.ask("b", [2])
+        left.set()
+    assert isinstance(scene.requests["a"].error, NotReady)
+    assert [rows.tolist() for rows in scene.compute.calls] == [[0], [2]]
+
+
+def one_that_fails_fails_alone(kind: type[Turns]) -> None:
+    with busy(kind) as scene:
+        scene.ask("a", [1])
+        scene.ask("b", [666, 5])
+        scene.ask("c", [3])
+    assert isinstance(scene.requests["b"].error, ArithmeticError)
+    assert [scene.answered(name).tolist() for name in "ac"] == [[2], [6]]
+
+
+def the_queue_is_bounded(kind: type[Turns]) -> None:
+    """In rows, of explanations and of predictions each; what comes alone is never too much."""
+    with busy(kind, Limits(turn=8, explain=8, queue=10)) as scene:
+        scene.ask("a", range(50))
+        refused = scene.ask("b", [1])
+        scene.ask("c", range(9), PREDICTION)
+        scene.ask("d", [1], PREDICTION)
+        late = scene.ask("e", [1], PREDICTION)
+    assert isinstance(refused.error, QueueFull) and isinstance(late.error, QueueFull)
+    assert (refused.error.status, refused.error.retry_after) == (503, 1)
+    assert [len(scene.answered(name)) for name in "acd"] == [50, 9, 1]
+
+
+class Alone(Turns):
+    def _take(self) -> Any:
+        one, many = self.limits, Limits(1, 2, 10_000)
+        self.limits = many
+        try:
+            return super()._take()
+        finally:
+            self.limits = one
+
+
+class Unordered(Turns):
+    def ask(self, arrays: Any, terms: Terms) -> Any:
+        return super().ask(arrays, Terms(False, terms.deadline, terms.interrupt))
+
+
+class LeadsOn(Turns):
+    """The lead goes to who waits longest, whoever it is."""
+
+    def _pass_on(self, own: Any) -> bool:
+        predictions, self._predictions = self._predictions, type(self._predictions)()
+        explanations = self._explanations
+        try:
+            if explanations or own in predictions:
+                return super()._pass_on(own)
+        finally:
+            self._predictions = predictions
+        return super()._pass_on(own)
+
+
+class Unsliced(Turns):
+    def _take(self) -> Any:
+        limits, self.limits = self.limits, LARGE
+        try:
+            return super()._take()
+        finally:
+            self.limits = limits
+
+
+class Keeping(Turns):
+    def ask(self, arrays: Any, terms: Terms) -> Any:
+        return super().ask(arrays, Terms(terms.first))
+
+
+class FailingAll(Turns):
+    def _answer(self, pieces: Any, size: int) -> None:
+        try:
+            self._computed(pieces, size)
+        except Exception as error:
+            for piece in pieces:
+                self._end(piece.asked, error)
+            return
+        super()._answer(pieces, size)
+
+
+class Unbounded(Turns):
+    def ask(self, arrays: Any, terms: Terms) -> Any:
+        self.limits = Limits(self.limits.turn, self.limits.explain, 10_000)
+        return super().ask(arrays, terms)
+
+
+class OneBound(Turns):
+    """Explanations keep predictions out."""
+
+    def ask(self, arrays: Any, terms: Terms) -> Any:
+        with self._lock:
+            waiting = sum(asked.rows for asked in self._explanations)
+        if terms.first and waiting > self.limits.queue:
+            raise QueueFull("full")
+        return super().ask(arrays, terms)
+
+
+PROPERTIES: dict[Callable[[type[Turns]], None], list[type[Turns]]] = {
+    what_waits_goes_together: [Alone],
+    predictions_go_first_and_lead: [Unordered, LeadsOn],
+    a_prediction_waits_for_one_slice_at_most: [Unsliced, Unordered],
+    large_requests_take_turns: [Unsliced],
+    explanations_fill_up_a_turn_of_predictions: [Unsliced, Unordered],
+    late_rows_are_dropped_one_by_one: [Keeping],
+    rows_that_nobody_waits_for_are_dropped: [Keeping],
+    one_that_fails_fails_alone: [FailingAll],
+    the_queue_is_bounded: [Unbounded, OneBound],
+}
+BROKEN = [(holds, kind) for holds, kinds in PROPERTIES.items() for kind in kinds]
+
+
+@pytest.mark.parametrize("holds", PROPERTIES, ids=lambda one: one.__name__)
+def test_turns(holds: Callable[[type[Turns]], None]) -> None:
+    holds(Turns)
+
+
+@pytest.mark.parametrize(("holds", "kind"), BROKEN, ids=lambda one: one.__name__)
+def test_broken_turns_are_noticed(holds: Callable[[type[Turns]], None], kind: type[Turns]) -> None:
+    with pytest.raises(AssertionError):
+        holds(kind)
+
+
+def test_who_asks_alone_computes_at_once_with_the_own_rows_in_the_own_thread() -> None:
+    scene = Scene(Turns)
+    scene.compute.began.set()  # no call waits
+    rows = np.arange(4.0)
+    (answer, _) = scene.turns.ask([rows], EXPLANATION)
+    assert scene.compute.calls[0] is rows
+    assert scene.compute.by == [threading.current_thread().name]
+    assert answer is not None and answer.tolist() == [0, 2, 4, 6]
+
+
+def test_a_deadline_ends_waiting_while_the_model_is_busy() -> None:
+    compute = Doubling()
+    turns = Turns(compute, LARGE, time.monotonic, lambda change: None)
+    first = Request("first", lambda: turns.ask([np.zeros(1)], EXPLANATION))
+    assert compute.began.wait(PATIENCE)
+    with pytest.raises(OutOfTime):
+        turns.ask([np.ones(1)], Terms(False, time.monotonic() + 0.01))
+    assert compute.sizes == [1]  # it is still at the first
+    compute.go.set()
+    assert first.join().error is None
+    assert compute.sizes == [1]
+
+
+def test_who_leaves_while_the_model_is_busy_is_let_go() -> None:
+    left = threading.Event()
+
+    def interrupt() -> None:
+        if left.is_set():
+            raise NotReady("nobody is there")
+
+    with busy(Turns) as scene:
+        asked = scene.ask("a", [1, 2, 3], Terms(True, interrupt=interrupt))
+        left.set()
+        assert isinstance(asked.join().error, NotReady)
+        assert scene.requests["busy"].thread.is_alive()  # the model is still at the first
+        assert scene.told == [3, -3]
+    assert scene.compute.sizes == [1]
+
+
+@pytest.mark.parametrize("terms", [PREDICTION, EXPLANATION])
+def test_who_asks_alone_waits_for_no_time_at_all(terms: Terms) -> None:
+    """Half of those who do take less than half a millisecond; in truth some ten microseconds."""
+    scene = Scene(Turns)
+    scene.compute.began.set()  # no call waits
+    rows, seconds = [np.zeros(1)], []
+    for _ in range(101):
+        start = time.perf_counter()
+        scene.turns.ask(rows, terms)
+        seconds.append(time.perf_counter() - start)
+    assert median(seconds) < 0.0005
+
+
+@pytest.mark.parametrize("broken", [KeyboardInterrupt, SystemExit])
+def test_a_thread_that_is_ended_takes_nobody_along(broken: type[BaseException]) -> None:
+    with busy(Turns) as scene:
+        inner, calls = scene.turns.compute, []
+
+        def compute(rows: Any) -> Any:
+            calls.append(rows)
+            if len(calls) == 1:
+                raise broken
+            return inner(rows)
+
+        scene.turns.compute = compute
+        scene.ask("a", [1])
+        scene.ask("b", [2], PREDICTION)
+    assert isinstance(scene.requests["b"].error, broken)
+    assert scene.answered("a").tolist() == [2]
+
+
+def test_a_count_that_fails_fails_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    with busy(Turns) as scene:
+        scene.turns._on_wait = {}.__getitem__
+        scene.ask("a", [1])
+    assert scene.answered("a").tolist() == [2]
+    assert "KeyError" in caplog.text
+
+
+def test_a_request_that_failed_keeps_nothing() -> None:
+    compute = Doubling()
+    compute.began.set()
+    turns = Turns(compute, LARGE, time.monotonic, lambda change: None)
+    rows = np.full(3, 666.0)
+    gone = weakref.ref(rows)
+    gc.disable()
+    try:
+        with pytest.raises(ArithmeticError):
+            turns.ask([rows], EXPLANATION)
+        compute.calls.clear()
+        del rows
+        assert gone() is None  # without a collection
+    finally:
+        gc.enable()
+
+
+def test_many_threads_get_each_their_own() -> None:
+    """Sizes from 1 to 40, deadlines, failures and both kinds, eight threads at once."""
+    compute = Doubling()
+    compute.began.set()
+    turns = Turns(compute, Limits(32, 8, 10_000, (4, 8, 16, 32)), time.monotonic, lambda change: None)
+
+    def work(thread: int) -> int:
+        rng, right = np.random.default_rng(thread), 0
+        for turn in range(60):
+            rows = rng.integers(0, 600, rng.integers(1, 41)).astype(float)
+            if turn % 7 == thread % 7:
+                rows[0] = 666
+            try:
+                (answer, _) = turns.ask([rows], Terms(turn % 3 == 0))
+            except ArithmeticError:
+                right += rows[0] == 666
+            else:
+                right += rows[0] != 666 and answer is not None and np.array_equal(answer, rows * 2)
+        return int(right)
+
+    threads = [Request(str(number), lambda number=number: work(number)) for number in range(8)]
+    assert [request.join().answer for request in threads] == [60] * 8
+    assert turns.ask([np.ones(1)], PREDICTION)[0] is not None  # nobody has kept the lead

@@ -1,0 +1,114 @@
+"""What the workers of a server agree on and tell, as it lies on disk: whole at every moment, whoever stops where."""
+
+import multiprocessing
+import resource
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from server.models.repository.shared_state import Entry, Refusal, Shared, State
+from tests.support.turns import Request
+
+WRITES = 200
+MODELS = 60  # so many that what is written is more than Python keeps back before it writes
+
+
+def state(generation: int) -> State:
+    entry = Entry({"1": "a stamp"}, {"stable": "1"}, {"2": Refusal("another", 0, "why " * 50)}, None, ("a note",))
+    return State(generation, {f"model-{number}": entry for number in range(MODELS)})
+
+
+def stamps(number: int) -> dict[str, dict[str, list[str]]]:
+    return {f"model-{one}": {str(number): ["a stamp" * 30]} for one in range(MODELS)}
+
+
+def write(shared: Shared, number: int) -> None:
+    """Tell and agree on something that is told by its number."""
+    shared.tell(shared.report(number, stamps(number), stamps(number), {}))
+    shared.agree(state(number))
+
+
+def read(shared: Shared) -> tuple[int, int]:
+    """The numbers of what is told and agreed. What is not whole, or not there, fails."""
+    (report,) = shared.reports()
+    agreed = shared.state()
+    assert agreed is not None and agreed == state(agreed.generation)
+    assert report.opened == report.prepared == stamps(report.generation)
+    return report.generation, agreed.generation
+
+
+@contextmanager
+def room(size: int) -> Iterator[None]:
+    """The kernel lets this process write no file beyond so many bytes, as if the disk were full there."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def half(folder: Path) -> int:
+    """Bytes of the smaller of what is told and agreed, in half."""
+    return min(path.stat().st_size for path in folder.rglob("*.json")) // 2
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def test_a_write_that_fails_half_way_leaves_what_was_there(tmp_path: Path) -> None:
+    shared = Shared(tmp_path)
+    write(shared, 1)
+    before = files(tmp_path)
+    with room(half(tmp_path)):
+        with pytest.raises(OSError, match="File too large"):
+            shared.agree(state(2))
+        with pytest.raises(OSError, match="File too large"):
+            shared.tell(shared.report(2, stamps(2), stamps(2), {}))
+    assert read(shared) == (1, 1) and files(tmp_path) == before
+    write(shared, 2)
+    assert read(shared) == (2, 2) and files(tmp_path) == before
+
+
+def die_half_way(folder: Path, size: int) -> None:
+    """Write until the kernel kills this process for it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    with room(size):
+        Shared(folder).agree(state(2))
+
+
+def test_a_worker_that_is_killed_while_it_writes_leaves_what_was_there(tmp_path: Path) -> None:
+    shared = Shared(tmp_path)
+    write(shared, 1)
+    worker = multiprocessing.get_context("spawn").Process(target=die_half_way, args=(tmp_path, half(tmp_path)))
+    worker.start()
+    worker.join(60)
+    assert worker.exitcode == -signal.SIGXFSZ
+    assert read(shared) == (1, 1)
+    write(shared, 3)
+    assert read(shared) == (3, 3)
+
+
+def test_who_reads_while_others_write_finds_it_whole(tmp_path: Path) -> None:
+    ours, theirs = Shared(tmp_path), Shared(tmp_path)
+    write(ours, 0)
+    over = threading.Event()
+
+    def until_over() -> list[tuple[int, int]]:
+        found = []
+        while not over.is_set():
+            found.append(read(theirs))
+        return found
+
+    reading = Request("reading", until_over)
+    for number in range(1, WRITES):
+        write(ours, number)
+    over.set()
+    assert reading.join().error is None, reading.error
+    assert reading.answer == sorted(reading.answer) and len(set(reading.answer)) > 10

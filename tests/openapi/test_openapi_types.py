@@ -1,0 +1,233 @@
+"""Every content type that the description names is sent and given, and whatever is answered is one that it names."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from server.openapi import document
+from tests.auth.test_keys import write_keys
+from tests.conftest import MakeApp
+from tests.openapi.test_openapi import template, written
+from tests.support.models.stores import SEVEN, draw_seven, encoded
+
+JSON, PNG, SVG, NPZ = "application/json", "image/png", "image/svg+xml", "application/x-npz"
+RAW, FORM, NOTHING = "application/octet-stream", "multipart/form-data", ""
+DRAWN, SMALL_BODY = draw_seven(56), 20_000  # bytes: more than any body below
+PICTURES = {  # of each content type
+    PNG: encoded(DRAWN),
+    **{f"image/{kind}": encoded(DRAWN, kind.upper()) for kind in ("jpeg", "webp", "bmp", "gif")},
+    RAW: encoded(DRAWN),
+    FORM: b'--x\r\nContent-Disposition: form-data; name="image"; filename="7"\r\n\r\n%b\r\n--x--\r\n' % encoded(DRAWN),
+    JSON: json.dumps({"pixels": np.eye(28).tolist()}).encode(),
+}
+STARTS = {JSON: (b"{", b"["), PNG: b"\x89PNG", SVG: b"<svg", NPZ: b"PK", RAW: b"{"}  # bytes of each
+V1_MODELS = ("/v1/models/{model}", "/v1/models/{model}/versions/{version}", "/v1/models/{model}/labels/{label}")
+V2_MODELS = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
+ROWS = {"instances": [[0.5] * 784]}
+Key = tuple[str, str, str, str]  # method, address, content type of the body, content type of the answer
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request to an address: what stands for {model} and {name} there, and what is sent."""
+
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: str = ""
+    model: str = "fake"
+    name: str = ""
+
+
+def picture(sent: str, kind: str, query: str) -> Asked:
+    told = f"{FORM}; boundary=x" if sent == FORM else sent
+    return Asked(PICTURES[sent], {"Content-Type": told, "Accept": kind}, query)
+
+
+def sent_as_json(sent: Mapping[str, Any]) -> Asked:
+    return Asked(json.dumps(sent).encode(), {"Content-Type": JSON})
+
+
+def tensors(sent: str, kind: str, **parameters: str) -> Asked:
+    """One row for Open Inference; RAW: its numbers, and those of the answer, behind the JSON."""
+    blob = np.full(784, 0.5, "<f4").tobytes() if sent == RAW else b""
+    numbers = {"parameters": {"binary_data_size": len(blob)}} if blob else {"data": [0.5] * 784}
+    tensor = {"name": "images", "datatype": "FP32", "shape": [1, 784], **numbers}
+    head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": kind == RAW, **parameters}}).encode()
+    return Asked(head + blob, {"Content-Type": sent, "Inference-Header-Content-Length": str(len(head))})
+
+
+REQUESTS: dict[Key, Asked] = {  # each content type that can be sent to an address with each that can come back
+    **{
+        ("post", path, sent, kind): picture(sent, kind, query)
+        for path, query, kinds in (
+            ("/v1/predict", "", (JSON,)),
+            ("/v1/explain", "method=saliency", (JSON, PNG, SVG, NPZ)),
+            ("/v1/compare", "methods=saliency,gradient_x_input", (JSON, PNG)),
+            ("/v1/adversarial", "method=fgsm", (JSON, PNG, NPZ)),
+        )
+        for sent in PICTURES
+        for kind in kinds
+    },
+    **{
+        ("get", "/v1/explanations/{id}", NOTHING, kind): Asked(headers={"Accept": kind})
+        for kind in (JSON, PNG, SVG, NPZ)
+    },
+    **{
+        ("post", f"{model}:{verb}", JSON, JSON): sent_as_json(sent)
+        for model in V1_MODELS
+        for verb, sent in (
+            ("predict", ROWS),
+            ("explain", {**ROWS, "parameters": {"method": "saliency"}}),
+            ("{verb}", {"examples": []}),
+        )
+    },
+    **{
+        ("post", f"{model}/{verb}", sent, kind): tensors(sent, kind, **why)
+        for model in V2_MODELS
+        for verb, why in (("infer", {}), ("explain", {"method": "saliency"}))
+        for sent in (JSON, RAW)
+        for kind in (JSON, RAW)
+    },
+    **{
+        ("get", path, NOTHING, JSON): Asked()
+        for path in (
+            *("/", "/livez", "/readyz", "/openapi.json", "/v1/methods", "/v1/models"),
+            *(model + end for model in V1_MODELS for end in ("", "/metadata")),
+            *("/v2", "/v2/", "/v2/health/live", "/v2/health/ready", "/v2/models"),
+            *(model + end for model in V2_MODELS for end in ("", "/ready")),
+        )
+    },
+    ("get", "/metrics", NOTHING, "text/plain; version=0.0.4; charset=utf-8"): Asked(),
+    ("get", "/docs", NOTHING, "text/html; charset=utf-8"): Asked(),
+    ("get", "/docs/{name}", NOTHING, "text/javascript; charset=utf-8"): Asked(name="docs.js"),
+    ("get", "/docs/{name}", NOTHING, "text/css; charset=utf-8"): Asked(name="swagger-ui.css"),
+    **{
+        ("post", f"/v2/repository/{what}", sent, JSON): Asked(body, model="plain")
+        for what in ("index", "models/{model}/load", "models/{model}/unload")
+        for sent, body in ((NOTHING, b""), (JSON, b"{}"))
+    },
+}
+
+
+def described() -> set[Key]:
+    """Each content type that may be sent with each that it may be answered with, at all addresses; those of mistakes
+    only where nothing else is answered."""
+    found = set()
+    for method, path in written():
+        told = document()["paths"][path][method]
+        body = told.get("requestBody", {"required": False, "content": {}})
+        sent = [*body["content"], *([] if body["required"] else [NOTHING])]
+        answers = told["responses"]
+        good = [answers["200"]] if "200" in answers else list(answers.values())
+        given = {kind for answer in good for kind in answer["content"]}
+        found |= {(method, path, one, kind) for one in sent for kind in given}
+    return found
+
+
+def kinds_given() -> dict[tuple[str, str], set[str]]:
+    """What each address can be answered with."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for method, path, _, kind in described():
+        found.setdefault((method, path), set()).add(kind)
+    return found
+
+
+def met(app: Flask, method: str, path: str, asked: Asked) -> TestResponse:
+    """The answer to a request at the address that is described as `path`."""
+    client, known = app.test_client(), "0" * 32
+    if "{id}" in path:
+        known = client.post("/v1/explain?method=saliency", data=SEVEN).get_json().get("id", known)
+    names = {"model": asked.model, "version": 2, "label": "stable", "verb": "classify", "name": asked.name, "id": known}
+    address = path.format(**names)
+    rule, _ = app.url_map.bind("localhost").match(address, method.upper(), return_rule=True)
+    assert template(rule) == path
+    return client.open(
+        address, method=method.upper(), query_string=asked.query, data=asked.body, headers=dict(asked.headers)
+    )
+
+
+def test_there_is_a_request_for_each_content_type_that_is_described() -> None:
+    assert set(REQUESTS) == described()
+
+
+@pytest.mark.parametrize("tag", [one["name"] for one in document()["tags"]])
+def test_each_content_type_is_read_and_given(make_app: MakeApp, tag: str) -> None:
+    app, paths = make_app(), document()["paths"]
+    mine = {key: asked for key, asked in REQUESTS.items() if tag in paths[key[1]][key[0]]["tags"]}
+    assert mine
+    for (method, path, sent, kind), asked in mine.items():
+        answer, status = met(app, method, path, asked), 400 if path.endswith("{verb}") else 200
+        got = (method, path, sent, answer.headers["Content-Type"], answer.status_code)
+        assert got == (method, path, sent, kind, status), answer.data[:500]
+        assert answer.data.startswith(STARTS.get(kind, b"")), got
+
+
+def test_no_answer_can_be_had_in_a_format_that_is_not_described(make_app: MakeApp) -> None:
+    """Who asks for another is told of those that there are."""
+    app, told = make_app(), 0
+    for (method, path), kinds in kinds_given().items():
+        if len(kinds) > 1 and method == "post" and not path.startswith("/v2"):
+            answer = app.test_client().post(path, data=SEVEN, headers={"Accept": "application/pdf"})
+            assert answer.status_code == 406
+            assert set(answer.get_json()["error"].rpartition(" as ")[2].split(", ")) == kinds
+            told += 1
+    assert told == 3
+
+
+WRONG: tuple[Callable[[Asked], Asked], ...] = (
+    lambda asked: asked,
+    lambda asked: replace(asked, query="unknown=1"),
+    lambda asked: replace(asked, headers={**asked.headers, "Accept": "application/pdf"}),
+    lambda asked: replace(asked, headers={**asked.headers, "If-None-Match": "*"}),
+    lambda asked: replace(asked, body=b""),
+    lambda asked: replace(asked, body=b"rubbish"),
+    lambda asked: replace(asked, body=bytes(SMALL_BODY + 1)),
+    lambda asked: replace(asked, model="none"),
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "statuses"),
+    [
+        ({}, {200, 304, 400, 404, 406, 413, 415}),
+        ({"model_store": "empty"}, {200, 404, 503}),
+        ({"keys_file": "keys"}, {200, 401}),
+        ({"rate_limit": "1/hour"}, {200, 429}),
+    ],
+    ids=str,
+)
+def test_whatever_is_answered_is_described(
+    make_app: MakeApp, tmp_path: Path, settings: dict[str, Any], statuses: set[int]
+) -> None:
+    """Requests as they should be and wrong ones, to a server that can answer and to some that can not."""
+    (tmp_path / "empty").mkdir()
+    write_keys(tmp_path / "keys", web="predict")
+    files = {name: tmp_path / value for name, value in settings.items() if name in ("model_store", "keys_file")}
+    app = make_app(max_body_bytes=SMALL_BODY, **{**settings, **files})
+    one_each: dict[tuple[str, str], Asked] = {}
+    for key, asked in REQUESTS.items():
+        one_each.setdefault(key[:2], asked)
+    promised, seen = answers_described(), set()
+    for (method, path), asked in one_each.items():
+        for change in WRONG:
+            answer = met(app, method, path, change(asked))
+            seen.add((method, path, answer.status_code, answer.headers.get("Content-Type", NOTHING)))
+    assert seen - promised == set()
+    assert statuses <= {status for _, _, status, _ in seen}
+
+
+def answers_described() -> set[tuple[str, str, int, str]]:
+    """Each status that an address may answer, with each of its content types."""
+    return {
+        (method, path, int(status), kind)
+        for method, path in written()
+        for status, told in document()["paths"][path][method]["responses"].items()
+        for kind in told["content"] or [NOTHING]
+    }

@@ -1,8 +1,0 @@
-"""An application for gunicorn whose explanations take their time."""
-
-from server.app import create_app
-from server.config import Settings
-from tests.slow import slow
-from tests.stores import as_loaded, linear
-
-app = create_app(Settings.from_env(), load_twin=linear, load_full=as_loaded(slow))

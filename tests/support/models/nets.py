@@ -1,0 +1,54 @@
+"""The shipped versions, loaded once for all tests of a process, and pictures to show them."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+from server.models.card import read_card
+from server.models.interpreters import InterpreterPool
+from server.models.litert import LiteRTModel, explainer, predictor
+from server.models.savedmodel import SavedModel
+from server.types import Array, ModelCard, Target
+from training import data
+
+STORE = Path(__file__).parent.parent.parent.parent / "model_store"
+NAMES = ("mlp", "cnn", "lstm")
+
+
+def folder(name: str) -> Path:
+    return STORE / name / "2"
+
+
+@cache
+def card(name: str) -> ModelCard:
+    return read_card(folder(name))
+
+
+@cache
+def net(name: str) -> SavedModel:
+    """By TensorFlow."""
+    return SavedModel(folder(name), card(name))
+
+
+@cache
+def twin(name: str) -> LiteRTModel:
+    """What predicts."""
+    return predictor(folder(name), card(name))
+
+
+@cache
+def lite(name: str) -> LiteRTModel:
+    """What explains without TensorFlow."""
+    return explainer(folder(name), card(name), InterpreterPool(256 << 20))
+
+
+@cache
+def digits() -> Array:
+    """200 of scikit-learn's digits, placed as MNIST's are."""
+    return np.stack([data.as_mnist(image / 16.0) for image in load_digits().images[:200]])
+
+
+def one(name: str, index: int = 3) -> Target:
+    return Target.of_class(index, card(name).classes)

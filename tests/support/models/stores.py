@@ -1,0 +1,165 @@
+"""What tests of the service stand on: versions on disk whose models are fakes, and a picture to send to them."""
+
+import hashlib
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from server.models.card import BACKGROUND, CARD, TWIN
+from server.models.loading import Loading
+from server.models.repository.shared_state import Shared
+from server.models.repository.store import LoadedModel, LoadFull, LoadTwin, Store
+from server.models.repository.version_policy import Policy
+from server.types import Model, ModelCard
+from tests.support.models.fakes import EVERYTHING, Fake, Linear, make_card
+
+SHIPPED = Path(__file__).parent.parent.parent.parent / "model_store"
+SIDE, CLASSES = 28, 10
+GRADIENT = frozenset({"forward", "gradient"})
+TOLD = {"metrics": {"accuracy": 0.9}, "training": {"epochs": 1}}
+
+
+def card_28(name: str = "fake", version: str = "1") -> ModelCard:
+    return make_card(name, version, SIDE, classes=CLASSES)
+
+
+def linear(path: Path, card: ModelCard) -> Fake:
+    """A loader: `Linear` with what the card says."""
+    return Linear(card, card.verbs)
+
+
+LoadAny = Callable[[Path, ModelCard], "Model | LoadedModel"]
+
+
+def as_loaded(load: LoadAny) -> LoadFull:
+    """A loader of SavedModels from one that gives no more than a model."""
+
+    def full(folder: Path, card: ModelCard) -> LoadedModel:
+        found = load(folder, card)
+        return found if isinstance(found, LoadedModel) else LoadedModel(found)
+
+    return full
+
+
+def make_store(
+    root: Path,
+    load_twin: LoadTwin = linear,
+    load_full: LoadAny = linear,
+    policy: str = "all",
+    now: Callable[[], float] = time.monotonic,
+    wait: bool = True,
+    explains: bool = True,
+) -> Store:
+    """One worker's store, which looks only when told to; those over one root are the workers of one server. Returned
+    when loading is done, unless `wait` is False."""
+    loading = Loading(load_twin, as_loaded(load_full), explains=explains)
+    store = Store(root, loading, Shared(root / ".run", now), Policy.parse(policy))
+    if wait:
+        loaded()
+    return store
+
+
+def loaded() -> None:
+    """Wait until every background loader is done."""
+    for thread in threading.enumerate():
+        if thread.name == "load-models":
+            thread.join(60)  # TensorFlow takes its time on a busy machine
+            assert not thread.is_alive()
+
+
+def look(*stores: Store) -> None:
+    """Let each look twice in turn, and load what it wants: after that all know of each other what there is to know."""
+    for store in 2 * stores:
+        store.poll()
+        loaded()
+    for store in stores:
+        store.poll()
+
+
+def write_version(
+    root: Path,
+    name: str = "fake",
+    version: str = "1",
+    verbs: frozenset[str] = EVERYTHING,
+    twin: bool = True,
+    **changes: Any,
+) -> Path:
+    """A version as an export leaves it, its card last; `changes` replace fields of the card. Returns its folder."""
+    card = card_28(name, version)
+    folder = root / name / version
+    (folder / BACKGROUND).parent.mkdir(parents=True)
+    np.savez(folder / BACKGROUND, centroids=card.background)
+    (folder / "saved_model.pb").write_bytes(b"a graph")
+    if twin:
+        (folder / TWIN).write_bytes(b"a twin")
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    stored = {
+        "format": 1,
+        "name": name,
+        "version": version,
+        "architecture": card.architecture,
+        "classes": list(card.classes),
+        "image": {"height": SIDE, "width": SIDE},
+        "verbs": sorted(verbs),
+        "temperature": card.temperature,
+        "in_distribution": {"threshold": card.energy_threshold},
+        **TOLD,
+        "files": {path.relative_to(folder).as_posix(): sha256(path) for path in files},
+    }
+    (folder / CARD).write_text(json.dumps({**stored, **changes}))
+    return folder
+
+
+def write_labels(root: Path, labels: Mapping[str, Any], name: str = "fake") -> None:
+    (root / name / "labels.json").write_text(json.dumps(labels))
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def draw_seven(side: int = 140) -> Image.Image:
+    """L: a dark 7 on white paper."""
+    paper = Image.new("L", (side, side), 255)
+    stroke = [(side * x, side * y) for x, y in ((0.25, 0.15), (0.75, 0.15), (0.45, 0.85))]
+    ImageDraw.Draw(paper).line(stroke, fill=20, width=side // 12)
+    return paper
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    file = BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def form(*bodies: bytes) -> dict[str, Any]:
+    """A multipart form with these files, all named `image`."""
+    return {"image": [(BytesIO(body), f"{number}.png") for number, body in enumerate(bodies)]}
+
+
+SEVEN = encoded(draw_seven())
+
+
+def copy_version(root: Path, number: int, name: str = "mlp", source: Path | None = None) -> Path:
+    """A version under another number, by default the shipped one, as an export leaves it: made aside, and renamed when
+    it is whole."""
+    aside, folder = root / name / f".{number}.aside", root / name / str(number)
+    shutil.copytree(source or SHIPPED / name / "2", aside)
+    card = json.loads((aside / CARD).read_text())
+    (aside / CARD).write_text(json.dumps({**card, "version": str(number)}))
+    return aside.rename(folder)
+
+
+def point(root: Path, labels: Mapping[str, Any], name: str = "mlp") -> None:
+    """Move labels at once, as a careful operator does."""
+    aside = root / name / ".labels.aside"
+    aside.write_text(json.dumps(labels))
+    aside.rename(root / name / "labels.json")
