@@ -1,1 +1,1 @@
-"""The protocols of others, spoken by their own clients and checked against their own servers' answers."""
+"""The protocols of others, as their own clients and specifications speak them."""

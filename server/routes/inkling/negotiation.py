@@ -15,7 +15,6 @@ from server.types import Picture
 
 T = TypeVar("T")
 
-
 FORMATS = {
     "json": "application/json",
     "png": "image/png",
