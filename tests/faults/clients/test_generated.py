@@ -70,6 +70,7 @@ def test_generated_pictures(client: Client, body: bytes, kind: str) -> None:
     check(*client.post("/v1/predict", body, **({"Content_Type": kind} if kind else {})), body)
 
 
+ALSO = {**PREDICTS_ONLY, "/v2/models/mlp/infer": 504}  # a timeout of a microsecond is over before any row is answered
 ASKED = [(path, node) for path, document in DOCUMENTS.items() for node in nodes(document)]
 
 
@@ -80,4 +81,4 @@ def test_generated_json(
 ) -> None:
     path, node = asked
     body = edited(json.dumps(replaced(DOCUMENTS[path], node, value)).encode(), pieces)
-    check(*client.post(path, body), body, PREDICTS_ONLY.get(path, 200))
+    check(*client.post(path, body), body, ALSO.get(path, 200))
