@@ -20,22 +20,31 @@ CUT_BY_SHEET, CUT_BY_FRAME, CUT_BESIDE = 0.4, 0.55, 0.59  # what is left of the 
 
 @dataclass(frozen=True)
 class Found:
-    """One digit of a page: `mask` (h, w) uint8, 1 for its pixels in the box. `lines` (h, w) uint8 of the page were
-    taken away; `others` as large stand beside it; `quality` in [0, 1]: how much it looks like a digit that stands by
-    itself; `pen`: mean width of its strokes in pixels; `cut`: it touches the page's edge; `boxed`: it is in a box."""
+    """One digit of a page: the `shape` of its pixels in the box. `lines` (h, w) uint8 of the page were taken away;
+    `others` as large stand beside it; `quality` in [0, 1]: how much it looks like a digit that stands by itself; `cut`:
+    it touches the page's edge; `boxed`: it is in a box."""
 
     box: Box
-    mask: Array
+    shape: Shape
     lines: Array | None
     others: int
     quality: float
-    pen: float
     cut: bool
     boxed: bool = False
 
     @property
+    def mask(self) -> Array:
+        """(h, w) uint8: 1 for its pixels in the box, else 0."""
+        return self.shape.mask
+
+    @property
     def longest(self) -> int:
         return int(max(self.mask.shape))
+
+    @property
+    def pen(self) -> float:
+        """Mean width of its strokes in pixels."""
+        return self.shape.pen[0]
 
 
 def find_digit(ink: Ink, inside: Array | None, lines: Array | None) -> Found | None:
@@ -51,8 +60,7 @@ def find_digit(ink: Ink, inside: Array | None, lines: Array | None) -> Found | N
     found = _main(mask, lines, ink, inside)
     if found is None or found.cut:
         return found
-    shape = Shape(found.mask)
-    box, ring = inside_of_box(shape), inside_of_ring(shape)
+    box, ring = inside_of_box(found.shape), inside_of_ring(found.shape)
     if box is None and ring is None:
         return found
     top, left, bottom, right = found.box
@@ -103,15 +111,16 @@ def _main(mask: Array, lines: Array | None, ink: Ink, inside: Array | None) -> F
         quality *= CUT_BY_FRAME
     elif cut and parts.areas[members].sum() < LONE * parts.areas.sum():  # rather a tablecloth's pattern
         quality *= CUT_BESIDE
-    return Found(box, group, lines, others, quality, shape.pen[0], cut)
+    return Found(box, shape, lines, others, quality, cut)
 
 
 def _drop_faint(parts: Components, ink: Ink) -> None:
     """Components without a pixel as dark as ink are shadows and stains."""
     height, width = parts.labels.shape
     amount = ink.amount[parts.top : parts.top + height, parts.left : parts.left + width]
-    strong = amount > max(0.5 * ink.level, 5 * ink.noise)
-    parts.areas[np.bincount(parts.labels[strong], minlength=len(parts.areas)) == 0] = 0
+    strong = np.zeros(len(parts.areas), bool)
+    strong[parts.labels[amount > max(0.5 * ink.level, 5 * ink.noise)]] = True
+    parts.areas[~strong] = 0
 
 
 def _heaviest(parts: Components, longest: int) -> int | None:
