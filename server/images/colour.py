@@ -9,8 +9,8 @@ from server.images.tones import histogram
 from server.types import Array
 
 LOOK = 96  # pixels on the longer side of what is looked at
-GREY = 12  # levels between the channels up to which a picture counts as grey
 TO_GREY = {3: cv2.COLOR_RGB2GRAY, 4: cv2.COLOR_RGBA2GRAY}  # by how many channels there are
+GREY = 12  # levels between the channels up to which a picture counts as grey
 AROUND = (21, 21)  # pixels whose mean a detail is compared with: uneven light is no contrast
 
 
@@ -43,11 +43,19 @@ def best_channel(pixels: Array) -> Channel:
         return LUMINANCE
     times = max(1.0, max(pixels.shape) / LOOK)
     size = [max(1, round(side / times)) for side in pixels.shape[1::-1]]
-    red, green, blue = cv2.split(cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST))[:3]
-    if max(cv2.norm(green, other, cv2.NORM_INF) for other in (red, blue)) <= GREY:
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST)
+    channels = cv2.split(small)[:3]
+    if max(cv2.norm(channels[1], channels[other], cv2.NORM_INF) for other in (0, 2)) <= GREY:
         return LUMINANCE
-    colours = cv2.blur(cv2.merge([red, green, blue]), (2, 2))
-    tones = [cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), *cv2.split(colours)]
-    contrasts = [histogram(cv2.absdiff(tone, cv2.blur(tone, AROUND))).quantile(0.998) for tone in tones]
+    luma = _contrast(LUMINANCE.of(small))
+    if 2 * luma >= 255:  # no channel can have twice as much
+        return LUMINANCE
+    contrasts = [_contrast(channel) for channel in channels]
     best = int(np.argmax(contrasts))
-    return Channel(best - 1) if contrasts[best] > 2 * contrasts[0] else LUMINANCE
+    return Channel(best) if contrasts[best] > 2 * luma else LUMINANCE
+
+
+def _contrast(tones: Array) -> int:
+    """How much the details of tones (h, w) uint8 differ from what is around them, in levels."""
+    soft = cv2.blur(tones, (2, 2))
+    return histogram(cv2.absdiff(soft, cv2.blur(soft, AROUND))).quantile(0.998)

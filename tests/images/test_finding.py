@@ -102,10 +102,10 @@ def test_a_circle_around_the_digit_is_taken_away() -> None:
     assert alike(digit.pixels, REFERENCE.pixels) > 0.9
 
 
-DOT, SLASH = [(0.5, 0.49), (0.5, 0.51)], [(0.36, 0.8), (0.64, 0.2)]
+DOT, SLASH, BAR = [(0.5, 0.49), (0.5, 0.51)], [(0.36, 0.8), (0.64, 0.2)], [(0.5, 0.17), (0.5, 0.83)]
 
 
-@pytest.mark.parametrize("inside", [[], [DOT], [SLASH]], ids=["empty", "dot", "slash"])
+@pytest.mark.parametrize("inside", [[], [DOT], [SLASH], [BAR]], ids=["empty", "dot", "slash", "bar"])
 def test_a_zero_is_no_circle_around_something(inside: list[list[tuple[float, float]]]) -> None:
     turn = np.linspace(0, 2 * np.pi, 40)
     zero = [(0.5 + 0.3 * float(np.sin(a)), 0.5 + 0.42 * float(np.cos(a))) for a in turn]
@@ -315,3 +315,72 @@ def test_a_small_digit_is_found_in_a_jpeg_as_in_a_png() -> None:
 def test_a_digit_that_is_too_small_is_not_said_to_be_faint() -> None:
     with pytest.raises(BlankImage, match=r"specks.*larger"):
         read(draw(size=14, pen=1, canvas=(2000, 1500), at=(800, 600)))
+
+
+def gingham(light: int = 225, dark: int = 120) -> Image.Image:
+    """Cloth whose squares are as light as the sheet, half as light, or between."""
+    y, x = np.mgrid[0 : LARGE[1], 0 : LARGE[0]]
+    crossings = ((y + x // 4) // 22 % 2) + ((x - y // 4) // 22 % 2)
+    return Image.fromarray(np.array([light, (light + dark) // 2, dark], np.uint8)[crossings])
+
+
+def test_a_cloths_pattern_that_the_frame_cuts_is_no_digit() -> None:
+    corners, at = [(60, -40), (760, -10), (740, 380), (80, 360)], (280, 60)
+    digit = read(sheet(gingham(), corners, at))
+    assert "sheet found" in digit.placement.steps
+    assert alike(digit.pixels, REFERENCE.pixels) > 0.9
+    assert corner_near(digit, *at, 200)
+
+
+def test_a_digit_in_a_cell_of_a_crossword() -> None:
+    paper = Image.new("L", (800, 800), 240)
+    pencil = ImageDraw.Draw(paper)
+    for row, column in np.ndindex(5, 5):
+        if (3 * row + 2 * column) % 4 == 0 and (row, column) != (2, 2):
+            pencil.rectangle((160 * row, 160 * column, 160 * row + 160, 160 * column + 160), fill=30)
+    for at in range(0, 801, 160):
+        pencil.line((at, 0, at, 800), fill=40, width=4)
+        pencil.line((0, at, 800, at), fill=40, width=4)
+    digit = read(noisy(on(paper, draw(size=130, pen=10), (335, 335)), 4))
+    assert alike(digit.pixels, REFERENCE.pixels) > 0.85
+    assert corner_near(digit, 335, 335, 130)
+
+
+def test_strokes_that_fade_in_glare_are_followed() -> None:
+    """Where most of the board has one tone, the strokes in its glare are as light as that."""
+    board, there = np.full((600, 800), 180.0), np.asarray(draw(size=400, pen=28, canvas=LARGE, at=(200, 100))) < 128
+    y, x = np.mgrid[0:600, 0:800]
+    glare = np.clip(1.3 * np.exp(-(((x - 330) / 170) ** 2) - ((y - 130) / 130) ** 2), 0, 1)
+    seen = np.where(there, 60, board) * (1 - 0.75 * glare) + 255 * 0.75 * glare
+    digit = read(noisy(Image.fromarray(seen.astype(np.uint8))))
+    assert corner_near(digit, 200, 100, 400)
+    assert digit.pixels[:12].max() > 0.5  # its upper strokes, which lie in the glare
+
+
+@pytest.mark.parametrize("size", [42, 60])
+def test_a_digit_that_is_tiny_in_a_large_picture(size: int) -> None:
+    """Too small for the first look, at 160 pixels."""
+    digit = read(draw(size=size, pen=size // 11, canvas=(2000, 1500), at=(800, 600)))
+    assert alike(digit.pixels, REFERENCE.pixels) > 0.85
+    assert corner_near(digit, 800, 600, size)
+
+
+def test_a_digit_that_a_draft_does_not_show_is_found_in_the_whole_jpeg() -> None:
+    paper = draw(size=90, pen=5, canvas=(4000, 3000), at=(1700, 900))
+    digit = read(paper.convert("RGB"), "JPEG", quality=92)
+    assert alike(digit.pixels, REFERENCE.pixels) > 0.85
+    assert corner_near(digit, 1700, 900, 90)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_a_digit_lies_where_it_is_at_every_size(scale: int) -> None:
+    """Its centre to a fifth of a model's pixel, whether its strokes are taken from the page or a finer picture."""
+    size = 70 * scale
+    digit = read(draw(size=size, pen=6 * scale, canvas=(3 * size, 3 * size), at=(size, size)))
+    pixel, _, left, _, _, top = digit.placement.transform
+    grid, mass = np.arange(28) + 0.5, digit.pixels.sum()
+    ink = 255 - np.asarray(draw(size=size, pen=6 * scale), float)
+    places = np.arange(size) + 0.5
+    x, y = (float((digit.pixels.sum(axis) @ grid) / mass) for axis in (0, 1))
+    assert left + pixel * x == pytest.approx(size + ink.sum(0) @ places / ink.sum(), abs=pixel / 5)
+    assert top + pixel * y == pytest.approx(size + ink.sum(1) @ places / ink.sum(), abs=pixel / 5)
