@@ -236,7 +236,11 @@ def test_ruled_lines_are_removed() -> None:
 
 @pytest.mark.parametrize(
     ("ink", "paper"),
-    [((255, 225, 0), (255, 255, 255)), ((30, 40, 200), (250, 240, 180)), ((200, 40, 40), (60, 110, 50))],  # the last ones are equally light
+    [
+        ((255, 225, 0), (255, 255, 255)),
+        ((30, 40, 200), (250, 240, 180)),
+        ((200, 40, 40), (60, 110, 50)),
+    ],  # the last ones are equally light
 )
 def test_coloured_ink_keeps_its_contrast(ink: tuple[int, int, int], paper: tuple[int, int, int]) -> None:
     cover = Image.eval(draw(), lambda value: 255 - value)

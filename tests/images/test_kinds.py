@@ -117,6 +117,17 @@ def test_a_kind_is_read(name: str, cnn: Model) -> None:
     assert surely <= 1, wrong
 
 
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        pytest.param("whiteboard", 25, id="strokes fade in glare"),
+        pytest.param("sheet_pattern", 5, id="the frame cuts the tablecloth's pattern"),
+    ],
+)
+def test_a_hard_picture_is_read(name: str, seed: int, cnn: Model, digit: Array) -> None:
+    assert answer(cnn, decoded(KINDS[name](digit, 3, np.random.default_rng(seed)))[0]).index == 3
+
+
 def test_another_kind_changes_no_picture(digit: Array) -> None:
     images, labels = np.stack([digit] * 10), np.arange(10)
     one, other = ([*made(name, KINDS["drawing"], images, labels, 2)] for name in ("drawing", "drawn otherwise"))
