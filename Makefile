@@ -32,7 +32,7 @@ format: .venv/dev.stamp ## put the code into the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-figures: .venv/serve.stamp ## draw the examples, and make the README's picture, outputs and tables again
+figures: .venv/serve.stamp ## draw the examples, and make the picture, outputs and tables of the README and docs/ again
 	$(BIN)/python examples/draw.py
 	PYTHONPATH=. $(BIN)/python examples/figures.py
 	$(BIN)/python -m tests.support.readme

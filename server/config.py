@@ -220,7 +220,7 @@ def _masked(text: str) -> str:
 
 
 def settings_table() -> str:
-    """The rows of the README's table of settings."""
+    """The rows of the table of settings in docs/configuration.md."""
     rows = []
     for one in fields(Settings):
         rows.append(

@@ -1,7 +1,6 @@
 """docs/edge.md and the systemd unit that it installs: what they name is there, and what they set can be set."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -53,8 +52,3 @@ def test_the_steps_put_there_what_the_unit_starts() -> None:
     assert {name for name in needed if not name.startswith("requirements")} <= set(copied.split())
     (start,) = values("ExecStart")
     assert start.startswith(f"{folder}/venv/bin/gunicorn -c gunicorn.conf.py wsgi:app")
-
-
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)[^)]*\)", PAGE))
-def test_its_links_lead_somewhere(link: str) -> None:
-    assert (Path(ROOT / "docs") / link).exists()

@@ -1,25 +1,30 @@
-"""What the README shows, taken out of it; and, as `python -m tests.support.readme`, put into it from a live server."""
+"""What the README and the pages of docs/ show, taken out of them; and, as `python -m tests.support.readme`, put into
+them from a live server, the benchmarks' results and the code."""
 
-import json
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
-from server.config import settings_table
 from tests.support.servers import ROOT, serving
+from tests.support.tables import TABLES
 
-PATH = ROOT / "README.md"
-RESULTS = ROOT / "benchmarks" / "RESULTS.md"
+README = ROOT / "README.md"
+PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
 CONSOLE = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 COMMAND = re.compile(r"^\$ (?P<command>.*)\n(?P<output>(?:(?!\$ ).*\n)*)", re.MULTILINE)
+MARK = re.compile(r"^<!-- (?!end )(\w+) -->$", re.MULTILINE)
 
 
-def commands() -> list[tuple[str, str]]:
-    """Every command of the README's console blocks with the output shown below it."""
-    blocks = CONSOLE.findall(PATH.read_text())
+def commands(text: str) -> list[tuple[str, str]]:
+    """Every command of a page's console blocks with the output shown below it."""
+    blocks = CONSOLE.findall(text)
     return [(found["command"], found["output"].strip()) for block in blocks for found in COMMAND.finditer(block)]
+
+
+def tables(text: str) -> list[str]:
+    """The names of a page's generated tables."""
+    return [name for name in MARK.findall(text) if name != "end"]
 
 
 def run(command: str, url: str, folder: Path) -> str:
@@ -31,59 +36,6 @@ def run(command: str, url: str, folder: Path) -> str:
     return done.stdout.strip()
 
 
-def models_table() -> str:
-    """Accuracies from the cards of the shipped versions."""
-    rows = ["| model | MNIST's 10,000 test images | the same, distorted | twin |", "|---|---|---|---|"]
-    for name in ("cnn", "lstm", "mlp"):
-        extra = ROOT / "model_store" / name / "2" / "assets.extra"
-        metrics = json.loads((extra / "model_card.json").read_text())["metrics"]
-        size = (extra / "model.tflite").stat().st_size
-        shares = f"{metrics['accuracy']:.2%} | {metrics['accuracy_augmented']:.2%}".replace("%", " %")
-        rows.append(f"| `{name}` | {shares} | {size / 1e6:.1f} MB |")
-    return "\n".join(rows) + "\n"
-
-
-def speed_table() -> str:
-    """Our time and the peers' as multiples of it, from the last run of the benchmark."""
-    rows = ["| explanation of one digit by the CNN | Inkling | times longer |", "|---|---|---|"]
-    for section in RESULTS.read_text().split("\n### ")[1:]:
-        lines = [line.split("|")[1:-1] for line in section.split("\n## ")[0].splitlines() if line.startswith("| ")]
-        ours, *peers = [[cell.strip() for cell in cells] for cells in lines if cells[0].strip() != "method"]
-        told = ", ".join(f"{peer[0]} {peer[2]}" for peer in peers if len(peer) > 2 and peer[2])
-        rows.append(f"| {section.splitlines()[0]} | {ours[1].split(' ')[0]} ms | {told} |")
-    return "\n".join(rows) + "\n"
-
-
-def serving_table() -> str:
-    """What predictions over HTTP were expected to reach and did, from the last run of the benchmark."""
-    part = RESULTS.read_text().partition("## Targets of serving\n")[2].partition("\n## ")[0]
-    return part.strip() + "\n"
-
-
-def reading_table() -> str:
-    """What share of each kind of picture is read right, from the last run of the benchmark."""
-    part = RESULTS.read_text().partition("# Posted pictures, read\n")[2].partition("## Kind by kind\n")[2]
-    lines = [line.split("|")[1:-1] for line in part.splitlines() if line.startswith("| ")]
-    head, *rows = [[cell.strip() for cell in cells] for cells in lines]
-    shown = [head.index(name) for name in ("cnn", "tutorial", "naive", "surely wrong")]
-    told = [
-        f"| {' | '.join([row[0].replace('_', ' '), *(row[i] for i in shown)])} |" for row in rows if row[0] != "mnist"
-    ]
-    return (
-        "\n".join(["| percent | Inkling | tutorial | naive | Inkling surely wrong |", "|---|---|---|---|---|", *told])
-        + "\n"
-    )
-
-
-TABLES: dict[str, Callable[[], str]] = {
-    "models": models_table,
-    "speed": speed_table,
-    "serving": serving_table,
-    "reading": reading_table,
-    "settings": lambda: f"| variable | default | |\n|---|---|---|\n{settings_table()}\n",
-}
-
-
 def around(name: str, text: str) -> tuple[str, str, str]:
     """The text before, in and after the table of that name."""
     mark = f"<!-- {name} -->\n"
@@ -92,20 +44,24 @@ def around(name: str, text: str) -> tuple[str, str, str]:
     return text[:start], text[start:end], text[end:]
 
 
-def rewrite() -> None:
-    """Run every command and fill every table again."""
-    text = PATH.read_text()
-    for name, table in TABLES.items():
+def remade(text: str, url: str, folder: Path) -> str:
+    """A page with every table filled and every command run again."""
+    for name in tables(text):
         before, _, after = around(name, text)
-        text = before + table() + after
+        text = before + TABLES[name]() + after
+
+    def answered(found: re.Match[str]) -> str:
+        output = run(found["command"], url, folder)
+        return f"$ {found['command']}\n{output}\n" if output else f"$ {found['command']}\n"
+
+    return CONSOLE.sub(lambda block: COMMAND.sub(answered, block[0]), text)
+
+
+def rewrite() -> None:
+    """Make all pages again."""
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder), {}, explain="ready") as server:
-
-        def answered(found: re.Match[str]) -> str:
-            output = run(found["command"], server.url, Path(folder))
-            return f"$ {found['command']}\n{output}\n" if output else f"$ {found['command']}\n"
-
-        text = CONSOLE.sub(lambda block: COMMAND.sub(answered, block[0]), text)
-    PATH.write_text(text)
+        for page in PAGES:
+            page.write_text(remade(page.read_text(), server.url, Path(folder)))
 
 
 if __name__ == "__main__":
