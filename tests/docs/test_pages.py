@@ -26,6 +26,7 @@ from server.explainers import EXPLAINERS
 from server.images import THUMBNAIL
 from server.openapi import document
 from server.types import Target
+from tests.support.links import CODE, FENCED
 from tests.support.models.fakes import Linear, ink
 from tests.support.needs import lacking
 from tests.support.readme import PAGES, README, around, commands, remade, run, tables
@@ -151,13 +152,14 @@ def test_every_method_is_told(page: Path) -> None:
 
 
 def test_every_address_is_told() -> None:
-    """Those of other protocols are told by their endings."""
-    told = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in ("http-api", "protocols", "operations"))
+    """Those of a model or a version by their endings."""
+    pages = [(ROOT / "docs" / f"{name}.md").read_text() for name in ("http-api", "protocols", "operations")]
+    told = {word for page in pages for code in CODE.findall(FENCED.sub("", page)) for word in code.strip("`").split()}
     version = r"(/versions/\{version\}|/labels/\{label\})?"
     ends = {re.sub(rf"^/v[12]/models/\{{model\}}{version}", "", path) for path in document()["paths"]}
-    elsewhere = {"", ":{verb}", "/v2/repository/models/{model}/unload", "/docs/{name}"}
+    elsewhere = {"", ":{verb}", "/v2/", "/v2/repository/models/{model}/unload", "/docs/{name}"}
     assert {"/v1/compare", ":explain", "/infer", "/livez"} < ends
-    assert [end for end in ends - elsewhere if end.rstrip("/") not in told] == []
+    assert ends - elsewhere - told == set()
 
 
 def test_every_error_is_told_with_its_status() -> None:
