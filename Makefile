@@ -6,7 +6,7 @@ BIN := .venv/bin
 LITE := .venv-lite/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-lite test test-faults lint format figures bench-explain bench-serve bench-read lock clean
+.PHONY: help serve serve-lite test test-all test-faults test-quick lint format figures bench-explain bench-serve bench-read lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -19,6 +19,13 @@ serve-lite: .venv-lite/stamp ## the same without TensorFlow, for small machines:
 
 test: .venv/dev.stamp .venv-kserve/stamp .venv-lite/stamp lint ## lint, types and all tests; INKLING_MNIST=FILE.npz for those that need MNIST
 	$(BIN)/python -m pytest
+
+test-quick: .venv/dev.stamp ## what to run at every save: without TensorFlow, gunicorn and real processes, within a minute
+	$(BIN)/python -m pytest --quick -n auto
+
+test-all: .venv/dev.stamp .venv-kserve/stamp .venv-lite/stamp lint ## make test with four times as many pictures of each kind, then make test-faults
+	$(BIN)/python -m pytest --all
+	FAULTS_TABLE=1 $(BIN)/python -m pytest tests/faults
 
 test-faults: .venv/dev.stamp ## the server under killed workers, broken versions, full disks, slow and vanishing clients; some minutes
 	FAULTS_TABLE=1 $(BIN)/python -m pytest tests/faults

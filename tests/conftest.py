@@ -1,5 +1,6 @@
 """Fixtures of the tests over HTTP: a store of fake versions, and applications that serve it."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,32 @@ from server.models.repository.store import LoadTwin
 from tests.support.models.stores import GRADIENT, LoadAny, as_loaded, linear, loaded, write_labels, write_version
 from tests.support.needs import lite_python
 from tests.support.servers import Running, serving
+from tests.support.slow import HEAVY, is_slow
 
 FAULTS = Path(__file__).parent / "faults"  # make test-faults
 MakeApp = Callable[..., Flask]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="without what support/slow.py lists: make test-quick")
+    parser.addoption("--all", action="store_true", help="more pictures of each kind: make test-all")
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave tests/faults out unless it is asked for: it takes minutes."""
-    return True if collection_path == FAULTS and not any("faults" in one for one in config.args) else None
+    """Leave tests/faults out unless it is asked for: it takes minutes. With --quick, leave out what is slow."""
+    if collection_path == FAULTS and not any("faults" in one for one in config.args):
+        return True
+    return True if config.getoption("--quick") and is_slow(collection_path) else None
+
+
+@pytest.fixture(autouse=True)
+def stays_light(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A quick run fails with the test that loads what quick runs do without."""
+    before = HEAVY.intersection(sys.modules)
+    yield
+    if request.config.getoption("--quick"):
+        heavy = HEAVY.intersection(sys.modules) - before
+        assert not heavy, "loaded in a quick run: add the test's file to tests/support/slow.py"
 
 
 def unchecked(*models_and_images: Any) -> None:

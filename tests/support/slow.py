@@ -1,0 +1,44 @@
+"""What `make test-quick` leaves out: tests that load TensorFlow or large packages, start processes, or take seconds."""
+
+from pathlib import Path
+
+TESTS = Path(__file__).parent.parent
+HEAVY = frozenset({"tensorflow", "keras", "gunicorn", "lime", "shap"})
+SLOW = (  # folders and files
+    "benchmarks",  # starts other servers
+    "cache/test_cache.py",  # many processes with one file
+    "cli/test_verify.py",  # loads every shipped version
+    "conformance",  # clients of other protocols, against real servers
+    "docs",  # runs every command of the pages
+    "e2e",  # real processes
+    "explainers/test_memory.py",  # measures processes
+    "explainers/test_nets.py",  # every method on the shipped nets
+    "explainers/test_oracles.py",  # the packages lime and shap
+    "images/test_kinds.py",  # makes hundreds of photos
+    "images/test_photos.py",  # reads hundreds of MNIST's digits
+    "images/test_plain.py",  # TensorFlow is its oracle
+    "models/test_contract.py",  # loads the shipped SavedModels, as do those below
+    "models/test_devices.py",
+    "models/test_graphs.py",
+    "models/test_litert.py",
+    "models/test_micro_batches.py",
+    "models/test_runtimes.py",
+    "models/test_twinless.py",
+    "models/test_warm.py",
+    "models/batching/test_lane.py",
+    "models/repository/test_store.py",
+    "models/repository/test_swaps.py",
+    "models/repository/test_versions.py",
+    "openapi/test_openapi.py",  # hundreds of generated requests for every address
+    "process",  # gunicorn
+    "reference",  # the packages lime and shap
+    "render/test_golden.py",  # these packages again
+    "routes/test_adversarial.py",  # attacks on every shipped net
+    "routes/test_docs.py",  # a browser
+    "training",  # TensorFlow
+)
+
+
+def is_slow(path: Path) -> bool:
+    """Whether a folder or a file of tests is left out."""
+    return path.is_relative_to(TESTS) and path.relative_to(TESTS).as_posix() in SLOW
