@@ -1,4 +1,4 @@
-"""The machine and the software that numbers were made on, in words: numbers without them can not be compared."""
+"""The machine and the software that numbers were made on, in words: numbers without them cannot be compared."""
 
 import os
 import platform

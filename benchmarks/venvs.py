@@ -1,4 +1,4 @@
-"""The virtual environments of the libraries that can not be installed beside ours; made on first use under runs/."""
+"""The virtual environments of the libraries that cannot be installed beside ours; made on first use under runs/."""
 
 import os
 import subprocess

@@ -17,7 +17,7 @@ UNBOUNDED = 10**9
 
 
 class SettingsError(ValueError):
-    """A variable with a value that can not be used; the message names it and says what was expected."""
+    """A variable with a value that cannot be used; the message names it and says what was expected."""
 
 
 def _setting(
@@ -128,7 +128,7 @@ class Settings:
         """Settings from INKLING_* variables.
 
         Raises:
-            SettingsError: an unknown variable with the prefix, or a value that can not be used.
+            SettingsError: an unknown variable with the prefix, or a value that cannot be used.
         """
         environ = os.environ if environ is None else environ
         known = {PREFIX + one.name.upper(): one for one in fields(Settings)}
@@ -182,7 +182,7 @@ def _read(key: str, raw: str, hint: Any, facts: Mapping[str, Any]) -> Any:
     if not raw:
         raise SettingsError(f"{key} is empty; expected {facts['about']}")
     if facts["like"] and not re.fullmatch(facts["like"], raw):
-        got = "a value that can not be used" if facts["secret"] else repr(_masked(raw)[:100])
+        got = "a value that cannot be used" if facts["secret"] else repr(_masked(raw)[:100])
         raise SettingsError(f"{key} is {got}; expected {facts['about']}")
     return Path(raw) if Path in (hint, *get_args(hint)) else raw
 

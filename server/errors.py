@@ -16,7 +16,7 @@ class ServiceError(Exception):
 
 
 class BadRequest(ServiceError):
-    """The request can not be read: broken JSON, unknown option, value out of range."""
+    """The request cannot be read: broken JSON, unknown option, value out of range."""
 
     status = 400
     code = "bad_request"
@@ -51,7 +51,7 @@ class UnknownOption(BadRequest):
 
 
 class InvalidOption(BadRequest):
-    """A known option with a value that it can not take."""
+    """A known option with a value that it cannot take."""
 
     code = "invalid_option"
 
@@ -75,7 +75,7 @@ class EmptyBody(PictureError):
 
 
 class DamagedImage(PictureError):
-    """Recognised as a picture, but it can not be decoded to its end."""
+    """Recognised as a picture, but it cannot be decoded to its end."""
 
     status = 400
     code = "damaged_image"
@@ -176,7 +176,7 @@ class TooManyRequests(ServiceError):
 
 
 class MethodNotPossible(ServiceError):
-    """The model can not do what the method needs."""
+    """The model cannot do what the method needs."""
 
     status = 422
     code = "method_not_possible"

@@ -1,5 +1,5 @@
 """The options of an explainer are the fields of its dataclass: declared with `option`, read from a request by `parse`,
-listed by `describe`. One place for ranges, so that the listing can not differ from what is checked.
+listed by `describe`. One place for ranges, so that the listing cannot differ from what is checked.
 """
 
 import difflib

@@ -196,7 +196,7 @@ class InDistribution:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the digit is; computed once per request, so that the explained class can not change under way."""
+    """What the digit is; computed once per request, so that the explained class cannot change under way."""
 
     card: ModelCard
     index: int
@@ -217,7 +217,7 @@ class Prediction:
 class Attribution:
     """How much each pixel speaks for the target, sign kept, and how far that can be trusted.
 
-    Fields are None where the method can not say. `values` spread each segment's value evenly over its pixels, so that
+    Fields are None where the method cannot say. `values` spread each segment's value evenly over its pixels, so that
     sums are kept. `convergence_delta` = sum(values) - (score - base_value); `uncorrected_delta` is what it was before a
     method made it 0. `rows` counts images put through the model.
     """
@@ -241,7 +241,7 @@ class Attribution:
 
 @dataclass(frozen=True)
 class Measure:
-    """One measure of a map, and the same of two maps that explain nothing; None where it can not be taken."""
+    """One measure of a map, and the same of two maps that explain nothing; None where it cannot be taken."""
 
     name: str
     value: float | None

@@ -1,4 +1,4 @@
-"""Settings from variables: every kind of value, and what is said of one that can not be used."""
+"""Settings from variables: every kind of value, and what is said of one that cannot be used."""
 
 from dataclasses import FrozenInstanceError
 from pathlib import Path

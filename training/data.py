@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 
 class DataError(ValueError):
-    """The data can not be trained on; the message says what was got and what was expected."""
+    """The data cannot be trained on; the message says what was got and what was expected."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _mnist() -> dict[str, Array]:
     try:
         (x_train, y_train), (x_test, y_test) = keras.datasets.mnist.load_data()
     except Exception as error:  # Keras raises bare Exceptions for a failed download
-        raise DataError(f"MNIST can not be downloaded ({error}); use --data FILE.npz or --data digits") from error
+        raise DataError(f"MNIST cannot be downloaded ({error}); use --data FILE.npz or --data digits") from error
     return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
 
 
@@ -85,7 +85,7 @@ def _npz(path: Path) -> dict[str, Array]:
     except (OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path}: can not be read as .npz ({error})") from error
+        raise DataError(f"{path}: cannot be read as .npz ({error})") from error
 
 
 def _digits() -> dict[str, Array]:

@@ -78,7 +78,7 @@ def serve(versions: Mapping[str, str], methods: Mapping[str, Method], images: in
             if name not in ready:
                 ready[name] = fastest(methods[name], images)
             answer = asdict(burst(ready[name], images, asked["seed"]))
-        except Exception as error:  # a stranger's; the driver shall say which method can not be compared, and why
+        except Exception as error:  # a stranger's; the driver shall say which method cannot be compared, and why
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}"}
         _answer(out, answer)

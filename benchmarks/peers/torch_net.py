@@ -35,7 +35,7 @@ class Net(nn.Module):
 
 
 def _same(x: torch.Tensor, kernel: int, stride: int) -> torch.Tensor:
-    """Padded as TensorFlow's "same": what can not be halved goes to the right and to the bottom."""
+    """Padded as TensorFlow's "same": what cannot be halved goes to the right and to the bottom."""
     pads = []
     for side in (x.shape[3], x.shape[2]):
         total = max((-(-side // stride) - 1) * stride + kernel - side, 0)

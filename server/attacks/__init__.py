@@ -31,7 +31,7 @@ def build(name: str, options: Mapping[str, Any], card: ModelCard, verbs: frozens
     if attack is None:
         raise UnknownMethod(f"unknown attack {name!r}; there are {', '.join(ATTACKS)}")
     if missing := NEEDS - verbs:
-        raise MethodNotPossible(f"{card.name} can not be attacked with {name}: it has no {', '.join(sorted(missing))}")
+        raise MethodNotPossible(f"{card.name} cannot be attacked with {name}: it has no {', '.join(sorted(missing))}")
     built: Attack = attack(**parse(attack, options))
     return built
 

@@ -46,7 +46,7 @@ def new_key(name: str, scopes: str) -> tuple[str, Key]:
     """A new key and what is kept of it.
 
     Raises:
-        SettingsError: a name or a scope that can not be one.
+        SettingsError: a name or a scope that cannot be one.
     """
     secret = PREFIX + secrets.token_urlsafe(32)
     return secret, _key([name, _digest(secret), scopes], "the new key")
@@ -56,12 +56,12 @@ def read_keys(path: Path) -> tuple[Key, ...]:
     """The keys of a file; empty lines and those that begin with # are left out.
 
     Raises:
-        SettingsError: the file can not be read or used; the message names the line.
+        SettingsError: the file cannot be read or used; the message names the line.
     """
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"INKLING_KEYS_FILE={str(path)!r} can not be read ({error})") from error
+        raise SettingsError(f"INKLING_KEYS_FILE={str(path)!r} cannot be read ({error})") from error
     keys = tuple(_keys(text, path))
     if not keys:
         raise SettingsError(f"{path} has no key, so that nobody could ask; `python -m server key NAME >> {path}`")

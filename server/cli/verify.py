@@ -29,7 +29,7 @@ class Finding:
 
 
 def findings(root: Path) -> Iterator[Finding]:
-    """One for each version, as they are found, and one for labels that can not be followed. A store without any
+    """One for each version, as they are found, and one for labels that cannot be followed. A store without any
     version is broken too. LiteRT files are compared with the SavedModel where TensorFlow is installed."""
     load_full = savedmodel_loader("cpu", 0) if has_tensorflow() else None
     loading = Loading(predictor, load_full, load_litert=litert_loader(None, CAPACITY, partly=False))

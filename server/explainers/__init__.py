@@ -36,7 +36,7 @@ def build(name: str, options: Mapping[str, Any], card: ModelCard, verbs: frozens
 
     Raises:
         UnknownMethod: no such method; the message lists them.
-        MethodNotPossible: the model can not do what it needs; the message lists the methods that do fit.
+        MethodNotPossible: the model cannot do what it needs; the message lists the methods that do fit.
         UnknownOption, InvalidOption: a name or value that the method does not take.
     """
     explainer = EXPLAINERS.get(ALIASES.get(name, name))
@@ -50,7 +50,7 @@ def fitted(explainer: Any, options: Mapping[str, Any], card: ModelCard, verbs: f
     if missing := explainer.needs - verbs:
         fitting = ", ".join(methods_for(verbs))
         raise MethodNotPossible(
-            f"{card.name} can not do {explainer.name}: it has no {', '.join(sorted(missing))}; it can do {fitting}"
+            f"{card.name} cannot do {explainer.name}: it has no {', '.join(sorted(missing))}; it can do {fitting}"
         )
     built: Explainer = explainer(**parse(explainer, options))
     return built

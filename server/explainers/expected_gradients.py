@@ -93,7 +93,7 @@ def _corrected(paths: Array, misses: Array, changes: Array) -> Array:
 
 def _stderr(total: Array, squares: Array, rounds: int) -> Array | None:
     """Standard error (H, W) of the mean over rounds, as if they were independent: they are spread more evenly than
-    that, so it errs on the careful side. None for one round, which can not say."""
+    that, so it errs on the careful side. None for one round, which cannot say."""
     if rounds < 2:
         return None
     variance = np.maximum(squares - total**2 / rounds, 0) / (rounds - 1)

@@ -28,7 +28,7 @@ class IntegratedGradients:
 
     The integral is a Gauss-Legendre rule instead of the paper's Riemann sum; it is refined, doubling the nodes, until
     the values sum to score - base_value within `tolerance`. Cost: n_steps gradients for each rule tried. Pixels that
-    equal the baseline get exactly 0: on black paper, empty paper can not be evidence.
+    equal the baseline get exactly 0: on black paper, empty paper cannot be evidence.
     """
 
     name: ClassVar[str] = "integrated_gradients"

@@ -183,7 +183,7 @@ def _draft(image: ImageFile, side: int) -> int:
 
 
 def _orientation(image: ImageFile) -> int:
-    """EXIF orientation; 1 where there is none or it can not be read, for the pixels may be sound all the same."""
+    """EXIF orientation; 1 where there is none or it cannot be read, for the pixels may be sound all the same."""
     if "exif" not in image.info:
         return 1
     try:

@@ -43,7 +43,7 @@ def attack(
     Without a session it is searched here, for as long as it takes.
 
     Raises:
-        ServiceError: the picture can not be read; no such model, attack, option or class; the model has no slopes or is
+        ServiceError: the picture cannot be read; no such model, attack, option or class; the model has no slopes or is
         still loading; the picture is answered with the target already; or the deadline passed before the search ended.
     """
     session, stages = session or ImmediateSession(), stages or Stages()

@@ -22,8 +22,8 @@ def certified(attribution: Attribution, out_of_time: bool) -> Attribution:
 
 
 def top_order_probability(attribution: Attribution) -> float | None:
-    """The probability that the true values have the same three strongest, in the same order; None where the method can
-    not say.
+    """The probability that the true values have the same three strongest, in the same order; None where the method
+    cannot say.
 
     1 for exact values. Else the share of draws of all values from independent normal distributions around them, with
     their standard errors, that agree; the errors' dependence is not known here. Ties count as certain.

@@ -71,7 +71,7 @@ def explain(
     a session it is computed here, for as long as it takes.
 
     Raises:
-        ServiceError: the picture can not be read; no such model, method, option or class; the model can not do the
+        ServiceError: the picture cannot be read; no such model, method, option or class; the model cannot do the
             method or is still loading; no permit or place to wait is left; the client left; or the deadline passed
             before there was any attribution.
     """
@@ -98,7 +98,7 @@ def build_explainer(request: ExplainRequest, version: ModelVersion) -> Explainer
     """The method of the request with its options, for this version.
 
     Raises:
-        ServiceError: no such method or option; or the version can not do it.
+        ServiceError: no such method or option; or the version cannot do it.
     """
     build = reference.build if request.engine == "reference" else explainers.build
     return build(request.method, request.options, version.card, version.verbs)

@@ -61,7 +61,7 @@ def predict(
     """What the digit is.
 
     Raises:
-        ServiceError: the picture can not be read; there is no such model; or, where predictions wait for their turn at
+        ServiceError: the picture cannot be read; there is no such model; or, where predictions wait for their turn at
             it, too many do, or the caller left.
     """
     with store.handle(selector.model, selector.version) as version:

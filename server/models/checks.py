@@ -38,7 +38,7 @@ def _logits(what: str, model: Model, card: ModelCard, images: Array) -> Array:
     try:
         logits = model.forward(images)
     except Exception as error:  # whatever a foreign graph raises
-        raise BrokenVersion(f"{what} can not answer the background images ({type(error).__name__})") from error
+        raise BrokenVersion(f"{what} cannot answer the background images ({type(error).__name__})") from error
     if logits.shape != (len(images), len(card.classes)):
         raise BrokenVersion(f"{what} gave logits {logits.shape}; expected {(len(images), len(card.classes))}")
     if not np.isfinite(logits).all():

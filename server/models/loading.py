@@ -37,7 +37,7 @@ class Loading:
     check_explains: Callable[[ModelCard, Model | None, Model], None] = check_explains
 
     def open(self, folder: Path) -> LoadedVersion:
-        """The version as it can predict already; one without a twin can not.
+        """The version as it can predict already; one without a twin cannot.
 
         Raises:
             BrokenVersion: what is wrong with its files, or with what its twin answers.
@@ -90,7 +90,7 @@ class Loading:
         try:
             return self.load_twin(folder, card)
         except Exception as error:  # whatever a runtime raises, other versions must go on
-            raise BrokenVersion(f"model.tflite can not be loaded ({type(error).__name__})") from error
+            raise BrokenVersion(f"model.tflite cannot be loaded ({type(error).__name__})") from error
 
     def _litert(self, folder: Path, card: ModelCard) -> LoadedModel | None:
         """One whose LiteRT files do not load breaks the version."""

@@ -11,7 +11,7 @@ ERRORS = {
     401: "Where keys are on: none was sent, or one that nobody here knows; or a link that is no longer good.",
     403: "Where keys are on: the key is not good for this.",
     404: "No such model, version, method or id; or nothing is at this address.",
-    406: "It can not be given in any format that was asked for.",
+    406: "It cannot be given in any format that was asked for.",
     409: "Not possible in this state.",
     413: "More bytes, pixels or rows than are read.",
     415: "Not a picture, or one in a format that is not read here.",

@@ -1,4 +1,4 @@
-"""The C library's heaps: how many there are, and what they give back to the system. Nothing happens where it can not.
+"""The C library's heaps: how many there are, and what they give back to the system. Nothing happens where it cannot.
 
 glibc gives each thread a heap of its own, and keeps in all of them what was freed.
 """

@@ -69,7 +69,7 @@ def check(settings: Settings, workers: int) -> None:
     scheme = settings.rate_limit_storage.partition("://")[0]
     if scheme == "memory" and workers > 1:
         raise SettingsError(
-            f"INKLING_RATE_LIMIT={settings.rate_limit} can not be counted in INKLING_RATE_LIMIT_STORAGE=memory://, "
+            f"INKLING_RATE_LIMIT={settings.rate_limit} cannot be counted in INKLING_RATE_LIMIT_STORAGE=memory://, "
             f"because {workers} workers would each count alone; expected redis://HOST:PORT, or INKLING_WORKERS=1"
         )
     client = CLIENTS.get(scheme)

@@ -52,7 +52,7 @@ def _verdict(measures: list[Measure]) -> str:
     """One sentence: by which measures of faithfulness the map is no better than its controls."""
     faithful = [measure for measure in measures if measure.beaten is not None]
     if measures and not faithful:
-        return "This map can not be measured: the picture has too little ink to take any away."
+        return "This map cannot be measured: the picture has too little ink to take any away."
     if not faithful:
         return "There was no time to measure how faithful this map is; raise budget_ms."
     random = [measure.name for measure in faithful if (measure.beaten or 0) < PASSED]

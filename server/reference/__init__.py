@@ -29,7 +29,7 @@ def build(name: str, options: Mapping[str, Any], card: ModelCard, verbs: frozens
 
     Raises:
         UnknownMethod: no such method; the message lists those with a reference.
-        MethodNotPossible: the method has no reference, or the model can not do what it needs.
+        MethodNotPossible: the method has no reference, or the model cannot do what it needs.
         UnknownOption, InvalidOption: a name or value that the reference does not take.
         EngineNotInstalled: it would be possible, but a package is not there.
     """

@@ -22,7 +22,7 @@ class ExpectedGradients:
 
     The package draws background and step at random and says neither a base value nor how far the values miss the sum:
     base_value is the mean score of the background, and the gap is told. `stderr` comes from what it calls variances,
-    which are var / sqrt(n). It can not be stopped once it has begun, so the clock is looked at just before. Cost:
+    which are var / sqrt(n). It cannot be stopped once it has begun, so the clock is looked at just before. Cost:
     n_samples gradients, a forward for each of the background, two for the image, and seconds to trace an LSTM.
     """
 

@@ -1,6 +1,6 @@
 """A comparison as the JSON of Inkling's own API, in words, and as the maps of one picture.
 
-Maps in the same unit share one scale, parts of a sum apart from other differences; what has another unit can not be
+Maps in the same unit share one scale, parts of a sum apart from other differences; what has another unit cannot be
 compared by its colour.
 """
 

@@ -52,7 +52,7 @@ def explain_request_in(
     """What `parameters` want explained, and within how many seconds, of which there are `most`.
 
     Raises:
-        ServiceError: an unknown option, or a value that it can not take.
+        ServiceError: an unknown option, or a value that it cannot take.
     """
     values = {name: value for name, value in parameters.items() if name not in PROTOCOL}
     for name in ("target", "versus"):

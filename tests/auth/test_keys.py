@@ -80,7 +80,7 @@ def test_a_file_that_can_not_be_used_is_told_with_its_line(tmp_path: Path, text:
 def test_a_file_that_can_not_be_read_is_told(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "keys").write_bytes(content)
-    with pytest.raises(SettingsError, match=r"INKLING_KEYS_FILE.*can not be read"):
+    with pytest.raises(SettingsError, match=r"INKLING_KEYS_FILE.*cannot be read"):
         read_keys(tmp_path / "keys")
 
 

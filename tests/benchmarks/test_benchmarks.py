@@ -107,7 +107,7 @@ def test_turns_alternate_and_the_first_round_is_not_counted() -> None:
     def ask(name: str, seed: int) -> Burst:
         asked.append((name, seed))
         if name == "c":
-            raise PeerFailed("can not")
+            raise PeerFailed("cannot")
         return Burst([float(seed)], [0.0], [1], [[0.0]])
 
     a, b, c = in_turns([lambda seed, name=name: ask(name, seed) for name in "abc"], 2)  # type: ignore[misc]

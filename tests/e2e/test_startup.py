@@ -38,7 +38,7 @@ PATIENCE = 30  # seconds
 @pytest.mark.parametrize(("settings", "words"), [
     ({"PORT": "http"}, "INKLING_PORT='http'; expected a whole number from 1 to 65535"),
     ({"KEY_FILE": "keys"}, "unknown setting INKLING_KEY_FILE; did you mean INKLING_KEYS_FILE?"),
-    ({"KEYS_FILE": "/nowhere/keys"}, "INKLING_KEYS_FILE='/nowhere/keys' can not be read"),
+    ({"KEYS_FILE": "/nowhere/keys"}, "INKLING_KEYS_FILE='/nowhere/keys' cannot be read"),
     ({"RATE_LIMIT": "5/minute", "WORKERS": "2"}, "2 workers would each count alone"),
     ({"RUN_DIR": "/proc/nowhere"}, "/proc/nowhere"),
 ])  # fmt: skip

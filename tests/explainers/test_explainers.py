@@ -232,7 +232,7 @@ def test_expected_gradients_from_one_baseline_are_integrated_gradients() -> None
 
 @pytest.mark.parametrize("fake", [Square, Wavy, Cubed])
 def test_one_round_of_expected_gradients_sums_to_the_score(fake: Any) -> None:
-    """One gradient at two points of each path can not integrate it; what its sum must be is known all the same."""
+    """One gradient at two points of each path cannot integrate it; what its sum must be is known all the same."""
     model = fake()
     first = next(ExpectedGradients().refine(model, ink(), one(1), 0))
     steps = np.random.default_rng(0)

@@ -16,7 +16,7 @@ def disk(folder: Path, size: int) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if mounted.returncode:
-        lacking(f"a file system can not be mounted here: {mounted.stderr.decode().strip()}")
+        lacking(f"a file system cannot be mounted here: {mounted.stderr.decode().strip()}")
     try:
         yield folder
     finally:

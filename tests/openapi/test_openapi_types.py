@@ -206,7 +206,7 @@ WRONG: tuple[Callable[[Asked], Asked], ...] = (
 def test_whatever_is_answered_is_described(
     make_app: MakeApp, tmp_path: Path, settings: dict[str, Any], statuses: set[int]
 ) -> None:
-    """Requests as they should be and wrong ones, to a server that can answer and to some that can not."""
+    """Requests as they should be and wrong ones, to a server that can answer and to some that cannot."""
     (tmp_path / "empty").mkdir()
     write_keys(tmp_path / "keys", web="predict")
     files = {name: tmp_path / value for name, value in settings.items() if name in ("model_store", "keys_file")}

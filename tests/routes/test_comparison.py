@@ -191,7 +191,7 @@ def test_a_picture_without_ink_is_compared_too(client: FlaskClient, query: str) 
     answer = response.get_json()
     assert answer["agreement"]["matrix"][0][1] is None
     for one in answer["explanations"]:
-        assert "can not be measured" in one["explanation"]["quality"]["verdict"]
+        assert "cannot be measured" in one["explanation"]["quality"]["verdict"]
 
 
 def test_a_budget_that_ended_is_told_as_it_was_asked() -> None:

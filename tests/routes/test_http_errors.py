@@ -178,7 +178,7 @@ CASES: dict[str, Case] = {
     "a page in base64": body(415, "unsupported_image", "HTML", json={"image": {"b64": b64encode(b"<html>").decode()}}),
     "blank": body(422, "blank_image", "blank", "darker pen", data=encoded(Image.new("L", (90, 90), 255))),
     "blank pixels": body(422, "blank_image", "blank", "all 0", "12%", "paper as 0", json={"pixels": PIXELS}),
-    "what the model can not do": Case(
+    "what the model cannot do": Case(
         "/v1/explain?model=plain&method=grad_cam", 422, "method_not_possible",
         ("plain", "grad_cam", "feature_map", "shapley, lime, occlusion, rise, saliency"),
     ),

@@ -37,7 +37,7 @@ class Clock:
 
 @dataclass
 class Doubling:
-    """Twice each row; the first call waits for `go`. Rows of 666 can not be computed, nor anything beside them."""
+    """Twice each row; the first call waits for `go`. Rows of 666 cannot be computed, nor anything beside them."""
 
     calls: list[Array] = field(default_factory=list)
     by: list[str] = field(default_factory=list)  # the threads that called

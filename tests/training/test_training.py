@@ -71,7 +71,7 @@ def test_wrong_data_is_refused_before_the_first_step(tmp_path: Path, changes: di
 
 def test_a_file_that_is_no_npz_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_text("hello")
-    with pytest.raises(data.DataError, match="can not be read"):
+    with pytest.raises(data.DataError, match="cannot be read"):
         data.load(str(tmp_path / "x.npz"))
     with pytest.raises(data.DataError, match="expected mnist, digits or"):
         data.load("fashion")

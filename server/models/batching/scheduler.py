@@ -143,7 +143,7 @@ class Turns:
                 asked.end(error)
 
     def _answer(self, pieces: list[Piece], size: int) -> None:
-        """Compute them together; where that fails, each alone, so that one can not fail another."""
+        """Compute them together; where that fails, each alone, so that one cannot fail another."""
         try:
             outputs = self._computed(pieces, size)
         except Exception as error:  # whatever a foreign graph raises

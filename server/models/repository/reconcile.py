@@ -60,7 +60,7 @@ class _Case:
         )
 
     def refused(self, reports: Sequence[Report]) -> dict[str, Refusal]:
-        """What any worker refused: one that can not serve a version is enough."""
+        """What any worker refused: one that cannot serve a version is enough."""
         told = [self.entry.refused, *(report.refused.get(self.name, {}) for report in reports)]
         return {
             number: refusal

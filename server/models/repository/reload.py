@@ -63,7 +63,7 @@ class Following:
         wanted. Whoever looks first after a change makes the next agreement.
 
         Raises:
-            OSError: a folder can not be read, and what is served goes on; or one can not be written, after this worker
+            OSError: a folder cannot be read, and what is served goes on; or one cannot be written, after this worker
                 has followed what was agreed before.
         """
         with self._polling:
@@ -128,7 +128,7 @@ class Following:
         try:
             self.poll(PATIENCE)
         except OSError:
-            log.exception("the workers of this server can not tell each other what they serve")
+            log.exception("the workers of this server cannot tell each other what they serve")
 
     def _next(self, before: State | None, report: Report) -> State:
         others = [one for one in self._shared.reports() if one.worker != report.worker]

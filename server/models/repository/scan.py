@@ -17,15 +17,15 @@ class Shelf:
     """The folder of one model. A stamp changes when any file of its version does."""
 
     versions: Mapping[str, str] = field(default_factory=dict)  # number -> stamp, ascending
-    labels: Mapping[str, str] | None = None  # None where they can not be read, or there is no folder
-    broken: str | None = None  # why they can not be read
+    labels: Mapping[str, str] | None = None  # None where they cannot be read, or there is no folder
+    broken: str | None = None  # why they cannot be read
 
 
 def look(root: Path) -> dict[str, Shelf]:
     """The shelf of every model. What has no card is not there yet: its card is written last.
 
     Raises:
-        OSError: a folder can not be read, which does not mean that nothing is there.
+        OSError: a folder cannot be read, which does not mean that nothing is there.
     """
     folders = sorted(root.iterdir()) if root.is_dir() else []
     return {one.name: _shelf(one) for one in folders if one.is_dir() and not one.name.startswith(".")}

@@ -17,7 +17,7 @@ class Family:
     labels: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)  # a version, or labels.json -> why it is not used
     notes: tuple[str, ...] = ()  # what is served otherwise than the folder says, in sentences
-    missing: tuple[str, ...] = ()  # what other workers serve and this one can not
+    missing: tuple[str, ...] = ()  # what other workers serve and this one cannot
 
     @property
     def default(self) -> str:

@@ -94,7 +94,7 @@ class Shared:
         except FileNotFoundError:
             return None
         except UNREADABLE:
-            log.exception("%s can not be read, and is made anew", self._folder / "state.json")
+            log.exception("%s cannot be read, and is made anew", self._folder / "state.json")
             return None
 
     def agree(self, state: State) -> None:
@@ -135,7 +135,7 @@ class Shared:
             except FileNotFoundError:
                 continue
             except UNREADABLE:
-                log.exception("%s can not be read", path)
+                log.exception("%s cannot be read", path)
                 continue
             if 0 <= self._now() - report.beat <= self._silent and _exists(report.pid):
                 found.append(report)

@@ -139,7 +139,7 @@ class Store:
         if name not in self.families:
             refused = following.entry(name).refused
             told = "; ".join(f"version {number}: {refusal.reason}" for number, refusal in refused.items())
-            raise BrokenModel(f"{name} can not be served: {told or 'INKLING_VERSIONS leaves out all its versions'}")
+            raise BrokenModel(f"{name} cannot be served: {told or 'INKLING_VERSIONS leaves out all its versions'}")
 
     def unload(self, name: str, now: Callable[[], float] = time.monotonic) -> None:
         """Have all workers serve a model no more. Returns when this one does not, and the others neither or have had

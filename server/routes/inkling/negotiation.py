@@ -27,7 +27,7 @@ def media_type_of(values: Mapping[str, str], renderers: Collection[str]) -> str:
     """What to answer with: `format` where it is given, else the best of what Accept names; one of `renderers`.
 
     Raises:
-        InvalidOption, NotAcceptable: a format that is unknown, or that this can not be given in.
+        InvalidOption, NotAcceptable: a format that is unknown, or that this cannot be given in.
     """
     given = ", ".join(renderers)
     if "format" in values:

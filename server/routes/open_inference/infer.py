@@ -56,7 +56,7 @@ def read() -> Asked:
     """The request that is being answered.
 
     Raises:
-        BadRequest: it can not be read.
+        BadRequest: it cannot be read.
     """
     sent = bodies.body()
     size = _header_length(len(sent))

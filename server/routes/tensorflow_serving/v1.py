@@ -54,7 +54,7 @@ def explain(model: str, version: int | None = None, label: str | None = None) ->
         served = resources.enter_context(_served(model, version, label))
         name = signatures.signature_of(fields)
         if name != signatures.DEFAULT:
-            raise BadRequest(f"signature {name} can not be explained; post a picture to /v1/explain, or send numbers")
+            raise BadRequest(f"signature {name} cannot be explained; post a picture to /v1/explain, or send numbers")
         wanted, budget = explain_request_in(bodies.parameters_of(fields), f"{model}:explain")
         sent = signatures.asked(fields, signatures.INPUTS[name]).images()
         images = tensors.checked_images(sent, served.card.image, service().max_images)

@@ -48,7 +48,7 @@ def spoil(root: Path, number: str) -> None:
 
 
 def broken(number: str) -> Callable[[Path, ModelCard], Fake]:
-    """A loader of SavedModels that can not load one version."""
+    """A loader of SavedModels that cannot load one version."""
 
     def load(folder: Path, card: ModelCard) -> Fake:
         if card.version == number:
