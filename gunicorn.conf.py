@@ -13,7 +13,7 @@ from server.config import Settings, SettingsError
 from server.logs import logging_config
 from server.process.gunicorn_worker import Worker
 from server.process.malloc import give_back, share_heaps
-from server.process.periodic import Watch
+from server.process.periodic import PeriodicTask
 from server.process.preflight import check, connections, count_workers, prefers_tensorflow
 
 
@@ -117,7 +117,7 @@ def post_worker_init(worker: Any) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.siginterrupt(signal.SIGTERM, False)
     if not prefers_tensorflow(settings):
-        Watch(give_back, 2, "memory could not be given back").start()
+        PeriodicTask(give_back, 2, "memory could not be given back").start()
 
 
 def on_exit(server: Any) -> None:

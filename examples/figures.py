@@ -14,7 +14,7 @@ from server.inference.explain import ExplainRequest, explain
 from server.inference.predict import ModelSelector
 from server.models.litert import predictor
 from server.models.loading import Loading
-from server.models.repository.shared_state import Shared
+from server.models.repository.shared_state import SharedState
 from server.models.repository.store import Store
 from server.models.runtimes import litert_loader
 from server.render import RENDERERS
@@ -37,7 +37,7 @@ def heatmaps(store: Store, picture: Path) -> list[Image.Image]:
 def main() -> None:
     with TemporaryDirectory() as folder:
         load = litert_loader(None, Settings().interpreter_bytes, partly=False)
-        store = Store(Path("model_store"), Loading(predictor, None, load_litert=load), Shared(Path(folder)))
+        store = Store(Path("model_store"), Loading(predictor, None, load_litert=load), SharedState(Path(folder)))
         store.load("cnn")
         rows = [heatmaps(store, HERE / name) for name in PICTURES]
     width = max(map_.width for row in rows for map_ in row)

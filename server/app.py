@@ -26,11 +26,11 @@ from server.models import runtimes
 from server.models.checks import Check, check_answers
 from server.models.litert import predictor
 from server.models.loading import Loading
-from server.models.repository.shared_state import SILENT, Shared
+from server.models.repository.shared_state import SILENT, SharedState
 from server.models.repository.store import LoadFull, LoadTwin, Store
-from server.models.repository.version_policy import Policy
+from server.models.repository.version_policy import VersionPolicy
 from server.models.versions import LoadLiteRT
-from server.process.periodic import Watch
+from server.process.periodic import PeriodicTask
 from server.process.preflight import count_workers, has_tensorflow, prefers_tensorflow
 from server.protocols import ExplanationCache, NoCache
 from server.routes import docs, ops
@@ -40,12 +40,12 @@ from server.routes.errors import answer_error
 from server.routes.headers import request_id, server_timing
 from server.routes.inkling import attack, compare, explain, explanations, models, predict
 from server.routes.middleware import access_log, auth
-from server.routes.open_inference import v2
+from server.routes.open_inference import endpoints as open_inference
 from server.routes.service import EXTENSION, Service
-from server.routes.tensorflow_serving import v1
+from server.routes.tensorflow_serving import endpoints as tensorflow_serving
 from server.scheduling import BoundedPool, Scheduler
 
-PARTS = (predict, explain, models, explanations, compare, attack, v1, v2, ops, docs)
+PARTS = (predict, explain, models, explanations, compare, attack, tensorflow_serving, open_inference, ops, docs)
 BLUEPRINTS = tuple(part.blueprint for part in PARTS)
 NICENESS = 10  # explanations get a tenth of a core that predictions could use up; with 3, those wait a third longer
 
@@ -140,10 +140,10 @@ def _run_dir(app: Flask, settings: Settings) -> Path:
 def _store(settings: Settings, run_dir: Path, loading: Loading) -> Store:
     """The models, looked at again and again while the application lives."""
     seconds = settings.poll_ms / 1000
-    shared = Shared(run_dir, silent=max(SILENT, 5 * seconds))
-    store = Store(settings.model_store, loading, shared, Policy.parse(settings.versions))
+    shared = SharedState(run_dir, silent=max(SILENT, 5 * seconds))
+    store = Store(settings.model_store, loading, shared, VersionPolicy.parse(settings.versions))
     if seconds:
-        Watch(store.poll, seconds, "the models could not be looked at; what is served goes on").start()
+        PeriodicTask(store.poll, seconds, "the models could not be looked at; what is served goes on").start()
     return store
 
 
@@ -178,9 +178,9 @@ def _guard(app: Flask, settings: Settings, links: Links | None) -> None:
         auth.protect(app, Keyring(settings.keys_file), links)
     if settings.rate_limit is not None:
         from server.routes.middleware import limits
-        from server.routes.middleware.rate_limiter import Rates
+        from server.routes.middleware.rate_limiter import RateLimiter
 
-        limits.limit(app, Rates(settings.rate_limit, settings.rate_limit_storage), settings.proxies)
+        limits.limit(app, RateLimiter(settings.rate_limit, settings.rate_limit_storage), settings.proxies)
 
 
 def _begin() -> None:

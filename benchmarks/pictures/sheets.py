@@ -17,7 +17,7 @@ FILLS = (0.1, 0.9)  # of the photo
 SHAPES = (1.0, 1.0, 1.414, 1 / 1.414, 1.55, 0.65)  # width by height: notes, A4 and its halves, cards
 PHOTOS = ((4, 3), (3, 4), (16, 9), (9, 16), (1, 1))
 WIDE = 250.0  # millimetres that a photo's longer side sees
-Ground = Callable[[View, np.random.Generator], Array]
+Backdrop = Callable[[View, np.random.Generator], Array]
 Box = tuple[float, float, float, float]  # left, top, right, bottom in millimetres, (0, 0) in the sheet's middle
 
 
@@ -53,11 +53,11 @@ def sheet_cut(image: Array, label: int, rng: np.random.Generator) -> bytes:
             return _photo(image, view, sheet, shown, ground, rng)
 
 
-def _textures(rng: np.random.Generator) -> Ground:
+def _textures(rng: np.random.Generator) -> Backdrop:
     return (grounds.wood, grounds.marble, grounds.carpet)[rng.integers(3)]
 
 
-def _whole(image: Array, ground: Ground, rng: np.random.Generator) -> bytes:
+def _whole(image: Array, ground: Backdrop, rng: np.random.Generator) -> bytes:
     while True:
         view, sheet = _framed(rng)
         width, height = view.width * view.pixel, view.height * view.pixel
@@ -82,7 +82,7 @@ def _framed(rng: np.random.Generator) -> tuple[View, Box]:
     return view, (-tall * shape / 2, -tall / 2, tall * shape / 2, tall / 2)
 
 
-def _photo(image: Array, view: View, sheet: Box, shown: Box, ground: Ground, rng: np.random.Generator) -> bytes:
+def _photo(image: Array, view: View, sheet: Box, shown: Box, ground: Backdrop, rng: np.random.Generator) -> bytes:
     """The sheet on its ground, with a digit where it is shown."""
     outside = view.box(*sheet)
     shadow = rng.uniform(0.1, 0.45) * np.exp(-np.maximum(outside, 0) / rng.uniform(0.8, 4))

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from server.attacks.margin import FLIPPED, Asked, outcome, shortened
-from server.attacks.types import Adversarial
+from server.attacks.margin import FLIPPED, Objective, outcome, shortened
+from server.attacks.types import AdversarialExample
 from server.options import option
 from server.types import Array, Model
 
@@ -34,8 +34,8 @@ class DeepFool:
     limit: float = option(10.0, "largest change in L2; one pixel of full ink is 1, a digit about 9", 0.1, 28.0)
     n_steps: int = option(200, "steps at most", 1, 1000)
 
-    def search(self, model: Model, image: Array, loser: int, wanted: int | None, seed: int) -> Adversarial:
-        asked = Asked(model, loser, wanted)
+    def search(self, model: Model, image: Array, loser: int, wanted: int | None, seed: int) -> AdversarialExample:
+        asked = Objective(model, loser, wanted)
         rivals = [k for k in range(len(model.card.classes)) if k != loser]
         at, best, shortest = image.astype(np.float64), None, np.inf
         for _ in range(self.n_steps):
@@ -52,7 +52,7 @@ class DeepFool:
         return outcome(asked, image, best if shortest <= self.limit else None)
 
 
-def _along_the_border(asked: Asked, image: Array, crossed: Array) -> Array:
+def _along_the_border(asked: Objective, image: Array, crossed: Array) -> Array:
     """Half the way from `crossed` (H, W), a point of the border, to the one that would be nearest to `image` if the
     border were flat."""
     slope = asked.slopes(crossed[None])[1][0]
@@ -62,14 +62,14 @@ def _along_the_border(asked: Asked, image: Array, crossed: Array) -> Array:
     return halfway
 
 
-def _to_the_border(asked: Asked, at: Array) -> Array:
+def _to_the_border(asked: Objective, at: Array) -> Array:
     """The shortest step (H, W) to where what is wanted catches up with what leads."""
     margins, slopes = asked.slopes(at[None])
     step: Array = (FLIPPED - margins[0]) / ((slopes[0] ** 2).sum() + 1e-12) * slopes[0]
     return step
 
 
-def _nearest_border(asked: Asked, at: Array, rivals: list[int]) -> Array:
+def _nearest_border(asked: Objective, at: Array, rivals: list[int]) -> Array:
     """The shortest step (H, W) to the border of any rival, if all were linear."""
     weights = np.zeros((len(rivals), len(asked.model.card.classes)), np.float32)
     weights[np.arange(len(rivals)), rivals] = 1

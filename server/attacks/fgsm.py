@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from server.attacks.margin import FLIPPED, Asked, outcome
-from server.attacks.types import Adversarial
+from server.attacks.margin import FLIPPED, Objective, outcome
+from server.attacks.types import AdversarialExample
 from server.options import option
 from server.types import Array, Model
 
@@ -27,8 +27,8 @@ class Fgsm:
 
     limit: float = option(0.5, "largest change of a pixel (Linf); ink is 1", 0.01, 1.0)
 
-    def search(self, model: Model, image: Array, loser: int, wanted: int | None, seed: int) -> Adversarial:
-        asked = Asked(model, loser, wanted)
+    def search(self, model: Model, image: Array, loser: int, wanted: int | None, seed: int) -> AdversarialExample:
+        asked = Objective(model, loser, wanted)
         direction = np.sign(asked.slopes(image[None])[1][0])
         lengths = np.linspace(0, self.limit, LENGTHS + 1)[1:, None, None]
         tried = np.clip(image + lengths * direction, 0, 1)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from server.attacks.types import Adversarial
+from server.attacks.types import AdversarialExample
 from server.types import Array, Model
 
 FLIPPED = 0.01  # logits by which the other class must lead, so that a twin of the model agrees
@@ -12,7 +12,7 @@ HALVINGS = 12  # of the last interval: a 4,000th of it remains
 
 
 @dataclass
-class Asked:
+class Objective:
     """A model that is asked for margins, with the rows that it took. The margin of a picture, in logits, is the lead of
     the best other class over the one that is to lose; or, where a class is wanted, its lead over the best other."""
 
@@ -47,7 +47,7 @@ class Asked:
         return logits[rows, ahead] - logits[rows, behind], ahead, behind
 
 
-def shortened(asked: Asked, image: Array, flipped: Array) -> Array:
+def shortened(asked: Objective, image: Array, flipped: Array) -> Array:
     """A flipped picture (H, W) as near to `image` as the straight line between them allows."""
     low, high = 0.0, 1.0
     for _ in range(HALVINGS):
@@ -60,10 +60,10 @@ def shortened(asked: Asked, image: Array, flipped: Array) -> Array:
     return nearest
 
 
-def outcome(asked: Asked, image: Array, flipped: Array | None) -> Adversarial:
+def outcome(asked: Objective, image: Array, flipped: Array | None) -> AdversarialExample:
     """What was found, or that nothing was."""
     if flipped is None:
-        return Adversarial(None, None, None, asked.rows)
+        return AdversarialExample(None, None, None, asked.rows)
     nearest = shortened(asked, image, flipped)
     change = (nearest - image).astype(np.float64)
-    return Adversarial(nearest, float(np.linalg.norm(change)), float(np.abs(change).max()), asked.rows)
+    return AdversarialExample(nearest, float(np.linalg.norm(change)), float(np.abs(change).max()), asked.rows)

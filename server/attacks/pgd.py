@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from server.attacks.margin import FLIPPED, Asked, outcome
-from server.attacks.types import Adversarial
+from server.attacks.margin import FLIPPED, Objective, outcome
+from server.attacks.types import AdversarialExample
 from server.options import option
 from server.types import Array, Model
 
@@ -29,8 +29,8 @@ class Pgd:
     limit: float = option(0.5, "largest change of a pixel (Linf); ink is 1", 0.01, 1.0)
     n_steps: int = option(20, "steps in each box", 1, 200)
 
-    def search(self, model: Model, image: Array, loser: int, wanted: int | None, seed: int) -> Adversarial:
-        asked = Asked(model, loser, wanted)
+    def search(self, model: Model, image: Array, loser: int, wanted: int | None, seed: int) -> AdversarialExample:
+        asked = Objective(model, loser, wanted)
         rng = np.random.default_rng(seed)
         low, high, best = 0.0, self.limit, None
         for _ in range(2):
@@ -44,7 +44,7 @@ class Pgd:
             low = sizes[first - 1] if first else low
         return outcome(asked, image, best)
 
-    def _climb(self, asked: Asked, image: Array, sizes: Array, rng: np.random.Generator) -> Array:
+    def _climb(self, asked: Objective, image: Array, sizes: Array, rng: np.random.Generator) -> Array:
         """For each box the picture (b, H, W) with the greatest margin seen on the way."""
         reach = sizes[:, None, None]
         lowest, highest = np.clip(image - reach, 0, 1), np.clip(image + reach, 0, 1)

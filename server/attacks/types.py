@@ -7,7 +7,7 @@ from server.types import Array, Digit, Model, Prediction
 
 
 @dataclass(frozen=True)
-class Adversarial:
+class AdversarialExample:
     """The nearest picture found that is answered otherwise; all but `rows` are None where none was found."""
 
     pixels: Array | None  # (H, W) float32 in [0, 1]
@@ -23,20 +23,20 @@ class Attack(Protocol):
     summary: ClassVar[str]
     paper: ClassVar[str]
 
-    def search(self, model: Model, image: Array, loser: int, wanted: int | None, seed: int) -> Adversarial:
+    def search(self, model: Model, image: Array, loser: int, wanted: int | None, seed: int) -> AdversarialExample:
         """The smallest change of image (H, W) found by which class `loser` is answered no more; but class `wanted`,
         where it is not None."""
         ...
 
 
 @dataclass(frozen=True)
-class Attacked:
+class AttackResult:
     """An attack's outcome with all that is needed to show it, and to compute it again."""
 
     digit: Digit
     prediction: Prediction
     attack: Attack
-    adversarial: Adversarial
+    adversarial: AdversarialExample
     changed: Prediction | None  # what is answered to the changed picture
     seed: int
     wanted: int | None

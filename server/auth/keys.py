@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Key:
+class ApiKey:
     """Who holds a key, and what for."""
 
     name: str
@@ -42,7 +42,7 @@ class Key:
         return f"{self.name} {self.digest} {','.join(scope for scope in SCOPES if scope in self.scopes)}"
 
 
-def new_key(name: str, scopes: str) -> tuple[str, Key]:
+def new_key(name: str, scopes: str) -> tuple[str, ApiKey]:
     """A new key and what is kept of it.
 
     Raises:
@@ -52,7 +52,7 @@ def new_key(name: str, scopes: str) -> tuple[str, Key]:
     return secret, _key([name, _digest(secret), scopes], "the new key")
 
 
-def read_keys(path: Path) -> tuple[Key, ...]:
+def read_keys(path: Path) -> tuple[ApiKey, ...]:
     """The keys of a file; empty lines and those that begin with # are left out.
 
     Raises:
@@ -72,13 +72,13 @@ def read_keys(path: Path) -> tuple[Key, ...]:
     return keys
 
 
-def _keys(text: str, path: Path) -> Iterator[Key]:
+def _keys(text: str, path: Path) -> Iterator[ApiKey]:
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             yield _key(line.split(), f"{path}, line {number}")
 
 
-def _key(words: list[str], where: str) -> Key:
+def _key(words: list[str], where: str) -> ApiKey:
     if len(words) != 3:
         raise SettingsError(f"{where} has {len(words)} words; expected `name sha256 scope,scope`")
     name, digest, listed = words
@@ -89,7 +89,7 @@ def _key(words: list[str], where: str) -> Key:
     scopes = frozenset(scope for scope in SCOPES if scope in listed.split(","))
     if set(listed.split(",")) != scopes:
         raise SettingsError(f"{where}: the scopes {listed[:100]!r}; expected one or more of {','.join(SCOPES)}")
-    return Key(name, digest, scopes)
+    return ApiKey(name, digest, scopes)
 
 
 def _digest(secret: str) -> str:
@@ -103,12 +103,12 @@ class Keyring:
     def __init__(self, path: Path, now: Callable[[], float] = time.monotonic) -> None:
         self._path, self._now = path, now
         self._lock = threading.Lock()
-        self._keys: tuple[Key, ...] = ()
+        self._keys: tuple[ApiKey, ...] = ()
         self._seen: tuple[int, ...] | None = None
         self._next = now()
         self._look()
 
-    def holder(self, secret: str) -> Key | None:
+    def holder(self, secret: str) -> ApiKey | None:
         """Whose key this is. It takes as long whether it is the first, the last or nobody's."""
         self._look()
         digest, found = _digest(secret), None

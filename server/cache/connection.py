@@ -34,7 +34,7 @@ CREATE INDEX entries_made ON entries (made);
 """
 
 
-class Unusable(Exception):
+class UnusableFile(Exception):
     """A file that cannot be used as this cache, now or later; the message says why."""
 
 
@@ -98,7 +98,7 @@ class CacheFile:
         except sqlite3.Error as error:
             self.close()
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in FOR_GOOD:
-                raise Unusable(str(error)) from error
+                raise UnusableFile(str(error)) from error
             raise
 
     def _connected(self) -> sqlite3.Connection:
@@ -106,7 +106,7 @@ class CacheFile:
         if self._seen is None:
             self._seen = _usable(self.path)
         if self._seen != _identity(self.path):
-            raise Unusable("it was removed or replaced while the server ran")
+            raise UnusableFile("it was removed or replaced while the server ran")
         if self._connection is None:
             address = f"{self.path.absolute().as_uri()}?mode=rw"  # never makes a file
             connection = sqlite3.connect(address, PATIENCE, isolation_level=None, check_same_thread=False, uri=True)
@@ -171,13 +171,13 @@ def _usable(path: Path) -> tuple[int, int]:
     has_log = path.with_name(f"{path.name}-wal").exists()  # asked first: another process may be making both
     if not path.exists():
         if has_log:  # SQLite would put it into the new file
-            raise Unusable("it was removed, but its log is still there")
+            raise UnusableFile("it was removed, but its log is still there")
         _make(path)
     with path.open("rb") as file:  # before SQLite locks it: to close a file gives up all locks that a process has on it
         head, found = file.read(72), os.fstat(file.fileno())
     layout, application = (int.from_bytes(head[at : at + 4], "big") for at in (60, 68))
     if not head.startswith(b"SQLite format 3\0") or (layout, application) != (LAYOUT, APPLICATION):
-        raise Unusable("it is no file of kept explanations, or one of another release")
+        raise UnusableFile("it is no file of kept explanations, or one of another release")
     return found.st_dev, found.st_ino
 
 

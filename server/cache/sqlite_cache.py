@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from server.cache.connection import PATIENCE, CacheFile, Row, Unusable
+from server.cache.connection import PATIENCE, CacheFile, Row, UnusableFile
 from server.cache.entry import StaleEntry, decode, encode
 from server.errors import NotReady
 from server.types import Explanation
@@ -140,7 +140,7 @@ class SqliteCache:
             done = work()
             backoff.seconds = 0.0
             return done
-        except Unusable as error:
+        except UnusableFile as error:
             self._stop(error)
             return None
         except (sqlite3.Error, OSError) as error:
@@ -151,7 +151,7 @@ class SqliteCache:
         finally:
             self._lock.release()
 
-    def _stop(self, error: Unusable) -> None:
+    def _stop(self, error: UnusableFile) -> None:
         """Keep nothing from now on; for the thread that has the lock."""
         self._stopped = True
         self._file.close()

@@ -8,7 +8,7 @@ from server.models.card import BrokenVersion
 from server.models.checks import check_answers, check_same
 from server.models.litert import predictor
 from server.models.loading import NOT_LOADED, Loading
-from server.models.repository.scan import LABELS, Shelf, look
+from server.models.repository.scan import LABELS, ModelListing, look
 from server.models.runtimes import litert_loader, savedmodel_loader
 from server.models.versions import LoadedVersion, LoadFull
 from server.process.preflight import has_tensorflow
@@ -76,7 +76,7 @@ def _compare(version: LoadedVersion, load_full: LoadFull) -> None:
         saved.close()
 
 
-def _wrong_labels(shelf: Shelf) -> str | None:
+def _wrong_labels(shelf: ModelListing) -> str | None:
     if shelf.broken is not None:
         return shelf.broken
     astray = [f"{label} points at {to}" for label, to in (shelf.labels or {}).items() if to not in shelf.versions]

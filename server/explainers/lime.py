@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from server.errors import TooManySegments
-from server.explainers.perturbation import Bank, Masks, all_masks, spread, words
+from server.explainers.perturbation import MaskedOutputs, Masks, all_masks, spread, words
 from server.explainers.segmentation import Segmentation, segment, superpixels
 from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
@@ -63,7 +63,7 @@ class Lime:
             if self.compat
             else segment(image, self.segmentation, self.kernel_size, self.n_segments)
         )
-        bank = Bank(model, image, segments, painted_over(image, segments))
+        bank = MaskedOutputs(model, image, segments, painted_over(image, segments))
         n = int(segments.max()) + 1
         for masks, last in self._samples(n, seed):
             scores = target.score(bank.outputs(masks.masks))
@@ -129,7 +129,7 @@ def every_mask(n: int, n_samples: int) -> Weighted:
 
 
 @dataclass(frozen=True)
-class Fit:
+class LinearFit:
     """A linear model of the scores."""
 
     coefficients: Array  # (n,)
@@ -155,7 +155,7 @@ class Ridge:
         small = masks.masks.size <= KEPT
         return _kept_ridge(masks) if small else _ridge(masks)
 
-    def fit(self, scores: Array) -> Fit:
+    def fit(self, scores: Array) -> LinearFit:
         """Fit scores (m,). The standard errors are the sandwich estimate sum_i p_i^2 r_i^2 over all draws i, with r the
         residuals."""
         share = self.weights / self.weights.sum()
@@ -165,7 +165,7 @@ class Ridge:
         residuals = scores - intercept - self.masks @ coefficients
         total = self.weights @ y**2
         r2 = 1 - float(self.weights @ residuals**2 / total) if total > 0 else 1.0
-        return Fit(coefficients, intercept, r2, np.sqrt(self.matrix**2 @ (residuals**2 / self.counts)))
+        return LinearFit(coefficients, intercept, r2, np.sqrt(self.matrix**2 @ (residuals**2 / self.counts)))
 
 
 def _ridge(masks: Weighted) -> Ridge:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from server.explainers.perturbation import Bank, Masks, baseline_of
+from server.explainers.perturbation import MaskedOutputs, Masks, baseline_of
 from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
 
@@ -43,7 +43,7 @@ class Occlusion:
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
         stride = min(self.stride, self.patch)
         segments, masks, glance = _patches(image.shape, self.patch, stride)
-        bank = Bank(model, image, segments, baseline_of(self.baseline, model.card))
+        bank = MaskedOutputs(model, image, segments, baseline_of(self.baseline, model.card))
         whole = np.ones_like(masks[:1])
         for asked in [masks[glance], masks] if len(masks) > SMALL else [masks]:
             covered = ~asked[:, segments]  # (p, H, W)

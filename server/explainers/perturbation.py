@@ -17,7 +17,7 @@ CHUNK = 512  # pictures made at once, 1.6 MB of 28 x 28
 BLUR = 4.0  # pixels, standard deviation: twice the width of a stroke
 
 
-class Bank:
+class MaskedOutputs:
     """The model's answers to one image with cells replaced by one baseline: each distinct picture is asked once,
     however many masks, stages, classes and methods ask for it.
     """

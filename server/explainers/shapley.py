@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from server.explainers.coalitions import all_pairs, leverage_sample, shapley_values
-from server.explainers.perturbation import Bank, Masks, all_masks, baselines_of, spread
+from server.explainers.perturbation import MaskedOutputs, Masks, all_masks, baselines_of, spread
 from server.explainers.segmentation import grid, segment
 from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
@@ -55,7 +55,7 @@ class Shapley:
         every = baselines_of(self.baseline, model.card, image)
         most = max(1, self.max_rows // (2 * int(segments.max()) + 4))  # so many leave each two coalitions a cell
         baselines = every[np.linspace(0, len(every), min(most, len(every)), endpoint=False).astype(int)]
-        game = _Game(model, image, target, segments, baselines)
+        game = _CellGame(model, image, target, segments, baselines)
         n = len(game.players)
         told = f"max_rows allows {len(baselines)} of {len(every)} background images"
         warnings = (told,) * (len(baselines) < len(every))
@@ -86,12 +86,12 @@ def _stages(n: int, most: int, first: int) -> list[int]:
     return [*stages, last]
 
 
-class _Game:
+class _CellGame:
     """The cells of one image as players."""
 
     def __init__(self, model: Model, image: Array, target: Target, segments: Array, baselines: Array) -> None:
         self.target, self.segments = target, segments
-        self.banks = [Bank(model, image, segments, baseline) for baseline in baselines]
+        self.banks = [MaskedOutputs(model, image, segments, baseline) for baseline in baselines]
         self.players = np.unique(np.concatenate([bank.seen for bank in self.banks]))
 
     def worths(self, coalitions: Masks) -> Array:

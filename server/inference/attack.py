@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from server import attacks
-from server.attacks.types import Adversarial, Attacked
+from server.attacks.types import AdversarialExample, AttackResult
 from server.errors import AlreadyAnswered
 from server.inference.predict import ModelSelector, Stages, class_index, decode_and_predict, predict_pixels
 from server.models.wrappers import DeadlineModel, ModelWrapper
@@ -18,7 +18,7 @@ from server.protocols import ModelStore
 from server.scheduling import ImmediateSession, Interrupt, Publish, Session
 from server.types import Array, Features, Model, Picture, Prediction, Verb
 
-Found = tuple[Adversarial, Prediction | None]
+Found = tuple[AdversarialExample, Prediction | None]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def attack(
     request: AttackRequest,
     session: Session | None = None,
     stages: Stages | None = None,
-) -> Attacked:
+) -> AttackResult:
     """The nearest picture found that is answered otherwise, with what is answered to it; or that none was found.
     Without a session it is searched here, for as long as it takes.
 
@@ -65,8 +65,8 @@ def attack(
         found, changed = session.submit(work, resources=resources).result().value
     # One row more or less in a batch moves the last digits of logits, so the answer to this picture alone decides.
     if changed is not None and not _flips(changed, prediction, wanted):
-        found, changed = Adversarial(None, None, None, found.rows), None
-    return Attacked(digit, prediction, built, found, changed, request.seed, wanted)
+        found, changed = AdversarialExample(None, None, None, found.rows), None
+    return AttackResult(digit, prediction, built, found, changed, request.seed, wanted)
 
 
 def _wanted(request: AttackRequest, prediction: Prediction) -> int | None:

@@ -21,7 +21,7 @@ from server.inference.predict import ModelSelector, Stages, class_index, decode_
 from server.models.wrappers import DeadlineModel, Memo, MemoizedModel, ProbabilityModel
 from server.protocols import ModelStore, ModelVersion, RequestContext
 from server.quality import assess, unmeasured
-from server.scheduling import ImmediateSession, Interrupt, Key, Outcome, Publish, Session
+from server.scheduling import ImmediateSession, Interrupt, Outcome, Publish, Session, TaskKey
 from server.types import (
     Attribution,
     Digit,
@@ -88,7 +88,9 @@ def explain(
             memo = Memo() if request.quality else None
             return run_explainer(version, own, digit, prediction, explainer, request, stages, memo, publish)
 
-        key = Key(identity(digit, prediction, explainer, request), frozenset({"quality"} if request.quality else ()))
+        key = TaskKey(
+            identity(digit, prediction, explainer, request), frozenset({"quality"} if request.quality else ())
+        )
         wants = partial(is_complete, quality=request.quality)
         outcome = session.submit(work, key, resources, wants).result()
     return replace(outcome, value=rebase_on_picture(outcome.value, digit, request, session))

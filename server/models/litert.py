@@ -25,7 +25,7 @@ Outputs = Mapping[str, Array]
 Block = tuple[int, int, int]  # rows of the function, and the first of the request's rows, and the one after its last
 
 
-class Runners:
+class SignatureRunners:
     """An interpreter and its signatures, ready to run; for one thread at a time."""
 
     def __init__(self, content: bytes) -> None:
@@ -53,8 +53,8 @@ class Source:
     pool: InterpreterPool
     size: int  # of an interpreter, in the pool's unit
 
-    def lend(self) -> AbstractContextManager[Runners]:
-        return self.pool.lend(self, self.size, lambda: Runners(self.content))
+    def lend(self) -> AbstractContextManager[SignatureRunners]:
+        return self.pool.lend(self, self.size, lambda: SignatureRunners(self.content))
 
 
 OnBatch = Callable[[int], None]

@@ -18,7 +18,7 @@ CAUTION = 60.0  # seconds for which fewer rows are put forward after the memory 
 log = logging.getLogger(__name__)
 
 
-class Chunks:
+class MicroBatcher:
     """The rows that one verb of a model takes at once: `most`, unless memory was exhausted a while ago."""
 
     def __init__(

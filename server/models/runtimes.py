@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
-from server.models.batching.lane import lane_for
+from server.models.batching.batched_model import batched_model_for
 from server.models.card import BrokenVersion, read_card
 from server.models.interpreters import InterpreterPool
 from server.models.litert import explainer
@@ -121,7 +121,7 @@ def savedmodel_loader(
         gpu = place != "CPU:0"
         model = savedmodel.SavedModel(folder, card, on_batch, on_retrace, place if gpu else None)
         twin = any("predict" in file.roles for file in card.litert)
-        lane = lane_for(model, gpu, twin, on_wait)
+        lane = batched_model_for(model, gpu, twin, on_wait)
         return LoadedModel(model, "tensorflow", lane, lambda _: model.keras_model, model.close)
 
     return load

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from server.models.graphs import check_signature, forget, load
-from server.models.micro_batches import FEWEST, Chunks
+from server.models.micro_batches import FEWEST, MicroBatcher
 from server.types import Array, Features, ModelCard, Verb
 
 log = logging.getLogger(__name__)
@@ -71,8 +71,8 @@ class SavedModel:
         self.card = card
         self.retraces = 0  # since it was loaded
         self._on_retrace: Callable[[], None] | None = None  # set when it is
-        self._forwards = Chunks(CHUNK, tf.errors.ResourceExhaustedError, on_batch)
-        self._gradients = Chunks(GRADIENT_CHUNK, tf.errors.ResourceExhaustedError, on_batch)
+        self._forwards = MicroBatcher(CHUNK, tf.errors.ResourceExhaustedError, on_batch)
+        self._gradients = MicroBatcher(GRADIENT_CHUNK, tf.errors.ResourceExhaustedError, on_batch)
         # The trackable must outlive its signatures: they hold its variables by weak references only.
         self._device = device
         with self._placed():

@@ -8,10 +8,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from server.openapi import inkling, ops, schemas, v1, v2
+from server.openapi import inkling, open_inference, ops, schemas, tensorflow_serving
 from server.openapi.parts import errors
 
-PARTS = (inkling, v1, v2, ops)  # one module for each dialect, as in server/routes
+PARTS = (inkling, tensorflow_serving, open_inference, ops)  # one module for each dialect, as in server/routes
 
 KEYS = {
     "bearer": {"type": "http", "scheme": "bearer"},

@@ -7,7 +7,7 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 
-class Watch:
+class PeriodicTask:
     """Calls `look` every so many seconds in a thread of its own, until `stop` is called, whatever it raises: the log
     then says what `failed`."""
 

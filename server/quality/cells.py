@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from server.explainers.perturbation import Bank, Masks
+from server.explainers.perturbation import MaskedOutputs, Masks
 from server.types import Array, Attribution, Model, Target
 
 CONTROLS = 20  # random orders
@@ -16,7 +16,7 @@ CONTROLS = 20  # random orders
 class Cells:
     """The n cells with ink of one image; a cell that is removed becomes empty paper."""
 
-    bank: Bank
+    bank: MaskedOutputs
     target: Target
     values: Array  # (n,) what the map says of them
     ink: Array  # (n,) how much they have
@@ -27,7 +27,7 @@ class Cells:
         segments = attribution.segments
         if segments is None or values is None:
             segments, values = np.arange(image.size).reshape(image.shape), attribution.values.ravel()
-        bank = Bank(model, image, segments, np.zeros_like(image))
+        bank = MaskedOutputs(model, image, segments, np.zeros_like(image))
         ink = np.bincount(segments.ravel(), image.ravel().astype(np.float64))
         return Cells(bank, target, values[bank.seen], ink[bank.seen])
 

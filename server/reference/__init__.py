@@ -14,14 +14,16 @@ from server.errors import EngineNotInstalled, MethodNotPossible, UnknownMethod
 from server.explainers import ALIASES, EXPLAINERS, fitted
 from server.options import describe
 from server.reference.exclusive import exclusive as exclusive
-from server.reference.expected_gradients import ExpectedGradients
+from server.reference.expected_gradients import ExpectedGradientsPackage
 from server.reference.keras_model import KerasModel as KerasModel
-from server.reference.lime import Lime
-from server.reference.shapley import Shapley
+from server.reference.lime import LimePackage
+from server.reference.shapley import ShapleyPackage
 from server.types import Explainer, ModelCard, Verb
 
 ENGINES = ("inkling", "reference")
-REFERENCES: dict[str, Any] = {explainer.name: explainer for explainer in (Shapley, Lime, ExpectedGradients)}
+REFERENCES: dict[str, Any] = {
+    explainer.name: explainer for explainer in (ShapleyPackage, LimePackage, ExpectedGradientsPackage)
+}
 
 
 def build(name: str, options: Mapping[str, Any], card: ModelCard, verbs: frozenset[Verb]) -> Explainer:

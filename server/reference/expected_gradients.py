@@ -11,12 +11,12 @@ from server.errors import MethodNotPossible
 from server.options import option
 from server.reference.exclusive import seeded_global_rng
 from server.reference.keras_model import KerasModel
-from server.reference.score import Score
+from server.reference.score import ScoreFunction
 from server.types import Array, Attribution, Model, Target, Verb
 
 
 @dataclass(frozen=True)
-class ExpectedGradients:
+class ExpectedGradientsPackage:
     """GradientExplainer over the SavedModel's graph as a keras.Model with one output, the target's score; the
     background is that of the card.
 
@@ -46,7 +46,7 @@ class ExpectedGradients:
                 f"GradientExplainer takes a Keras model and {model.card.name} cannot be had as one; use engine=inkling"
             )
         background = model.card.background
-        score = Score(model, target)
+        score = ScoreFunction(model, target)
         with seeded_global_rng(seed):
             theirs = model.score_of(target)
             base = float(score(background).mean())

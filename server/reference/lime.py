@@ -11,12 +11,12 @@ from server.explainers.perturbation import CHUNK, spread
 from server.explainers.segmentation import Segmentation, segment
 from server.options import option
 from server.reference.exclusive import seeded_global_rng
-from server.reference.score import Score
+from server.reference.score import ScoreFunction
 from server.types import Array, Attribution, Model, Target, Verb
 
 
 @dataclass(frozen=True)
-class Lime:
+class LimePackage:
     """LimeImageExplainer(random_state=seed).explain_instance over the segments that our lime takes.
 
     It is given one output, the target's score, where people often give it all classes: the coefficients are the same,
@@ -43,7 +43,7 @@ class Lime:
     compat: bool = option(False, "the package cuts the image itself, which gives most digits one or two superpixels")
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
-        score = Score(model, target)
+        score = ScoreFunction(model, target)
         with seeded_global_rng(seed):
             full = float(score(image[None])[0])
             found = self._explained(score, image, seed)
@@ -57,7 +57,7 @@ class Lime:
             warnings=cautions(len(coefficients), r2),
         )  # fmt: skip
 
-    def _explained(self, score: Score, image: Array, seed: int) -> Any:
+    def _explained(self, score: ScoreFunction, image: Array, seed: int) -> Any:
         """The package's ImageExplanation of output 0, the score."""
         from lime import lime_image
 

@@ -9,7 +9,7 @@ from server.types import Array, Model, Target
 
 
 @dataclass
-class Score:
+class ScoreFunction:
     """weights . outputs of `model`, and the rows that it took so far. A contrast is explained like a class: it is one
     output too. The model is asked a chunk at a time, however many pictures a package sends, and it may be out of time
     at any.

@@ -12,18 +12,18 @@ from server.explainers.perturbation import CHUNK, baselines_of, spread
 from server.explainers.segmentation import grid, segment
 from server.options import option
 from server.reference.exclusive import seeded_global_rng
-from server.reference.score import Score
+from server.reference.score import ScoreFunction
 from server.types import Array, Attribution, Model, State, Target, Verb
 
 logging.getLogger("shap").setLevel(logging.WARNING)  # KernelExplainer tells its intermediate results
 
-Outcome = tuple[Array, float, State]  # values, base value, and whether anything was left out or sampled
+PackageResult = tuple[Array, float, State]  # values, base value, and whether anything was left out or sampled
 
 MOST_EXACT = 16  # players: the package's own limit is 100,000 evaluations
 
 
 @dataclass(frozen=True)
-class Shapley:
+class ShapleyPackage:
     """KernelExplainer (without its selection of ten features: l1_reg=False) or ExactExplainer, whose features are
     cells: 1 shows the image, 0 the baseline, and the zero vector is the background. Or PartitionExplainer over
     maskers.Image, whose features are pixels, halved again and again until `max_evals` are spent: Owen values.
@@ -61,7 +61,7 @@ class Shapley:
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
         baseline = baselines_of(self.baseline, model.card, image)[0]
-        score = Score(model, target)
+        score = ScoreFunction(model, target)
         segments = segment_values = None
         with seeded_global_rng(seed):
             full = float(score(image[None])[0])
@@ -69,7 +69,7 @@ class Shapley:
                 values, base, state = _partition(score, image, baseline, self.max_evals)
             else:
                 segments = self._cells(image)
-                game = _Game(score, image, baseline, segments)
+                game = _CellFeatures(score, image, baseline, segments)
                 segment_values, base, state = game.exact() if self.explainer == "exact" else game.kernel(self.n_samples)
                 values = spread(segment_values, segments)
         yield Attribution(
@@ -84,10 +84,10 @@ class Shapley:
 
 
 @dataclass(frozen=True)
-class _Game:
+class _CellFeatures:
     """The n cells of an image as the package's features."""
 
-    score: Score
+    score: ScoreFunction
     image: Array
     baseline: Array
     segments: Array
@@ -104,7 +104,7 @@ class _Game:
         """The score (m,) of the pictures that show the cells where a row of `kept` (m, n) is 1."""
         return self.score(np.where((kept > 0)[:, self.segments], self.image, self.baseline))
 
-    def kernel(self, n_samples: int) -> Outcome:
+    def kernel(self, n_samples: int) -> PackageResult:
         import shap
 
         players = self.players
@@ -114,7 +114,7 @@ class _Game:
         values = explainer.shap_values(players, nsamples=most, l1_reg=False)
         return values, float(explainer.expected_value), "exact" if 2**count - 2 <= most else "converged"
 
-    def exact(self) -> Outcome:
+    def exact(self) -> PackageResult:
         players = self.players
         if (count := int(players.sum())) > MOST_EXACT:
             raise MethodNotPossible(
@@ -128,7 +128,7 @@ class _Game:
         return found.values[0], float(found.base_values[0]), "exact"
 
 
-def _partition(score: Score, image: Array, baseline: Array, max_evals: int) -> Outcome:
+def _partition(score: ScoreFunction, image: Array, baseline: Array, max_evals: int) -> PackageResult:
     """The values are those of pixels, (H, W)."""
     import shap
 

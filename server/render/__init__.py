@@ -6,10 +6,10 @@ the media types, nor how an attribution was computed. `png.py` alone knows Pillo
 
 from collections.abc import Callable
 
-from server.attacks.types import Attacked
-from server.render.adversarial import attack_json, attack_json_bytes
+from server.attacks.types import AttackResult
 from server.render.alt import alt_text
-from server.render.comparison import comparison_json, comparison_json_bytes
+from server.render.attack import attack_json, attack_json_bytes
+from server.render.compare import comparison_json, comparison_json_bytes
 from server.render.json import explanation_json, json_bytes, prediction_json
 from server.render.jsonable import json_text, plain_floats
 from server.render.npz import attack_npz_bytes, npz_bytes
@@ -26,7 +26,7 @@ RENDERERS: dict[str, Callable[[Explanation], bytes]] = {
     "application/x-npz": npz_bytes,
 }
 
-ATTACK_RENDERERS: dict[str, Callable[[Attacked], bytes]] = {
+ATTACK_RENDERERS: dict[str, Callable[[AttackResult], bytes]] = {
     "application/json": attack_json_bytes,
     "image/png": attack_png_bytes,
     "application/x-npz": attack_npz_bytes,

@@ -19,7 +19,7 @@ FADED = 0.6  # how far the parts that the model did not see go towards white
 
 
 @dataclass(frozen=True)
-class Ground:
+class Backdrop:
     """A grey picture at the map's size; `matrix` maps the model's image to it as Placement.transform does."""
 
     grey: Array  # (h, w) float32 in [0, 1]
@@ -38,13 +38,13 @@ class Ground:
         return a * x + b * y + c, d * x + e * y + f
 
 
-def ground(explanation: Explanation) -> Ground:
+def ground(explanation: Explanation) -> Backdrop:
     """The sent picture, or the model's own image where the frame says so."""
     if explanation.frame == "original":
         return _sent(explanation.digit)
     times = _times(explanation.digit.pixels.shape)
     grey = PAPER + (INK - PAPER) * explanation.digit.pixels.astype(np.float32)
-    return Ground(_enlarged(grey, times), (times, 0.0, 0.0, 0.0, times, 0.0))
+    return Backdrop(_enlarged(grey, times), (times, 0.0, 0.0, 0.0, times, 0.0))
 
 
 def cells(matrix: Matrix, size: tuple[int, int], shape: tuple[int, int]) -> Array:
@@ -61,7 +61,7 @@ def cells(matrix: Matrix, size: tuple[int, int], shape: tuple[int, int]) -> Arra
     return np.where(inside, row * shape[1] + column, -1)
 
 
-def _sent(digit: Digit) -> Ground:
+def _sent(digit: Digit) -> Backdrop:
     placement, picture = digit.placement, digit.placement.picture
     luma = picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255
     across, down = picture.shape[1] / placement.width, picture.shape[0] / placement.height  # the thumbnail's scales
@@ -71,7 +71,7 @@ def _sent(digit: Digit) -> Ground:
     times = _times(luma.shape)
     grey = DARKEST + (1 - DARKEST) * (1 - luma if negative else luma)
     a, b, c, d, e, f = (times * number for number in matrix)
-    return Ground(_enlarged(grey, times), (a, b, c, d, e, f), negative)
+    return Backdrop(_enlarged(grey, times), (a, b, c, d, e, f), negative)
 
 
 def _light_ink(pixels: Array, luma: Array, matrix: Matrix) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from server.render.backdrop import FADED, Ground, cells, ground
+from server.render.backdrop import FADED, Backdrop, cells, ground
 from server.render.colours import eight_bit, heat
 from server.render.jsonable import finite
 from server.types import Array, Attribution, Explanation
@@ -31,7 +31,7 @@ class Heatmap:
     largest: float  # the largest strength, beyond `limit` when clipped
     segments: Array | None  # (H, W) int
     ink: Array  # (H, W) bool
-    ground: Ground
+    ground: Backdrop
 
     @property
     def clipped(self) -> bool:

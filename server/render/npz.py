@@ -8,8 +8,8 @@ import io
 
 import numpy as np
 
-from server.attacks.types import Attacked
-from server.render.adversarial import attack_json
+from server.attacks.types import AttackResult
+from server.render.attack import attack_json
 from server.render.json import explanation_json
 from server.render.jsonable import json_text
 from server.types import Array, Explanation
@@ -24,7 +24,7 @@ def npz_bytes(explanation: Explanation) -> bytes:
     return buffer.getvalue()
 
 
-def attack_npz_bytes(attacked: Attacked) -> bytes:
+def attack_npz_bytes(attacked: AttackResult) -> bytes:
     """The digit as the model takes it and, where one was found, the changed one, with what is answered to each."""
     buffer, document = io.BytesIO(), attack_json(attacked)
     arrays = {"image": attacked.digit.pixels, "logits": attacked.prediction.logits}

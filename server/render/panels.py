@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from server.attacks.types import Attacked
-from server.render.adversarial import change, outcome
-from server.render.backdrop import PAPER, Ground
+from server.attacks.types import AttackResult
+from server.render.attack import change, outcome
+from server.render.backdrop import PAPER, Backdrop
 from server.render.colours import eight_bit, over
 from server.render.heatmap import MARK_FROM, Heatmap, Mark, marks, paint
 from server.render.json import options
@@ -56,7 +56,7 @@ class Sheet:
     texts: tuple[Text, ...]
 
 
-def sheet(attacked: Attacked) -> Sheet:
+def sheet(attacked: AttackResult) -> Sheet:
     """Raises ValueError when there is a number that is not finite."""
     times = max(1, round(SIDE / max(attacked.digit.pixels.shape)))
     height, width = (times * side for side in attacked.digit.pixels.shape)
@@ -96,12 +96,12 @@ def _enlarged(pixels: Array, times: int) -> Array:
     return pixels.repeat(times, axis=0).repeat(times, axis=1)
 
 
-def _heatmap(attacked: Attacked, times: int) -> Heatmap:
+def _heatmap(attacked: AttackResult, times: int) -> Heatmap:
     """The change upon empty paper, so that no change is white; its largest pixel is the scale's limit."""
     changed = change(attacked)
     limit = float(np.abs(changed).max())
     paper = np.full([times * side for side in changed.shape], PAPER, np.float32)
-    ground = Ground(paper, (times, 0.0, 0.0, 0.0, times, 0.0))
+    ground = Backdrop(paper, (times, 0.0, 0.0, 0.0, times, 0.0))
     levels = changed / limit if limit else changed
     return Heatmap(levels, True, limit, limit, None, attacked.digit.pixels >= 0.5, ground)
 
@@ -116,7 +116,7 @@ def _heads(left: float, width: float, title: str, below: str) -> Iterator[Text]:
     yield Text(left, MARGIN + 33, cut(below, TEXT, width), TEXT, GREY)
 
 
-def _facts(attacked: Attacked, left: float, top: float, width: float) -> Iterator[Text]:
+def _facts(attacked: AttackResult, left: float, top: float, width: float) -> Iterator[Text]:
     """Below the digit: which model, which attack, and a warning where one is due."""
     card, attack = attacked.prediction.card, attacked.attack
     asked = ", ".join(f"{name} {value:g}" for name, value in options(attack).items())

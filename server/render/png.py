@@ -8,11 +8,11 @@ import unicodedata
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from server.attacks.types import Attacked
-from server.render.adversarial import attack_alt
+from server.attacks.types import AttackResult
 from server.render.alt import alt_text
+from server.render.attack import attack_alt
 from server.render.colours import eight_bit
-from server.render.comparison import agreement_lines, comparison_alt, parts_of
+from server.render.compare import agreement_lines, comparison_alt, parts_of
 from server.render.heatmap import Heatmap, heatmap, marks, paint
 from server.render.legend import BLACK, EDGE, MARGIN, TEXT, Caption, Legend, Text, legend
 from server.render.panels import Scale, sheet
@@ -65,7 +65,7 @@ def _drawn(explanation: Explanation, hot: Heatmap, caption: Caption | None = Non
     return canvas
 
 
-def attack_png_bytes(attacked: Attacked) -> bytes:
+def attack_png_bytes(attacked: AttackResult) -> bytes:
     """The digit, the change and the changed digit. Raises ValueError when there is a number that is not finite."""
     drawn = sheet(attacked)
     canvas = Image.new("RGB", (drawn.width, drawn.height), "white")

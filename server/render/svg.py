@@ -13,7 +13,7 @@ from itertools import groupby
 import numpy as np
 
 from server.render.alt import alt_text
-from server.render.backdrop import FADED, INK, PAPER, Ground
+from server.render.backdrop import FADED, INK, PAPER, Backdrop
 from server.render.colours import eight_bit, heat
 from server.render.heatmap import DARK, FINE, HALO, OUTLINE, ROOMY, Heatmap, Mark, heatmap, marks
 from server.render.legend import EDGE, Legend, legend
@@ -63,7 +63,7 @@ def _map(explanation: Explanation, hot: Heatmap, minuses: list[Mark], frame: Leg
     yield _box(frame.left - 0.5, frame.top - 0.5, width + 1, height + 1, "none", f' stroke="{EDGE}"')
 
 
-def _photo(below: Ground, shape: tuple[int, ...]) -> list[str]:
+def _photo(below: Backdrop, shape: tuple[int, ...]) -> list[str]:
     """The sent picture, faded where the model did not see it."""
     height, width = below.grey.shape
     kind, content = photo(below.grey, lossless=below.cell >= ROOMY)
@@ -127,7 +127,7 @@ def _minus(mark: Mark) -> str:
     return _box(mark.x - mark.half_width, mark.y - thick / 2, 2 * mark.half_width, thick, "#fff")
 
 
-def _matrix(below: Ground) -> str:
+def _matrix(below: Backdrop) -> str:
     a, b, c, d, e, f = below.matrix
     return " ".join(f"{number:.6g}" for number in (a, d, b, e, c, f))  # SVG writes column by column
 

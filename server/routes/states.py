@@ -3,7 +3,7 @@
 from typing import Any
 
 from server.errors import UnknownModel
-from server.models.repository.store import Listed
+from server.models.repository.store import IndexEntry
 from server.routes.service import service
 
 OF_TENSORFLOW = {"READY": "AVAILABLE", "LOADING": "LOADING", "UNLOADING": "UNLOADING"}  # all else has ended
@@ -22,7 +22,7 @@ def version_status(model: str, version: str | None = None) -> list[dict[str, Any
     return [_status(one) for one in sorted(entries, key=lambda one: -int(one["version"]))]
 
 
-def _status(entry: Listed) -> dict[str, Any]:
+def _status(entry: IndexEntry) -> dict[str, Any]:
     state = OF_TENSORFLOW.get(entry["state"], "END")
     code = "UNKNOWN" if state == "END" and entry["reason"] else "OK"
     return {

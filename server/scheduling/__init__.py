@@ -12,9 +12,9 @@ from server.scheduling.scheduler import Lease as Lease
 from server.scheduling.scheduler import PooledSession as PooledSession
 from server.scheduling.scheduler import Scheduler as Scheduler
 from server.scheduling.session import Interrupt as Interrupt
-from server.scheduling.session import Key as Key
 from server.scheduling.session import Outcome as Outcome
 from server.scheduling.session import Publish as Publish
 from server.scheduling.session import Session as Session
 from server.scheduling.session import Task as Task
+from server.scheduling.session import TaskKey as TaskKey
 from server.scheduling.session import Work as Work

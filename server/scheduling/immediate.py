@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from server.protocols import NO_DEADLINE, RequestContext
-from server.scheduling.session import Key, Outcome, Work, always
+from server.scheduling.session import Outcome, TaskKey, Work, always
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class ImmediateSession:
     def submit(
         self,
         work: Work[T],
-        key: Key | None = None,
+        key: TaskKey | None = None,
         resources: ExitStack | None = None,
         wants: Callable[[T], bool] = always,
     ) -> _Done[T]:

@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, cast
 from server.errors import Busy, OutOfTime, Stopping
 from server.protocols import NoCache, RequestContext
 from server.scheduling.pool import BoundedPool, Permit
-from server.scheduling.session import Interrupt, Key, Outcome, Publish, Work, always
+from server.scheduling.session import Interrupt, Outcome, Publish, TaskKey, Work, always
 from server.scheduling.task import SharedTask
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class Scheduler:
         self.cache: Cache = NoCache() if cache is None else cache
         self._max_waiters, self._waiters = max_waiters, 0
         self._lock = threading.Lock()
-        self._in_flight: dict[Key, SharedTask[Any]] = {}
+        self._in_flight: dict[TaskKey, SharedTask[Any]] = {}
 
     def session(self, context: RequestContext) -> "PooledSession":
         """One permit and one budget for all pictures of a request."""
@@ -68,7 +68,7 @@ class Scheduler:
         self.pool.stop_within(seconds)
 
     def join_or_start(
-        self, key: Key, start: Callable[[], SharedTask[T]], has_permit: bool
+        self, key: TaskKey, start: Callable[[], SharedTask[T]], has_permit: bool
     ) -> tuple[SharedTask[T], bool]:
         """The task of this key, and whether it was joined; else `start` begins it, for others to join. A request that
         `has_permit` and may not wait begins one of its own beside it.
@@ -94,7 +94,7 @@ class Scheduler:
         with self._lock:
             self._waiters -= 1
 
-    def ended(self, key: Key, task: SharedTask[Any]) -> None:
+    def ended(self, key: TaskKey, task: SharedTask[Any]) -> None:
         """The task is not to be joined any more."""
         with self._lock:
             if self._in_flight.get(key) is task:
@@ -125,7 +125,7 @@ class PooledSession:
     def submit(
         self,
         work: Work[T],
-        key: Key | None = None,
+        key: TaskKey | None = None,
         resources: ExitStack | None = None,
         wants: Callable[[T], bool] = always,
     ) -> "PooledTask[T]":
@@ -154,7 +154,7 @@ class PooledTask(Generic[T]):
         self,
         session: PooledSession,
         work: Work[T],
-        key: Key | None,
+        key: TaskKey | None,
         resources: ExitStack,
         wants: Callable[[T], bool],
     ) -> None:
@@ -234,7 +234,7 @@ class PooledTask(Generic[T]):
     def _outcome(self, value: T, source: Literal["cache", "shared", "computed"]) -> Outcome[T]:
         return Outcome(value, source, self._context.now() - self._submitted)
 
-    def _look_up(self, key: Key) -> T | None:
+    def _look_up(self, key: TaskKey) -> T | None:
         found = cast("T | None", self._scheduler.cache.get(key.id))
         return found if found is not None and self._wants(found) else None
 

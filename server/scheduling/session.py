@@ -17,7 +17,7 @@ Interrupt = Callable[[], None]
 Work = Callable[[Publish[T], Interrupt], T]
 
 
-class Key(NamedTuple):
+class TaskKey(NamedTuple):
     """What equal work has in common: an id, under which its value is kept, and what is wanted beside it."""
 
     id: str
@@ -59,7 +59,7 @@ class Session(Protocol):
     def submit(
         self,
         work: Work[T],
-        key: Key | None = None,
+        key: TaskKey | None = None,
         resources: ExitStack | None = None,
         wants: Callable[[T], bool] = always,
     ) -> Task[T]:

@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 from server.attacks import ATTACKS
 from server.attacks.deepfool import DeepFool
 from server.attacks.fgsm import Fgsm
-from server.attacks.margin import FLIPPED, Asked
+from server.attacks.margin import FLIPPED, Objective
 from server.attacks.pgd import Pgd
 from server.types import Array
 from tests.support.models.fakes import Fake, Linear, Wavy
@@ -146,6 +146,6 @@ def test_a_margin_wants_the_wanted_class_to_lead_all() -> None:
             return np.tile([1.0, 3.0, 2.0], (len(images), 1))
 
     images = grey()[None]
-    assert Asked(Fixed(), 1, None).margins(images) == pytest.approx([-1])
-    assert Asked(Fixed(), 2, 0).margins(images) == pytest.approx([-2])  # 1 leads, whoever loses
-    assert Asked(Fixed(), 0, None).margins(images) == pytest.approx([2])
+    assert Objective(Fixed(), 1, None).margins(images) == pytest.approx([-1])
+    assert Objective(Fixed(), 2, 0).margins(images) == pytest.approx([-2])  # 1 leads, whoever loses
+    assert Objective(Fixed(), 0, None).margins(images) == pytest.approx([2])

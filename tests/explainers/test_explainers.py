@@ -19,7 +19,7 @@ from server.explainers.gradient_x_input import GradientXInput
 from server.explainers.integrated_gradients import IntegratedGradients
 from server.explainers.lime import Lime
 from server.explainers.occlusion import Occlusion
-from server.explainers.perturbation import Bank
+from server.explainers.perturbation import MaskedOutputs
 from server.explainers.rise import Rise, random_masks
 from server.explainers.saliency import Saliency
 from server.explainers.segmentation import grid, segment, superpixels
@@ -431,7 +431,7 @@ def test_gradient_x_input_tells_its_gap() -> None:
 def test_a_bank_asks_each_distinct_picture_once() -> None:
     model, image = Square(), ink()
     cells = grid(image.shape, (4, 4))
-    bank = Bank(model, image, cells, np.zeros_like(image))
+    bank = MaskedOutputs(model, image, cells, np.zeros_like(image))
     masks = np.random.default_rng(2).random((400, 16)) < 0.5
     expected = [Square().forward((image * mask[cells]).astype(np.float32)[None])[0] for mask in masks]
     for _ in range(2):

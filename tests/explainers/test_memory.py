@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from server.explainers import EXPLAINERS
-from server.explainers.perturbation import Bank
+from server.explainers.perturbation import MaskedOutputs
 from server.explainers.shapley import Shapley
 from server.options import describe
 from server.types import Array, Model
@@ -76,7 +76,7 @@ def test_arrays_stay_small_at_the_largest_options(method: str) -> None:
 def test_a_bank_that_made_all_pictures_at_once_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.explainers.perturbation.CHUNK", 1 << 20)
     segments = np.arange(49).reshape(7, 7).repeat(4, axis=0).repeat(4, axis=1)
-    bank = Bank(Light(), ink(side=28), segments, np.zeros((28, 28), np.float32))
+    bank = MaskedOutputs(Light(), ink(side=28), segments, np.zeros((28, 28), np.float32))
     masks = np.random.default_rng(0).random((20_000, 49)) < 0.5
     assert peak(lambda: bank.outputs(masks)) > MOST
 

@@ -9,7 +9,7 @@ from server.explainers import EXPLAINERS
 from server.inference.explain import ExplainRequest, explain, is_complete
 from server.inference.predict import ModelSelector
 from server.protocols import RequestContext
-from server.scheduling import BoundedPool, ImmediateSession, Key, Scheduler
+from server.scheduling import BoundedPool, ImmediateSession, Scheduler, TaskKey
 from server.scheduling.session import Outcome, Work
 from server.types import Explanation, Picture, Quality
 from tests.inference.test_inference import One
@@ -77,7 +77,7 @@ class Listening(ImmediateSession):
     now: list[Explanation] = field(default_factory=list)
     later: list[Explanation] = field(default_factory=list)
 
-    def submit(self, work: Work, key: Key | None = None, *rest: object, **more: object) -> "Listening":  # type: ignore[override, type-arg]
+    def submit(self, work: Work, key: TaskKey | None = None, *rest: object, **more: object) -> "Listening":  # type: ignore[override, type-arg]
         makers = []
 
         def publish(make):  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""A version without a twin: its SavedModel predicts, through the lane, and with no less priority than anything else."""
+"""A version without a twin: its SavedModel predicts in batches, and with no less priority than anything else."""
 
 import gc
 import json
@@ -20,7 +20,7 @@ from werkzeug.test import TestResponse
 
 from server.app import create_app
 from server.config import Settings
-from server.models.batching.lane import TURN, Lane, lane
+from server.models.batching.batched_model import BATCH_ROWS, BatchedModel, batched_model
 from server.models.batching.request import Limits
 from server.models.card import CARD
 from server.models.repository.store import LoadedModel
@@ -30,11 +30,11 @@ from server.routes.service import EXTENSION
 from server.types import Array, Model, ModelCard
 from tests.conftest import MakeApp
 from tests.support.answers import check_error
+from tests.support.batching import PATIENCE, Request
 from tests.support.models.fakes import Linear
 from tests.support.models.nets import digits, twin
 from tests.support.models.stores import SEVEN, copy_version, linear, loaded, write_version
 from tests.support.servers import ask, serving
-from tests.support.turns import PATIENCE, Request
 from tests.test_metrics import number, scraped
 
 
@@ -81,10 +81,10 @@ def test_threads_that_predict_have_no_low_priority(predicted_by_twins: bool, mak
 
     write_version(tmp_path, "fake", "1")
     write_version(tmp_path, "other", "1", twin=predicted_by_twins)
-    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    leader = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     make_app(load, model_store=tmp_path)
     assert len(found) == 2
-    assert all((one > own) is predicted_by_twins for one in found)
+    assert all((one > leader) is predicted_by_twins for one in found)
 
 
 @pytest.mark.skipif(not hasattr(os, "getpriority"), reason="threads have no priority of their own here")
@@ -100,10 +100,10 @@ def test_explanations_are_computed_by_threads_of_lower_priority_than_those_that_
         return lambda path, card: Watched(card, card.verbs)
 
     client = make_app(load_full=loading("full"), load_twin=loading("twin")).test_client()
-    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    leader = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     assert client.post("/v1/explain?method=occlusion", data=SEVEN).status_code == 200
-    assert found["twin"] and all(one == own for one in found["twin"])
-    assert found["full"] and all(one > own for one in found["full"])
+    assert found["twin"] and all(one == leader for one in found["twin"])
+    assert found["full"] and all(one > leader for one in found["full"])
 
 
 @dataclass
@@ -155,8 +155,8 @@ def busy(make_app: MakeApp, folder: Path, queue: int = 10_000) -> Iterator[Busy]
 
     def load(path: Path, card: ModelCard) -> LoadedModel:
         models.append(Held(card, card.verbs))
-        limits = dict.fromkeys(TURN, Limits(turn=64, explain=64, queue=queue))
-        found = lane(models[0], limits, on_wait=lambda change: change > 0 and waits.set())
+        limits = dict.fromkeys(BATCH_ROWS, Limits(batch=64, explain=64, queue=queue))
+        found = batched_model(models[0], limits, on_wait=lambda change: change > 0 and waits.set())
         return LoadedModel(models[0], requests=found)
 
     write_version(folder, "fake", "1", twin=False)
@@ -233,16 +233,16 @@ def app(without_twin: Path) -> Iterator[Flask]:
     gc.unfreeze()  # what the loader froze
 
 
-def lane_of(app: Flask) -> Lane:
+def batched_model_of(app: Flask) -> BatchedModel:
     with app.extensions[EXTENSION].store.handle("mlp", None) as version:
         found = version.for_predict(NO_DEADLINE)
-        assert isinstance(found, Lane)
+        assert isinstance(found, BatchedModel)
         return found
 
 
 def test_rows_that_wait_are_counted_while_they_do(app: Flask) -> None:
-    turns, client = lane_of(app).turns["forward"], app.test_client()
-    compute, told = turns.compute, turns._on_wait
+    scheduler, client = batched_model_of(app).schedulers["forward"], app.test_client()
+    compute, reported = scheduler.compute, scheduler.on_wait
     began, go, waits = threading.Event(), threading.Event(), threading.Event()
 
     def held(images: Array) -> Any:
@@ -251,11 +251,11 @@ def test_rows_that_wait_are_counted_while_they_do(app: Flask) -> None:
         return compute(images)
 
     def tell(change: int) -> None:
-        told(change)
+        reported(change)
         waits.set()
 
-    turns.compute = held
-    turns._on_wait = tell
+    scheduler.compute = held
+    scheduler.on_wait = tell
     try:
         first = Request("first", lambda: infer(app, "mlp", digits()[:1]))
         assert began.wait(PATIENCE)
@@ -265,13 +265,13 @@ def test_rows_that_wait_are_counted_while_they_do(app: Flask) -> None:
         assert number(scraped(client), "inkling_queue_rows") == 3
     finally:
         go.set()
-        turns.compute, turns._on_wait = compute, told
+        scheduler.compute, scheduler.on_wait = compute, reported
     assert [one.join().answer.status_code for one in (first, second)] == [200, 200]
     assert number(scraped(client), "inkling_queue_rows") == 0
 
 
 def test_a_trace_is_counted_where_others_read_it(app: Flask) -> None:
-    model = lane_of(app).model
+    model = batched_model_of(app).model
     assert isinstance(model, SavedModel)
     assert number(scraped(app.test_client()), "inkling_retraces_total") == 0
     right = model._gradient

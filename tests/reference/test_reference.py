@@ -25,13 +25,13 @@ from server.errors import (
 )
 from server.explainers import EXPLAINERS
 from server.explainers.segmentation import grid
-from server.explainers.shapley import Shapley as OurShapley
+from server.explainers.shapley import Shapley
 from server.inference.explain import ExplainRequest, explain, identity
 from server.inference.predict import ModelSelector
 from server.protocols import RequestContext
 from server.reference import REFERENCES, build
 from server.reference.exclusive import exclusive
-from server.reference.shapley import Shapley
+from server.reference.shapley import ShapleyPackage
 from server.scheduling import ImmediateSession
 from server.types import Array, Explanation, Model, Picture, Target
 from tests.inference.test_inference import Clock, One
@@ -110,8 +110,8 @@ def segments_of(side: int) -> Array:
 def test_shap_over_all_coalitions_gives_our_exact_values(explainer: Any, cells: int) -> None:
     model, image = Square(), drawn_in(cells)
     target = Target.contrast(1, 2, model.card.classes)
-    (theirs,) = Shapley(explainer=explainer).refine(model, image, target, 0)
-    *_, ours = OurShapley().refine(model, image, target, 0)
+    (theirs,) = ShapleyPackage(explainer=explainer).refine(model, image, target, 0)
+    *_, ours = Shapley().refine(model, image, target, 0)
     assert theirs.state == ours.state == "exact"
     assert theirs.segment_values == pytest.approx(ours.segment_values, abs=1e-6)
     assert theirs.values == pytest.approx(ours.values, abs=1e-6)
@@ -123,8 +123,8 @@ def test_shap_over_all_coalitions_gives_our_exact_values(explainer: Any, cells: 
 def test_shap_over_some_coalitions_is_near_and_does_not_say_exact() -> None:
     model, image = Cubic(), drawn_in(12)
     target = Target.of_class(0, model.card.classes)
-    (theirs,) = Shapley().refine(model, image, target, 0)
-    *_, ours = OurShapley().refine(model, image, target, 0)
+    (theirs,) = ShapleyPackage().refine(model, image, target, 0)
+    *_, ours = Shapley().refine(model, image, target, 0)
     assert (theirs.state, ours.state) == ("converged", "exact")
     assert 1e-9 < np.abs(theirs.segment_values - ours.segment_values).max() < 0.05 * np.ptp(ours.segment_values)
     assert theirs.convergence_delta == pytest.approx(0, abs=1e-9)
@@ -154,7 +154,7 @@ def test_partition_down_to_every_pixel_is_known_for_a_linear_model(versus: int |
     model, image = Linear(), ink()
     target = Target.of_class(2, model.card.classes) if versus is None else Target.contrast(2, 0, model.card.classes)
     weights = np.tensordot(target.weights, model._directions(), axes=1)
-    (found,) = Shapley(explainer="partition", max_evals=20000).refine(model, image, target, 0)
+    (found,) = ShapleyPackage(explainer="partition", max_evals=20000).refine(model, image, target, 0)
     assert found.values == pytest.approx(weights * image, abs=1e-6)
     assert found.segments is None and found.segment_values is None
 

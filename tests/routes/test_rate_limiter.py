@@ -6,10 +6,10 @@ import pytest
 from limits.storage import MemoryStorage
 
 from server.routes.middleware import rate_limiter
-from server.routes.middleware.rate_limiter import Rates
+from server.routes.middleware.rate_limiter import RateLimiter
 
 
-class Shared(MemoryStorage):
+class SharedState(MemoryStorage):
     """A storage of all processes; what it was asked, and whether it answers."""
 
     STORAGE_SCHEME = ["shared"]  # noqa: RUF012  (the package's own way)
@@ -32,26 +32,26 @@ class Shared(MemoryStorage):
 
 
 @pytest.fixture
-def shared(monkeypatch: pytest.MonkeyPatch) -> Shared:
-    storage = Shared()
+def shared(monkeypatch: pytest.MonkeyPatch) -> SharedState:
+    storage = SharedState()
     monkeypatch.setattr(rate_limiter, "storage_from_string", lambda _: storage)
     return storage
 
 
-def let_through(process: Rates, times: int, who: str = "key one") -> int:
+def let_through(process: RateLimiter, times: int, who: str = "key one") -> int:
     return sum(process.take(who)[-1].left >= 0 for _ in range(times))
 
 
-def test_a_small_limit_is_exact_over_processes_with_one_question_a_request(shared: Shared) -> None:
-    one, other = Rates("1000/hour", ""), Rates("1000/hour", "")
+def test_a_small_limit_is_exact_over_processes_with_one_question_a_request(shared: SharedState) -> None:
+    one, other = RateLimiter("1000/hour", ""), RateLimiter("1000/hour", "")
     assert [one.take("key one")[0].left, other.take("key one")[0].left, one.take("key one")[0].left] == [999, 998, 997]
     assert let_through(one, 500) + let_through(other, 600) == 997
     assert shared.asked == 1103 + 1  # the other asks once when the window ends
     assert let_through(other, 1, "key two") == 1
 
 
-def test_a_large_limit_is_asked_about_rarely_and_never_exceeded(shared: Shared) -> None:
-    one, other = Rates("20000/hour", ""), Rates("20000/hour", "")
+def test_a_large_limit_is_asked_about_rarely_and_never_exceeded(shared: SharedState) -> None:
+    one, other = RateLimiter("20000/hour", ""), RateLimiter("20000/hour", "")
     told = [one.take("key one")[0].left for _ in range(100)]
     assert told == list(range(19999, 19899, -1)) and shared.asked < 10
     let = 100 + let_through(other, 5) + let_through(one, 30_000)
@@ -59,10 +59,10 @@ def test_a_large_limit_is_asked_about_rarely_and_never_exceeded(shared: Shared) 
     assert let + let_through(other, 30_000) == 20_000
 
 
-def test_a_window_that_is_over_leaves_nothing_to_the_next(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_window_that_is_over_leaves_nothing_to_the_next(shared: SharedState, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1e9]
     monkeypatch.setattr("time.time", lambda: now[0])
-    process = Rates("20000/minute", "")
+    process = RateLimiter("20000/minute", "")
     assert let_through(process, 20_001) == 20_000
     assert process.take("key one")[0].seconds == 60
     now[0] += 61
@@ -71,17 +71,17 @@ def test_a_window_that_is_over_leaves_nothing_to_the_next(shared: Shared, monkey
     assert let_through(process, 20_001) == 19_999
 
 
-def test_of_several_limits_the_first_that_is_passed_is_the_last_that_counts(shared: Shared) -> None:
-    process = Rates("1000/day;2/minute", "")
+def test_of_several_limits_the_first_that_is_passed_is_the_last_that_counts(shared: SharedState) -> None:
+    process = RateLimiter("1000/day;2/minute", "")
     assert [(one.name, one.left) for one in process.take("key one")] == [("minute", 1), ("day", 999)]
     process.take("key one")
     assert [(one.name, one.left) for one in process.take("key one")] == [("minute", -1)]
 
 
 def test_when_the_storage_answers_again_it_counts_again(
-    shared: Shared, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    shared: SharedState, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    process = Rates("2/hour", "")
+    process = RateLimiter("2/hour", "")
     assert let_through(process, 1) == 1
     shared.away = True
     asked = shared.asked
@@ -92,8 +92,8 @@ def test_when_the_storage_answers_again_it_counts_again(
     assert ["alone" in caplog.messages[0], "again" in caplog.messages[1]] == [True, True]
 
 
-def test_callers_that_are_forgotten_are_still_counted(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_callers_that_are_forgotten_are_still_counted(shared: SharedState, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limiter, "CALLERS", 2)
-    process = Rates("2/hour", "")
+    process = RateLimiter("2/hour", "")
     assert [let_through(process, 1, f"address {number}") for number in (1, 2, 3, 1, 2, 3)] == [1] * 6
     assert [let_through(process, 1, f"address {number}") for number in (1, 2, 3)] == [0] * 3

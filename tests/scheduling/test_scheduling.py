@@ -14,11 +14,11 @@ import pytest
 
 from server.errors import Busy, ClientLeft, OutOfTime, PackageBusy, Stopping
 from server.protocols import RequestContext
-from server.scheduling import BoundedPool, Interrupt, Key, Outcome, PooledSession, Publish, Scheduler
+from server.scheduling import BoundedPool, Interrupt, Outcome, PooledSession, Publish, Scheduler, TaskKey
 from server.scheduling.scheduler import Lease, no_lease
 from tests.support.waiting import PATIENCE, Client, Clock, HeldWork, acquired, caught, wait_for
 
-KEY = Key("an id")
+KEY = TaskKey("an id")
 PART = "part"
 
 
@@ -58,7 +58,7 @@ class Process:
     def submitted(
         self,
         work: HeldWork,
-        key: Key | None = KEY,
+        key: TaskKey | None = KEY,
         client: Client | None = None,
         budget: float = 60.0,
         now: Callable[[], float] = time.monotonic,
@@ -229,7 +229,7 @@ def test_leaving_a_session_gives_up_what_still_runs() -> None:
 
 @pytest.mark.parametrize("key", [None, KEY])
 def test_a_thread_that_could_not_be_started_is_started_for_the_next(
-    monkeypatch: pytest.MonkeyPatch, key: Key | None
+    monkeypatch: pytest.MonkeyPatch, key: TaskKey | None
 ) -> None:
     def full(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -339,8 +339,8 @@ def test_work_that_ends_late_does_not_take_its_successor_along() -> None:
     assert (told(first), told(second)) == (("next", "computed"), ("next", "shared"))
 
 
-@pytest.mark.parametrize("other", [None, Key("another"), Key(KEY.id, frozenset({"quality"}))])
-def test_work_that_is_not_equal_is_not_shared(other: Key | None) -> None:
+@pytest.mark.parametrize("other", [None, TaskKey("another"), TaskKey(KEY.id, frozenset({"quality"}))])
+def test_work_that_is_not_equal_is_not_shared(other: TaskKey | None) -> None:
     process, one, two = Process(2), HeldWork("one"), HeldWork("two")
     with process.submitted(one) as first, process.submitted(two, other) as second:
         one.go.set()

@@ -21,7 +21,7 @@ NICENESS = 19  # the most there is: TensorFlow's threads inherit it, so explanat
 log = logging.getLogger(__name__)
 
 
-class Key(NamedTuple):
+class VersionKey(NamedTuple):
     """A version with exactly these files."""
 
     name: str
@@ -29,7 +29,7 @@ class Key(NamedTuple):
     stamp: str
 
 
-class Preparation:
+class BackgroundLoader:
     """`news` is called whenever something was completed or refused, in the thread that did it."""
 
     def __init__(self, root: Path, loading: Loading, news: Callable[[], None]) -> None:
@@ -37,18 +37,18 @@ class Preparation:
         self._loading = loading
         self._news = news
         self._lock = threading.Lock()
-        self._versions: dict[Key, LoadedVersion] = {}
-        self._complete: set[Key] = set()
-        self._refused: dict[Key, Refusal] = {}
-        self._wanted: dict[Key, int] = {}  # -> attempt, in the order in which to complete them
+        self._versions: dict[VersionKey, LoadedVersion] = {}
+        self._complete: set[VersionKey] = set()
+        self._refused: dict[VersionKey, Refusal] = {}
+        self._wanted: dict[VersionKey, int] = {}  # -> attempt, in the order in which to complete them
         self._idle: list[LoadedVersion] = []  # retired, and used by nobody
         self._working = False
 
-    def found(self, key: Key) -> LoadedVersion | None:
+    def found(self, key: VersionKey) -> LoadedVersion | None:
         """The version as far as it is loaded, if it is."""
         return self._versions.get(key)
 
-    def opened(self, key: Key, attempt: int) -> LoadedVersion | None:
+    def opened(self, key: VersionKey, attempt: int) -> LoadedVersion | None:
         """The version as far as it is loaded; opened now if it is not. None where it is broken."""
         found = self._versions.get(key)
         if found is not None or self._is_refused(key, attempt):
@@ -64,7 +64,9 @@ class Preparation:
             found.free()
         return kept
 
-    def want(self, wanted: Mapping[Key, int], served: Sequence[LoadedVersion], present: Collection[Key]) -> None:
+    def want(
+        self, wanted: Mapping[VersionKey, int], served: Sequence[LoadedVersion], present: Collection[VersionKey]
+    ) -> None:
         """Complete these, in this order; let go of what is neither among them nor served, and of refusals of what is no
         more present."""
         with self._lock:
@@ -87,11 +89,11 @@ class Preparation:
                 refused.setdefault(key.name, {})[key.number] = refusal
         return opened, complete, refused
 
-    def _is_refused(self, key: Key, attempt: int) -> bool:
+    def _is_refused(self, key: VersionKey, attempt: int) -> bool:
         refusal = self._refused.get(key)
         return refusal is not None and refusal.attempt == attempt
 
-    def _refuse(self, key: Key, attempt: int, error: BrokenVersion) -> None:
+    def _refuse(self, key: VersionKey, attempt: int, error: BrokenVersion) -> None:
         cause = error.__cause__
         log.error("%s is refused: %s", self._root / key.name / key.number, error, exc_info=cause)
         with self._lock:
@@ -109,7 +111,7 @@ class Preparation:
             self._working = True
         threading.Thread(target=self._run, name="load-models", daemon=True).start()
 
-    def _next(self) -> tuple[Key, int] | None:
+    def _next(self) -> tuple[VersionKey, int] | None:
         left = (
             (key, attempt)
             for key, attempt in self._wanted.items()
@@ -139,7 +141,7 @@ class Preparation:
                 self._prepare(*todo)
                 self._news()
 
-    def _prepare(self, key: Key, attempt: int) -> None:
+    def _prepare(self, key: VersionKey, attempt: int) -> None:
         version = self.opened(key, attempt)
         if version is None:
             return
@@ -163,7 +165,7 @@ def _free(versions: list[LoadedVersion]) -> None:
         give_back()
 
 
-def _by_model(keys: Collection[Key]) -> dict[str, dict[str, list[str]]]:
+def _by_model(keys: Collection[VersionKey]) -> dict[str, dict[str, list[str]]]:
     found: dict[str, dict[str, list[str]]] = {}
     for key in sorted(keys):
         found.setdefault(key.name, {}).setdefault(key.number, []).append(key.stamp)

@@ -6,27 +6,32 @@ Whichever worker looks first computes it, and any would come to the same.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from server.models.repository.scan import Shelf
+from server.models.repository.scan import ModelListing
 from server.models.repository.served_model import STABLE
-from server.models.repository.shared_state import Entry, Refusal, Report, Stamps, State
-from server.models.repository.version_policy import Policy
+from server.models.repository.shared_state import ModelState, Refusal, ServingState, Stamps, WorkerReport
+from server.models.repository.version_policy import VersionPolicy
 
 
-def agreed(state: State | None, shelves: Mapping[str, Shelf], reports: Sequence[Report], policy: Policy) -> State:
+def agreed(
+    state: ServingState | None,
+    shelves: Mapping[str, ModelListing],
+    reports: Sequence[WorkerReport],
+    policy: VersionPolicy,
+) -> ServingState:
     """The next state, of the same generation. Without a state the server has just started: what a worker has opened is
     served at once, so that predictions are, and checked in the background."""
-    before = state or State()
+    before = state or ServingState()
     models = {}
     for name in sorted({*before.models, *shelves}):
-        entry = _Case(name, before.models.get(name, Entry()), shelves.get(name, Shelf()), policy).next(
+        entry = _Case(name, before.models.get(name, ModelState()), shelves.get(name, ModelListing()), policy).next(
             reports, first=state is None
         )
-        if entry != Entry():
+        if entry != ModelState():
             models[name] = entry
-    return State(before.generation, models)
+    return ServingState(before.generation, models)
 
 
-def wanted(name: str, entry: Entry, shelf: Shelf, policy: Policy) -> dict[str, str]:
+def wanted(name: str, entry: ModelState, shelf: ModelListing, policy: VersionPolicy) -> dict[str, str]:
     """The versions on the shelf to be prepared, with their stamps: first what is to answer by default."""
     if entry.unloaded:
         return {}
@@ -42,11 +47,11 @@ class _Case:
     """One model: what is served of it, and what is on its shelf."""
 
     name: str
-    entry: Entry
-    shelf: Shelf
-    policy: Policy
+    entry: ModelState
+    shelf: ModelListing
+    policy: VersionPolicy
 
-    def next(self, reports: Sequence[Report], first: bool) -> Entry:
+    def next(self, reports: Sequence[WorkerReport], first: bool) -> ModelState:
         refused = self.refused(reports)
         served = {} if self.entry.unloaded else self._served(refused, reports, first)
         labels = self._labels(served)
@@ -59,7 +64,7 @@ class _Case:
             notes=tuple(self._notes(served, labels)),
         )
 
-    def refused(self, reports: Sequence[Report]) -> dict[str, Refusal]:
+    def refused(self, reports: Sequence[WorkerReport]) -> dict[str, Refusal]:
         """What any worker refused: one that cannot serve a version is enough."""
         told = [self.entry.refused, *(report.refused.get(self.name, {}) for report in reports)]
         return {
@@ -81,7 +86,7 @@ class _Case:
         labelled = {*self.filed.values(), *(to for label, to in self.entry.labels.items() if label in self.filed)}
         return self.policy.wanted(self.name, usable, labelled)
 
-    def _served(self, refused: Mapping[str, Refusal], reports: Sequence[Report], first: bool) -> dict[str, str]:
+    def _served(self, refused: Mapping[str, Refusal], reports: Sequence[WorkerReport], first: bool) -> dict[str, str]:
         going, present = self.entry.served, self.shelf.versions
         ready = {n for n, stamp in present.items() if n not in refused and self._everywhere(reports, n, stamp)}
         opened = {
@@ -105,7 +110,7 @@ class _Case:
             served[last] = going[last]
         return dict(sorted(served.items(), key=lambda one: int(one[0])))
 
-    def _everywhere(self, reports: Sequence[Report], number: str, stamp: str) -> bool:
+    def _everywhere(self, reports: Sequence[WorkerReport], number: str, stamp: str) -> bool:
         return bool(reports) and all(self._has(report.prepared, number, stamp) for report in reports)
 
     def _has(self, stamps: Stamps, number: str, stamp: str) -> bool:

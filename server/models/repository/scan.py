@@ -13,7 +13,7 @@ LABELS = "labels.json"
 
 
 @dataclass(frozen=True)
-class Shelf:
+class ModelListing:
     """The folder of one model. A stamp changes when any file of its version does."""
 
     versions: Mapping[str, str] = field(default_factory=dict)  # number -> stamp, ascending
@@ -21,7 +21,7 @@ class Shelf:
     broken: str | None = None  # why they cannot be read
 
 
-def look(root: Path) -> dict[str, Shelf]:
+def look(root: Path) -> dict[str, ModelListing]:
     """The shelf of every model. What has no card is not there yet: its card is written last.
 
     Raises:
@@ -31,14 +31,14 @@ def look(root: Path) -> dict[str, Shelf]:
     return {one.name: _shelf(one) for one in folders if one.is_dir() and not one.name.startswith(".")}
 
 
-def _shelf(folder: Path) -> Shelf:
+def _shelf(folder: Path) -> ModelListing:
     numbers = sorted((one for one in folder.iterdir() if one.name.isdecimal()), key=lambda one: int(one.name))
     stamps = {one.name: stamp(one) for one in numbers}
     versions = {number: found for number, found in stamps.items() if found is not None}
     try:
-        return Shelf(versions, _labels(folder / LABELS))
+        return ModelListing(versions, _labels(folder / LABELS))
     except UNREADABLE as error:
-        return Shelf(versions, None, f"{type(error).__name__}: {error}"[:300])
+        return ModelListing(versions, None, f"{type(error).__name__}: {error}"[:300])
 
 
 def stamp(folder: Path) -> str | None:

@@ -9,7 +9,7 @@ STABLE = "stable"
 
 
 @dataclass(frozen=True)
-class Family:
+class ServedModel:
     """The versions of one name that are served, and the labels that point at them. Never changes: another takes its
     place."""
 

@@ -40,7 +40,7 @@ Refusals = Mapping[str, Mapping[str, Refusal]]  # model -> number
 
 
 @dataclass(frozen=True)
-class Entry:
+class ModelState:
     """What all workers serve of one model."""
 
     served: Mapping[str, str] = field(default_factory=dict)  # number -> stamp, ascending
@@ -53,15 +53,15 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class State:
+class ServingState:
     """What all workers serve; each change has the next generation."""
 
     generation: int = 0
-    models: Mapping[str, Entry] = field(default_factory=dict)
+    models: Mapping[str, ModelState] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Report:
+class WorkerReport:
     """What one worker has: versions that it opened, those that it loaded and checked, and those that it refused."""
 
     worker: str
@@ -73,7 +73,7 @@ class Report:
     refused: Refusals = field(default_factory=dict)
 
 
-class Shared:
+class SharedState:
     """The files in `folder`, as one worker sees them."""
 
     def __init__(self, folder: Path, now: Callable[[], float] = time.monotonic, silent: float = SILENT) -> None:
@@ -83,21 +83,21 @@ class Shared:
         self._workers.mkdir(parents=True, exist_ok=True)
         self._now = now
         self._silent = silent
-        self._told: Report | None = None
+        self._told: WorkerReport | None = None
 
-    def state(self) -> State | None:
+    def state(self) -> ServingState | None:
         """What is agreed; None before anything is."""
         try:
             stored = json.loads((self._folder / "state.json").read_text())
             models = {name: _entry(entry) for name, entry in stored["models"].items()}
-            return State(stored["generation"], models)
+            return ServingState(stored["generation"], models)
         except FileNotFoundError:
             return None
         except UNREADABLE:
             log.exception("%s cannot be read, and is made anew", self._folder / "state.json")
             return None
 
-    def agree(self, state: State) -> None:
+    def agree(self, state: ServingState) -> None:
         """Make it what is agreed; only for whoever has the lock."""
         _write(self._folder / "state.json", asdict(state))
 
@@ -110,11 +110,11 @@ class Shared:
         finally:
             os.close(handle)
 
-    def report(self, generation: int, opened: Stamps, prepared: Stamps, refused: Refusals) -> Report:
+    def report(self, generation: int, opened: Stamps, prepared: Stamps, refused: Refusals) -> WorkerReport:
         """What this worker has, as of now."""
-        return Report(self.worker, os.getpid(), self._now(), generation, opened, prepared, refused)
+        return WorkerReport(self.worker, os.getpid(), self._now(), generation, opened, prepared, refused)
 
-    def tell(self, report: Report) -> None:
+    def tell(self, report: WorkerReport) -> None:
         """Let the others know, if it is news or some time ago."""
         told = self._told
         if (
@@ -126,7 +126,7 @@ class Shared:
         _write(self._workers / f"{report.worker}.json", asdict(report))
         self._told = report
 
-    def reports(self) -> list[Report]:
+    def reports(self) -> list[WorkerReport]:
         """Of all living workers. What dead ones left is removed."""
         found = []
         for path in sorted(self._workers.glob("*.json")):
@@ -176,12 +176,12 @@ def _write(path: Path, content: Any) -> None:
         raise
 
 
-def _entry(stored: dict[str, Any]) -> Entry:
-    return Entry(**{**stored, "refused": _refusals(stored["refused"]), "notes": tuple(stored["notes"])})
+def _entry(stored: dict[str, Any]) -> ModelState:
+    return ModelState(**{**stored, "refused": _refusals(stored["refused"]), "notes": tuple(stored["notes"])})
 
 
-def _report(stored: dict[str, Any]) -> Report:
-    return Report(**{**stored, "refused": {name: _refusals(those) for name, those in stored["refused"].items()}})
+def _report(stored: dict[str, Any]) -> WorkerReport:
+    return WorkerReport(**{**stored, "refused": {name: _refusals(those) for name, those in stored["refused"].items()}})
 
 
 def _refusals(stored: dict[str, Any]) -> dict[str, Refusal]:

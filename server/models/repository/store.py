@@ -12,14 +12,14 @@ from typing import Literal, TypedDict
 
 from server.errors import BrokenModel, NotReady, UnknownModel
 from server.models.loading import Loading
-from server.models.repository.reload import Following
-from server.models.repository.scan import Shelf
-from server.models.repository.served_model import Family
-from server.models.repository.shared_state import Shared
-from server.models.repository.version_policy import Policy
+from server.models.repository.reload import Reloader
+from server.models.repository.scan import ModelListing
+from server.models.repository.served_model import ServedModel
+from server.models.repository.shared_state import SharedState
+from server.models.repository.version_policy import VersionPolicy
 from server.models.versions import LoadedModel, LoadedVersion, LoadFull, LoadTwin
 
-__all__ = ["Family", "Handle", "Listed", "LoadFull", "LoadTwin", "LoadedModel", "LoadedVersion", "Store"]
+__all__ = ["Handle", "IndexEntry", "LoadFull", "LoadTwin", "LoadedModel", "LoadedVersion", "ServedModel", "Store"]
 
 Readiness = Literal["READY", "UNAVAILABLE", "LOADING"]
 READY: Readiness = "READY"
@@ -30,7 +30,7 @@ FOLLOW = 2.0  # seconds within which all workers serve what was wished
 LOAD = 60.0  # seconds that a wish to load waits for
 
 
-class Listed(TypedDict):
+class IndexEntry(TypedDict):
     """A version as the repository of Open Inference lists it; `reason` says why it is not READY."""
 
     name: str
@@ -63,11 +63,11 @@ class Handle:
 class Store:
     """All versions under `root` that are wanted and good."""
 
-    def __init__(self, root: Path, loading: Loading, shared: Shared, policy: Policy | None = None) -> None:
-        self._following = Following(root, loading, shared, policy or Policy())
+    def __init__(self, root: Path, loading: Loading, shared: SharedState, policy: VersionPolicy | None = None) -> None:
+        self._following = Reloader(root, loading, shared, policy or VersionPolicy())
 
     @property
-    def families(self) -> Mapping[str, Family]:
+    def families(self) -> Mapping[str, ServedModel]:
         """What is served now, of every model that is. Never changes: another mapping takes its place."""
         return self._following.families
 
@@ -97,7 +97,7 @@ class Store:
             raise UnknownModel(f"{name} has no version or label {version!r}; it has {known}")
         return family.versions[number]
 
-    def family(self, name: str) -> Family:
+    def family(self, name: str) -> ServedModel:
         """The versions of one model.
 
         Raises:
@@ -127,7 +127,7 @@ class Store:
         """
         following = self._following
         following.poll()
-        if not following.shelves.get(name, Shelf()).versions and not following.entry(name).served:
+        if not following.shelves.get(name, ModelListing()).versions and not following.entry(name).served:
             raise UnknownModel(
                 f"there is no model {name!r} to load; there are {', '.join(following.shelves) or 'none'}"
             )
@@ -154,7 +154,7 @@ class Store:
         following.wish(name, unloaded=True)
         self._follow(now)
 
-    def index(self) -> list[Listed]:
+    def index(self) -> list[IndexEntry]:
         """Every version that lies in the folder or is served."""
         following = self._following
         names = sorted({*following.shelves, *self.families})
@@ -167,14 +167,14 @@ class Store:
 
     def _loading(self, name: str) -> bool:
         """Whether anything of it is going to be served, or to explain, shortly."""
-        versions = self.families.get(name, Family()).versions.values()
+        versions = self.families.get(name, ServedModel()).versions.values()
         return bool(self._following.pending(name)) or any(version.explain == "loading" for version in versions)
 
-    def _listed(self, name: str) -> list[Listed]:
+    def _listed(self, name: str) -> list[IndexEntry]:
         entry, pending = self._following.entry(name), self._following.pending(name)
-        versions = self.families.get(name, Family()).versions
+        versions = self.families.get(name, ServedModel()).versions
         listed = []
-        for number in sorted({*self._following.shelves.get(name, Shelf()).versions, *versions}, key=int):
+        for number in sorted({*self._following.shelves.get(name, ModelListing()).versions, *versions}, key=int):
             found, state, reason = versions.get(number), UNAVAILABLE, "INKLING_VERSIONS leaves it out"
             if found is not None and found.predicts:
                 state, reason = READY, ""
@@ -184,7 +184,7 @@ class Store:
                 reason = entry.refused[number].reason
             elif number in pending or number in entry.served:
                 state, reason = LOADING, "it is being loaded and checked"
-            listed.append(Listed(name=name, version=number, state=state, reason=reason))
+            listed.append(IndexEntry(name=name, version=number, state=state, reason=reason))
         return listed
 
     def _wait(self, holds: Callable[[], bool], deadline: float, now: Callable[[], float]) -> None:

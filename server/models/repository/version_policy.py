@@ -34,14 +34,14 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Policy:
+class VersionPolicy:
     """A rule for each model that is named, and one for all others."""
 
     others: Rule = Rule()
     named: Mapping[str, Rule] = field(default_factory=dict)
 
     @staticmethod
-    def parse(text: str) -> "Policy":
+    def parse(text: str) -> "VersionPolicy":
         """all, latest:2, cnn=latest:2;mlp=specific:1, or a rule for all others beside those.
 
         Raises:
@@ -59,7 +59,7 @@ class Policy:
                 named[name] = Rule.parse(rule)
             else:
                 raise ValueError(f"{part!r} names no model; expected {EXPECTED}")
-        return Policy(others[0] if others else Rule(), named)
+        return VersionPolicy(others[0] if others else Rule(), named)
 
     def wanted(self, name: str, usable: Sequence[str], labelled: Collection[str]) -> set[str]:
         """The versions of a model to serve, of those usable, which ascend. What a label points at is always wanted."""

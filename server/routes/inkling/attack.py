@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from flask import Blueprint, Response, g
 
 from server.attacks import ATTACKS
-from server.attacks.types import Attacked
+from server.attacks.types import AttackResult
 from server.inference.attack import AttackRequest
 from server.inference.attack import attack as attack_picture
 from server.options import number
@@ -32,7 +32,7 @@ def attack() -> Response:
     pictures, several = pictures_for(media_type)
     with session(budget) as own:
 
-        def one(picture: Picture) -> Attacked:
+        def one(picture: Picture) -> AttackResult:
             return attack_picture(service().store, picture, selector, wanted, own, g.stages)
 
         if several:

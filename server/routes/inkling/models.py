@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 
 from server import attacks
 from server.explainers import describe_all, methods_for
-from server.models.repository.store import Family
+from server.models.repository.store import ServedModel
 from server.reference import engines_of
 from server.routes import states
 from server.routes.inkling import parsing
@@ -50,7 +50,7 @@ def one_model(model: str) -> Response:
     return json_answer(_details(model, service().store.family(model)))
 
 
-def _details(name: str, family: Family) -> dict[str, Any]:
+def _details(name: str, family: ServedModel) -> dict[str, Any]:
     version = family.served
     card = version.card
     return {

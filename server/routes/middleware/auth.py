@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from flask import Flask, Response, g, request
 
-from server.auth.keys import Key, Keyring
+from server.auth.keys import ApiKey, Keyring
 from server.auth.links import QUERY, Links
 from server.errors import Forbidden, KeyInQuery, ServiceError, Unauthorized
 from server.routes.middleware.scopes import LINKED, Need, need
@@ -47,7 +47,7 @@ def _secret() -> str | None:
     return credentials.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key")
 
 
-def _admitted(keys: Keyring, secret: str | None, needed: Need) -> Key:
+def _admitted(keys: Keyring, secret: str | None, needed: Need) -> ApiKey:
     if secret is None:
         g.challenge = REALM
         raise Unauthorized(f"this server answers to those who have a key; {HOW}")

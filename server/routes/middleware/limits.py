@@ -6,11 +6,11 @@ from flask import Flask, Response, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from server.errors import TooManyRequests
-from server.routes.middleware.rate_limiter import Left, Rates
+from server.routes.middleware.rate_limiter import LimitStatus, RateLimiter
 from server.routes.middleware.scopes import UNLIMITED, need
 
 
-def limit(app: Flask, rates: Rates, proxies: int) -> None:
+def limit(app: Flask, rates: RateLimiter, proxies: int) -> None:
     """Answer 429 beyond `rates`. An address is what the last of `proxies` says it is."""
     if proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0)  # type: ignore[method-assign]
@@ -18,14 +18,14 @@ def limit(app: Flask, rates: Rates, proxies: int) -> None:
     app.after_request(_tell)
 
 
-def _check(rates: Rates) -> Callable[[], None]:
+def _check(rates: RateLimiter) -> Callable[[], None]:
     def check() -> None:
         endpoint = request.endpoint
         if request.method == "OPTIONS" or endpoint in UNLIMITED or need(endpoint) == "open":
             return
         who = _who()
         g.left = rates.take(who)
-        last: Left = g.left[-1]
+        last: LimitStatus = g.left[-1]
         if last.left < 0:
             told = f"more than {last.amount} per {last.name} from {who}; ask again in {last.seconds} s"
             raise TooManyRequests(told, last.seconds)
@@ -41,7 +41,7 @@ def _who() -> str:
 
 def _tell(response: Response) -> Response:
     """What is left, in the fields of draft-ietf-httpapi-ratelimit-headers."""
-    limits: list[Left] = g.get("left", [])
+    limits: list[LimitStatus] = g.get("left", [])
     if limits:
         left = [f'"{one.name}";r={max(0, one.left)};t={one.seconds}' for one in limits]
         policies = [f'"{one.name}";q={one.amount};w={one.window}' for one in limits]

@@ -24,7 +24,7 @@ CALLERS = 10_000  # that are remembered; who is forgotten costs the storage one 
 log = logging.getLogger(__name__)
 
 
-class Left(NamedTuple):
+class LimitStatus(NamedTuple):
     """Of one limit, after a request."""
 
     amount: int  # that the limit allows in `window` seconds
@@ -34,7 +34,7 @@ class Left(NamedTuple):
     seconds: int  # until it begins anew, 1 at least
 
 
-class Rates:
+class RateLimiter:
     """Limits such as 60/minute, counted in a storage such as redis://HOST:PORT or memory://.
 
     Raises:
@@ -52,7 +52,7 @@ class Rates:
         self._shared, self._alone = _Counted(limits, shared), _Counted(limits, MemoryStorage())
         self._away_until: float | None = None
 
-    def take(self, who: str) -> list[Left]:
+    def take(self, who: str) -> list[LimitStatus]:
         """Count a request of `who`, and tell what it has left, the shortest window first. The first limit that is
         passed is the last: longer ones neither count the request nor are told."""
         until = self._away_until
@@ -84,7 +84,7 @@ class _Counted:
         self._limits, self._storage = limits, storage
         self._windows: dict[str, list[_Window]] = {}
 
-    def take(self, who: str) -> list[Left]:
+    def take(self, who: str) -> list[LimitStatus]:
         windows = self._windows.get(who)
         if windows is None:
             if len(self._windows) >= CALLERS:
@@ -109,7 +109,7 @@ class _Window:
         self._left = 0  # that no process has taken yet, when the storage was last asked
         self._own = 0  # that this process has taken and not used
 
-    def take(self, storage: Storage, now: float) -> Left:
+    def take(self, storage: Storage, now: float) -> LimitStatus:
         """Use one of its own, or ask the storage for more."""
         with self._lock:
             if self._own and now < self._ends:
@@ -131,5 +131,5 @@ class _Window:
                 self._own += got - 1
             return self._told(self._left + self._own if got > 0 else -1, now)
 
-    def _told(self, left: int, now: float) -> Left:
-        return Left(self._amount, self._seconds, self._name, left, max(1, int(self._ends - now)))
+    def _told(self, left: int, now: float) -> LimitStatus:
+        return LimitStatus(self._amount, self._seconds, self._name, left, max(1, int(self._ends - now)))

@@ -17,7 +17,7 @@ OBJECT = "object of named values"
 
 
 @dataclass(frozen=True)
-class Asked:
+class SignatureInput:
     """The value of the signature's input, and whether it came row by row (`instances`) or as one (`inputs`)."""
 
     name: str
@@ -52,7 +52,7 @@ def signature_of(fields: dict[str, Any]) -> str:
     return name
 
 
-def asked(fields: dict[str, Any], name: str) -> Asked:
+def asked(fields: dict[str, Any], name: str) -> SignatureInput:
     """What a request gives for the input `name`.
 
     Raises:
@@ -61,10 +61,10 @@ def asked(fields: dict[str, Any], name: str) -> Asked:
     if "inputs" in fields:
         if "instances" in fields:
             raise BadRequest("expected only one of the keys 'inputs' and 'instances'; got both")
-        return Asked(name, _column(fields["inputs"], name), False)
+        return SignatureInput(name, _column(fields["inputs"], name), False)
     if "instances" not in fields:
         raise BadRequest("Missing 'inputs' or 'instances' key in the request")
-    return Asked(name, _rows(fields["instances"], name), True)
+    return SignatureInput(name, _rows(fields["instances"], name), True)
 
 
 def _column(inputs: Any, name: str) -> Any:

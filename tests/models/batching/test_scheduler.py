@@ -12,21 +12,21 @@ import numpy as np
 import pytest
 
 from server.errors import NotReady, OutOfTime, QueueFull
-from server.models.batching.request import Limits, Terms
-from server.models.batching.scheduler import Turns
-from tests.support.turns import EXPLANATION, LARGE, PATIENCE, PREDICTION, Doubling, Request, Scene, busy
+from server.models.batching.request import CallOptions, Limits
+from server.models.batching.scheduler import BatchScheduler
+from tests.support.batching import EXPLANATION, LARGE, PATIENCE, PREDICTION, Doubling, Request, Scene, busy
 
 
-def what_waits_goes_together(kind: type[Turns]) -> None:
+def what_waits_goes_together(kind: type[BatchScheduler]) -> None:
     with busy(kind) as scene:
         for name, row in (("a", 1), ("b", 2), ("c", 3)):
             scene.ask(name, [row, row + 10])
     assert scene.compute.sizes == [1, 6]
     assert [scene.answered(name).tolist() for name in "abc"] == [[2, 22], [4, 24], [6, 26]]
-    assert scene.told == [2, 2, 2, -6]
+    assert scene.reported == [2, 2, 2, -6]
 
 
-def predictions_go_first_and_lead(kind: type[Turns]) -> None:
+def predictions_go_first_and_lead(kind: type[BatchScheduler]) -> None:
     """Also before those that waited longer, and never computed by the thread of an explanation that waited too."""
     with busy(kind) as scene:
         scene.ask("a", [1, 2])
@@ -36,27 +36,27 @@ def predictions_go_first_and_lead(kind: type[Turns]) -> None:
     assert scene.compute.by == ["busy", "b", "a"]
 
 
-def a_prediction_waits_for_one_slice_at_most(kind: type[Turns]) -> None:
-    scene = Scene(kind, Limits(turn=8, explain=4, queue=10_000))
+def a_prediction_waits_for_one_slice_at_most(kind: type[BatchScheduler]) -> None:
+    scene = Scene(kind, Limits(batch=8, explain=4, queue=10_000))
     scene.ask("a", range(10))
     assert scene.compute.began.wait(PATIENCE)
     scene.ask("b", [50], PREDICTION)
     scene.end()
     assert [rows.tolist() for rows in scene.compute.calls] == [[0, 1, 2, 3], [50], [4, 5, 6, 7], [8, 9]]
     assert scene.answered("a").tolist() == [2 * row for row in range(10)]
-    assert scene.told == [6, 1, -1, -4, -2]
+    assert scene.reported == [6, 1, -1, -4, -2]
 
 
-def large_requests_take_turns(kind: type[Turns]) -> None:
-    with busy(kind, Limits(turn=8, explain=4, queue=10_000)) as scene:
+def large_requests_take_turns(kind: type[BatchScheduler]) -> None:
+    with busy(kind, Limits(batch=8, explain=4, queue=10_000)) as scene:
         scene.ask("a", range(8))
         scene.ask("b", range(10, 15))
     assert [rows.tolist() for rows in scene.compute.calls[1:]] == [[0, 1, 2, 3], [10, 11, 12, 13], [4, 5, 6, 7], [14]]
     assert scene.answered("b").tolist() == [20, 22, 24, 26, 28]
 
 
-def explanations_fill_up_a_turn_of_predictions(kind: type[Turns]) -> None:
-    with busy(kind, Limits(turn=16, explain=16, queue=10_000, buckets=(4, 8, 16))) as scene:
+def explanations_fill_up_a_turn_of_predictions(kind: type[BatchScheduler]) -> None:
+    with busy(kind, Limits(batch=16, explain=16, queue=10_000, buckets=(4, 8, 16))) as scene:
         scene.ask("a", range(10, 20))
         scene.ask("b", [1, 2, 3, 4, 5], PREDICTION)
     assert scene.compute.calls[1].tolist() == [1, 2, 3, 4, 5, 10, 11, 12]
@@ -65,34 +65,34 @@ def explanations_fill_up_a_turn_of_predictions(kind: type[Turns]) -> None:
     assert scene.answered("a").tolist() == [2 * row for row in range(10, 20)]
 
 
-def late_rows_are_dropped_one_by_one(kind: type[Turns]) -> None:
+def late_rows_are_dropped_one_by_one(kind: type[BatchScheduler]) -> None:
     with busy(kind) as scene:
-        scene.ask("a", [1], Terms(False, deadline=scene.clock.seconds + 1000))
-        scene.ask("b", [2], Terms(False, deadline=scene.clock.seconds + 3000))
-        scene.ask("c", [3], Terms(True, deadline=scene.clock.seconds + 1000))
+        scene.ask("a", [1], CallOptions(False, deadline=scene.clock.seconds + 1000))
+        scene.ask("b", [2], CallOptions(False, deadline=scene.clock.seconds + 3000))
+        scene.ask("c", [3], CallOptions(True, deadline=scene.clock.seconds + 1000))
         scene.clock.seconds += 2000
     assert isinstance(scene.requests["a"].error, OutOfTime) and isinstance(scene.requests["c"].error, OutOfTime)
     assert scene.answered("b").tolist() == [4]
     assert [rows.tolist() for rows in scene.compute.calls] == [[0], [2]]
-    assert sum(scene.told) == 0
+    assert sum(scene.reported) == 0
 
 
-def rows_that_nobody_waits_for_are_dropped(kind: type[Turns]) -> None:
+def rows_that_nobody_waits_for_are_dropped(kind: type[BatchScheduler]) -> None:
     left = threading.Event()
 
-    def interrupt() -> None:
+    def cancel() -> None:
         if left.is_set():
             raise NotReady("nobody is there")
 
     with busy(kind) as scene:
-        scene.ask("a", [1], Terms(False, interrupt=interrupt))
+        scene.ask("a", [1], CallOptions(False, raise_if_cancelled=cancel))
         scene.ask("b", [2])
         left.set()
     assert isinstance(scene.requests["a"].error, NotReady)
     assert [rows.tolist() for rows in scene.compute.calls] == [[0], [2]]
 
 
-def one_that_fails_fails_alone(kind: type[Turns]) -> None:
+def one_that_fails_fails_alone(kind: type[BatchScheduler]) -> None:
     with busy(kind) as scene:
         scene.ask("a", [1])
         scene.ask("b", [666, 5])
@@ -101,9 +101,9 @@ def one_that_fails_fails_alone(kind: type[Turns]) -> None:
     assert [scene.answered(name).tolist() for name in "ac"] == [[2], [6]]
 
 
-def the_queue_is_bounded(kind: type[Turns]) -> None:
+def the_queue_is_bounded(kind: type[BatchScheduler]) -> None:
     """In rows, of explanations and of predictions each; what comes alone is never too much."""
-    with busy(kind, Limits(turn=8, explain=8, queue=10)) as scene:
+    with busy(kind, Limits(batch=8, explain=8, queue=10)) as scene:
         scene.ask("a", range(50))
         refused = scene.ask("b", [1])
         scene.ask("c", range(9), PREDICTION)
@@ -114,78 +114,78 @@ def the_queue_is_bounded(kind: type[Turns]) -> None:
     assert [len(scene.answered(name)) for name in "acd"] == [50, 9, 1]
 
 
-class Alone(Turns):
-    def _take(self) -> Any:
+class Alone(BatchScheduler):
+    def _next_batch(self) -> Any:
         one, many = self.limits, Limits(1, 2, 10_000)
         self.limits = many
         try:
-            return super()._take()
+            return super()._next_batch()
         finally:
             self.limits = one
 
 
-class Unordered(Turns):
-    def ask(self, arrays: Any, terms: Terms) -> Any:
-        return super().ask(arrays, Terms(False, terms.deadline, terms.interrupt))
+class Unordered(BatchScheduler):
+    def submit(self, arrays: Any, options: CallOptions) -> Any:
+        return super().submit(arrays, CallOptions(False, options.deadline, options.raise_if_cancelled))
 
 
-class LeadsOn(Turns):
+class LeadsOn(BatchScheduler):
     """The lead goes to who waits longest, whoever it is."""
 
-    def _pass_on(self, own: Any) -> bool:
+    def _pass_lead(self, leader: Any) -> bool:
         predictions, self._predictions = self._predictions, type(self._predictions)()
         explanations = self._explanations
         try:
-            if explanations or own in predictions:
-                return super()._pass_on(own)
+            if explanations or leader in predictions:
+                return super()._pass_lead(leader)
         finally:
             self._predictions = predictions
-        return super()._pass_on(own)
+        return super()._pass_lead(leader)
 
 
-class Unsliced(Turns):
-    def _take(self) -> Any:
+class Unsliced(BatchScheduler):
+    def _next_batch(self) -> Any:
         limits, self.limits = self.limits, LARGE
         try:
-            return super()._take()
+            return super()._next_batch()
         finally:
             self.limits = limits
 
 
-class Keeping(Turns):
-    def ask(self, arrays: Any, terms: Terms) -> Any:
-        return super().ask(arrays, Terms(terms.first))
+class Keeping(BatchScheduler):
+    def submit(self, arrays: Any, options: CallOptions) -> Any:
+        return super().submit(arrays, CallOptions(options.is_prediction))
 
 
-class FailingAll(Turns):
-    def _answer(self, pieces: Any, size: int) -> None:
+class FailingAll(BatchScheduler):
+    def _compute_batch(self, slices: Any, size: int) -> None:
         try:
-            self._computed(pieces, size)
+            self._outputs_of(slices, size)
         except Exception as error:
-            for piece in pieces:
-                self._end(piece.asked, error)
+            for one in slices:
+                self._fail(one.request, error)
             return
-        super()._answer(pieces, size)
+        super()._compute_batch(slices, size)
 
 
-class Unbounded(Turns):
-    def ask(self, arrays: Any, terms: Terms) -> Any:
-        self.limits = Limits(self.limits.turn, self.limits.explain, 10_000)
-        return super().ask(arrays, terms)
+class Unbounded(BatchScheduler):
+    def submit(self, arrays: Any, options: CallOptions) -> Any:
+        self.limits = Limits(self.limits.batch, self.limits.explain, 10_000)
+        return super().submit(arrays, options)
 
 
-class OneBound(Turns):
+class OneBound(BatchScheduler):
     """Explanations keep predictions out."""
 
-    def ask(self, arrays: Any, terms: Terms) -> Any:
+    def submit(self, arrays: Any, options: CallOptions) -> Any:
         with self._lock:
-            waiting = sum(asked.rows for asked in self._explanations)
-        if terms.first and waiting > self.limits.queue:
+            waiting = sum(request.rows for request in self._explanations)
+        if options.is_prediction and waiting > self.limits.queue:
             raise QueueFull("full")
-        return super().ask(arrays, terms)
+        return super().submit(arrays, options)
 
 
-PROPERTIES: dict[Callable[[type[Turns]], None], list[type[Turns]]] = {
+PROPERTIES: dict[Callable[[type[BatchScheduler]], None], list[type[BatchScheduler]]] = {
     what_waits_goes_together: [Alone],
     predictions_go_first_and_lead: [Unordered, LeadsOn],
     a_prediction_waits_for_one_slice_at_most: [Unsliced, Unordered],
@@ -200,21 +200,21 @@ BROKEN = [(holds, kind) for holds, kinds in PROPERTIES.items() for kind in kinds
 
 
 @pytest.mark.parametrize("holds", PROPERTIES, ids=lambda one: one.__name__)
-def test_turns(holds: Callable[[type[Turns]], None]) -> None:
-    holds(Turns)
+def test_scheduler_keeps_its_promises(holds: Callable[[type[BatchScheduler]], None]) -> None:
+    holds(BatchScheduler)
 
 
 @pytest.mark.parametrize(("holds", "kind"), BROKEN, ids=lambda one: one.__name__)
-def test_broken_turns_are_noticed(holds: Callable[[type[Turns]], None], kind: type[Turns]) -> None:
+def test_broken_scheduler_is_noticed(holds: Callable[[type[BatchScheduler]], None], kind: type[BatchScheduler]) -> None:
     with pytest.raises(AssertionError):
         holds(kind)
 
 
 def test_who_asks_alone_computes_at_once_with_the_own_rows_in_the_own_thread() -> None:
-    scene = Scene(Turns)
+    scene = Scene(BatchScheduler)
     scene.compute.began.set()  # no call waits
     rows = np.arange(4.0)
-    (answer, _) = scene.turns.ask([rows], EXPLANATION)
+    (answer, _) = scene.scheduler.submit([rows], EXPLANATION)
     assert scene.compute.calls[0] is rows
     assert scene.compute.by == [threading.current_thread().name]
     assert answer is not None and answer.tolist() == [0, 2, 4, 6]
@@ -222,11 +222,11 @@ def test_who_asks_alone_computes_at_once_with_the_own_rows_in_the_own_thread() -
 
 def test_a_deadline_ends_waiting_while_the_model_is_busy() -> None:
     compute = Doubling()
-    turns = Turns(compute, LARGE, time.monotonic, lambda change: None)
-    first = Request("first", lambda: turns.ask([np.zeros(1)], EXPLANATION))
+    scheduler = BatchScheduler(compute, LARGE, time.monotonic, lambda change: None)
+    first = Request("first", lambda: scheduler.submit([np.zeros(1)], EXPLANATION))
     assert compute.began.wait(PATIENCE)
     with pytest.raises(OutOfTime):
-        turns.ask([np.ones(1)], Terms(False, time.monotonic() + 0.01))
+        scheduler.submit([np.ones(1)], CallOptions(False, time.monotonic() + 0.01))
     assert compute.sizes == [1]  # it is still at the first
     compute.go.set()
     assert first.join().error is None
@@ -236,36 +236,36 @@ def test_a_deadline_ends_waiting_while_the_model_is_busy() -> None:
 def test_who_leaves_while_the_model_is_busy_is_let_go() -> None:
     left = threading.Event()
 
-    def interrupt() -> None:
+    def cancel() -> None:
         if left.is_set():
             raise NotReady("nobody is there")
 
-    with busy(Turns) as scene:
-        asked = scene.ask("a", [1, 2, 3], Terms(True, interrupt=interrupt))
+    with busy(BatchScheduler) as scene:
+        asked = scene.ask("a", [1, 2, 3], CallOptions(True, raise_if_cancelled=cancel))
         left.set()
         assert isinstance(asked.join().error, NotReady)
         assert scene.requests["busy"].thread.is_alive()  # the model is still at the first
-        assert scene.told == [3, -3]
+        assert scene.reported == [3, -3]
     assert scene.compute.sizes == [1]
 
 
-@pytest.mark.parametrize("terms", [PREDICTION, EXPLANATION])
-def test_who_asks_alone_waits_for_no_time_at_all(terms: Terms) -> None:
+@pytest.mark.parametrize("options", [PREDICTION, EXPLANATION])
+def test_who_asks_alone_waits_for_no_time_at_all(options: CallOptions) -> None:
     """Half of those who do take less than half a millisecond; in truth some ten microseconds."""
-    scene = Scene(Turns)
+    scene = Scene(BatchScheduler)
     scene.compute.began.set()  # no call waits
     rows, seconds = [np.zeros(1)], []
     for _ in range(101):
         start = time.perf_counter()
-        scene.turns.ask(rows, terms)
+        scene.scheduler.submit(rows, options)
         seconds.append(time.perf_counter() - start)
     assert median(seconds) < 0.0005
 
 
 @pytest.mark.parametrize("broken", [KeyboardInterrupt, SystemExit])
 def test_a_thread_that_is_ended_takes_nobody_along(broken: type[BaseException]) -> None:
-    with busy(Turns) as scene:
-        inner, calls = scene.turns.compute, []
+    with busy(BatchScheduler) as scene:
+        inner, calls = scene.scheduler.compute, []
 
         def compute(rows: Any) -> Any:
             calls.append(rows)
@@ -273,7 +273,7 @@ def test_a_thread_that_is_ended_takes_nobody_along(broken: type[BaseException]) 
                 raise broken
             return inner(rows)
 
-        scene.turns.compute = compute
+        scene.scheduler.compute = compute
         scene.ask("a", [1])
         scene.ask("b", [2], PREDICTION)
     assert isinstance(scene.requests["b"].error, broken)
@@ -281,8 +281,8 @@ def test_a_thread_that_is_ended_takes_nobody_along(broken: type[BaseException]) 
 
 
 def test_a_count_that_fails_fails_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    with busy(Turns) as scene:
-        scene.turns._on_wait = {}.__getitem__
+    with busy(BatchScheduler) as scene:
+        scene.scheduler.on_wait = {}.__getitem__
         scene.ask("a", [1])
     assert scene.answered("a").tolist() == [2]
     assert "KeyError" in caplog.text
@@ -291,13 +291,13 @@ def test_a_count_that_fails_fails_nobody(caplog: pytest.LogCaptureFixture) -> No
 def test_a_request_that_failed_keeps_nothing() -> None:
     compute = Doubling()
     compute.began.set()
-    turns = Turns(compute, LARGE, time.monotonic, lambda change: None)
+    scheduler = BatchScheduler(compute, LARGE, time.monotonic, lambda change: None)
     rows = np.full(3, 666.0)
     gone = weakref.ref(rows)
     gc.disable()
     try:
         with pytest.raises(ArithmeticError):
-            turns.ask([rows], EXPLANATION)
+            scheduler.submit([rows], EXPLANATION)
         compute.calls.clear()
         del rows
         assert gone() is None  # without a collection
@@ -309,7 +309,7 @@ def test_many_threads_get_each_their_own() -> None:
     """Sizes from 1 to 40, deadlines, failures and both kinds, eight threads at once."""
     compute = Doubling()
     compute.began.set()
-    turns = Turns(compute, Limits(32, 8, 10_000, (4, 8, 16, 32)), time.monotonic, lambda change: None)
+    scheduler = BatchScheduler(compute, Limits(32, 8, 10_000, (4, 8, 16, 32)), time.monotonic, lambda change: None)
 
     def work(thread: int) -> int:
         rng, right = np.random.default_rng(thread), 0
@@ -318,7 +318,7 @@ def test_many_threads_get_each_their_own() -> None:
             if turn % 7 == thread % 7:
                 rows[0] = 666
             try:
-                (answer, _) = turns.ask([rows], Terms(turn % 3 == 0))
+                (answer, _) = scheduler.submit([rows], CallOptions(turn % 3 == 0))
             except ArithmeticError:
                 right += rows[0] == 666
             else:
@@ -327,4 +327,4 @@ def test_many_threads_get_each_their_own() -> None:
 
     threads = [Request(str(number), lambda number=number: work(number)) for number in range(8)]
     assert [request.join().answer for request in threads] == [60] * 8
-    assert turns.ask([np.ones(1)], PREDICTION)[0] is not None  # nobody has kept the lead
+    assert scheduler.submit([np.ones(1)], PREDICTION)[0] is not None  # nobody has kept the lead

@@ -10,29 +10,29 @@ from pathlib import Path
 
 import pytest
 
-from server.models.repository.shared_state import Entry, Refusal, Shared, State
-from tests.support.turns import Request
+from server.models.repository.shared_state import ModelState, Refusal, ServingState, SharedState
+from tests.support.batching import Request
 
 WRITES = 200
 MODELS = 60  # so many that what is written is more than Python keeps back before it writes
 
 
-def state(generation: int) -> State:
-    entry = Entry({"1": "a stamp"}, {"stable": "1"}, {"2": Refusal("another", 0, "why " * 50)}, None, ("a note",))
-    return State(generation, {f"model-{number}": entry for number in range(MODELS)})
+def state(generation: int) -> ServingState:
+    entry = ModelState({"1": "a stamp"}, {"stable": "1"}, {"2": Refusal("another", 0, "why " * 50)}, None, ("a note",))
+    return ServingState(generation, {f"model-{number}": entry for number in range(MODELS)})
 
 
 def stamps(number: int) -> dict[str, dict[str, list[str]]]:
     return {f"model-{one}": {str(number): ["a stamp" * 30]} for one in range(MODELS)}
 
 
-def write(shared: Shared, number: int) -> None:
+def write(shared: SharedState, number: int) -> None:
     """Tell and agree on something that is told by its number."""
     shared.tell(shared.report(number, stamps(number), stamps(number), {}))
     shared.agree(state(number))
 
 
-def read(shared: Shared) -> tuple[int, int]:
+def read(shared: SharedState) -> tuple[int, int]:
     """The numbers of what is told and agreed. What is not whole, or not there, fails."""
     (report,) = shared.reports()
     agreed = shared.state()
@@ -62,7 +62,7 @@ def files(folder: Path) -> list[str]:
 
 
 def test_a_write_that_fails_half_way_leaves_what_was_there(tmp_path: Path) -> None:
-    shared = Shared(tmp_path)
+    shared = SharedState(tmp_path)
     write(shared, 1)
     before = files(tmp_path)
     with room(half(tmp_path)):
@@ -80,11 +80,11 @@ def die_half_way(folder: Path, size: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     with room(size):
-        Shared(folder).agree(state(2))
+        SharedState(folder).agree(state(2))
 
 
 def test_a_worker_that_is_killed_while_it_writes_leaves_what_was_there(tmp_path: Path) -> None:
-    shared = Shared(tmp_path)
+    shared = SharedState(tmp_path)
     write(shared, 1)
     worker = multiprocessing.get_context("spawn").Process(target=die_half_way, args=(tmp_path, half(tmp_path)))
     worker.start()
@@ -96,7 +96,7 @@ def test_a_worker_that_is_killed_while_it_writes_leaves_what_was_there(tmp_path:
 
 
 def test_who_reads_while_others_write_finds_it_whole(tmp_path: Path) -> None:
-    ours, theirs = Shared(tmp_path), Shared(tmp_path)
+    ours, theirs = SharedState(tmp_path), SharedState(tmp_path)
     write(ours, 0)
     over = threading.Event()
 

@@ -17,9 +17,9 @@ from server.models.repository.store import Store
 from server.routes.service import EXTENSION
 from server.types import Array, Features, ModelCard
 from tests.conftest import MakeApp
+from tests.support.batching import PATIENCE, Request
 from tests.support.models.fakes import Linear
 from tests.support.models.stores import SEVEN, look, write_labels, write_version
-from tests.support.turns import PATIENCE, Request
 
 ROWS = np.random.default_rng(0).random((2, 28, 28), np.float32)
 V1 = {"instances": ROWS.tolist(), "parameters": {"method": "smooth_grad", "n_samples": 200}}

@@ -12,10 +12,10 @@ import pytest
 
 from server.errors import NotReady, UnknownModel
 from server.models.card import CARD
-from server.models.repository.shared_state import SILENT, Shared
+from server.models.repository.shared_state import SILENT, SharedState
 from server.models.repository.store import LoadedModel, LoadedVersion, Store
-from server.models.repository.version_policy import Policy
-from server.process.periodic import Watch
+from server.models.repository.version_policy import VersionPolicy
+from server.process.periodic import PeriodicTask
 from server.protocols import NO_DEADLINE
 from server.types import ModelCard
 from tests.support.answers import errors_in
@@ -268,7 +268,7 @@ def test_the_policy_says_which_versions_are_served_beside_labelled_ones(
                                   "fake=all;fake=latest:1", "all,all", "newest:2"])  # fmt: skip
 def test_a_policy_that_says_nothing_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected all, latest:N"):
-        Policy.parse(text)
+        VersionPolicy.parse(text)
 
 
 def test_the_latest_go_on_until_later_ones_are_good(tmp_path: Path) -> None:
@@ -393,7 +393,7 @@ def test_a_folder_that_can_not_be_read_changes_nothing_and_is_told_once(
             raise PermissionError("model_store")
         store.poll()
 
-    watch = Watch(poll, 60, "it failed")
+    watch = PeriodicTask(poll, 60, "it failed")
     for _ in range(3):
         watch.once()
     assert served(store) == ["1"] and len(errors_in(caplog)) == 1
@@ -527,7 +527,7 @@ def test_whoever_holds_the_lock_for_long_keeps_nobody_from_answering(tmp_path: P
     store = make_store(tmp_path)
     look(store)
     write_labels(tmp_path, {"stable": 1})
-    with Shared(tmp_path / ".run").locked() as alone:
+    with SharedState(tmp_path / ".run").locked() as alone:
         assert alone
         store.poll()
         assert default(store) == "2"  # nothing is agreed yet

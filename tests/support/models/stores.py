@@ -15,9 +15,9 @@ from PIL import Image, ImageDraw
 
 from server.models.card import BACKGROUND, CARD, TWIN
 from server.models.loading import Loading
-from server.models.repository.shared_state import Shared
+from server.models.repository.shared_state import SharedState
 from server.models.repository.store import LoadedModel, LoadFull, LoadTwin, Store
-from server.models.repository.version_policy import Policy
+from server.models.repository.version_policy import VersionPolicy
 from server.types import Model, ModelCard
 from tests.support.models.fakes import EVERYTHING, Fake, Linear, make_card
 
@@ -61,7 +61,7 @@ def make_store(
     """One worker's store, which looks only when told to; those over one root are the workers of one server. Returned
     when loading is done, unless `wait` is False."""
     loading = Loading(load_twin, as_loaded(load_full), explains=explains)
-    store = Store(root, loading, Shared(root / ".run", now), Policy.parse(policy))
+    store = Store(root, loading, SharedState(root / ".run", now), VersionPolicy.parse(policy))
     if wait:
         loaded()
     return store

@@ -17,13 +17,13 @@ from server.render import explanation_json, json_text
 from server.routes import bodies, states
 from server.routes.errors import answer_in_protocol
 from server.routes.middleware import access_log
-from server.routes.open_inference import infer
+from server.routes.open_inference import messages
 from server.routes.parameters import explain_request_in
 from server.routes.responses import json_answer
 from server.routes.service import disconnection_check, service, session
 from server.types import Array, Explanation, ModelCard
 
-blueprint = Blueprint("v2", __name__)
+blueprint = Blueprint("open_inference", __name__)
 blueprint.register_error_handler(ServiceError, answer_in_protocol)
 
 MODEL = "/v2/models/<name:model>"
@@ -78,7 +78,7 @@ def model_ready(model: str, version: str | None = None) -> Response:
 def predict(model: str, version: str | None = None) -> Response:
     start = time.monotonic()
     with g.stages("decode"):
-        asked = infer.read()
+        asked = messages.read()
     with service().store.handle(model, version) as served:
         asked.wanted(OUTPUTS)
         images = tensors.checked_images(asked.images, served.card.image, service().max_rows)
@@ -87,14 +87,14 @@ def predict(model: str, version: str | None = None) -> Response:
         with g.stages("predict"):
             outputs = tensors.predict_rows(served, images, context)
         access_log.predicted(served.card, len(images))
-        return infer.answer(model, served.card.version, asked, outputs, _cautions(images))
+        return messages.answer(model, served.card.version, asked, outputs, _cautions(images))
 
 
 @blueprint.post(f"{MODEL}/explain")
 @blueprint.post(f"{NUMBERED}/explain")
 def explain(model: str, version: str | None = None) -> Response:
     with g.stages("decode"):
-        asked = infer.read()
+        asked = messages.read()
     with ExitStack() as resources:
         served = resources.enter_context(service().store.handle(model, version))
         asked.wanted(EXPLAINED)
@@ -105,7 +105,7 @@ def explain(model: str, version: str | None = None) -> Response:
         for one in found:
             access_log.explained(one)
         with g.stages("render"):
-            return infer.answer(model, served.card.version, asked, _explained(found), _cautions(images))
+            return messages.answer(model, served.card.version, asked, _explained(found), _cautions(images))
 
 
 @blueprint.post("/v2/repository/index")
@@ -135,7 +135,7 @@ def _metadata(card: ModelCard, versions: list[str]) -> dict[str, Any]:
         "name": card.name,
         "versions": versions,
         "platform": "tensorflow_savedmodel",
-        "inputs": [{"name": infer.INPUT, "datatype": "FP32", "shape": shape}],
+        "inputs": [{"name": messages.INPUT, "datatype": "FP32", "shape": shape}],
         "outputs": [{"name": name, "datatype": "FP32", "shape": [-1, len(card.classes)]} for name in OUTPUTS],
     }
 
@@ -150,7 +150,7 @@ def _cautions(images: Array) -> dict[str, str]:
     return {"warnings": f"looks-blank: {rows} (from 0), where no ink stands out; their outputs mean nothing"}
 
 
-def _explained(found: Sequence[Explanation]) -> dict[str, infer.Values]:
+def _explained(found: Sequence[Explanation]) -> dict[str, messages.Values]:
     """The outputs of an explanation; `certificates` are all that it tells beside its arrays, as JSON."""
     return {
         "attributions": np.stack([one.attribution.values.astype(np.float32) for one in found]),

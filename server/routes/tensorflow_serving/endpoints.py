@@ -20,7 +20,7 @@ from server.routes.responses import json_answer
 from server.routes.service import request_context, service, session
 from server.routes.tensorflow_serving import signatures
 
-blueprint = Blueprint("v1", __name__)
+blueprint = Blueprint("tensorflow_serving", __name__)
 blueprint.register_error_handler(ServiceError, answer_in_protocol)
 
 MODEL = "/v1/models/<name:model>"
@@ -122,7 +122,7 @@ def _served(model: str, version: int | None, label: str | None) -> Iterator[Mode
         yield served
 
 
-def _outputs(served: ModelVersion, asked: signatures.Asked) -> tensors.Outputs:
+def _outputs(served: ModelVersion, asked: signatures.SignatureInput) -> tensors.Outputs:
     most = service().max_rows
     if asked.name == signatures.INPUTS[signatures.DEFAULT]:
         images = tensors.checked_images(asked.images(), served.card.image, most)

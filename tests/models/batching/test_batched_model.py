@@ -1,4 +1,4 @@
-"""The lane as a Model: what it answers, on whose terms, and where it is used."""
+"""The batched model as a Model: what it answers, until when, and where batching is used."""
 
 import threading
 import time
@@ -12,16 +12,23 @@ import tensorflow as tf
 from server.errors import NotReady, OutOfTime
 from server.explainers import EXPLAINERS
 from server.inference.attack import AttackedModel
-from server.models.batching.lane import BUCKETS, CPU_SLICE, TURN, Lane, lane, lane_for
+from server.models.batching.batched_model import (
+    BATCH_ROWS,
+    BUCKETS,
+    CPU_EXPLAIN_ROWS,
+    BatchedModel,
+    batched_model,
+    batched_model_for,
+)
 from server.models.batching.request import Limits
 from server.models.savedmodel import SavedModel
 from server.models.wrappers import DeadlineModel, MemoizedModel
 from server.protocols import RequestContext
 from server.types import Array, Features, Model
 from tests.explainers.test_oracles import agrees_with_lime
+from tests.support.batching import PATIENCE, Clock, Request
 from tests.support.models.fakes import Linear, Square, ink
 from tests.support.models.nets import NAMES, card, digits, folder, net, one
-from tests.support.turns import PATIENCE, Clock, Request
 
 WEIGHTS = np.eye(3, dtype=np.float32)
 
@@ -42,23 +49,23 @@ class Slow(Square):
         return super()._logits(images)
 
 
-def before(model: Model, now: Callable[[], float] = time.monotonic, **limits: Any) -> Lane:
-    each = Limits(**{"turn": 64, "explain": 64, "queue": 10_000, **limits})
-    return lane(model, dict.fromkeys(TURN, each), now)
+def before(model: Model, now: Callable[[], float] = time.monotonic, **limits: Any) -> BatchedModel:
+    each = Limits(**{"batch": 64, "explain": 64, "queue": 10_000, **limits})
+    return batched_model(model, dict.fromkeys(BATCH_ROWS, each), now)
 
 
-def within(seconds: float, interrupt: Callable[[], None] = lambda: None) -> RequestContext:
-    return RequestContext.within(seconds, raise_if_cancelled=interrupt)
+def within(seconds: float, cancel: Callable[[], None] = lambda: None) -> RequestContext:
+    return RequestContext.within(seconds, raise_if_cancelled=cancel)
 
 
 def images(count: int, seed: int = 0) -> Array:
     return np.stack([ink(seed + number) for number in range(count)])
 
 
-def test_a_lane_answers_as_its_model_does() -> None:
+def test_a_batched_model_answers_as_its_model_does() -> None:
     model = Square()
     found = before(model).for_explain(within(PATIENCE))
-    assert found.card is model.card and found.verbs == model.verbs and isinstance(found, Lane)
+    assert found.card is model.card and found.verbs == model.verbs and isinstance(found, BatchedModel)
     assert np.array_equal(found.forward(images(5)), model.forward(images(5)))
     assert np.array_equal(found.gradient(images(3), WEIGHTS), model.gradient(images(3), WEIGHTS))
     ours, theirs = found.features(images(3), WEIGHTS), model.features(images(3), WEIGHTS)
@@ -71,7 +78,7 @@ def test_what_a_model_does_not_have_stays_away() -> None:
         def features(self, images: Array, weights: Array) -> Features:
             return Features(images.reshape(len(images), -1), None, None, None)
 
-    found = before(Plain(), turn=2, explain=2).features(images(3), WEIGHTS)
+    found = before(Plain(), batch=2, explain=2).features(images(3), WEIGHTS)
     assert found.embedding.shape == (3, 64)
     assert (found.feature_map, found.feature_gradient, found.attention) == (None, None, None)
 
@@ -141,7 +148,7 @@ def test_the_background_is_answered_by_heart() -> None:
     assert busy.join().error is None
 
 
-WRAPPED: dict[str, Callable[[Lane], Model]] = {
+WRAPPED: dict[str, Callable[[BatchedModel], Model]] = {
     "bare": lambda found: found,
     "memoised": MemoizedModel,
     "of an attack": lambda found: AttackedModel(found, found),
@@ -161,7 +168,9 @@ def test_a_request_is_an_explanation_that_ends_with_its_time(wrapper: str) -> No
         timed[name] = DeadlineModel(WRAPPED[wrapper](found.for_explain(context)), context)
     asked = []
     for number, (name, model_of_request) in enumerate(timed.items()):
-        asked.append(Request(name, lambda own=model_of_request, rows=4 + number: own.forward(images(rows, 10 * rows))))
+        asked.append(
+            Request(name, lambda leader=model_of_request, rows=4 + number: leader.forward(images(rows, 10 * rows)))
+        )
         assert clock.seen(name).wait(PATIENCE)
     predicted = Request("predicted", lambda: found.forward(images(2)))
     assert clock.seen("predicted").wait(PATIENCE)
@@ -179,11 +188,11 @@ def test_an_interrupt_reaches_what_waits() -> None:
     assert model.began.wait(PATIENCE)
     stopped = threading.Event()
 
-    def interrupt() -> None:
+    def cancel() -> None:
         if stopped.is_set():
             raise NotReady("nobody waits")
 
-    asked = Request("asked", lambda: found.for_explain(within(1000, interrupt)).forward(images(4)))
+    asked = Request("asked", lambda: found.for_explain(within(1000, cancel)).forward(images(4)))
     assert clock.seen("asked").wait(PATIENCE)
     stopped.set()
     model.go.set()
@@ -213,22 +222,22 @@ def test_a_prediction_with_a_deadline_comes_first_and_ends_with_it() -> None:
 
 def test_a_twin_leaves_the_cpu_to_explanations() -> None:
     model = Linear()
-    assert lane_for(model, gpu=False, twin=True) is None
+    assert batched_model_for(model, gpu=False, twin=True) is None
     assert model.rows == 0
 
 
 def test_without_a_twin_a_prediction_waits_for_a_slice() -> None:
-    found = lane_for(Slow(), gpu=False, twin=False)
-    assert isinstance(found, Lane)
-    assert {turns.limits.explain for turns in found.turns.values()} == {CPU_SLICE}
-    assert {turns.limits.buckets for turns in found.turns.values()} == {()}
+    found = batched_model_for(Slow(), gpu=False, twin=False)
+    assert isinstance(found, BatchedModel)
+    assert {scheduler.limits.explain for scheduler in found.schedulers.values()} == {CPU_EXPLAIN_ROWS}
+    assert {scheduler.limits.buckets for scheduler in found.schedulers.values()} == {()}
 
 
 def test_on_a_gpu_only_sizes_are_met_that_were_run_at_the_start() -> None:
     model = Slow()
     model.began.set()
-    found = lane_for(model, gpu=True, twin=True)
-    assert isinstance(found, Lane)
+    found = batched_model_for(model, gpu=True, twin=True)
+    assert isinstance(found, BatchedModel)
     assert set(model.sizes) == set(BUCKETS)
     warm = len(model.sizes)
     explain = found.for_explain(within(PATIENCE))
@@ -249,8 +258,8 @@ def busily(model: Model, work: Callable[[int], object], threads: int = 3) -> lis
 @pytest.mark.parametrize("name", NAMES)
 def test_answers_do_not_depend_on_what_they_are_put_together_with(name: str) -> None:
     model = net(name)
-    found = lane_for(model, gpu=False, twin=False)
-    assert isinstance(found, Lane)
+    found = batched_model_for(model, gpu=False, twin=False)
+    assert isinstance(found, BatchedModel)
     weights = np.repeat(one(name).weights[None], 200, axis=0)
     logits, slopes = model.forward(digits()), model.gradient(digits(), weights)
 
@@ -271,8 +280,8 @@ def test_answers_do_not_depend_on_what_they_are_put_together_with(name: str) -> 
 @pytest.mark.filterwarnings("default")
 def test_lime_stays_what_the_package_gives_beside_others() -> None:
     model = net("cnn")
-    found = lane_for(model, gpu=False, twin=False)
-    assert isinstance(found, Lane)
+    found = batched_model_for(model, gpu=False, twin=False)
+    assert isinstance(found, BatchedModel)
     over = threading.Event()
 
     def others(thread: int) -> None:
@@ -305,10 +314,10 @@ def test_200_requests_of_many_sizes_trace_nothing(name: str) -> None:
 
 
 def test_a_trace_would_be_counted() -> None:
-    told: list[None] = []
-    model = SavedModel(folder("mlp"), card("mlp"), on_retrace=lambda: told.append(None))
+    reported: list[None] = []
+    model = SavedModel(folder("mlp"), card("mlp"), on_retrace=lambda: reported.append(None))
     assert model.retraces == 0
     model._gradient = tf.function(model._taped)  # without a signature every size is traced anew
     for rows in (3, 4, 5):
         model.gradient(digits()[:rows], np.zeros((rows, 10), np.float32))
-    assert model.retraces == len(told) == 3
+    assert model.retraces == len(reported) == 3

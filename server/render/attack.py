@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from server.attacks.types import Attacked
+from server.attacks.types import AttackResult
 from server.render.alt import PLACES, cautions, places
 from server.render.json import options, prediction_json
 from server.render.jsonable import json_text, known_float, plain_floats
@@ -15,11 +15,11 @@ from server.render.wording import number, percent, predicted
 from server.types import Array
 
 
-def attack_json_bytes(attacked: Attacked) -> bytes:
+def attack_json_bytes(attacked: AttackResult) -> bytes:
     return json_text(attack_json(attacked))
 
 
-def attack_json(attacked: Attacked) -> dict[str, Any]:
+def attack_json(attacked: AttackResult) -> dict[str, Any]:
     """All of POST /v1/adversarial. What was not found is null."""
     adversarial = attacked.adversarial
     return {
@@ -41,20 +41,20 @@ def attack_json(attacked: Attacked) -> dict[str, Any]:
     }
 
 
-def change(attacked: Attacked) -> Array:
+def change(attacked: AttackResult) -> Array:
     """(H, W) float64: ink added, less than 0 where it was removed. Only where a picture was found."""
     assert attacked.adversarial.pixels is not None
     return attacked.adversarial.pixels.astype(np.float64) - attacked.digit.pixels
 
 
-def attack_alt(attacked: Attacked) -> str:
+def attack_alt(attacked: AttackResult) -> str:
     """What was answered, what it takes to change that, and what to beware of."""
     before = attacked.prediction
     sentences = [predicted(before.label, before.probability) + ".", *outcome(attacked)]
     return " ".join(sentences + cautions(before, attacked.digit.placement.warnings))
 
 
-def outcome(attacked: Attacked) -> list[str]:
+def outcome(attacked: AttackResult) -> list[str]:
     """What was found, or tried, and what that means: a few sentences."""
     name, adversarial, changed = attacked.attack.name, attacked.adversarial, attacked.changed
     if changed is None or adversarial.l2 is None or adversarial.linf is None:
@@ -73,7 +73,7 @@ def outcome(attacked: Attacked) -> list[str]:
     ]
 
 
-def _nothing(attacked: Attacked) -> list[str]:
+def _nothing(attacked: AttackResult) -> list[str]:
     prediction, attack = attacked.prediction, attacked.attack
     otherwise = "otherwise" if attacked.wanted is None else prediction.card.classes[attacked.wanted]
     tried = ", ".join(f"{name}={value:g}" for name, value in options(attack).items())
@@ -83,7 +83,7 @@ def _nothing(attacked: Attacked) -> list[str]:
     ]
 
 
-def _answer(attacked: Attacked) -> dict[str, Any]:
+def _answer(attacked: AttackResult) -> dict[str, Any]:
     """What is answered to the changed picture."""
     changed = attacked.changed
     if changed is None:

@@ -14,7 +14,7 @@ from PIL import Image
 from server.attacks import ATTACKS, describe_attacks
 from server.attacks.margin import FLIPPED
 from server.attacks.pgd import Pgd
-from server.attacks.types import Adversarial, Attacked
+from server.attacks.types import AdversarialExample, AttackResult
 from server.models.wrappers import probabilities_of
 from server.render.legend import Text
 from server.render.panels import sheet
@@ -283,7 +283,7 @@ def test_an_npz_holds_what_the_json_does(client: FlaskClient) -> None:
         assert set(stored) == {"image", "logits", "meta"}
 
 
-def shown(change: Array, **facts: Any) -> Attacked:
+def shown(change: Array, **facts: Any) -> AttackResult:
     """As an attack on empty paper with a spot of half ink would leave it."""
     pixels = np.zeros((28, 28), np.float32)
     pixels[12:16, 12:16] = 0.5
@@ -295,9 +295,9 @@ def shown(change: Array, **facts: Any) -> Attacked:
         for row in scores
     )
     size = (float(np.linalg.norm(change)), float(np.abs(change).max()))
-    found = Adversarial((pixels + change).astype(np.float32), *size, 99)
+    found = AdversarialExample((pixels + change).astype(np.float32), *size, 99)
     given: dict[str, Any] = {"adversarial": found, "changed": after, "seed": 0, "wanted": None} | facts
-    return Attacked(Digit(pixels, placement), before, Pgd(), **given)
+    return AttackResult(Digit(pixels, placement), before, Pgd(), **given)
 
 
 def test_the_change_is_red_where_ink_is_added_blue_where_it_is_removed_and_white_elsewhere() -> None:
@@ -333,7 +333,7 @@ def test_nothing_on_the_sheet_overlaps_or_leaves_it(strange: bool) -> None:
     change[3, 5] = -0.25
     there = shown(change)
     before = replace(there.prediction, in_distribution=InDistribution(not strange, 9, 1))
-    none = replace(there, adversarial=Adversarial(None, None, None, 9), changed=None, wanted=4)
+    none = replace(there, adversarial=AdversarialExample(None, None, None, 9), changed=None, wanted=4)
     for attacked in (there, none):
         drawn = sheet(replace(attacked, prediction=before))
         boxes = [(one.left, one.top, one.left + 280, one.top + 280) for one in drawn.panels]

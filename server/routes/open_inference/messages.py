@@ -22,7 +22,7 @@ Values = Array | list[str]  # texts are what the protocol calls BYTES
 
 
 @dataclass(frozen=True)
-class Asked:
+class InferRequest:
     """A request: its only tensor, and each output that is wanted with whether its numbers are to be raw bytes."""
 
     id: str | None
@@ -52,7 +52,7 @@ class Asked:
         return self.outputs
 
 
-def read() -> Asked:
+def read() -> InferRequest:
     """The request that is being answered.
 
     Raises:
@@ -67,7 +67,7 @@ def read() -> Asked:
         raise BadRequest(f"id is {shown(name)}; expected a text")
     binary = parameters.get("binary_data_output") is True
     images = _images(fields.get("inputs"), memoryview(sent)[size:])
-    return Asked(name, parameters, images, _outputs(fields.get("outputs"), binary), binary)
+    return InferRequest(name, parameters, images, _outputs(fields.get("outputs"), binary), binary)
 
 
 def _header_length(total: int) -> int:
@@ -146,7 +146,11 @@ def _outputs(outputs: Any, binary: bool) -> dict[str, bool] | None:
 
 
 def answer(
-    model: str, version: str, asked: Asked, found: Mapping[str, Values], parameters: Mapping[str, str] | None = None
+    model: str,
+    version: str,
+    asked: InferRequest,
+    found: Mapping[str, Values],
+    parameters: Mapping[str, str] | None = None,
 ) -> Response:
     """The response with the outputs that are wanted, in that order, and `parameters` where there are any."""
     described, blobs = [], []

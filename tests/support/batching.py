@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from server.models.batching.request import Limits, Outputs, Terms
-from server.models.batching.scheduler import Turns
+from server.models.batching.request import CallOptions, Limits, Outputs
+from server.models.batching.scheduler import BatchScheduler
 from server.types import Array
 
 PATIENCE = 60  # seconds, on the slowest machine
-LARGE = Limits(turn=512, explain=512, queue=10_000)
-PREDICTION, EXPLANATION = Terms(first=True), Terms(first=False)
+LARGE = Limits(batch=512, explain=512, queue=10_000)
+PREDICTION, EXPLANATION = CallOptions(is_prediction=True), CallOptions(is_prediction=False)
 
 
 class Clock:
@@ -82,18 +82,18 @@ class Request:
 
 
 class Scene:
-    """Turns before `Doubling`, which is busy with a row of a request called `busy` until `end`."""
+    """A scheduler before `Doubling`, which is busy with a row of a request called `busy` until `end`."""
 
-    def __init__(self, kind: type[Turns], limits: Limits = LARGE) -> None:
+    def __init__(self, kind: type[BatchScheduler], limits: Limits = LARGE) -> None:
         self.clock, self.compute = Clock(), Doubling()
-        self.told: list[int] = []
-        self.turns = kind(self.compute, limits, self.clock, self.told.append)
+        self.reported: list[int] = []
+        self.scheduler = kind(self.compute, limits, self.clock, self.reported.append)
         self.requests: dict[str, Request] = {}
 
-    def ask(self, name: str, rows: Any, terms: Terms = EXPLANATION) -> Request:
+    def ask(self, name: str, rows: Any, options: CallOptions = EXPLANATION) -> Request:
         """Rows that are waiting when this returns, unless they are refused or nobody is before them."""
         array = np.asarray(rows, np.float32)
-        self.requests[name] = request = Request(name, lambda: self.turns.ask([array], terms))
+        self.requests[name] = request = Request(name, lambda: self.scheduler.submit([array], options))
         seen = self.clock.seen(name)
         while not seen.wait(0.01) and request.thread.is_alive():
             pass  # whoever is refused never reads the clock
@@ -115,7 +115,7 @@ class Scene:
 
 
 @contextmanager
-def busy(kind: type[Turns], limits: Limits = LARGE) -> Iterator[Scene]:
+def busy(kind: type[BatchScheduler], limits: Limits = LARGE) -> Iterator[Scene]:
     """A model that is busy with one row of an explanation; whatever is asked within waits."""
     scene = Scene(kind, limits)
     scene.ask("busy", [0])
