@@ -12,7 +12,7 @@ from gunicorn.glogging import Logger
 from server.config import Settings, SettingsError
 from server.logs import logging_config
 from server.process.gunicorn_worker import Worker
-from server.process.malloc import give_back, share_heaps
+from server.process.malloc import share_arenas, trim_heaps
 from server.process.periodic import PeriodicTask
 from server.process.preflight import check, connections, count_workers, prefers_tensorflow
 
@@ -32,7 +32,7 @@ except SettingsError as error:
     refuse(error)
 
 if not prefers_tensorflow(settings):  # TensorFlow's own threads do better with heaps of their own
-    share_heaps()
+    share_arenas()
 
 bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
 workers = count_workers(settings)
@@ -117,7 +117,7 @@ def post_worker_init(worker: Any) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.siginterrupt(signal.SIGTERM, False)
     if not prefers_tensorflow(settings):
-        PeriodicTask(give_back, 2, "memory could not be given back").start()
+        PeriodicTask(trim_heaps, 2, "memory could not be given back").start()
 
 
 def on_exit(server: Any) -> None:

@@ -26,7 +26,7 @@ from server.models import runtimes
 from server.models.checks import Check, check_answers
 from server.models.litert import predictor
 from server.models.loading import Loading
-from server.models.repository.shared_state import SILENT, SharedState
+from server.models.repository.shared_state import HEARTBEAT_TIMEOUT, SharedState
 from server.models.repository.store import LoadFull, LoadTwin, Store
 from server.models.repository.version_policy import VersionPolicy
 from server.models.versions import LoadLiteRT
@@ -79,8 +79,8 @@ def create_app(
         links=links,
         scheduler=_scheduler(settings, cache, metrics),
     )
-    if settings.model not in store.families:
-        known = ", ".join(store.families) or "none"
+    if settings.model not in store.served_models:
+        known = ", ".join(store.served_models) or "none"
         log.error(
             "the default model %r is not in %s; there is %s", settings.model, settings.model_store.resolve(), known
         )
@@ -140,7 +140,7 @@ def _run_dir(app: Flask, settings: Settings) -> Path:
 def _store(settings: Settings, run_dir: Path, loading: Loading) -> Store:
     """The models, looked at again and again while the application lives."""
     seconds = settings.poll_ms / 1000
-    shared = SharedState(run_dir, silent=max(SILENT, 5 * seconds))
+    shared = SharedState(run_dir, heartbeat_timeout=max(HEARTBEAT_TIMEOUT, 5 * seconds))
     store = Store(settings.model_store, loading, shared, VersionPolicy.parse(settings.versions))
     if seconds:
         PeriodicTask(store.poll, seconds, "the models could not be looked at; what is served goes on").start()

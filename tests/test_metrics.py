@@ -27,8 +27,8 @@ Numbers = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 
 def parsed(text: bytes) -> Numbers:
     """Every sample by its name and labels."""
-    families = text_string_to_metric_families(text.decode())
-    return {(one.name, frozenset(one.labels.items())): one.value for family in families for one in family.samples}
+    served_models = text_string_to_metric_families(text.decode())
+    return {(one.name, frozenset(one.labels.items())): one.value for family in served_models for one in family.samples}
 
 
 def number(numbers: Numbers, name: str, **labels: str) -> float:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from server.attacks.margin import FLIPPED, Objective, outcome, shortened
+from server.attacks.margin import FLIPPED, Objective, adversarial_example, shortened
 from server.attacks.types import AdversarialExample
 from server.options import option
 from server.types import Array, Model
@@ -34,50 +34,52 @@ class DeepFool:
     limit: float = option(10.0, "largest change in L2; one pixel of full ink is 1, a digit about 9", 0.1, 28.0)
     n_steps: int = option(200, "steps at most", 1, 1000)
 
-    def search(self, model: Model, image: Array, loser: int, wanted: int | None, seed: int) -> AdversarialExample:
-        asked = Objective(model, loser, wanted)
-        rivals = [k for k in range(len(model.card.classes)) if k != loser]
+    def search(
+        self, model: Model, image: Array, source_class: int, target_class: int | None, seed: int
+    ) -> AdversarialExample:
+        objective = Objective(model, source_class, target_class)
+        rivals = [k for k in range(len(model.card.classes)) if k != source_class]
         at, best, shortest = image.astype(np.float64), None, np.inf
         for _ in range(self.n_steps):
-            first = best is None and wanted is None  # which class is nearest is open until a border is crossed
-            step = _nearest_border(asked, at, rivals) if first else _to_the_border(asked, at)
+            first = best is None and target_class is None  # which class is nearest is open until a border is crossed
+            step = _nearest_border(objective, at, rivals) if first else _to_the_border(objective, at)
             at = np.clip(at + (1 + OVERSHOOT) * step, 0, 1)
-            if asked.margins(at[None])[0] >= FLIPPED:
-                crossed = shortened(asked, image, at)
+            if objective.margins(at[None])[0] >= FLIPPED:
+                crossed = shortened(objective, image, at)
                 length = float(np.linalg.norm(crossed - image))
                 if length > WORTH * shortest:
                     break
                 best, shortest = crossed, length
-                at = _along_the_border(asked, image, crossed)
-        return outcome(asked, image, best if shortest <= self.limit else None)
+                at = _along_the_border(objective, image, crossed)
+        return adversarial_example(objective, image, best if shortest <= self.limit else None)
 
 
-def _along_the_border(asked: Objective, image: Array, crossed: Array) -> Array:
+def _along_the_border(objective: Objective, image: Array, crossed: Array) -> Array:
     """Half the way from `crossed` (H, W), a point of the border, to the one that would be nearest to `image` if the
     border were flat."""
-    slope = asked.slopes(crossed[None])[1][0]
+    slope = objective.slopes(crossed[None])[1][0]
     share = ((crossed - image) * slope).sum() / ((slope**2).sum() + 1e-12)
     foot = np.clip(image + share * slope, 0, 1)
     halfway: Array = (crossed + foot) / 2  # all the way often ends where the next step leads back
     return halfway
 
 
-def _to_the_border(asked: Objective, at: Array) -> Array:
-    """The shortest step (H, W) to where what is wanted catches up with what leads."""
-    margins, slopes = asked.slopes(at[None])
+def _to_the_border(objective: Objective, at: Array) -> Array:
+    """The shortest step (H, W) to where the margin is positive, if the model were linear."""
+    margins, slopes = objective.slopes(at[None])
     step: Array = (FLIPPED - margins[0]) / ((slopes[0] ** 2).sum() + 1e-12) * slopes[0]
     return step
 
 
-def _nearest_border(asked: Objective, at: Array, rivals: list[int]) -> Array:
+def _nearest_border(objective: Objective, at: Array, rivals: list[int]) -> Array:
     """The shortest step (H, W) to the border of any rival, if all were linear."""
-    weights = np.zeros((len(rivals), len(asked.model.card.classes)), np.float32)
+    weights = np.zeros((len(rivals), len(objective.model.card.classes)), np.float32)
     weights[np.arange(len(rivals)), rivals] = 1
-    weights[:, asked.loser] = -1
+    weights[:, objective.source_class] = -1
     copies = np.repeat(at[None], len(rivals), axis=0).astype(np.float32)
-    slopes = asked.model.gradient(copies, weights).astype(np.float64)  # (r, H, W)
-    asked.rows += len(rivals) + 1
-    leads = weights @ asked.model.forward(copies[:1])[0].astype(np.float64)  # (r,), negative
+    slopes = objective.model.gradient(copies, weights).astype(np.float64)  # (r, H, W)
+    objective.rows += len(rivals) + 1
+    leads = weights @ objective.model.forward(copies[:1])[0].astype(np.float64)  # (r,), negative
     squares = (slopes**2).sum(axis=(1, 2)) + 1e-12
     nearest = int(np.argmin((FLIPPED - leads) / np.sqrt(squares)))
     step: Array = (FLIPPED - leads[nearest]) / squares[nearest] * slopes[nearest]

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from server.attacks.margin import FLIPPED, Objective, outcome
+from server.attacks.margin import FLIPPED, Objective, adversarial_example
 from server.attacks.types import AdversarialExample
 from server.options import option
 from server.types import Array, Model
@@ -27,10 +27,12 @@ class Fgsm:
 
     limit: float = option(0.5, "largest change of a pixel (Linf); ink is 1", 0.01, 1.0)
 
-    def search(self, model: Model, image: Array, loser: int, wanted: int | None, seed: int) -> AdversarialExample:
-        asked = Objective(model, loser, wanted)
-        direction = np.sign(asked.slopes(image[None])[1][0])
+    def search(
+        self, model: Model, image: Array, source_class: int, target_class: int | None, seed: int
+    ) -> AdversarialExample:
+        objective = Objective(model, source_class, target_class)
+        direction = np.sign(objective.slopes(image[None])[1][0])
         lengths = np.linspace(0, self.limit, LENGTHS + 1)[1:, None, None]
         tried = np.clip(image + lengths * direction, 0, 1)
-        flipped = asked.margins(tried) >= FLIPPED
-        return outcome(asked, image, tried[flipped.argmax()] if flipped.any() else None)
+        flipped = objective.margins(tried) >= FLIPPED
+        return adversarial_example(objective, image, tried[flipped.argmax()] if flipped.any() else None)

@@ -1,4 +1,4 @@
-"""What all attacks share: how far a picture is from being answered otherwise, and how the last step is made small."""
+"""The objective that all attacks maximise (the margin), and the search for the smallest change along a line."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ HALVINGS = 12  # of the last interval: a 4,000th of it remains
 
 @dataclass
 class Objective:
-    """A model that is asked for margins, with the rows that it took. The margin of a picture, in logits, is the lead of
-    the best other class over the one that is to lose; or, where a class is wanted, its lead over the best other."""
+    """The margin of a picture in logits, with the rows that computing it took. Untargeted, it is the lead of the best
+    other class over the source class; targeted, the lead of the target class over the best other."""
 
     model: Model
-    loser: int
-    wanted: int | None
+    source_class: int
+    target_class: int | None
     rows: int = 0
 
     def margins(self, images: Array) -> Array:
@@ -40,19 +40,19 @@ class Objective:
         self.rows += len(logits)
         rows, logits = np.arange(len(logits)), logits.astype(np.float64)
         hidden = logits.copy()  # without the one class that is fixed
-        hidden[:, self.loser if self.wanted is None else self.wanted] = -np.inf
+        hidden[:, self.source_class if self.target_class is None else self.target_class] = -np.inf
         best = hidden.argmax(axis=1)
-        fixed = np.full(len(logits), self.loser if self.wanted is None else self.wanted)
-        ahead, behind = (best, fixed) if self.wanted is None else (fixed, best)
+        fixed = np.full(len(logits), self.source_class if self.target_class is None else self.target_class)
+        ahead, behind = (best, fixed) if self.target_class is None else (fixed, best)
         return logits[rows, ahead] - logits[rows, behind], ahead, behind
 
 
-def shortened(asked: Objective, image: Array, flipped: Array) -> Array:
+def shortened(objective: Objective, image: Array, flipped: Array) -> Array:
     """A flipped picture (H, W) as near to `image` as the straight line between them allows."""
     low, high = 0.0, 1.0
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        if asked.margins((image + middle * (flipped - image))[None])[0] >= FLIPPED:
+        if objective.margins((image + middle * (flipped - image))[None])[0] >= FLIPPED:
             high = middle
         else:
             low = middle
@@ -60,10 +60,10 @@ def shortened(asked: Objective, image: Array, flipped: Array) -> Array:
     return nearest
 
 
-def outcome(asked: Objective, image: Array, flipped: Array | None) -> AdversarialExample:
-    """What was found, or that nothing was."""
+def adversarial_example(objective: Objective, image: Array, flipped: Array | None) -> AdversarialExample:
+    """The flipped picture brought as near to `image` as possible, with its distances; or that none was found."""
     if flipped is None:
-        return AdversarialExample(None, None, None, asked.rows)
-    nearest = shortened(asked, image, flipped)
+        return AdversarialExample(None, None, None, objective.rows)
+    nearest = shortened(objective, image, flipped)
     change = (nearest - image).astype(np.float64)
-    return AdversarialExample(nearest, float(np.linalg.norm(change)), float(np.abs(change).max()), asked.rows)
+    return AdversarialExample(nearest, float(np.linalg.norm(change)), float(np.abs(change).max()), objective.rows)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from server.attacks.margin import FLIPPED, Objective, outcome
+from server.attacks.margin import FLIPPED, Objective, adversarial_example
 from server.attacks.types import AdversarialExample
 from server.options import option
 from server.types import Array, Model
@@ -29,29 +29,31 @@ class Pgd:
     limit: float = option(0.5, "largest change of a pixel (Linf); ink is 1", 0.01, 1.0)
     n_steps: int = option(20, "steps in each box", 1, 200)
 
-    def search(self, model: Model, image: Array, loser: int, wanted: int | None, seed: int) -> AdversarialExample:
-        asked = Objective(model, loser, wanted)
+    def search(
+        self, model: Model, image: Array, source_class: int, target_class: int | None, seed: int
+    ) -> AdversarialExample:
+        objective = Objective(model, source_class, target_class)
         rng = np.random.default_rng(seed)
         low, high, best = 0.0, self.limit, None
         for _ in range(2):
             sizes = np.linspace(low, high, BOXES + 1)[1:]
-            found = self._climb(asked, image, sizes, rng)
-            flipped = asked.margins(found) >= FLIPPED
+            found = self._climb(objective, image, sizes, rng)
+            flipped = objective.margins(found) >= FLIPPED
             if not flipped.any():
                 break
             first = int(flipped.argmax())
             best, high = found[first], sizes[first]
             low = sizes[first - 1] if first else low
-        return outcome(asked, image, best)
+        return adversarial_example(objective, image, best)
 
-    def _climb(self, asked: Objective, image: Array, sizes: Array, rng: np.random.Generator) -> Array:
+    def _climb(self, objective: Objective, image: Array, sizes: Array, rng: np.random.Generator) -> Array:
         """For each box the picture (b, H, W) with the greatest margin seen on the way."""
         reach = sizes[:, None, None]
         lowest, highest = np.clip(image - reach, 0, 1), np.clip(image + reach, 0, 1)
         at = np.clip(image + reach * rng.uniform(-1, 1, (len(sizes), *image.shape)), lowest, highest)
         best, record = at, np.full(len(sizes), -np.inf)
         for step in range(self.n_steps + 1):
-            margins, slopes = asked.slopes(at)
+            margins, slopes = objective.slopes(at)
             better = margins > record
             best = np.where(better[:, None, None], at, best)
             record = np.maximum(record, margins)

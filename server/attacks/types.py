@@ -1,4 +1,4 @@
-"""The words of attacks: what one is, and what it finds. Beside those of types.py, which every layer shares."""
+"""Value objects and the protocol of attacks. Beside types.py, which every layer shares."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -8,7 +8,7 @@ from server.types import Array, Digit, Model, Prediction
 
 @dataclass(frozen=True)
 class AdversarialExample:
-    """The nearest picture found that is answered otherwise; all but `rows` are None where none was found."""
+    """The nearest picture found that the model answers differently; all but `rows` are None where none was found."""
 
     pixels: Array | None  # (H, W) float32 in [0, 1]
     l2: float | None  # of the change, in ink: 1 = full ink of one pixel
@@ -23,15 +23,17 @@ class Attack(Protocol):
     summary: ClassVar[str]
     paper: ClassVar[str]
 
-    def search(self, model: Model, image: Array, loser: int, wanted: int | None, seed: int) -> AdversarialExample:
-        """The smallest change of image (H, W) found by which class `loser` is answered no more; but class `wanted`,
-        where it is not None."""
+    def search(
+        self, model: Model, image: Array, source_class: int, target_class: int | None, seed: int
+    ) -> AdversarialExample:
+        """The smallest change of image (H, W) found by which the model no longer answers `source_class`; and answers
+        `target_class`, unless that is None."""
         ...
 
 
 @dataclass(frozen=True)
 class AttackResult:
-    """An attack's outcome with all that is needed to show it, and to compute it again."""
+    """What an attack found, with all that is needed to render it and to compute it again."""
 
     digit: Digit
     prediction: Prediction
@@ -39,4 +41,4 @@ class AttackResult:
     adversarial: AdversarialExample
     changed: Prediction | None  # what is answered to the changed picture
     seed: int
-    wanted: int | None
+    target_class: int | None

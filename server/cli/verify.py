@@ -8,7 +8,7 @@ from server.models.card import BrokenVersion
 from server.models.checks import check_answers, check_same
 from server.models.litert import predictor
 from server.models.loading import NOT_LOADED, Loading
-from server.models.repository.scan import LABELS, ModelListing, look
+from server.models.repository.scan import LABELS, ModelListing, scan
 from server.models.runtimes import litert_loader, savedmodel_loader
 from server.models.versions import LoadedVersion, LoadFull
 from server.process.preflight import has_tensorflow
@@ -33,13 +33,13 @@ def findings(root: Path) -> Iterator[Finding]:
     version is broken too. LiteRT files are compared with the SavedModel where TensorFlow is installed."""
     load_full = savedmodel_loader("cpu", 0) if has_tensorflow() else None
     loading = Loading(predictor, load_full, load_litert=litert_loader(None, CAPACITY, partly=False))
-    shelves = look(root)
-    if not any(shelf.versions for shelf in shelves.values()):
+    listings = scan(root)
+    if not any(listing.versions for listing in listings.values()):
         yield Finding(root, "it has no version; expected <name>/<version>/assets.extra/model_card.json")
-    for name, shelf in shelves.items():
-        for number in shelf.versions:
+    for name, listing in listings.items():
+        for number in listing.versions:
             yield Finding(root / name / number, _wrong(loading, root / name / number))
-        if (reason := _wrong_labels(shelf)) is not None:
+        if (reason := _wrong_labels(listing)) is not None:
             yield Finding(root / name / LABELS, reason)
 
 
@@ -52,8 +52,8 @@ def _wrong(loading: Loading, folder: Path) -> str | None:
         elif loading.load_full is not None:
             _compare(version, loading.load_full)
     except BrokenVersion as error:
-        cause, told = error.__cause__, str(error).replace("; the server's log says why", "")
-        return told if cause is None else f"{told} ({type(cause).__name__}: {' '.join(str(cause).split())[:300]})"
+        cause, reason = error.__cause__, str(error).replace("; the server's log says why", "")
+        return reason if cause is None else f"{reason} ({type(cause).__name__}: {' '.join(str(cause).split())[:300]})"
     finally:
         if version is not None:
             version.free()
@@ -76,8 +76,8 @@ def _compare(version: LoadedVersion, load_full: LoadFull) -> None:
         saved.close()
 
 
-def _wrong_labels(shelf: ModelListing) -> str | None:
-    if shelf.broken is not None:
-        return shelf.broken
-    astray = [f"{label} points at {to}" for label, to in (shelf.labels or {}).items() if to not in shelf.versions]
-    return f"{', '.join(astray)}, which is not there" if astray else None
+def _wrong_labels(listing: ModelListing) -> str | None:
+    if listing.broken is not None:
+        return listing.broken
+    dangling = [f"{label} points at {to}" for label, to in (listing.labels or {}).items() if to not in listing.versions]
+    return f"{', '.join(dangling)}, which is not there" if dangling else None

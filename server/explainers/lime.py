@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from server.errors import TooManySegments
-from server.explainers.perturbation import MaskedOutputs, Masks, all_masks, spread, words
+from server.explainers.perturbation import MaskedOutputs, Masks, all_masks, packed_masks, spread
 from server.explainers.segmentation import Segmentation, segment, superpixels
 from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
@@ -18,8 +18,10 @@ RIDGE = 1.0
 MOST_EXACT = 12  # superpixels, 4,096 masks
 FEW_SEGMENTS = 4
 POOR_FIT = 0.5  # local R2
-GLANCE = 100  # samples of a first answer, where all take more than eight times as many; of the next, four times as many
-KEPT = 1 << 16  # masks x cells of a regression that is kept for the next picture
+GLANCE = (
+    100  # samples before the first attribution, where all are more than eight times as many; then four times as many
+)
+CACHED_SIZE = 1 << 16  # masks x cells of a regression that is kept for the next picture
 
 
 @dataclass(frozen=True)
@@ -63,37 +65,37 @@ class Lime:
             if self.compat
             else segment(image, self.segmentation, self.kernel_size, self.n_segments)
         )
-        bank = MaskedOutputs(model, image, segments, painted_over(image, segments))
+        masked = MaskedOutputs(model, image, segments, mean_colours(image, segments))
         n = int(segments.max()) + 1
         for masks, last in self._samples(n, seed):
-            scores = target.score(bank.outputs(masks.masks))
+            scores = target.score(masked.outputs(masks.masks))
             score = float(scores[masks.masks.all(axis=1)][0])  # of the image as it is, which is among them
             fit = Ridge.of(masks).fit(scores)
             exact = self.exact and last
             state: State = "partial" if not last else "exact" if exact else "converged"
             yield Attribution(
-                spread(fit.coefficients, segments), "logit", state, bank.rows,
+                spread(fit.coefficients, segments), "logit", state, masked.rows,
                 segments=segments, segment_values=fit.coefficients, score=score, base_value=fit.intercept,
                 convergence_delta=float(fit.coefficients.sum() + fit.intercept - score), local_r2=fit.r2,
                 stderr=None if exact else spread(fit.stderr, segments), warnings=cautions(n, fit.r2),
             )  # fmt: skip
 
-    def _samples(self, n: int, seed: int) -> Iterator[tuple["Weighted", bool]]:
+    def _samples(self, n: int, seed: int) -> Iterator[tuple["WeightedMasks", bool]]:
         """Ever more masks, each sample beginning with the one before, and whether they are the last."""
         if self.exact and n > MOST_EXACT:
             raise TooManySegments(
                 f"exact=true takes at most {MOST_EXACT} segments and this picture has {n}; "
                 "use a larger kernel_size, fewer n_segments, or exact=false"
             )
-        size, most = GLANCE, 2**n if self.exact else min(2**n, self.n_samples)
-        while 8 * size < most:
+        size, limit = GLANCE, 2**n if self.exact else min(2**n, self.n_samples)
+        while 8 * size < limit:
             yield sampled_masks(n, size, seed), False
             size *= 4
-        yield (every_mask if self.exact else partial(sampled_masks, seed=seed))(n, self.n_samples), True
+        yield (all_weighted_masks if self.exact else partial(sampled_masks, seed=seed))(n, self.n_samples), True
 
 
 @dataclass(frozen=True, eq=False)
-class Weighted:
+class WeightedMasks:
     """Distinct masks (m, n) and how often each counts (m,)."""
 
     masks: Masks
@@ -101,18 +103,18 @@ class Weighted:
 
 
 @lru_cache(maxsize=16)
-def sampled_masks(n: int, n_samples: int, seed: int) -> Weighted:
+def sampled_masks(n: int, n_samples: int, seed: int) -> WeightedMasks:
     """The masks that lime 0.2.0.1 draws for n superpixels, equal ones put together."""
     random = np.random.RandomState(seed)
     random.randint(0, 1000)  # lime draws its segmentation seed here, and quickshift then ignores it
     drawn = random.randint(0, 2, n_samples * n).reshape(n_samples, n).astype(bool)
     drawn[0] = True
-    _, first, counts = np.unique(words(drawn), return_index=True, return_counts=True)
-    return Weighted(drawn[first], counts)
+    _, first, counts = np.unique(packed_masks(drawn), return_index=True, return_counts=True)
+    return WeightedMasks(drawn[first], counts)
 
 
-def painted_over(image: Array, segments: Array) -> Array:
-    """The image (H, W) with every superpixel painted in its mean: what a dropped superpixel shows."""
+def mean_colours(image: Array, segments: Array) -> Array:
+    """The image (H, W) with every superpixel in its mean colour: what a dropped superpixel shows."""
     # lime takes this mean in the image's own float32, and in the same order of pixels
     means = np.array([image[segments == label].mean() for label in range(segments.max() + 1)], np.float32)
     painted: Array = means[segments]
@@ -120,12 +122,12 @@ def painted_over(image: Array, segments: Array) -> Array:
 
 
 @lru_cache(maxsize=16)
-def every_mask(n: int, n_samples: int) -> Weighted:
+def all_weighted_masks(n: int, n_samples: int) -> WeightedMasks:
     """All 2^n masks, each as often as it is among n_samples on average."""
     masks = all_masks(n)
     counts = np.full(len(masks), (n_samples - 1) / len(masks))
     counts[-1] += 1  # the unmasked image, which every sample begins with
-    return Weighted(masks, counts)
+    return WeightedMasks(masks, counts)
 
 
 @dataclass(frozen=True)
@@ -149,11 +151,11 @@ class Ridge:
     matrix: Array  # P (n, m): coefficients = P (scores - their weighted mean)
 
     @staticmethod
-    def of(masks: Weighted) -> "Ridge":
+    def of(masks: WeightedMasks) -> "Ridge":
         """A mask that keeps k of n cells weighs exp(-d^2 / width^2)^(1/2) with the cosine distance d = 1 -
         sqrt(k / n)."""
-        small = masks.masks.size <= KEPT
-        return _kept_ridge(masks) if small else _ridge(masks)
+        small = masks.masks.size <= CACHED_SIZE
+        return _cached_ridge(masks) if small else _ridge(masks)
 
     def fit(self, scores: Array) -> LinearFit:
         """Fit scores (m,). The standard errors are the sandwich estimate sum_i p_i^2 r_i^2 over all draws i, with r the
@@ -168,7 +170,7 @@ class Ridge:
         return LinearFit(coefficients, intercept, r2, np.sqrt(self.matrix**2 @ (residuals**2 / self.counts)))
 
 
-def _ridge(masks: Weighted) -> Ridge:
+def _ridge(masks: WeightedMasks) -> Ridge:
     n = masks.masks.shape[1]
     kept = masks.masks.sum(axis=1)
     weights = masks.counts * np.exp(-(((1 - np.sqrt(kept / n)) / KERNEL_WIDTH) ** 2) / 2)
@@ -178,11 +180,13 @@ def _ridge(masks: Weighted) -> Ridge:
     return Ridge(masks.masks, masks.counts, weights, matrix)
 
 
-_kept_ridge = lru_cache(maxsize=16)(_ridge)
+_cached_ridge = lru_cache(maxsize=16)(_ridge)
 
 
 def cautions(n: int, r2: float) -> tuple[str, ...]:
-    """What to be told of a fit over n superpixels with this local R2."""
-    few = f"only {n} superpixel{'s' * (n > 1)}: there is little to rank; leave compat and kernel_size at their defaults"
-    poor = f"a linear model explains only {r2:.0%} of the variance around this image: do not trust single values"
-    return (few,) * (n < FEW_SEGMENTS) + (poor,) * (r2 < POOR_FIT)
+    """Warnings about a fit over n superpixels with this local R2."""
+    few_segments = (
+        f"only {n} superpixel{'s' * (n > 1)}: there is little to rank; leave compat and kernel_size at their defaults"
+    )
+    poor_fit = f"a linear model explains only {r2:.0%} of the variance around this image: do not trust single values"
+    return (few_segments,) * (n < FEW_SEGMENTS) + (poor_fit,) * (r2 < POOR_FIT)

@@ -12,16 +12,16 @@ from server.explainers.perturbation import MaskedOutputs, Masks, baseline_of
 from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
 
-SMALL = 200  # patches; with more, some that cover the image are asked first
+SMALL = 200  # patches; of more, some that cover the image are evaluated first
 
 
 @dataclass(frozen=True)
 class Occlusion:
     """a = mean over the patches that cover a pixel of target(x) - target(x with the patch covered).
 
-    Patches that change nothing (on black: without ink) are not asked. Cost: at most one forward for each patch position
-    and one for the image. Patches overlap, so values do not add up to the score, and two strokes that can stand in for
-    each other both look unimportant.
+    Patches that change nothing (on black: without ink) are not evaluated. Cost: at most one forward for each patch
+    position and one for the image. Patches overlap, so values do not add up to the score, and two strokes that can
+    stand in for each other both look unimportant.
     """
 
     name: ClassVar[str] = "occlusion"
@@ -43,21 +43,21 @@ class Occlusion:
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
         stride = min(self.stride, self.patch)
         segments, masks, glance = _patches(image.shape, self.patch, stride)
-        bank = MaskedOutputs(model, image, segments, baseline_of(self.baseline, model.card))
-        whole = np.ones_like(masks[:1])
-        for asked in [masks[glance], masks] if len(masks) > SMALL else [masks]:
-            covered = ~asked[:, segments]  # (p, H, W)
-            score, *scores = target.score(bank.outputs(np.concatenate([whole, asked])))
+        masked = MaskedOutputs(model, image, segments, baseline_of(self.baseline, model.card))
+        unmasked = np.ones_like(masks[:1])
+        for evaluated in [masks[glance], masks] if len(masks) > SMALL else [masks]:
+            covered = ~evaluated[:, segments]  # (p, H, W)
+            score, *scores = target.score(masked.outputs(np.concatenate([unmasked, evaluated])))
             drops = score - np.array(scores)
             values = np.tensordot(drops, covered, axes=1) / covered.sum(axis=0)
-            state: State = "exact" if asked is masks else "partial"
-            yield Attribution(values, "logit", state, bank.rows, score=float(score))
+            state: State = "exact" if evaluated is masks else "partial"
+            yield Attribution(values, "logit", state, masked.rows, score=float(score))
 
 
 @lru_cache(maxsize=8)
 def _patches(shape: tuple[int, ...], patch: int, stride: int) -> tuple[Array, Masks, Array]:
-    """Cells (H, W) so fine that every patch is a union of cells; for each patch the cells that it leaves, (p, n); and
-    which patches (p,) are enough to cover the image."""
+    """Cells (H, W) so fine that every patch is a union of cells; for each patch the cells that it does not
+    cover, (p, n); and which patches (p,) are enough to cover the image."""
     side = math.gcd(patch, stride, *shape)
     across = shape[1] // side
     cell = np.arange(shape[0])[:, None] // side * across + np.arange(shape[1])[None, :] // side
@@ -65,11 +65,11 @@ def _patches(shape: tuple[int, ...], patch: int, stride: int) -> tuple[Array, Ma
     masks = np.ones((len(tops) * len(lefts), cell.max() + 1), bool)
     for row, (top, left) in enumerate((top, left) for top in tops for left in lefts):
         masks[row, np.unique(cell[top : top + patch, left : left + patch])] = False
-    few = [_apart(len(starts), patch // stride) for starts in (tops, lefts)]
-    return cell, masks, (few[0][:, None] & few[1]).ravel()
+    sparse = [_every_nth(len(starts), patch // stride) for starts in (tops, lefts)]
+    return cell, masks, (sparse[0][:, None] & sparse[1]).ravel()
 
 
-def _apart(count: int, every: int) -> Array:
-    """Which of `count` starts (count,) are enough to cover a side: every so manieth, and the last."""
+def _every_nth(count: int, every: int) -> Array:
+    """Which of `count` starts (count,) are enough to cover a side: each `every`-th, and the last."""
     place = np.arange(count)
     return np.asarray((place % every == 0) | (place == count - 1))

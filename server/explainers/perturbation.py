@@ -1,4 +1,4 @@
-"""The bank of masks: how a black-box method asks the model. Cells of the image are kept or replaced by a baseline.
+"""Perturbs an image for black-box methods: masks keep cells of it or replace them by a baseline.
 
 Every distinct picture is evaluated once, for all classes at once; the pictures are made a chunk at a time, so memory
 does not grow with the number of masks.
@@ -18,8 +18,8 @@ BLUR = 4.0  # pixels, standard deviation: twice the width of a stroke
 
 
 class MaskedOutputs:
-    """The model's answers to one image with cells replaced by one baseline: each distinct picture is asked once,
-    however many masks, stages, classes and methods ask for it.
+    """The model's outputs for one image with cells replaced by one baseline (memoised): each distinct picture is
+    evaluated once, however many masks, stages, classes and methods need it.
     """
 
     def __init__(self, model: Model, image: Array, segments: Array, baseline: Array) -> None:
@@ -27,37 +27,37 @@ class MaskedOutputs:
         self._model, self._image, self._segments, self._baseline = model, image, segments, baseline
         self.cells = int(segments.max()) + 1
         self.rows = 0  # pictures that have been put through the model
-        self.seen = np.unique(segments[image != baseline])  # dropping any other cell leaves the picture as it is
-        self._keys = words(np.empty((0, len(self.seen)), bool))  # masks of the seen cells, ascending
-        self._outputs: Array = np.empty((0, len(model.card.classes)))  # theirs
+        self.seen = np.unique(segments[image != baseline])  # dropping another cell does not change the picture
+        self._keys = packed_masks(np.empty((0, len(self.seen)), bool))  # masks of the seen cells, ascending
+        self._outputs: Array = np.empty((0, len(model.card.classes)))  # of those masks
 
     def outputs(self, masks: Masks) -> Array:
         """Outputs (m, K) of the image with the cells that each mask (m, n) drops replaced by the baseline."""
-        keys = words(masks[:, self.seen])
+        keys = packed_masks(masks[:, self.seen])
         distinct, first = np.unique(keys, return_index=True)
         new = np.sort(first[~np.isin(distinct, self._keys)])
         if len(new):
             chunks = (new[start : start + CHUNK] for start in range(0, len(new), CHUNK))
-            self._keep(keys[new], np.concatenate([self._asked(masks[chunk]) for chunk in chunks]))
+            self._insert(keys[new], np.concatenate([self._evaluate(masks[chunk]) for chunk in chunks]))
         return self._outputs[np.searchsorted(self._keys, keys)]
 
-    def _keep(self, keys: Array, outputs: Array) -> None:
+    def _insert(self, keys: Array, outputs: Array) -> None:
         keys, outputs = np.concatenate([self._keys, keys]), np.concatenate([self._outputs, outputs])
         order = np.argsort(keys)
         self._keys, self._outputs = keys[order], outputs[order]
 
-    def _asked(self, masks: Masks) -> Array:
+    def _evaluate(self, masks: Masks) -> Array:
         kept = np.take(masks, self._segments, axis=1)  # (m, H, W), row after row, which indexing would not be
         pictures = np.where(kept, self._image, self._baseline).astype(np.float32, copy=False)
         self.rows += len(pictures)
         return self._model.forward(pictures)
 
 
-def words(masks: Masks) -> Array:
-    """The bits of each mask (m, n) as one word (m,) of bytes, by which they are ordered and told apart.
+def packed_masks(masks: Masks) -> Array:
+    """Each mask (m, n) packed into one byte string (m,), by which masks are sorted and compared.
 
-    numpy sorts words while other threads run, rows it does not. It drops zero bytes from the end of words, which for
-    words of one length leaves different ones different."""
+    numpy releases the interpreter lock while it sorts byte strings, but not while it sorts rows. It drops zero bytes
+    from the end of a string, which keeps strings of one length distinct."""
     packed = np.packbits(masks, axis=1) if masks.shape[1] else np.zeros((len(masks), 1), np.uint8)
     return np.ascontiguousarray(packed).view(f"S{packed.shape[1]}").ravel()
 
@@ -89,7 +89,7 @@ def baselines_of(name: str, card: ModelCard, image: Array) -> Array:
     if name == "background":
         return card.background
     if name == "blur":
-        from scipy.ndimage import gaussian_filter  # 29 MB that those who only predict do without
+        from scipy.ndimage import gaussian_filter  # 29 MB, of no use to a process that only predicts
 
         blurred: Array = gaussian_filter(image, BLUR)[None].astype(np.float32)
         return blurred

@@ -70,9 +70,9 @@ def _map(sums: Array, outputs: Array) -> tuple[Array, Array]:
     total, first, second, square0, square1, square2 = sums
     count, mean = len(outputs), float(outputs.mean())
     level = first / total
-    own = (square2 - 2 * level * square1 + level**2 * square0) / total**2
+    squared = (square2 - 2 * level * square1 + level**2 * square0) / total**2
     both = (second - (level + mean) * first + level * mean * total) / (total * count)
-    return level - mean, np.sqrt(np.maximum(own - 2 * both + outputs.var() / count, 0))
+    return level - mean, np.sqrt(np.maximum(squared - 2 * both + outputs.var() / count, 0))
 
 
 @lru_cache(maxsize=8)

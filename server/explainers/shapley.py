@@ -18,8 +18,8 @@ GROWTH = 4
 
 @dataclass(frozen=True)
 class Shapley:
-    """phi_i = mean over all orders of the cells of what cell i adds when its turn comes; a cell that is not in shows
-    the baseline.
+    """phi_i = mean over all orders of the cells of what cell i adds to those before it; a missing cell shows the
+    baseline.
 
     Cells that equal the baseline add nothing in any order and are left out. With n others, all 2^n coalitions are
     evaluated when `max_rows` allows: no sampling error. Else KernelSHAP on pairs of coalitions drawn by leverage
@@ -52,33 +52,33 @@ class Shapley:
             segments = grid(image.shape, (self.grid, self.grid))
         else:
             segments = segment(image, self.segmentation, 1.0, 16)
-        every = baselines_of(self.baseline, model.card, image)
-        most = max(1, self.max_rows // (2 * int(segments.max()) + 4))  # so many leave each two coalitions a cell
-        baselines = every[np.linspace(0, len(every), min(most, len(every)), endpoint=False).astype(int)]
+        candidates = baselines_of(self.baseline, model.card, image)
+        limit = max(1, self.max_rows // (2 * int(segments.max()) + 4))  # each then has two coalitions a cell
+        baselines = candidates[np.linspace(0, len(candidates), min(limit, len(candidates)), endpoint=False).astype(int)]
         game = _CellGame(model, image, target, segments, baselines)
         n = len(game.players)
-        told = f"max_rows allows {len(baselines)} of {len(every)} background images"
-        warnings = (told,) * (len(baselines) < len(every))
+        limited = f"max_rows allows {len(baselines)} of {len(candidates)} background images"
+        warnings = (limited,) * (len(baselines) < len(candidates))
         ends = np.array([[False] * n, [True] * n])
-        stages = _stages(n, self.max_rows // len(game.banks), FIRST // len(game.banks))
+        stages = _stages(n, self.max_rows // len(game.maskings), FIRST // len(game.maskings))
         for pairs in stages:
             stderr = None
             if pairs == all_pairs(n):
-                worths = game.worths(all_masks(n))
-                none, full = worths[0], worths[-1]
-                phi = shapley_values(worths)
+                coalition_values = game.coalition_values(all_masks(n))
+                empty, full = coalition_values[0], coalition_values[-1]
+                phi = shapley_values(coalition_values)
             else:
                 sample = leverage_sample(n, pairs, seed)
-                worths = game.worths(np.concatenate([ends, sample.masks]))
-                none, full = worths[0], worths[1]
-                phi, stderr = sample.values(worths[2:], none, full)
+                coalition_values = game.coalition_values(np.concatenate([ends, sample.masks]))
+                empty, full = coalition_values[0], coalition_values[1]
+                phi, stderr = sample.values(coalition_values[2:], empty, full)
             state: State = "exact" if stderr is None else "converged" if pairs == stages[-1] else "partial"
-            yield replace(game.attribution(phi, stderr, none, full, state), warnings=warnings)
+            yield replace(game.attribution(phi, stderr, empty, full, state), warnings=warnings)
 
 
-def _stages(n: int, most: int, first: int) -> list[int]:
-    """How many pairs of coalitions are asked before each attribution; `most` and `first` are in coalitions."""
-    last = min(all_pairs(n), max(most // 2 - 1, n)) if n > 1 else all_pairs(n)
+def _stages(n: int, limit: int, first: int) -> list[int]:
+    """How many pairs of coalitions are evaluated before each attribution; `limit` and `first` count coalitions."""
+    last = min(all_pairs(n), max(limit // 2 - 1, n)) if n > 1 else all_pairs(n)
     stages, pairs = [], max(first // 2, n)
     while GROWTH * pairs <= last * 2:
         stages.append(pairs)
@@ -91,28 +91,29 @@ class _CellGame:
 
     def __init__(self, model: Model, image: Array, target: Target, segments: Array, baselines: Array) -> None:
         self.target, self.segments = target, segments
-        self.banks = [MaskedOutputs(model, image, segments, baseline) for baseline in baselines]
-        self.players = np.unique(np.concatenate([bank.seen for bank in self.banks]))
+        self.maskings = [MaskedOutputs(model, image, segments, baseline) for baseline in baselines]
+        self.players = np.unique(np.concatenate([masked.seen for masked in self.maskings]))
 
-    def worths(self, coalitions: Masks) -> Array:
+    def coalition_values(self, coalitions: Masks) -> Array:
         """The target's score (m,) with the cells of each coalition (m, n) as they are and the others as the baseline;
-        the mean over baselines."""
+        the mean over
+        baselines."""
         masks = np.zeros((len(coalitions), int(self.segments.max()) + 1), bool)
         masks[:, self.players] = coalitions
         total = np.zeros(len(masks))
-        for bank in self.banks:
-            total += self.target.score(bank.outputs(masks))
-        return total / len(self.banks)
+        for masked in self.maskings:
+            total += self.target.score(masked.outputs(masks))
+        return total / len(self.maskings)
 
-    def attribution(self, phi: Array, stderr: Array | None, none: float, full: float, state: State) -> Attribution:
+    def attribution(self, phi: Array, stderr: Array | None, empty: float, full: float, state: State) -> Attribution:
         """The values (n,) of the players as an attribution of the image; cells that are no players get 0."""
         values = np.zeros(int(self.segments.max()) + 1)
         values[self.players] = phi
         errors = np.zeros_like(values)
         errors[self.players] = 0 if stderr is None else stderr
         return Attribution(
-            spread(values, self.segments), "logit", state, sum(bank.rows for bank in self.banks),
-            segments=self.segments, segment_values=values, score=float(full), base_value=float(none),
-            convergence_delta=float(values.sum() - (full - none)),
+            spread(values, self.segments), "logit", state, sum(masked.rows for masked in self.maskings),
+            segments=self.segments, segment_values=values, score=float(full), base_value=float(empty),
+            convergence_delta=float(values.sum() - (full - empty)),
             stderr=None if stderr is None else spread(errors, self.segments),
         )  # fmt: skip

@@ -1,7 +1,7 @@
-"""attack(): the smallest change found that flips the answer. Beside predict.py and explain.py.
+"""attack(): the smallest change found that flips the answer (adversarial example). Beside predict.py and explain.py.
 
-What is attacked is what is served: pictures are judged by the model that answers /v1/predict, and only their slopes are
-asked of the one that explains.
+It attacks what is served: the model that answers /v1/predict classifies the pictures; only gradients come from the
+model that explains.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ Found = tuple[AdversarialExample, Prediction | None]
 
 @dataclass(frozen=True)
 class AttackRequest:
-    """Which attack, and where to. `target` is the class that the answer should flip to; None = any other."""
+    """Which attack, and towards which class. `target` is the class that the answer should flip to; None = any other."""
 
     method: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -39,8 +39,8 @@ def attack(
     session: Session | None = None,
     stages: Stages | None = None,
 ) -> AttackResult:
-    """The nearest picture found that is answered otherwise, with what is answered to it; or that none was found.
-    Without a session it is searched here, for as long as it takes.
+    """The nearest picture found that is answered differently, with its prediction; or that none was found. Without a
+    session it is searched here, for as long as it takes.
 
     Raises:
         ServiceError: the picture cannot be read; no such model, attack, option or class; the model has no slopes or is
@@ -53,37 +53,38 @@ def attack(
         built = attacks.build(request.method, request.options, version.card, version.verbs)
         context.raise_if_expired()
         digit, prediction = decode_and_predict(version, picture, selector, context, stages)
-        wanted = _wanted(request, prediction)
+        target_class = _target_class(request, prediction)
 
         def work(publish: Publish[Found], interrupt: Interrupt) -> Found:
-            own = context.cancelled_by(interrupt)
-            model = DeadlineModel(AttackedModel(version.for_explain(own), version.for_predict(own)), own)
+            run_context = context.cancelled_by(interrupt)
+            attacked = AttackedModel(version.for_explain(run_context), version.for_predict(run_context))
+            model = DeadlineModel(attacked, run_context)
             with stages("attack"):
-                found = built.search(model, digit.pixels, prediction.index, wanted, request.seed)
-            return found, None if found.pixels is None else predict_pixels(version, found.pixels, own)
+                found = built.search(model, digit.pixels, prediction.index, target_class, request.seed)
+            return found, None if found.pixels is None else predict_pixels(version, found.pixels, run_context)
 
         found, changed = session.submit(work, resources=resources).result().value
     # One row more or less in a batch moves the last digits of logits, so the answer to this picture alone decides.
-    if changed is not None and not _flips(changed, prediction, wanted):
+    if changed is not None and not _flips(changed, prediction, target_class):
         found, changed = AdversarialExample(None, None, None, found.rows), None
-    return AttackResult(digit, prediction, built, found, changed, request.seed, wanted)
+    return AttackResult(digit, prediction, built, found, changed, request.seed, target_class)
 
 
-def _wanted(request: AttackRequest, prediction: Prediction) -> int | None:
-    """The class that is wanted, if any."""
+def _target_class(request: AttackRequest, prediction: Prediction) -> int | None:
+    """The index of the class that the answer should flip to; None for any."""
     if request.target is None:
         return None
-    wanted = class_index("target", request.target, prediction.card.classes)
-    if wanted == prediction.index:
+    target_class = class_index("target", request.target, prediction.card.classes)
+    if target_class == prediction.index:
         raise AlreadyAnswered(
             f"target={request.target} is what this picture is answered with already; give another class, or no target "
             "for the nearest"
         )
-    return wanted
+    return target_class
 
 
-def _flips(changed: Prediction, before: Prediction, wanted: int | None) -> bool:
-    return changed.index != before.index if wanted is None else changed.index == wanted
+def _flips(changed: Prediction, before: Prediction, target_class: int | None) -> bool:
+    return changed.index != before.index if target_class is None else changed.index == target_class
 
 
 @dataclass(frozen=True)
@@ -100,4 +101,4 @@ class AttackedModel(ModelWrapper):
         return self.predicting.forward(images)
 
     def features(self, images: Array, weights: Array) -> Features:
-        raise NotImplementedError("an attack asks for logits and slopes only")
+        raise NotImplementedError("an attack uses logits and gradients only")

@@ -1,7 +1,7 @@
 """compare(): several explanations of one picture, by several methods, models or versions, and how far they agree.
 
-Beside predict.py and explain.py. Explanations of one version share every picture that they ask; all have the same seed,
-so that masks and noise are the same and differences are not those of the draw.
+Beside predict.py and explain.py. Explanations by one version share every picture that they evaluate; all have the same
+seed, so that they see the same masks and noise and differ by nothing else.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ Case = tuple[ModelSelector, ExplainRequest]
 
 @dataclass(frozen=True)
 class _Seen:
-    """One picture before one version, with the memo of what has been asked of it."""
+    """One picture as one version sees it, with the memo of what the version has computed."""
 
     version: ModelVersion
     digit: Digit
@@ -75,8 +75,7 @@ def compare(
 
 
 def _versions(store: ModelStore, cases: Sequence[Case], resources: ExitStack) -> list[ModelVersion]:
-    """The version of each case. Cases that ask for the same one get the same one, also where another takes its place in
-    between."""
+    """The version of each case. Cases with the same selector get the same version, even if a reload comes between."""
     found: dict[ModelSelector, ModelVersion] = {}
     for selector, _ in cases:
         if selector not in found:
@@ -92,7 +91,7 @@ def _class(request: ExplainRequest, before: Sequence[Explanation]) -> str | None
 
 
 def agreement(explanations: Sequence[Explanation]) -> Array:
-    """Spearman's rank correlation (m, m) of the values on ink, in float32 as they are told, with ties at their mean
+    """Spearman's rank correlation (m, m) of the values on ink, in float32 as answers have them, with ties at their mean
     rank; NaN where one has but one value or the images differ in size."""
     ink = explanations[0].digit.pixels > 0
     maps = [one.attribution.values for one in explanations]

@@ -84,9 +84,9 @@ def explain(
         digit, prediction = decode_and_predict(version, picture, selector, context, stages)
 
         def work(publish: Publish[Explanation], interrupt: Interrupt) -> Explanation:
-            own = context.cancelled_by(interrupt)
+            run_context = context.cancelled_by(interrupt)
             memo = Memo() if request.quality else None
-            return run_explainer(version, own, digit, prediction, explainer, request, stages, memo, publish)
+            return run_explainer(version, run_context, digit, prediction, explainer, request, stages, memo, publish)
 
         key = TaskKey(
             identity(digit, prediction, explainer, request), frozenset({"quality"} if request.quality else ())

@@ -24,12 +24,12 @@ STEP = 256  # rows between two looks at the clock
 MOST_PIXELS = 16_000_000  # of all encoded pictures together, which bounds how long one request decodes
 
 
-def checked_images(sent: Array, spec: ImageSpec, most: int) -> Array:
+def checked_images(sent: Array, spec: ImageSpec, limit: int) -> Array:
     """The rows as images (n, H, W) float32.
 
     Raises:
         InvalidTensor: another shape than (n, H, W), (n, H, W, 1) or (n, H * W), or a number outside [0, 1].
-        BadRequest: no row, or more than `most`.
+        BadRequest: no row, or more than `limit`.
     """
     height, width = spec.height, spec.width
     if sent.shape[1:] not in ((height, width), (height, width, 1), (height * width,)):
@@ -37,7 +37,7 @@ def checked_images(sent: Array, spec: ImageSpec, most: int) -> Array:
             f"images have shape {list(sent.shape)[:10]}; expected [n, {height}, {width}], [n, {height}, {width}, 1] or "
             f"[n, {height * width}]; reshape them, or post a picture of any size to /v1/predict"
         )
-    check_count(len(sent), most)
+    check_count(len(sent), limit)
     with np.errstate(over="ignore", invalid="ignore"):
         images = sent.astype(np.float32, copy=False).reshape(-1, height, width)
     if not (images.min() >= 0 and images.max() <= 1):  # NaN is neither
@@ -54,12 +54,12 @@ def blank_rows(images: Array) -> list[int]:
     return [int(row) for row in np.flatnonzero(looks_blank(images))]
 
 
-def check_count(rows: int, most: int) -> None:
-    """Raises BadRequest for no row, or more than `most`."""
+def check_count(rows: int, limit: int) -> None:
+    """Raises BadRequest for no row, or more than `limit`."""
     if rows == 0:
         raise BadRequest("no row in the request; expected at least one")
-    if rows > most:
-        raise BadRequest(f"{rows} rows in one request; at most {most} are answered, send them in several requests")
+    if rows > limit:
+        raise BadRequest(f"{rows} rows in one request; at most {limit} are answered, send them in several requests")
 
 
 def predict_rows(version: ModelVersion, images: Array, context: RequestContext = NO_DEADLINE) -> Outputs:

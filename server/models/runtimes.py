@@ -30,7 +30,7 @@ def litert_loader(
     where the files cannot do all that the card says. `load_full` loads the SavedModel for packages that need one.
     Threads that help to compute one explanation have `niceness`; `on_batch` is told the rows of each call."""
     cores = _cores()
-    pool = InterpreterPool(capacity, most=cores)  # with more threads at work, predictions would wait for longer
+    pool = InterpreterPool(capacity, max_lent=cores)  # with more threads at work, predictions would wait for longer
     helpers = _helpers(max(1, cores - 1), niceness)
 
     def load(folder: Path, card: ModelCard) -> LoadedModel | None:

@@ -1,4 +1,4 @@
-"""Something that is done again and again, as long as the process lives: looking for models, giving memory back."""
+"""Runs a task periodically in a thread, as long as the process lives: looking for models, giving memory back."""
 
 import logging
 import threading
@@ -8,33 +8,33 @@ log = logging.getLogger(__name__)
 
 
 class PeriodicTask:
-    """Calls `look` every so many seconds in a thread of its own, until `stop` is called, whatever it raises: the log
-    then says what `failed`."""
+    """Calls `action` every `seconds` in a thread of its own until `stop`. Where it raises, `failed` is logged and the
+    task goes on."""
 
-    def __init__(self, look: Callable[[], None], seconds: float, failed: str) -> None:
-        self._look = look
+    def __init__(self, action: Callable[[], None], seconds: float, failed: str) -> None:
+        self._action = action
         self._seconds = seconds
         self._failed = failed
         self._stopped = threading.Event()
-        self._told = ""
+        self._logged = ""
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name="watch", daemon=True).start()
+        threading.Thread(target=self._run, name="periodic", daemon=True).start()
 
     def stop(self) -> None:
         self._stopped.set()
 
     def _run(self) -> None:
         while not self._stopped.wait(self._seconds):
-            self.once()
+            self.run_once()
 
-    def once(self) -> None:
-        """Look. What goes wrong is told once, until something else does or nothing."""
+    def run_once(self) -> None:
+        """Call the action. An error is logged once, until another comes or the action succeeds."""
         try:
-            self._look()
-            self._told = ""
-        except Exception as error:  # the next look may succeed, and requests go on meanwhile
-            told = f"{type(error).__name__}: {error}"
-            if told != self._told:
+            self._action()
+            self._logged = ""
+        except Exception as error:  # the next call may succeed, and requests go on meanwhile
+            error_text = f"{type(error).__name__}: {error}"
+            if error_text != self._logged:
                 log.exception(self._failed)
-            self._told = told
+            self._logged = error_text

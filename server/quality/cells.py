@@ -16,7 +16,7 @@ CONTROLS = 20  # random orders
 class Cells:
     """The n cells with ink of one image; a cell that is removed becomes empty paper."""
 
-    bank: MaskedOutputs
+    masked: MaskedOutputs
     target: Target
     values: Array  # (n,) what the map says of them
     ink: Array  # (n,) how much they have
@@ -27,15 +27,15 @@ class Cells:
         segments = attribution.segments
         if segments is None or values is None:
             segments, values = np.arange(image.size).reshape(image.shape), attribution.values.ravel()
-        bank = MaskedOutputs(model, image, segments, np.zeros_like(image))
+        masked = MaskedOutputs(model, image, segments, np.zeros_like(image))
         ink = np.bincount(segments.ravel(), image.ravel().astype(np.float64))
-        return Cells(bank, target, values[bank.seen], ink[bank.seen])
+        return Cells(masked, target, values[masked.seen], ink[masked.seen])
 
     def scores(self, kept: Masks) -> Array:
         """The target's score (m,) of the image with only the cells that each mask (m, n) keeps."""
-        masks = np.ones((len(kept), self.bank.cells), bool)
-        masks[:, self.bank.seen] = kept
-        return self.target.score(self.bank.outputs(masks))
+        masks = np.ones((len(kept), self.masked.cells), bool)
+        masks[:, self.masked.seen] = kept
+        return self.target.score(self.masked.outputs(masks))
 
     def order(self, values: Array, rng: np.random.Generator) -> Array:
         """The cells (n,) by `values` (n,), largest first, equal ones in random order."""

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from server.explainers.perturbation import words
+from server.explainers.perturbation import packed_masks
 from server.quality.cells import Cells
 from server.types import Array, Measure
 
@@ -37,7 +37,7 @@ def _sets(n: int, rng: np.random.Generator) -> Array:
     sets = np.empty((0, n), bool)
     while len(sets) < wanted:
         drawn = rng.random((4 * SUBSETS, n)).argsort(axis=1) < size
-        _, first = np.unique(words(np.concatenate([sets, drawn])), return_index=True)
+        _, first = np.unique(packed_masks(np.concatenate([sets, drawn])), return_index=True)
         sets = np.concatenate([sets, drawn])[np.sort(first)][:wanted]
     return sets
 
@@ -45,9 +45,9 @@ def _sets(n: int, rng: np.random.Generator) -> Array:
 def _correlations(values: Array, sets: Array, drops: Array) -> Array:
     """Pearson's correlation (r,) of the maps (r, n) with the drops (m,) over the sets (m, n); 0 where either does not
     vary."""
-    told = values @ sets.T
-    told = told - told.mean(axis=1, keepdims=True)
-    fell = drops - drops.mean()
-    scale = np.sqrt((told**2).sum(axis=1) * (fell**2).sum())
-    found: Array = (told @ fell) / np.where(scale > 1e-12, scale, np.inf)
+    expected = values @ sets.T
+    expected = expected - expected.mean(axis=1, keepdims=True)
+    actual = drops - drops.mean()
+    scale = np.sqrt((expected**2).sum(axis=1) * (actual**2).sum())
+    found: Array = (expected @ actual) / np.where(scale > 1e-12, scale, np.inf)
     return found

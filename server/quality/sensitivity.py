@@ -21,21 +21,21 @@ def max_sensitivity(
     """
     rng = np.random.default_rng((seed, 2))
     ink = image > 0
-    own = attribution.values.astype(np.float64)
+    original = attribution.values.astype(np.float64)
     changes, shuffled, of_ink = [], [], []
     for _ in range(NEIGHBOURS):
         noise = rng.uniform(-RADIUS, RADIUS, image.shape)
         near = np.where(ink, np.clip(image + noise, 0, 1), 0).astype(np.float32)
         *_, found = explainer.refine(model, near, target, seed)
-        changes.append(_relative(found.values, own))
-        shuffled.append(_relative(rng.permutation(own[ink]), own[ink]))
+        changes.append(_relative(found.values, original))
+        shuffled.append(_relative(rng.permutation(original[ink]), original[ink]))
         of_ink.append(_relative(near, image))
     return Measure("max_sensitivity", _largest(changes), _largest(shuffled), _largest(of_ink), "lower", None)
 
 
-def _relative(changed: Array, own: Array) -> float:
-    size = float(np.linalg.norm(own))
-    return float(np.linalg.norm(changed - own)) / size if size > NOTHING else np.nan
+def _relative(changed: Array, original: Array) -> float:
+    size = float(np.linalg.norm(original))
+    return float(np.linalg.norm(changed - original)) / size if size > NOTHING else np.nan
 
 
 def _largest(changes: list[float]) -> float | None:

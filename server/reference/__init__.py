@@ -1,9 +1,10 @@
-"""engine=reference: the lime and shap packages themselves on the same model, for whoever wants the libraries' own word.
+"""engine=reference: the lime and shap packages themselves on the same model, to compare with
+their own values.
 
-One file per method, each with an explainer as `server/explainers/` has them, and the `packages` that it cannot do
-without: a server for which only requirements-lite.txt is installed has none of them. They are slow to import, draw from
-numpy's global generator and ask the model in their own way: they are imported when first asked for, and only one
-request of a process is with them at a time (exclusive.py).
+One file per method, each with an explainer as in `server/explainers/`, and the `packages` that it needs: a server for
+which only requirements-lite.txt is installed has none of them. They are slow to import, draw from numpy's global
+generator and call the model in their own way: they are imported when first needed, and only one request of a process
+uses them at a time (exclusive.py).
 """
 
 from collections.abc import Mapping
@@ -57,6 +58,9 @@ def engines_of(name: str) -> dict[str, Any]:
     reference = REFERENCES.get(name)
     if reference is None:
         return {"engines": ["inkling"], "reference": None}
-    told = {"revision": reference.revision, "summary": reference.summary, "complete": reference.complete}
+    described = {"revision": reference.revision, "summary": reference.summary, "complete": reference.complete}
     installed = not missing_for(name)
-    return {"engines": list(ENGINES), "reference": {**told, "installed": installed, "options": describe(reference)}}
+    return {
+        "engines": list(ENGINES),
+        "reference": {**described, "installed": installed, "options": describe(reference)},
+    }

@@ -48,10 +48,10 @@ class ExpectedGradientsPackage:
         background = model.card.background
         score = ScoreFunction(model, target)
         with seeded_global_rng(seed):
-            theirs = model.score_of(target)
+            keras_model = model.score_of(target)
             base = float(score(background).mean())
             full = float(score(image[None])[0])
-            values, variances = _explainer(theirs, _Same(background)).shap_values(
+            values, variances = _explainer(keras_model, _ByIdentity(background)).shap_values(
                 image[None], nsamples=self.n_samples, rseed=seed, return_variances=True
             )
         found = values[0, ..., 0]  # (1, H, W, 1): of one image and one output
@@ -63,7 +63,7 @@ class ExpectedGradientsPackage:
 
 
 @dataclass(frozen=True, eq=False)
-class _Same:
+class _ByIdentity:
     """An array that is equal to itself only, for a cache."""
 
     array: Array
@@ -72,12 +72,12 @@ class _Same:
         return id(self.array)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.array is self.array
+        return isinstance(other, _ByIdentity) and other.array is self.array
 
 
 @lru_cache(maxsize=8)
-def _explainer(theirs: Any, background: _Same) -> Any:
+def _explainer(keras_model: Any, background: _ByIdentity) -> Any:
     """The package's explainer, which traces its graphs once and then keeps them."""
     import shap
 
-    return shap.GradientExplainer(theirs, background.array)
+    return shap.GradientExplainer(keras_model, background.array)

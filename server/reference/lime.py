@@ -46,7 +46,7 @@ class LimePackage:
         score = ScoreFunction(model, target)
         with seeded_global_rng(seed):
             full = float(score(image[None])[0])
-            found = self._explained(score, image, seed)
+            found = self._explain(score, image, seed)
         (fitted,) = found.local_exp.values()
         coefficients = np.array([value for _, value in sorted(fitted)])
         intercept, r2 = float(found.intercept[0]), float(found.score)
@@ -57,12 +57,12 @@ class LimePackage:
             warnings=cautions(len(coefficients), r2),
         )  # fmt: skip
 
-    def _explained(self, score: ScoreFunction, image: Array, seed: int) -> Any:
+    def _explain(self, score: ScoreFunction, image: Array, seed: int) -> Any:
         """The package's ImageExplanation of output 0, the score."""
         from lime import lime_image
 
         lime_image.tqdm = iter  # else a progress bar in the server's log; this version has no switch for it
-        ours = None if self.compat else segment(image, self.segmentation, self.kernel_size, self.n_segments)
+        segments = None if self.compat else segment(image, self.segmentation, self.kernel_size, self.n_segments)
         return lime_image.LimeImageExplainer(random_state=seed).explain_instance(
             image,
             lambda pictures: score(pictures[..., 0])[:, None],  # it makes the image (H, W, 3)
@@ -70,5 +70,5 @@ class LimePackage:
             top_labels=None,
             num_samples=self.n_samples,
             batch_size=CHUNK,  # more than its 10 at once, which changes no value
-            segmentation_fn=None if ours is None else lambda _: ours,
+            segmentation_fn=None if segments is None else lambda _: segments,
         )

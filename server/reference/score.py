@@ -1,4 +1,4 @@
-"""What the packages are given for a model: a function from pictures to the target's score, which counts them."""
+"""The function from pictures to the target's score that the packages explain, which counts its rows."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ from server.types import Array, Model, Target
 @dataclass
 class ScoreFunction:
     """weights . outputs of `model`, and the rows that it took so far. A contrast is explained like a class: it is one
-    output too. The model is asked a chunk at a time, however many pictures a package sends, and it may be out of time
-    at any.
+    output too. The model computes a chunk at a time, however many pictures a package sends, and the deadline may pass
+    before any.
     """
 
     model: Model

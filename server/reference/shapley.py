@@ -100,7 +100,7 @@ class _CellFeatures:
         players[np.unique(self.segments[self.image != self.baseline])] = 1
         return players
 
-    def worths(self, kept: Array) -> Array:
+    def coalition_values(self, kept: Array) -> Array:
         """The score (m,) of the pictures that show the cells where a row of `kept` (m, n) is 1."""
         return self.score(np.where((kept > 0)[:, self.segments], self.image, self.baseline))
 
@@ -109,10 +109,10 @@ class _CellFeatures:
 
         players = self.players
         count = int(players.sum())
-        most = n_samples + 2 * count  # with 2048, the package's own choice
-        explainer = shap.KernelExplainer(self.worths, np.zeros((1, len(players))))
-        values = explainer.shap_values(players, nsamples=most, l1_reg=False)
-        return values, float(explainer.expected_value), "exact" if 2**count - 2 <= most else "converged"
+        limit = n_samples + 2 * count  # with 2048, the package's own choice
+        explainer = shap.KernelExplainer(self.coalition_values, np.zeros((1, len(players))))
+        values = explainer.shap_values(players, nsamples=limit, l1_reg=False)
+        return values, float(explainer.expected_value), "exact" if 2**count - 2 <= limit else "converged"
 
     def exact(self) -> PackageResult:
         players = self.players
@@ -123,7 +123,7 @@ class _CellFeatures:
             )
         import shap
 
-        explainer = shap.explainers.Exact(self.worths, np.zeros((1, len(players))))
+        explainer = shap.explainers.Exact(self.coalition_values, np.zeros((1, len(players))))
         found = explainer(players[None], batch_size=CHUNK, silent=True)  # more than its 10 at once, to the same end
         return found.values[0], float(found.base_values[0]), "exact"
 

@@ -28,7 +28,7 @@ def attack_json(attacked: AttackResult) -> dict[str, Any]:
             "method": attacked.attack.name,
             "options": options(attacked.attack),
             "seed": int(attacked.seed),
-            "target": None if attacked.wanted is None else int(attacked.wanted),
+            "target": None if attacked.target_class is None else int(attacked.target_class),
             "found": attacked.changed is not None,
             **_answer(attacked),
             "pixels": None if adversarial.pixels is None else plain_floats(adversarial.pixels, "pixels"),
@@ -50,11 +50,11 @@ def change(attacked: AttackResult) -> Array:
 def attack_alt(attacked: AttackResult) -> str:
     """What was answered, what it takes to change that, and what to beware of."""
     before = attacked.prediction
-    sentences = [predicted(before.label, before.probability) + ".", *outcome(attacked)]
+    sentences = [predicted(before.label, before.probability) + ".", *outcome_sentences(attacked)]
     return " ".join(sentences + cautions(before, attacked.digit.placement.warnings))
 
 
-def outcome(attacked: AttackResult) -> list[str]:
+def outcome_sentences(attacked: AttackResult) -> list[str]:
     """What was found, or tried, and what that means: a few sentences."""
     name, adversarial, changed = attacked.attack.name, attacked.adversarial, attacked.changed
     if changed is None or adversarial.l2 is None or adversarial.linf is None:
@@ -75,7 +75,7 @@ def outcome(attacked: AttackResult) -> list[str]:
 
 def _nothing(attacked: AttackResult) -> list[str]:
     prediction, attack = attacked.prediction, attacked.attack
-    otherwise = "otherwise" if attacked.wanted is None else prediction.card.classes[attacked.wanted]
+    otherwise = "otherwise" if attacked.target_class is None else prediction.card.classes[attacked.target_class]
     tried = ", ".join(f"{name}={value:g}" for name, value in options(attack).items())
     return [
         f"{attack.name} ({tried}) found no picture that is answered {otherwise}.",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from server.attacks.types import AttackResult
-from server.render.attack import change, outcome
+from server.render.attack import change, outcome_sentences
 from server.render.backdrop import PAPER, Backdrop
 from server.render.colours import eight_bit, over
 from server.render.heatmap import MARK_FROM, Heatmap, Mark, marks, paint
@@ -67,7 +67,7 @@ def sheet(attacked: AttackResult) -> Sheet:
              *_facts(attacked, lefts[0], below, width))  # fmt: skip
     height = below + 66 + MARGIN
     if attacked.changed is None or attacked.adversarial.pixels is None:
-        told = _told(" ".join(outcome(attacked)), lefts[1], width)
+        told = _told(" ".join(outcome_sentences(attacked)), lefts[1], width)
         return Sheet(lefts[2] - GAP + MARGIN, height, (digit,), None, (), (*words, *told))
     hot = _heatmap(attacked, times)
     minuses = tuple(Mark(lefts[1] + one.x, TOP + one.y, one.half_width) for one in marks(hot))

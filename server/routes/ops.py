@@ -33,15 +33,15 @@ def livez() -> Response:
 @blueprint.get("/readyz")
 def readyz() -> Response:
     """Ready when the default model can predict; `explain` says whether all models can explain yet."""
-    families = service().store.families
+    served_models = service().store.served_models
     ready = states.is_server_ready()
-    found = {family.served.explain for family in families.values()}
+    found = {served_model.default_version.explain for served_model in served_models.values()}
     explain = next((state for state in ("loading", "off") if state in found), "ready")
-    return json_answer({"ready": ready, "explain": explain if families else "off"}, 200 if ready else 503)
+    return json_answer({"ready": ready, "explain": explain if served_models else "off"}, 200 if ready else 503)
 
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    metrics, families = service().metrics, service().store.families
-    metrics.versions({name: len(family.versions) for name, family in families.items()})
+    metrics, served_models = service().metrics, service().store.served_models
+    metrics.versions({name: len(served_model.versions) for name, served_model in served_models.items()})
     return Response(metrics.text(), content_type=CONTENT_TYPE)

@@ -41,5 +41,5 @@ def is_ready(model: str, version: str) -> bool:
 
 def is_server_ready() -> bool:
     """Whether the model that answers by default can predict now."""
-    families, model = service().store.families, service().model
-    return model in families and is_ready(model, families[model].default)
+    served_models, model = service().store.served_models, service().model
+    return model in served_models and is_ready(model, served_models[model].default_number)

@@ -31,12 +31,12 @@ def grey() -> Array:
 def nearest(model: Grey, image: Array, norm: Any) -> tuple[float, int]:
     """The distance to the nearest border of a linear model in the given dual norm, and the class beyond it."""
     logits = model.forward(image[None])[0]
-    loser = int(logits.argmax())
+    source_class = int(logits.argmax())
     directions = model._directions()
     distances = {
-        k: (logits[loser] - logits[k] + FLIPPED) / norm(directions[k] - directions[loser])
+        k: (logits[source_class] - logits[k] + FLIPPED) / norm(directions[k] - directions[source_class])
         for k in range(len(logits))
-        if k != loser
+        if k != source_class
     }
     winner = min(distances, key=lambda k: distances[k])
     return float(distances[winner]), winner
@@ -44,9 +44,9 @@ def nearest(model: Grey, image: Array, norm: Any) -> tuple[float, int]:
 
 def test_deepfool_takes_the_shortest_way_across_a_linear_border() -> None:
     model, image = Grey(), grey()
-    loser = int(model.forward(image[None]).argmax())
+    source_class = int(model.forward(image[None]).argmax())
     expected, winner = nearest(model, image, np.linalg.norm)
-    found = DeepFool().search(model, image, loser, None, 0)
+    found = DeepFool().search(model, image, source_class, None, 0)
     assert found.pixels is not None
     assert found.l2 == pytest.approx(expected, rel=0.01)
     assert int(model.forward(found.pixels[None]).argmax()) == winner
@@ -88,18 +88,18 @@ def test_deepfool_goes_along_a_curved_border_to_its_nearest_point() -> None:
 
 def test_one_step_is_enough_where_the_model_is_linear() -> None:
     model = Grey()
-    loser = int(model.forward(grey()[None]).argmax())
-    assert DeepFool(n_steps=1).search(model, grey(), loser, None, 0).pixels is not None
+    source_class = int(model.forward(grey()[None]).argmax())
+    assert DeepFool(n_steps=1).search(model, grey(), source_class, None, 0).pixels is not None
 
 
 @pytest.mark.parametrize("attack", [Fgsm(), Pgd()], ids=lambda attack: attack.name)
 def test_the_box_is_as_small_as_a_linear_border_allows(attack: Any) -> None:
     """In Linf the nearest border is at lead / sum |w_k - w_loser|, along the signs."""
     model, image = Grey(), grey()
-    loser = int(model.forward(image[None]).argmax())
-    wanted = nearest(model, image, lambda w: np.abs(w).sum())[1]
+    source_class = int(model.forward(image[None]).argmax())
+    target_class = nearest(model, image, lambda w: np.abs(w).sum())[1]
     expected = nearest(model, image, lambda w: np.abs(w).sum())[0]
-    found = attack.search(model, image, loser, wanted, 0)
+    found = attack.search(model, image, source_class, target_class, 0)
     assert found.linf == pytest.approx(expected, rel=0.05)
 
 
@@ -107,40 +107,40 @@ def test_the_box_is_as_small_as_a_linear_border_allows(attack: Any) -> None:
 def test_what_is_found_flips_and_is_measured(attack: Any) -> None:
     model = Wavy()
     image = grey()
-    loser = int(model.forward(image[None]).argmax())
+    source_class = int(model.forward(image[None]).argmax())
     before = model.rows
-    found = attack.search(model, image, loser, None, 0)
+    found = attack.search(model, image, source_class, None, 0)
     assert found.rows == model.rows - before
     assert found.pixels is not None
     assert found.pixels.min() >= 0 and found.pixels.max() <= 1
-    assert int(model.forward(found.pixels[None]).argmax()) != loser
+    assert int(model.forward(found.pixels[None]).argmax()) != source_class
     assert found.l2 == pytest.approx(np.linalg.norm(found.pixels - image), rel=1e-5)
     assert found.linf == pytest.approx(np.abs(found.pixels - image).max(), rel=1e-5)
     halfway = image + 0.98 * (found.pixels - image)
-    assert int(model.forward(halfway[None]).argmax()) == loser  # no shorter along the same line
+    assert int(model.forward(halfway[None]).argmax()) == source_class  # no shorter along the same line
 
 
 @pytest.mark.parametrize("attack", [Fgsm(limit=0.01), Pgd(limit=0.01), DeepFool(limit=0.1)], ids=lambda a: a.name)
 def test_nothing_is_claimed_within_a_limit_that_is_too_small(attack: Any) -> None:
     model = Grey()
-    loser = int(model.forward(grey()[None]).argmax())
-    found = attack.search(model, grey(), loser, None, 0)
+    source_class = int(model.forward(grey()[None]).argmax())
+    found = attack.search(model, grey(), source_class, None, 0)
     assert (found.pixels, found.l2, found.linf) == (None, None, None)
     assert found.rows > 0
 
 
 @pytest.mark.parametrize("attack", EVERY, ids=lambda attack: attack.name)
-@pytest.mark.parametrize("wanted", [0, 1, 2])
-def test_a_wanted_class_is_what_it_flips_to(attack: Any, wanted: int) -> None:
+@pytest.mark.parametrize("target_class", [0, 1, 2])
+def test_attack_flips_to_the_target_class(attack: Any, target_class: int) -> None:
     model = Grey()
-    loser = int(model.forward(grey()[None]).argmax())
-    if wanted != loser:
-        found = attack.search(model, grey(), loser, wanted, 0)
+    source_class = int(model.forward(grey()[None]).argmax())
+    if target_class != source_class:
+        found = attack.search(model, grey(), source_class, target_class, 0)
         assert found.pixels is not None
-        assert int(model.forward(found.pixels[None]).argmax()) == wanted
+        assert int(model.forward(found.pixels[None]).argmax()) == target_class
 
 
-def test_a_margin_wants_the_wanted_class_to_lead_all() -> None:
+def test_targeted_margin_is_the_lead_over_all_others() -> None:
     class Fixed(Linear):
         def _logits(self, images: Array) -> Array:
             return np.tile([1.0, 3.0, 2.0], (len(images), 1))

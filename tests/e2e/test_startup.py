@@ -24,7 +24,7 @@ from gunicorn.util import parse_address
 from server.__main__ import main
 from server.auth.keys import read_keys
 from server.config import Settings, shown_settings
-from server.models.repository.store import FOLLOW, LOAD
+from server.models.repository.store import LOAD_TIMEOUT, RELOAD_TIMEOUT
 from server.scheduling.task import OVERRUN
 from tests.auth.test_keys import bearer, write_keys
 from tests.faults.processes import workers
@@ -144,7 +144,7 @@ def test_nginx_is_set_for_what_it_stands_before() -> None:
 
     assert told(r"client_max_body_size (\d+)m;") << 20 == Settings().max_body_bytes
     assert told(r"keepalive \d+;\s+keepalive_timeout (\d+)s;") < gunicorn["keepalive"]
-    longest = max(Settings().max_budget_ms / 1000 + OVERRUN, LOAD + FOLLOW)
+    longest = max(Settings().max_budget_ms / 1000 + OVERRUN, LOAD_TIMEOUT + RELOAD_TIMEOUT)
     assert longest < told(r"proxy_read_timeout (\d+)s;")
 
 

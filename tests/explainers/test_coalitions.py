@@ -13,42 +13,42 @@ def game(n: int, seed: int = 0) -> Array:
     rng = np.random.default_rng(seed)
     masks = all_masks(n).astype(float)
     singles, pairs, triples = rng.normal(size=n), rng.normal(size=(n, n)), rng.normal(size=(5, n)) > 0.5
-    worths: Array = masks @ singles + np.einsum("mi,ij,mj->m", masks, pairs, masks) / n
-    return worths + 2 * np.stack([masks[:, triple].prod(axis=1) for triple in triples]).sum(axis=0)
+    coalition_values: Array = masks @ singles + np.einsum("mi,ij,mj->m", masks, pairs, masks) / n
+    return coalition_values + 2 * np.stack([masks[:, triple].prod(axis=1) for triple in triples]).sum(axis=0)
 
 
-def worth_of(worths: Array, masks: Masks) -> Array:
-    return worths[masks @ (1 << np.arange(masks.shape[1]))]
+def worth_of(coalition_values: Array, masks: Masks) -> Array:
+    return coalition_values[masks @ (1 << np.arange(masks.shape[1]))]
 
 
-def sampled(worths: Array, n: int, pairs: int, seed: int) -> tuple[Array, Array]:
+def sampled(coalition_values: Array, n: int, pairs: int, seed: int) -> tuple[Array, Array]:
     sample = leverage_sample(n, pairs, seed)
-    return sample.values(worth_of(worths, sample.masks), worths[0], worths[-1])
+    return sample.values(worth_of(coalition_values, sample.masks), coalition_values[0], coalition_values[-1])
 
 
 @pytest.mark.parametrize("n", [2, 3, 6, 9])
 def test_all_coalitions_give_the_exact_values(n: int) -> None:
     """Kernel SHAP with every coalition is the Shapley value: another way to the same numbers."""
-    worths = game(n)
-    values, stderr = sampled(worths, n, all_pairs(n), 0)
-    assert values == pytest.approx(shapley_values(worths), abs=1e-9)
+    coalition_values = game(n)
+    values, stderr = sampled(coalition_values, n, all_pairs(n), 0)
+    assert values == pytest.approx(shapley_values(coalition_values), abs=1e-9)
     assert stderr == pytest.approx(np.zeros(n), abs=1e-12)
 
 
 @pytest.mark.parametrize("pairs", [12, 40, 300])
 def test_sampled_values_sum_exactly(pairs: int) -> None:
-    worths = game(12)
-    values, _ = sampled(worths, 12, pairs, 3)
-    assert values.sum() == pytest.approx(worths[-1] - worths[0], abs=1e-9)
+    coalition_values = game(12)
+    values, _ = sampled(coalition_values, 12, pairs, 3)
+    assert values.sum() == pytest.approx(coalition_values[-1] - coalition_values[0], abs=1e-9)
 
 
 def test_the_error_falls_with_the_sample_and_is_told() -> None:
     """Over 60 seeds: the mean is right, the spread falls, and it is what the standard errors say."""
-    n, worths = 12, game(12)
-    exact = shapley_values(worths)
+    n, coalition_values = 12, game(12)
+    exact = shapley_values(coalition_values)
     spreads = []
     for pairs in (30, 120, 480):
-        runs = [sampled(worths, n, pairs, seed) for seed in range(60)]
+        runs = [sampled(coalition_values, n, pairs, seed) for seed in range(60)]
         values, told = np.array([run[0] for run in runs]), np.array([run[1] for run in runs])
         spread = values.std(axis=0)
         assert np.abs(values.mean(axis=0) - exact).max() < 4 * spread.max() / np.sqrt(60)
@@ -59,20 +59,22 @@ def test_the_error_falls_with_the_sample_and_is_told() -> None:
 
 def test_pairs_and_leverage_beat_plain_kernel_sampling() -> None:
     """Against KernelSHAP as it is usually drawn: sizes by the kernel, no pairs, with replacement, equal rows."""
-    n, pairs, worths = 12, 100, game(12)
-    exact = shapley_values(worths)
-    ours = np.mean([np.square(sampled(worths, n, pairs, seed)[0] - exact).sum() for seed in range(30)])
-    theirs = np.mean([np.square(plain_kernel_shap(worths, n, 2 * pairs, seed) - exact).sum() for seed in range(30)])
+    n, pairs, coalition_values = 12, 100, game(12)
+    exact = shapley_values(coalition_values)
+    ours = np.mean([np.square(sampled(coalition_values, n, pairs, seed)[0] - exact).sum() for seed in range(30)])
+    theirs = np.mean(
+        [np.square(plain_kernel_shap(coalition_values, n, 2 * pairs, seed) - exact).sum() for seed in range(30)]
+    )
     assert ours < theirs / 2
 
 
-def plain_kernel_shap(worths: Array, n: int, rows: int, seed: int) -> Array:
+def plain_kernel_shap(coalition_values: Array, n: int, rows: int, seed: int) -> Array:
     rng = np.random.default_rng(seed)
     sizes = np.arange(1, n)
     chances = (1 / (sizes * (n - sizes))) / (1 / (sizes * (n - sizes))).sum()
     masks = np.array([rng.permutation(np.arange(n) < k) for k in rng.choice(sizes, rows, p=chances)])
-    share = (worths[-1] - worths[0]) / n
-    excess = worth_of(worths, masks) - worths[0] - masks.sum(axis=1) * share
+    share = (coalition_values[-1] - coalition_values[0]) / n
+    excess = worth_of(coalition_values, masks) - coalition_values[0] - masks.sum(axis=1) * share
     centred = masks - masks.sum(axis=1, keepdims=True) / n
     values: Array = share + np.linalg.lstsq(centred, excess)[0]
     return values

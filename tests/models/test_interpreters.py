@@ -45,9 +45,9 @@ class Waiting:
     def __init__(self, scene: Scene, key: str, order: list[str], size: int = 1) -> None:
         self.has = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(scene, key, order, size))
-        waiting = len(scene.pool._queue)
+        waiting = scene.pool.waiting
         self._thread.start()
-        while len(scene.pool._queue) == waiting and not self.has.is_set():
+        while scene.pool.waiting == waiting and not self.has.is_set():
             threading.Event().wait(0.001)
 
     def _run(self, scene: Scene, key: str, order: list[str], size: int) -> None:

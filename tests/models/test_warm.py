@@ -66,7 +66,7 @@ def test_the_first_explanations_of_a_new_version_make_nothing_ready(make_app: Ma
         copy_version(tmp_path, 2, name, folder(name))
         graphs.count()
         look(store)
-        assert store.families[name].default == "2" and graphs.count() > 0
+        assert store.served_models[name].default_number == "2" and graphs.count() > 0
         for query in QUESTIONS:
             response = client.post(f"/v1/explain?{query}", data=SEVEN)
             assert response.status_code == 200, response.data

@@ -296,7 +296,7 @@ def shown(change: Array, **facts: Any) -> AttackResult:
     )
     size = (float(np.linalg.norm(change)), float(np.abs(change).max()))
     found = AdversarialExample((pixels + change).astype(np.float32), *size, 99)
-    given: dict[str, Any] = {"adversarial": found, "changed": after, "seed": 0, "wanted": None} | facts
+    given: dict[str, Any] = {"adversarial": found, "changed": after, "seed": 0, "target_class": None} | facts
     return AttackResult(Digit(pixels, placement), before, Pgd(), **given)
 
 
@@ -333,7 +333,7 @@ def test_nothing_on_the_sheet_overlaps_or_leaves_it(strange: bool) -> None:
     change[3, 5] = -0.25
     there = shown(change)
     before = replace(there.prediction, in_distribution=InDistribution(not strange, 9, 1))
-    none = replace(there, adversarial=AdversarialExample(None, None, None, 9), changed=None, wanted=4)
+    none = replace(there, adversarial=AdversarialExample(None, None, None, 9), changed=None, target_class=4)
     for attacked in (there, none):
         drawn = sheet(replace(attacked, prediction=before))
         boxes = [(one.left, one.top, one.left + 280, one.top + 280) for one in drawn.panels]

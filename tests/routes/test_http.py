@@ -116,7 +116,7 @@ def test_the_asked_version_answers(
 ) -> None:  # fmt: skip
     app = make_app()
     answer = app.test_client().post(path + query, data=SEVEN).get_json()
-    folder = app.extensions["inkling"].store.families[name].versions[version].folder
+    folder = app.extensions["inkling"].store.served_models[name].versions[version].folder
     digest = "sha256:" + sha256(folder / "assets.extra" / "model_card.json")
     assert answer["model"] == {"name": name, "version": version, "digest": digest}
 

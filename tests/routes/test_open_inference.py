@@ -399,7 +399,7 @@ def test_a_model_that_is_unloaded_meanwhile_is_unknown(make_app: MakeApp) -> Non
     class Leaving:
         """Everything is unloaded as soon as somebody holds it."""
 
-        families: Mapping[str, Any] = {}
+        served_models: Mapping[str, Any] = {}
 
         def handle(self, name: str, version: str | None) -> Any:
             return service.store.handle(name, version)

@@ -1,6 +1,6 @@
-"""Which versions are served? What lies on disk, what the policy wants and what each worker has ready -> one agreed
-state, which every worker follows.
+"""Which versions are served? Reconciles what lies on disk, what the policy wants and what each worker has ready into
+one state, which all workers serve.
 
-Must not know how a model computes: loading.py opens versions. Read store.py first; it is all that others see. Then
+Must not know how a model computes: loading.py opens versions. Read store.py first: it is the only entrance. Then
 reload.py, which calls the rest.
 """

@@ -1,5 +1,5 @@
-"""The versions that this worker has opened, completed or refused. What is wanted is completed one by one in a thread of
-low priority that ends when nothing is left to do; what is served no more is freed there too.
+"""Loads versions in the background, one by one, in a thread of low priority that ends when nothing is left to do; it
+also frees versions that are served no more. Knows which versions this worker has opened, completed or refused.
 """
 
 import gc
@@ -14,15 +14,15 @@ from server.models.card import TWIN, BrokenVersion
 from server.models.loading import Loading
 from server.models.repository.shared_state import Refusal, Refusals, Stamps
 from server.models.versions import LoadedVersion
-from server.process.malloc import give_back
+from server.process.malloc import trim_heaps
 
-NICENESS = 19  # the most there is: TensorFlow's threads inherit it, so explanations yield to predictions
+NICENESS = 19  # the maximum: TensorFlow's threads inherit it, so explanations yield to predictions
 
 log = logging.getLogger(__name__)
 
 
 class VersionKey(NamedTuple):
-    """A version with exactly these files."""
+    """A version with exactly these files: its stamp changes when they do."""
 
     name: str
     number: str
@@ -30,12 +30,12 @@ class VersionKey(NamedTuple):
 
 
 class BackgroundLoader:
-    """`news` is called whenever something was completed or refused, in the thread that did it."""
+    """Calls `on_loaded` whenever it has completed or refused a version, in the thread that did it."""
 
-    def __init__(self, root: Path, loading: Loading, news: Callable[[], None]) -> None:
+    def __init__(self, root: Path, loading: Loading, on_loaded: Callable[[], None]) -> None:
         self._root = root
         self._loading = loading
-        self._news = news
+        self._on_loaded = on_loaded
         self._lock = threading.Lock()
         self._versions: dict[VersionKey, LoadedVersion] = {}
         self._complete: set[VersionKey] = set()
@@ -44,12 +44,12 @@ class BackgroundLoader:
         self._idle: list[LoadedVersion] = []  # retired, and used by nobody
         self._working = False
 
-    def found(self, key: VersionKey) -> LoadedVersion | None:
-        """The version as far as it is loaded, if it is."""
+    def get(self, key: VersionKey) -> LoadedVersion | None:
+        """The version, completed or only opened; None if neither."""
         return self._versions.get(key)
 
-    def opened(self, key: VersionKey, attempt: int) -> LoadedVersion | None:
-        """The version as far as it is loaded; opened now if it is not. None where it is broken."""
+    def open(self, key: VersionKey, attempt: int) -> LoadedVersion | None:
+        """As `get`, but opens the version now if it is not; None where it is broken."""
         found = self._versions.get(key)
         if found is not None or self._is_refused(key, attempt):
             return found
@@ -64,11 +64,11 @@ class BackgroundLoader:
             found.free()
         return kept
 
-    def want(
+    def set_wanted(
         self, wanted: Mapping[VersionKey, int], served: Sequence[LoadedVersion], present: Collection[VersionKey]
     ) -> None:
-        """Complete these, in this order; let go of what is neither among them nor served, and of refusals of what is no
-        more present."""
+        """Complete the wanted versions in this order. Retire those that are neither wanted nor served, and forget
+        refusals of versions that are no longer present."""
         with self._lock:
             self._wanted = dict(wanted)
             kept = {id(version) for version in served}
@@ -78,10 +78,10 @@ class BackgroundLoader:
             self._refused = {key: refusal for key, refusal in self._refused.items() if key in present}
         for version in retired:
             version.retire(self._when_idle)
-        self._work()
+        self._start_thread()
 
-    def told(self) -> tuple[Stamps, Stamps, Refusals]:
-        """What is opened, complete and refused."""
+    def report(self) -> tuple[Stamps, Stamps, Refusals]:
+        """The stamps of opened and of completed versions, and the refusals."""
         with self._lock:
             opened, complete = _by_model(self._versions), _by_model(self._complete)
             refused: dict[str, dict[str, Refusal]] = {}
@@ -102,25 +102,25 @@ class BackgroundLoader:
     def _when_idle(self, version: LoadedVersion) -> None:
         with self._lock:
             self._idle.append(version)
-        self._work()
+        self._start_thread()
 
-    def _work(self) -> None:
+    def _start_thread(self) -> None:
         with self._lock:
-            if self._working or not (self._idle or self._next()):
+            if self._working or not (self._idle or self._next_wanted()):
                 return
             self._working = True
         threading.Thread(target=self._run, name="load-models", daemon=True).start()
 
-    def _next(self) -> tuple[VersionKey, int] | None:
-        left = (
+    def _next_wanted(self) -> tuple[VersionKey, int] | None:
+        pending = (
             (key, attempt)
             for key, attempt in self._wanted.items()
             if key not in self._complete and not self._is_refused(key, attempt)
         )
-        return next(left, None)
+        return next(pending, None)
 
     def _all_have_twins(self) -> bool:
-        """Otherwise TensorFlow's threads predict too, and those must not yield to anything."""
+        """Without twins TensorFlow's threads predict too, and must not yield to anything."""
         with self._lock:
             wanted = list(self._wanted)
         return all((self._root / key.name / key.number / TWIN).is_file() for key in wanted)
@@ -131,18 +131,18 @@ class BackgroundLoader:
         while True:
             with self._lock:
                 idle, self._idle = self._idle, []
-                todo = None if idle else self._next()
-                if not idle and todo is None:
+                pending = None if idle else self._next_wanted()
+                if not idle and pending is None:
                     self._working = False
                     return
             if idle:
                 _free(idle)
-            elif todo is not None:
-                self._prepare(*todo)
-                self._news()
+            elif pending is not None:
+                self._load(*pending)
+                self._on_loaded()
 
-    def _prepare(self, key: VersionKey, attempt: int) -> None:
-        version = self.opened(key, attempt)
+    def _load(self, key: VersionKey, attempt: int) -> None:
+        version = self.open(key, attempt)
         if version is None:
             return
         try:
@@ -152,7 +152,7 @@ class BackgroundLoader:
             self._refuse(key, attempt, error)
             return
         with self._lock:
-            if self._versions.get(key) is version:  # it may have been let go of meanwhile
+            if self._versions.get(key) is version:  # else it was retired meanwhile
                 self._complete.add(key)
                 self._refused.pop(key, None)
 
@@ -162,7 +162,7 @@ def _free(versions: list[LoadedVersion]) -> None:
     versions.clear()
     if any(freed):
         gc.collect()  # TensorFlow's graphs are cycles
-        give_back()
+        trim_heaps()
 
 
 def _by_model(keys: Collection[VersionKey]) -> dict[str, dict[str, list[str]]]:

@@ -1,5 +1,5 @@
-"""One worker's part in what all serve: it looks at the folder, has versions prepared, tells what it has, and follows
-what is agreed. Knows no requests.
+"""Reloads models in one worker: scans the folder, has versions loaded, reports them, and serves what the workers have
+committed to serve. Knows no requests.
 """
 
 import logging
@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 from server.errors import NotReady
 from server.models.loading import Loading
 from server.models.repository.background_loader import BackgroundLoader, VersionKey
-from server.models.repository.reconcile import agreed, wanted
-from server.models.repository.scan import LABELS, ModelListing, look
+from server.models.repository.reconcile import reconcile, wanted_versions
+from server.models.repository.scan import LABELS, ModelListing, scan
 from server.models.repository.served_model import ServedModel
-from server.models.repository.shared_state import PATIENCE, ModelState, ServingState, SharedState, WorkerReport
+from server.models.repository.shared_state import LOCK_TIMEOUT, ModelState, ServingState, SharedState, WorkerReport
 from server.models.repository.version_policy import VersionPolicy
 from server.models.versions import LoadedVersion
 
@@ -23,125 +24,125 @@ log = logging.getLogger(__name__)
 
 
 class Reloader:
-    """`families` is what this worker serves. It never changes: another mapping takes its place."""
+    """`served_models` is what this worker serves: an immutable mapping, replaced by another when that changes."""
 
     def __init__(self, root: Path, loading: Loading, shared: SharedState, policy: VersionPolicy) -> None:
-        self.families: Mapping[str, ServedModel] = MappingProxyType({})
-        self.changed = threading.Event()  # set whenever this worker has looked
+        self.served_models: Mapping[str, ServedModel] = MappingProxyType({})
+        self.changed = threading.Event()  # set after each poll
         self._root = root
         self._shared = shared
         self._policy = policy
         self._polling = threading.RLock()
-        self._shelves: dict[str, ModelListing] = {}
+        self._listings: dict[str, ModelListing] = {}
         self._state = ServingState(-1)
-        self._complaints: dict[str, str | None] = {}
-        self._preparation = BackgroundLoader(root, loading, self._news)
+        self._logged_labels: dict[str, str | None] = {}
+        self._loader = BackgroundLoader(root, loading, self._poll_after_load)
         self._start()
 
     def entry(self, name: str) -> ModelState:
-        """What all workers serve of a model, as far as this one knows."""
+        """What all workers serve of a model, as of the last poll."""
         return self._state.models.get(name, ModelState())
 
     @property
     def generation(self) -> int:
-        """Of the agreement that this worker serves."""
+        """Of the state that this worker serves."""
         return self._state.generation
 
     @property
-    def shelves(self) -> Mapping[str, ModelListing]:
-        """What lay on disk when this worker last looked."""
-        return self._shelves
+    def listings(self) -> Mapping[str, ModelListing]:
+        """What lay on disk at the last poll."""
+        return self._listings
 
     def pending(self, name: str) -> dict[str, str]:
-        """The versions of a model that are being prepared, with their stamps."""
+        """The versions of a model that are being loaded, with their stamps."""
         entry = self.entry(name)
-        found = wanted(name, entry, self._shelves.get(name, ModelListing()), self._policy)
+        found = wanted_versions(name, entry, self._listings.get(name, ModelListing()), self._policy)
         return {number: stamp for number, stamp in found.items() if entry.served.get(number) != stamp}
 
-    def poll(self, patience: float = 0.0) -> None:
-        """Look once: at the folder, at what the others tell, and at what is agreed; follow it, and prepare what is
-        wanted. Whoever looks first after a change makes the next agreement.
+    def poll(self, timeout: float = 0.0) -> None:
+        """Read the folder, the reports of the other workers and the committed state once; serve that state, and load
+        what is wanted. The first worker that polls after a change commits the next state.
 
         Raises:
             OSError: a folder cannot be read, and what is served goes on; or one cannot be written, after this worker
-                has followed what was agreed before.
+                has applied the state that was committed before.
         """
         with self._polling:
-            self._shelves = look(self._root)
+            self._listings = scan(self._root)
             report, failure = self._report(), None
             try:
-                self._shared.tell(report)
+                self._shared.heartbeat(report)
             except OSError as error:
                 failure = error
-            with self._shared.locked(patience) as alone:
+            with self._shared.locked(timeout) as has_lock:
                 before = self._shared.state()
-                state = self._next(before, report) if alone or before is None else before
-                if alone and state is not before:
+                state = self._reconcile(before, report) if has_lock or before is None else before
+                if has_lock and state is not before:
                     try:
-                        self._shared.agree(state)
+                        self._shared.commit(state)
                     except OSError as error:
                         state, failure = before or state, error
-            self._follow(state)
-            self._prepare()
+            self._apply(state)
+            self._load_wanted()
             if failure is not None:
                 raise failure
-            self._shared.tell(self._report())
+            self._shared.heartbeat(self._report())
         self.changed.set()
 
-    def wish(self, name: str, unloaded: bool) -> None:
-        """Have all workers serve a model, what was refused being tried again, or serve it no more; this one begins."""
+    def request(self, name: str, action: Literal["load", "unload"]) -> None:
+        """Have all workers serve a model, trying refused versions again, or serve it no more; this one begins."""
         with self._polling:
-            with self._shared.locked(PATIENCE) as alone:
-                if not alone:
+            with self._shared.locked(LOCK_TIMEOUT) as has_lock:
+                if not has_lock:
                     raise NotReady("the workers of this server are busy agreeing on something else; try again")
                 state = self._shared.state() or self._state
                 entry = state.models.get(name, ModelState())
-                changed = replace(entry, unloaded=unloaded, attempt=entry.attempt + 1)
+                changed = replace(entry, unloaded=action == "unload", attempt=entry.attempt + 1)
                 state = ServingState(state.generation + 1, {**state.models, name: changed})
-                self._shared.agree(state)
-            self.poll(PATIENCE)
+                self._shared.commit(state)
+            self.poll(LOCK_TIMEOUT)
 
-    def followed(self, generation: int) -> bool:
-        """Whether every living worker serves what this generation says."""
+    def all_workers_serve(self, generation: int) -> bool:
+        """Whether every living worker serves this generation."""
         return all(report.generation >= generation for report in self._shared.reports())
 
     def _start(self) -> None:
-        """Do what can be done; a worker that did not start for the sake of a full disk would end all others too."""
+        """Start with what can be done: a worker that failed at a full disk would end all others too."""
         try:
             self._open()
         except OSError:
             log.exception("not all of the models could be looked at or told of; it is tried again")
 
     def _open(self) -> None:
-        """Open what is served, or what is going to be, so that predictions are answered from the first request on."""
-        self._shelves = look(self._root)
+        """Open what is served or wanted, so that predictions are answered from the first request on."""
+        self._listings = scan(self._root)
         state = self._shared.state() or ServingState()
-        for name, shelf in self._shelves.items():
+        for name, listing in self._listings.items():
             entry = state.models.get(name, ModelState())
-            wishes = wanted(name, entry, shelf, self._policy)
-            for number, stamp in {**wishes, **entry.served}.items():
-                if shelf.versions.get(number) == stamp:
-                    self._preparation.opened(VersionKey(name, number, stamp), entry.attempt)
-        self.poll(PATIENCE)
+            wanted = wanted_versions(name, entry, listing, self._policy)
+            for number, stamp in {**wanted, **entry.served}.items():
+                if listing.versions.get(number) == stamp:
+                    self._loader.open(VersionKey(name, number, stamp), entry.attempt)
+        self.poll(LOCK_TIMEOUT)
 
-    def _news(self) -> None:
+    def _poll_after_load(self) -> None:
         try:
-            self.poll(PATIENCE)
+            self.poll(LOCK_TIMEOUT)
         except OSError:
             log.exception("the workers of this server cannot tell each other what they serve")
 
-    def _next(self, before: ServingState | None, report: WorkerReport) -> ServingState:
+    def _reconcile(self, before: ServingState | None, report: WorkerReport) -> ServingState:
         others = [one for one in self._shared.reports() if one.worker != report.worker]
-        after = agreed(before, self._shelves, [report, *others], self._policy)
+        after = reconcile(before, self._listings, [report, *others], self._policy)
         if before is not None and after == before:
             return before
         return ServingState(after.generation + 1, after.models)
 
-    def _follow(self, state: ServingState) -> None:
-        """Serve what is agreed, all at once. Who holds a version that is served no more keeps it."""
-        families = {}
+    def _apply(self, state: ServingState) -> None:
+        """Serve this state, all of it at once. A request that holds a version keeps it, served or not."""
+        served_models = {}
         for name, entry in state.models.items():
-            self._complain(name, entry)
+            self._log_broken_labels(name, entry)
             versions = {}
             for number, stamp in entry.served.items():
                 version = self._served(VersionKey(name, number, stamp), entry)
@@ -152,37 +153,39 @@ class Reloader:
                 if entry.broken_labels is not None:
                     refused[LABELS] = entry.broken_labels
                 missing = tuple(number for number in entry.served if number not in versions)
-                families[name] = ServedModel(versions, entry.labels, refused, entry.notes, missing)
+                served_models[name] = ServedModel(versions, entry.labels, refused, entry.notes, missing)
         self._state = state
-        if families != self.families:
-            self.families = MappingProxyType(families)
+        if served_models != self.served_models:
+            self.served_models = MappingProxyType(served_models)
 
     def _served(self, key: VersionKey, entry: ModelState) -> LoadedVersion | None:
-        """One that this worker has, or can still open."""
-        found = self._preparation.found(key)
-        on_shelf = self._shelves.get(key.name, ModelListing()).versions.get(key.number) == key.stamp
-        return found or (self._preparation.opened(key, entry.attempt) if on_shelf else None)
+        """The version that this worker has, or can still open."""
+        found = self._loader.get(key)
+        is_listed = self._listings.get(key.name, ModelListing()).versions.get(key.number) == key.stamp
+        return found or (self._loader.open(key, entry.attempt) if is_listed else None)
 
-    def _prepare(self) -> None:
-        """Defaults first, then what is served, then what is to come."""
-        served = [version for family in self.families.values() for version in family.versions.values()]
-        defaults = {id(family.served) for family in self.families.values()}
+    def _load_wanted(self) -> None:
+        """Load default versions first, then the other served ones, then new ones."""
+        served = [version for served_model in self.served_models.values() for version in served_model.versions.values()]
+        defaults = {id(served_model.default_version) for served_model in self.served_models.values()}
         keys = {}
-        for name, shelf in self._shelves.items():
+        for name, listing in self._listings.items():
             entry = self.entry(name)
-            for number, stamp in wanted(name, entry, shelf, self._policy).items():
-                version = self.families.get(name, ServedModel()).versions.get(number)
+            for number, stamp in wanted_versions(name, entry, listing, self._policy).items():
+                version = self.served_models.get(name, ServedModel()).versions.get(number)
                 keys[VersionKey(name, number, stamp)] = (entry.attempt, id(version) not in defaults, version is None)
         order = sorted(keys, key=lambda key: keys[key][1:])
-        present = {VersionKey(name, *one) for name, shelf in self._shelves.items() for one in shelf.versions.items()}
-        self._preparation.want({key: keys[key][0] for key in order}, served, present)
+        present = {
+            VersionKey(name, *one) for name, listing in self._listings.items() for one in listing.versions.items()
+        }
+        self._loader.set_wanted({key: keys[key][0] for key in order}, served, present)
 
     def _report(self) -> WorkerReport:
-        opened, prepared, refused = self._preparation.told()
-        return self._shared.report(self._state.generation, opened, prepared, refused)
+        opened, prepared, refused = self._loader.report()
+        return self._shared.new_report(self._state.generation, opened, prepared, refused)
 
-    def _complain(self, name: str, entry: ModelState) -> None:
-        """Say once in the log what is otherwise than the folder says."""
-        if entry.broken_labels and self._complaints.get(name) != entry.broken_labels:
+    def _log_broken_labels(self, name: str, entry: ModelState) -> None:
+        """Log once that the labels of a model are ignored."""
+        if entry.broken_labels and self._logged_labels.get(name) != entry.broken_labels:
             log.error("%s: %s is ignored: %s", self._root / name, LABELS, entry.broken_labels)
-        self._complaints[name] = entry.broken_labels
+        self._logged_labels[name] = entry.broken_labels

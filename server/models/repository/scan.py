@@ -1,4 +1,5 @@
-"""model_store/ as it lies on disk at this moment: versions with a stamp of their files, and labels. Opens no model."""
+"""Lists model_store/ as it lies on disk now: versions with a stamp of their files, and version labels. Opens no
+model."""
 
 import hashlib
 import json
@@ -14,24 +15,24 @@ LABELS = "labels.json"
 
 @dataclass(frozen=True)
 class ModelListing:
-    """The folder of one model. A stamp changes when any file of its version does."""
+    """The folder of one model. The stamp of a version changes when any of its files does."""
 
     versions: Mapping[str, str] = field(default_factory=dict)  # number -> stamp, ascending
     labels: Mapping[str, str] | None = None  # None where they cannot be read, or there is no folder
     broken: str | None = None  # why they cannot be read
 
 
-def look(root: Path) -> dict[str, ModelListing]:
-    """The shelf of every model. What has no card is not there yet: its card is written last.
+def scan(root: Path) -> dict[str, ModelListing]:
+    """The listing of every model. A version without a card is not there yet: its card is written last.
 
     Raises:
         OSError: a folder cannot be read, which does not mean that nothing is there.
     """
     folders = sorted(root.iterdir()) if root.is_dir() else []
-    return {one.name: _shelf(one) for one in folders if one.is_dir() and not one.name.startswith(".")}
+    return {one.name: _listing(one) for one in folders if one.is_dir() and not one.name.startswith(".")}
 
 
-def _shelf(folder: Path) -> ModelListing:
+def _listing(folder: Path) -> ModelListing:
     numbers = sorted((one for one in folder.iterdir() if one.name.isdecimal()), key=lambda one: int(one.name))
     stamps = {one.name: stamp(one) for one in numbers}
     versions = {number: found for number, found in stamps.items() if found is not None}
@@ -42,7 +43,7 @@ def _shelf(folder: Path) -> ModelListing:
 
 
 def stamp(folder: Path) -> str | None:
-    """Of the names, sizes and times of all files; None where there is no card, or while the folder is being removed."""
+    """A hash of the names, sizes and times of all files; None without a card, or while the folder is being removed."""
     try:
         if not (folder / CARD).is_file():
             return None
@@ -61,7 +62,7 @@ def _facts(folder: Path) -> Iterator[tuple[str, int, int, int]]:
 
 
 def _labels(path: Path) -> Mapping[str, str]:
-    """{"stable": 3} as {"stable": "3"}."""
+    """Version labels as strings: {"stable": 3} gives {"stable": "3"}."""
     try:
         labels = json.loads(path.read_text())
     except FileNotFoundError:

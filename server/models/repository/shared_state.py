@@ -1,8 +1,8 @@
-"""What the workers of one server agree on and tell each other: two small JSON files, written whole or not at all.
+"""State that the workers of one server share, in small JSON files that are written whole or not at all.
 
-state.json is what all serve; workers/<id>.json is what one of them has prepared or refused. Times are those of the
-monotonic clock, which on Linux counts from the machine's start and is the same in every process, so that setting the
-clock changes nothing.
+state.json is what all workers serve; workers/<id>.json is the heartbeat of one of them, with what it has prepared or
+refused. Times are those of the monotonic clock, which on Linux counts from the machine's start and is the same in every
+process, so that setting the clock changes nothing.
 """
 
 import fcntl
@@ -19,17 +19,17 @@ from typing import Any
 
 from server.models.card import UNREADABLE
 
-SILENT = 10.0  # seconds after which a worker that says nothing no longer counts
-PATIENCE = 2.0  # seconds that a worker waits for the lock where it needs it: whoever has it is done in milliseconds
+HEARTBEAT_TIMEOUT = 10.0  # seconds without a heartbeat after which a worker no longer counts
+LOCK_TIMEOUT = 2.0  # seconds to wait for the lock: its holder is done in milliseconds
 
 log = logging.getLogger(__name__)
 
-Stamps = Mapping[str, Mapping[str, Sequence[str]]]  # model -> number -> stamps: of a folder that changed there are two
+Stamps = Mapping[str, Mapping[str, Sequence[str]]]  # model -> number -> stamps; two for a folder that has changed
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a version is not served; it holds for these files and this attempt."""
+    """Why a version is not served. Applies to these files and this attempt to load them."""
 
     stamp: str
     attempt: int
@@ -48,13 +48,13 @@ class ModelState:
     refused: Mapping[str, Refusal] = field(default_factory=dict)
     broken_labels: str | None = None
     notes: tuple[str, ...] = ()
-    unloaded: bool = False  # by wish
-    attempt: int = 0  # every wish to load is another one: what was refused is tried again
+    unloaded: bool = False  # on request
+    attempt: int = 0  # each request to load counts up: what was refused is tried again
 
 
 @dataclass(frozen=True)
 class ServingState:
-    """What all workers serve; each change has the next generation."""
+    """What all workers serve; each change counts the generation up."""
 
     generation: int = 0
     models: Mapping[str, ModelState] = field(default_factory=dict)
@@ -62,11 +62,11 @@ class ServingState:
 
 @dataclass(frozen=True)
 class WorkerReport:
-    """What one worker has: versions that it opened, those that it loaded and checked, and those that it refused."""
+    """What one worker has opened, prepared (loaded and checked) and refused."""
 
     worker: str
     pid: int
-    beat: float = 0.0  # when it was told
+    beat: float = 0.0  # time of the heartbeat; a key in the files, as all names here
     generation: int = -1  # that it serves
     opened: Stamps = field(default_factory=dict)
     prepared: Stamps = field(default_factory=dict)
@@ -76,17 +76,19 @@ class WorkerReport:
 class SharedState:
     """The files in `folder`, as one worker sees them."""
 
-    def __init__(self, folder: Path, now: Callable[[], float] = time.monotonic, silent: float = SILENT) -> None:
+    def __init__(
+        self, folder: Path, now: Callable[[], float] = time.monotonic, heartbeat_timeout: float = HEARTBEAT_TIMEOUT
+    ) -> None:
         self.worker = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._folder = folder / "versions"
         self._workers = self._folder / "workers"
         self._workers.mkdir(parents=True, exist_ok=True)
         self._now = now
-        self._silent = silent
-        self._told: WorkerReport | None = None
+        self._heartbeat_timeout = heartbeat_timeout
+        self._last_report: WorkerReport | None = None
 
     def state(self) -> ServingState | None:
-        """What is agreed; None before anything is."""
+        """The committed state; None before the first commit."""
         try:
             stored = json.loads((self._folder / "state.json").read_text())
             models = {name: _entry(entry) for name, entry in stored["models"].items()}
@@ -97,37 +99,37 @@ class SharedState:
             log.exception("%s cannot be read, and is made anew", self._folder / "state.json")
             return None
 
-    def agree(self, state: ServingState) -> None:
-        """Make it what is agreed; only for whoever has the lock."""
+    def commit(self, state: ServingState) -> None:
+        """Make this the state of all workers. Only the worker that has the lock may call it."""
         _write(self._folder / "state.json", asdict(state))
 
     @contextmanager
-    def locked(self, patience: float = 0.0) -> Iterator[bool]:
-        """Whether this worker alone may change what is agreed. The kernel takes the lock from whoever dies."""
+    def locked(self, timeout: float = 0.0) -> Iterator[bool]:
+        """Whether this worker got the lock on the state, within `timeout` seconds. A process that dies loses it."""
         handle = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            yield _taken(handle, patience)
+            yield _acquired(handle, timeout)
         finally:
             os.close(handle)
 
-    def report(self, generation: int, opened: Stamps, prepared: Stamps, refused: Refusals) -> WorkerReport:
+    def new_report(self, generation: int, opened: Stamps, prepared: Stamps, refused: Refusals) -> WorkerReport:
         """What this worker has, as of now."""
         return WorkerReport(self.worker, os.getpid(), self._now(), generation, opened, prepared, refused)
 
-    def tell(self, report: WorkerReport) -> None:
-        """Let the others know, if it is news or some time ago."""
-        told = self._told
+    def heartbeat(self, report: WorkerReport) -> None:
+        """Write the report for the other workers, if it has changed or the last one is old."""
+        last = self._last_report
         if (
-            told is not None
-            and report == replace(told, beat=report.beat)
-            and report.beat < told.beat + self._silent / 5
+            last is not None
+            and report == replace(last, beat=report.beat)
+            and report.beat < last.beat + self._heartbeat_timeout / 5
         ):
             return
         _write(self._workers / f"{report.worker}.json", asdict(report))
-        self._told = report
+        self._last_report = report
 
     def reports(self) -> list[WorkerReport]:
-        """Of all living workers. What dead ones left is removed."""
+        """The reports of all living workers. Files of dead ones are removed."""
         found = []
         for path in sorted(self._workers.glob("*.json")):
             try:
@@ -137,15 +139,15 @@ class SharedState:
             except UNREADABLE:
                 log.exception("%s cannot be read", path)
                 continue
-            if 0 <= self._now() - report.beat <= self._silent and _exists(report.pid):
+            if 0 <= self._now() - report.beat <= self._heartbeat_timeout and _exists(report.pid):
                 found.append(report)
             elif report.worker != self.worker:
                 path.unlink(missing_ok=True)
         return found
 
 
-def _taken(handle: int, patience: float) -> bool:
-    deadline = time.monotonic() + patience
+def _acquired(handle: int, timeout: float) -> bool:
+    deadline = time.monotonic() + timeout
     while True:
         with suppress(BlockingIOError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -166,13 +168,13 @@ def _exists(pid: int) -> bool:
 
 
 def _write(path: Path, content: Any) -> None:
-    """Whole or not at all, whenever this process ends and whoever reads meanwhile."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    """Write atomically: readers, and the next start after a crash, find the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
-        aside.write_text(json.dumps(content))
-        aside.replace(path)
+        temporary.write_text(json.dumps(content))
+        temporary.replace(path)
     except OSError:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -181,7 +183,9 @@ def _entry(stored: dict[str, Any]) -> ModelState:
 
 
 def _report(stored: dict[str, Any]) -> WorkerReport:
-    return WorkerReport(**{**stored, "refused": {name: _refusals(those) for name, those in stored["refused"].items()}})
+    return WorkerReport(
+        **{**stored, "refused": {name: _refusals(refusals) for name, refusals in stored["refused"].items()}}
+    )
 
 
 def _refusals(stored: dict[str, Any]) -> dict[str, Refusal]:

@@ -1,5 +1,6 @@
-"""model_store/ -> handles: which versions there are, and which one answers. What a request holds stays until it is
-done, whatever is served meanwhile.
+"""The repository of served models: finds the version that answers a request, and loads and unloads models on request.
+
+A version that a request holds stays loaded until the request is done, whatever is served meanwhile.
 
 Takes the functions that load, so that it imports neither LiteRT nor TensorFlow.
 """
@@ -26,12 +27,12 @@ READY: Readiness = "READY"
 UNAVAILABLE: Readiness = "UNAVAILABLE"
 LOADING: Readiness = "LOADING"
 
-FOLLOW = 2.0  # seconds within which all workers serve what was wished
-LOAD = 60.0  # seconds that a wish to load waits for
+RELOAD_TIMEOUT = 2.0  # seconds that all workers have to serve what was requested
+LOAD_TIMEOUT = 60.0  # seconds that a request to load waits
 
 
 class IndexEntry(TypedDict):
-    """A version as the repository of Open Inference lists it; `reason` says why it is not READY."""
+    """A version in the repository index of Open Inference; `reason` says why it is not READY."""
 
     name: str
     version: str
@@ -40,7 +41,7 @@ class IndexEntry(TypedDict):
 
 
 class Handle:
-    """`with` gives one version, which is not freed before the block ends."""
+    """Holds one version for a `with` block: it is not freed before the block ends."""
 
     __slots__ = ("_held", "_name", "_number", "_store")
 
@@ -50,7 +51,7 @@ class Handle:
     def __enter__(self) -> LoadedVersion:
         while True:
             version = self._store.find(self._name, self._number)
-            if version.hold():  # else it was freed since it was found, and another is served by now
+            if version.hold():  # else it was freed since it was found, and another is served now
                 self._held = version
                 return version
 
@@ -61,120 +62,127 @@ class Handle:
 
 
 class Store:
-    """All versions under `root` that are wanted and good."""
+    """All versions under `root` that the policy wants and that are good."""
 
     def __init__(self, root: Path, loading: Loading, shared: SharedState, policy: VersionPolicy | None = None) -> None:
-        self._following = Reloader(root, loading, shared, policy or VersionPolicy())
+        self._reloader = Reloader(root, loading, shared, policy or VersionPolicy())
 
     @property
-    def families(self) -> Mapping[str, ServedModel]:
-        """What is served now, of every model that is. Never changes: another mapping takes its place."""
-        return self._following.families
+    def served_models(self) -> Mapping[str, ServedModel]:
+        """The served models by name: an immutable mapping, replaced by another when that changes."""
+        return self._reloader.served_models
 
     def poll(self) -> None:
-        """Look once whether anything is to be served otherwise. Raises OSError."""
-        self._following.poll()
+        """Look once for new, changed or removed versions and labels. Raises OSError."""
+        self._reloader.poll()
 
     def handle(self, name: str, version: str | None = None) -> Handle:
         """One version, kept for the length of one request; `version` is a number, a label, or None for the default.
 
         Raises (on entering):
-            UnknownModel: no such name, version or label; the message lists those that there are.
+            UnknownModel: no such name, version or label; the message lists the known ones.
             NotReady: it is served, but this worker does not have it yet.
         """
         return Handle(self, name, version)
 
     def find(self, name: str, version: str | None) -> LoadedVersion:
-        """The version that a handle would give. Raises as `handle` does."""
-        family = self.family(name)
-        number = family.default if version is None else version
-        if number not in family.versions:
-            number = family.labels.get(number, number)
-        if number not in family.versions:
-            if number in family.missing:
+        """The version that a handle would give, without holding it. Raises as `handle` does."""
+        served_model = self.served_model(name)
+        number = served_model.default_number if version is None else version
+        if number not in served_model.versions:
+            number = served_model.labels.get(number, number)
+        if number not in served_model.versions:
+            if number in served_model.missing:
                 raise NotReady(f"{name} version {number} is loading; try again in a few seconds")
-            known = ", ".join([*family.versions, *(one for one, to in family.labels.items() if to in family.versions)])
+            known = ", ".join(
+                [
+                    *served_model.versions,
+                    *(one for one, to in served_model.labels.items() if to in served_model.versions),
+                ]
+            )
             raise UnknownModel(f"{name} has no version or label {version!r}; it has {known}")
-        return family.versions[number]
+        return served_model.versions[number]
 
-    def family(self, name: str) -> ServedModel:
-        """The versions of one model.
+    def served_model(self, name: str) -> ServedModel:
+        """The served versions of one model.
 
         Raises:
-            UnknownModel: there is none of that name, or none of its versions can be served.
+            UnknownModel: no such model, or none of its versions can be served.
             NotReady: they are served, but this worker does not have them yet.
         """
-        found = self.families.get(name)
+        found = self.served_models.get(name)
         if found is not None:
             return found
-        entry = self._following.entry(name)
+        entry = self._reloader.entry(name)
         if entry.served:
             raise NotReady(f"{name} is loading; try again in a few seconds")
-        known = ", ".join(sorted(self.families)) or "none"
+        known = ", ".join(sorted(self.served_models)) or "none"
         why = "; it is unloaded" if entry.unloaded else "".join(
             f"; its version {number} is refused: {refusal.reason}" for number, refusal in entry.refused.items()
         )  # fmt: skip
         raise UnknownModel(f"unknown model {name!r}; this server has {known}{why}")
 
     def load(self, name: str, now: Callable[[], float] = time.monotonic) -> None:
-        """Have all workers serve a model, looking at its folder afresh and trying again what was refused. Returns when
-        this worker serves it and the others do too, or have had their time.
+        """Have all workers serve a model: scan its folder anew and try refused versions again. Returns when all workers
+        serve it, or when this one does and the others have had their time.
 
         Raises:
             UnknownModel: there is no such folder.
             BrokenModel: none of its versions can be served; says why.
             NotReady: it takes too long; it goes on loading.
         """
-        following = self._following
-        following.poll()
-        if not following.shelves.get(name, ModelListing()).versions and not following.entry(name).served:
+        reloader = self._reloader
+        reloader.poll()
+        if not reloader.listings.get(name, ModelListing()).versions and not reloader.entry(name).served:
             raise UnknownModel(
-                f"there is no model {name!r} to load; there are {', '.join(following.shelves) or 'none'}"
+                f"there is no model {name!r} to load; there are {', '.join(reloader.listings) or 'none'}"
             )
-        following.wish(name, unloaded=False)
-        self._wait(lambda: not self._loading(name), now() + LOAD, now)
-        if self._loading(name):
+        reloader.request(name, "load")
+        self._wait(lambda: not self._is_loading(name), now() + LOAD_TIMEOUT, now)
+        if self._is_loading(name):
             raise NotReady(f"{name} is still loading; it will be served as soon as it is loaded", retry_after=10)
-        self._follow(now)
-        if name not in self.families:
-            refused = following.entry(name).refused
-            told = "; ".join(f"version {number}: {refusal.reason}" for number, refusal in refused.items())
-            raise BrokenModel(f"{name} cannot be served: {told or 'INKLING_VERSIONS leaves out all its versions'}")
+        self._wait_for_workers(now)
+        if name not in self.served_models:
+            refused = reloader.entry(name).refused
+            reasons = "; ".join(f"version {number}: {refusal.reason}" for number, refusal in refused.items())
+            raise BrokenModel(f"{name} cannot be served: {reasons or 'INKLING_VERSIONS leaves out all its versions'}")
 
     def unload(self, name: str, now: Callable[[], float] = time.monotonic) -> None:
-        """Have all workers serve a model no more. Returns when this one does not, and the others neither or have had
-        their time.
+        """Have all workers stop serving a model. Returns when none serves it, or when this one does not and the others
+        have had their time.
 
         Raises:
             UnknownModel: there is no such model.
         """
-        following = self._following
-        if name not in following.shelves and name not in self.families:
-            raise UnknownModel(f"there is no model {name!r} to unload; there are {', '.join(self.families) or 'none'}")
-        following.wish(name, unloaded=True)
-        self._follow(now)
+        reloader = self._reloader
+        if name not in reloader.listings and name not in self.served_models:
+            raise UnknownModel(
+                f"there is no model {name!r} to unload; there are {', '.join(self.served_models) or 'none'}"
+            )
+        reloader.request(name, "unload")
+        self._wait_for_workers(now)
 
     def index(self) -> list[IndexEntry]:
-        """Every version that lies in the folder or is served."""
-        following = self._following
-        names = sorted({*following.shelves, *self.families})
-        return [one for name in names for one in self._listed(name)]
+        """Every version that is in the folder or is served."""
+        reloader = self._reloader
+        names = sorted({*reloader.listings, *self.served_models})
+        return [one for name in names for one in self._index_of(name)]
 
-    def _follow(self, now: Callable[[], float]) -> None:
-        """Give all workers time to serve what this one does."""
-        generation = self._following.generation
-        self._wait(lambda: self._following.followed(generation), now() + FOLLOW, now)
+    def _wait_for_workers(self, now: Callable[[], float]) -> None:
+        """Give the other workers time to serve what this one does."""
+        generation = self._reloader.generation
+        self._wait(lambda: self._reloader.all_workers_serve(generation), now() + RELOAD_TIMEOUT, now)
 
-    def _loading(self, name: str) -> bool:
-        """Whether anything of it is going to be served, or to explain, shortly."""
-        versions = self.families.get(name, ServedModel()).versions.values()
-        return bool(self._following.pending(name)) or any(version.explain == "loading" for version in versions)
+    def _is_loading(self, name: str) -> bool:
+        """Whether any of its versions will shortly be served, or be able to explain."""
+        versions = self.served_models.get(name, ServedModel()).versions.values()
+        return bool(self._reloader.pending(name)) or any(version.explain == "loading" for version in versions)
 
-    def _listed(self, name: str) -> list[IndexEntry]:
-        entry, pending = self._following.entry(name), self._following.pending(name)
-        versions = self.families.get(name, ServedModel()).versions
-        listed = []
-        for number in sorted({*self._following.shelves.get(name, ModelListing()).versions, *versions}, key=int):
+    def _index_of(self, name: str) -> list[IndexEntry]:
+        entry, pending = self._reloader.entry(name), self._reloader.pending(name)
+        versions = self.served_models.get(name, ServedModel()).versions
+        entries = []
+        for number in sorted({*self._reloader.listings.get(name, ModelListing()).versions, *versions}, key=int):
             found, state, reason = versions.get(number), UNAVAILABLE, "INKLING_VERSIONS leaves it out"
             if found is not None and found.predicts:
                 state, reason = READY, ""
@@ -184,12 +192,12 @@ class Store:
                 reason = entry.refused[number].reason
             elif number in pending or number in entry.served:
                 state, reason = LOADING, "it is being loaded and checked"
-            listed.append(IndexEntry(name=name, version=number, state=state, reason=reason))
-        return listed
+            entries.append(IndexEntry(name=name, version=number, state=state, reason=reason))
+        return entries
 
     def _wait(self, holds: Callable[[], bool], deadline: float, now: Callable[[], float]) -> None:
-        """Look again and again until it holds, or until the deadline."""
+        """Poll until the condition holds, or until the deadline."""
         while not holds() and now() < deadline:
-            self._following.changed.clear()
-            self._following.changed.wait(0.05)
-            self._following.poll()
+            self._reloader.changed.clear()
+            self._reloader.changed.wait(0.05)
+            self._reloader.poll()

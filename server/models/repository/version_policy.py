@@ -1,4 +1,4 @@
-"""INKLING_VERSIONS: which of a model's usable versions are wanted. Pure text and numbers; knows no folders."""
+"""Which of a model's usable versions are served (INKLING_VERSIONS)? Parses rules and applies them; knows no folders."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ EXPECTED = "all, latest:N, specific:N,N or, for single models, NAME=RULE;NAME=RU
 
 @dataclass(frozen=True)
 class Rule:
-    """All versions; or as many of the latest; or those of these numbers."""
+    """All versions, the latest few, or specific numbers."""
 
     latest: int | None = None
     specific: frozenset[str] | None = None
@@ -27,7 +27,7 @@ class Rule:
         raise ValueError(f"{text!r} says no versions; expected {EXPECTED}")
 
     def of(self, numbers: Sequence[str]) -> set[str]:
-        """The wanted ones of these, which ascend."""
+        """Those of the ascending `numbers` that the rule selects."""
         if self.specific is not None:
             return set(self.specific) & set(numbers)
         return set(numbers if self.latest is None else numbers[-self.latest :])
@@ -35,7 +35,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class VersionPolicy:
-    """A rule for each model that is named, and one for all others."""
+    """A rule for each named model, and one for all others."""
 
     others: Rule = Rule()
     named: Mapping[str, Rule] = field(default_factory=dict)
@@ -62,5 +62,5 @@ class VersionPolicy:
         return VersionPolicy(others[0] if others else Rule(), named)
 
     def wanted(self, name: str, usable: Sequence[str], labelled: Collection[str]) -> set[str]:
-        """The versions of a model to serve, of those usable, which ascend. What a label points at is always wanted."""
+        """The versions of a model to serve, of the ascending `usable` ones. Labelled versions are always wanted."""
         return self.named.get(name, self.others).of(usable) | (set(labelled) & set(usable))

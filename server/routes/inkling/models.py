@@ -21,7 +21,9 @@ blueprint = Blueprint("models", __name__)
 def methods() -> Response:
     only(parsing.query(), (), request.path)
     store = service().store
-    fitting = {name: methods_for(family.served.verbs) for name, family in store.families.items()}
+    fitting = {
+        name: methods_for(served_model.default_version.verbs) for name, served_model in store.served_models.items()
+    }
     described = [
         {
             **method,
@@ -30,7 +32,11 @@ def methods() -> Response:
         }
         for method in describe_all()
     ]
-    able = [name for name, family in store.families.items() if family.served.verbs >= attacks.NEEDS]
+    able = [
+        name
+        for name, served_model in store.served_models.items()
+        if served_model.default_version.verbs >= attacks.NEEDS
+    ]
     against = [{**attack, "models": able} for attack in attacks.describe_attacks()]
     return json_answer({"methods": described, "default": METHOD, "attacks": against})
 
@@ -38,30 +44,33 @@ def methods() -> Response:
 @blueprint.get("/v1/models")
 def models() -> Response:
     only(parsing.query(), (), request.path)
-    families = service().store.families
+    served_models = service().store.served_models
     return json_answer(
-        {"models": list(families), "details": [_details(name, family) for name, family in families.items()]}
+        {
+            "models": list(served_models),
+            "details": [_details(name, served_model) for name, served_model in served_models.items()],
+        }
     )
 
 
 @blueprint.get("/v1/models/<name:model>")
 def one_model(model: str) -> Response:
     only(parsing.query(), (), request.path)
-    return json_answer(_details(model, service().store.family(model)))
+    return json_answer(_details(model, service().store.served_model(model)))
 
 
-def _details(name: str, family: ServedModel) -> dict[str, Any]:
-    version = family.served
+def _details(name: str, served_model: ServedModel) -> dict[str, Any]:
+    version = served_model.default_version
     card = version.card
     return {
         "name": name,
-        "ready": states.is_ready(name, family.default),  # KServe's word
+        "ready": states.is_ready(name, served_model.default_number),  # KServe's word
         "model_version_status": states.version_status(name),  # TensorFlow Serving's
-        "versions": list(family.versions),
-        "labels": dict(family.labels),
-        "default": family.default,
-        "refused": dict(family.refused),
-        "notes": list(family.notes),
+        "versions": list(served_model.versions),
+        "labels": dict(served_model.labels),
+        "default": served_model.default_number,
+        "refused": dict(served_model.refused),
+        "notes": list(served_model.notes),
         "digest": card.digest,
         "classes": list(card.classes),
         "verbs": sorted(version.verbs),

@@ -54,14 +54,14 @@ def ready() -> Response:
 
 @blueprint.get("/v2/models")
 def models() -> Response:
-    return json_answer({"models": list(service().store.families)})
+    return json_answer({"models": list(service().store.served_models)})
 
 
 @blueprint.get(MODEL)
 @blueprint.get(NUMBERED)
 def metadata(model: str, version: str | None = None) -> Response:
     with service().store.handle(model, version) as served:
-        return json_answer(_metadata(served.card, list(service().store.family(model).versions)))
+        return json_answer(_metadata(served.card, list(service().store.served_model(model).versions)))
 
 
 @blueprint.get(f"{MODEL}/ready")

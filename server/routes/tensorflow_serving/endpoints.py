@@ -105,13 +105,13 @@ def _served(model: str, version: int | None, label: str | None) -> Iterator[Mode
     Raises:
         UnknownModel: no such model or version; UnknownLabel: no such label; NotReady: this worker does not have it yet.
     """
-    families = service().store.families
+    served_models = service().store.served_models
     number = None if version is None else str(version)
-    if label is not None and model in families:
-        family = families[model]
-        number = family.labels.get(label)
-        if number not in (*family.versions, *family.missing):
-            known = ", ".join(family.labels) or "none"
+    if label is not None and model in served_models:
+        served_model = served_models[model]
+        number = served_model.labels.get(label)
+        if number not in (*served_model.versions, *served_model.missing):
+            known = ", ".join(served_model.labels) or "none"
             raise UnknownLabel(f"Unrecognized servable version label: {label[:256]}; {model} has {known}")
     try:
         service().store.find(model, number)

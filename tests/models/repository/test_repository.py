@@ -35,14 +35,14 @@ def test_all_workers_unload_and_load(tmp_path: Path) -> None:
     first.unload("fake", Ticks())
     second.poll()
     for store in (first, second):
-        assert list(store.families) == ["plain"]
+        assert list(store.served_models) == ["plain"]
         assert states(store) == {"1": ("UNAVAILABLE", "unloaded")}
         assert states(store, "plain") == {"3": ("READY", "")}
         with pytest.raises(UnknownModel, match="unloaded"), store.handle("fake"):
             pass
     third = make_store(tmp_path)
     look(first, second, third)
-    assert [list(store.families) for store in (first, second, third)] == 3 * [["plain"]]
+    assert [list(store.served_models) for store in (first, second, third)] == 3 * [["plain"]]
 
     stop = threading.Event()
 
@@ -56,7 +56,7 @@ def test_all_workers_unload_and_load(tmp_path: Path) -> None:
     try:
         first.load("fake")
         for store in (first, second, third):  # they followed before the wish was answered
-            assert list(store.families) == ["fake", "plain"] and states(store) == {"1": ("READY", "")}
+            assert list(store.served_models) == ["fake", "plain"] and states(store) == {"1": ("READY", "")}
     finally:
         stop.set()
         polling.join()
@@ -70,7 +70,7 @@ def test_what_nobody_else_follows_is_answered_after_two_seconds(tmp_path: Path) 
     clock = Ticks()
     first.unload("fake", clock)
     assert 2 <= clock.time <= 4
-    assert "fake" not in first.families and "fake" in second.families
+    assert "fake" not in first.served_models and "fake" in second.served_models
 
 
 @pytest.mark.parametrize("name", ["nothing", "", "..", "."])
@@ -107,14 +107,14 @@ def test_loading_tries_again_what_was_refused(tmp_path: Path) -> None:
     write_version(tmp_path, "fake", "2")
     store = make_store(tmp_path, load_full=sometimes)
     assert states(store)["2"] == ("UNAVAILABLE", "its SavedModel could not be loaded; the server's log says why")
-    before = store.families["fake"].versions["1"]
+    before = store.served_models["fake"].versions["1"]
     store.load("fake")
     assert states(store)["2"][0] == "UNAVAILABLE"
     fails = False
     store.load("fake")
     assert states(store) == {"1": ("READY", ""), "2": ("READY", "")}
-    assert store.families["fake"].refused == {}
-    assert store.families["fake"].versions["1"] is before  # what was good is not loaded again
+    assert store.served_models["fake"].refused == {}
+    assert store.served_models["fake"].versions["1"] is before  # what was good is not loaded again
 
 
 def test_loading_finds_a_folder_that_nobody_looked_at_yet(tmp_path: Path) -> None:

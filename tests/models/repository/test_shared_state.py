@@ -28,8 +28,8 @@ def stamps(number: int) -> dict[str, dict[str, list[str]]]:
 
 def write(shared: SharedState, number: int) -> None:
     """Tell and agree on something that is told by its number."""
-    shared.tell(shared.report(number, stamps(number), stamps(number), {}))
-    shared.agree(state(number))
+    shared.heartbeat(shared.new_report(number, stamps(number), stamps(number), {}))
+    shared.commit(state(number))
 
 
 def read(shared: SharedState) -> tuple[int, int]:
@@ -67,9 +67,9 @@ def test_a_write_that_fails_half_way_leaves_what_was_there(tmp_path: Path) -> No
     before = files(tmp_path)
     with room(half(tmp_path)):
         with pytest.raises(OSError, match="File too large"):
-            shared.agree(state(2))
+            shared.commit(state(2))
         with pytest.raises(OSError, match="File too large"):
-            shared.tell(shared.report(2, stamps(2), stamps(2), {}))
+            shared.heartbeat(shared.new_report(2, stamps(2), stamps(2), {}))
     assert read(shared) == (1, 1) and files(tmp_path) == before
     write(shared, 2)
     assert read(shared) == (2, 2) and files(tmp_path) == before
@@ -80,7 +80,7 @@ def die_half_way(folder: Path, size: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     with room(size):
-        SharedState(folder).agree(state(2))
+        SharedState(folder).commit(state(2))
 
 
 def test_a_worker_that_is_killed_while_it_writes_leaves_what_was_there(tmp_path: Path) -> None:

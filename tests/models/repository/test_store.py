@@ -31,8 +31,8 @@ from tests.support.models.stores import (
 
 
 def versions(root: Path) -> list[str]:
-    families = make_store(root).families
-    return list(families["fake"].versions) if "fake" in families else []
+    served_models = make_store(root).served_models
+    return list(served_models["fake"].versions) if "fake" in served_models else []
 
 
 def test_a_card_is_read_with_all_that_it_says(tmp_path: Path) -> None:
@@ -171,11 +171,11 @@ def test_a_broken_version_is_refused_and_told_once(tmp_path: Path, caplog: pytes
     breaks(tmp_path / "fake" / "3")
     store = make_store(tmp_path)
     look(store)
-    assert list(store.families["fake"].versions) == ["1", "2"]
+    assert list(store.served_models["fake"].versions) == ["1", "2"]
     (record,) = errors_in(caplog)
     assert str(tmp_path / "fake" / "3") in record.getMessage()
     assert words in record.getMessage()
-    told = store.families["fake"].refused
+    told = store.served_models["fake"].refused
     assert list(told) == ["3"] and words in told["3"] and str(tmp_path) not in told["3"]
 
 
@@ -184,11 +184,11 @@ def test_a_version_without_a_card_is_not_there_yet(tmp_path: Path, caplog: pytes
         write_version(tmp_path, "fake", version)
     card = (tmp_path / "fake" / "2" / CARD).rename(tmp_path / "card")
     store = make_store(tmp_path)
-    assert list(store.families["fake"].versions) == ["1"]
-    assert store.families["fake"].refused == {} and not errors_in(caplog)
+    assert list(store.served_models["fake"].versions) == ["1"]
+    assert store.served_models["fake"].refused == {} and not errors_in(caplog)
     card.rename(tmp_path / "fake" / "2" / CARD)
     look(store)
-    assert list(store.families["fake"].versions) == ["1", "2"]
+    assert list(store.served_models["fake"].versions) == ["1", "2"]
 
 
 def answering(change: Callable[[Array], Array], version: str = "2") -> Callable[[Path, ModelCard], Fake]:
@@ -217,8 +217,8 @@ def test_wrong_answers_for_the_background_are_refused(tmp_path: Path, name: str,
     change, words = WRONG[name]
     wrong = answering(change)
     store = make_store(tmp_path, *((wrong, linear) if lane == "twin" else (linear, wrong)))
-    assert list(store.families["fake"].versions) == ["1"]
-    refused = store.families["fake"].refused["2"]
+    assert list(store.served_models["fake"].versions) == ["1"]
+    refused = store.served_models["fake"].refused["2"]
     assert ("model.tflite" if lane == "twin" else "the SavedModel") in refused
     assert words.replace("(6", "(1" if lane == "twin" else "(6") in refused
 
@@ -228,8 +228,8 @@ def test_a_twin_answers_what_its_savedmodel_does(tmp_path: Path, apart: float, g
     for version in ("1", "2"):
         write_version(tmp_path, "fake", version)
     store = make_store(tmp_path, answering(lambda logits: logits + apart * np.eye(CLASSES)[7]))
-    assert ("2" in store.families["fake"].versions) == good
-    assert good or "model.tflite and the SavedModel differ by 0.0012" in store.families["fake"].refused["2"]
+    assert ("2" in store.served_models["fake"].versions) == good
+    assert good or "model.tflite and the SavedModel differ by 0.0012" in store.served_models["fake"].refused["2"]
 
 
 def test_whoever_reads_a_broken_card_is_told(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_only_whole_numbers_without_a_dot_are_versions(tmp_path: Path, caplog: p
     (tmp_path / "README.md").write_text("a file")
     (tmp_path / "nothing").mkdir()
     store = make_store(tmp_path)
-    assert {name: list(family.versions) for name, family in store.families.items()} == {"fake": ["1"]}
+    assert {name: list(served_model.versions) for name, served_model in store.served_models.items()} == {"fake": ["1"]}
     assert not errors_in(caplog)
 
 
@@ -294,7 +294,7 @@ def test_the_default_is_the_stable_label_where_it_points_at_a_version(
     if text is not None:
         (tmp_path / "fake" / "labels.json").write_text(text)
     store = make_store(tmp_path)
-    assert store.families["fake"].labels == labels
+    assert store.served_models["fake"].labels == labels
     with store.handle("fake") as served:
         assert served.card.version == default
     assert not errors_in(caplog)
@@ -324,7 +324,7 @@ def test_broken_labels_are_told_and_ignored(tmp_path: Path, caplog: pytest.LogCa
         assert served.card.version == "2"
     (record,) = errors_in(caplog)
     assert str(tmp_path / "fake") in record.getMessage() and "labels.json" in record.getMessage()
-    assert list(store.families["fake"].refused) == ["labels.json"]
+    assert list(store.served_models["fake"].refused) == ["labels.json"]
 
 
 def test_numbers_and_labels_lead_to_a_version_and_others_are_told_what_there_is(tmp_path: Path) -> None:

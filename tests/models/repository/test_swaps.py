@@ -156,7 +156,7 @@ def test_an_answer_is_of_one_version_also_during_a_swap(
         asked = len(scene.calls)
         swap(tmp_path)
         look(store)
-        assert store.families["fake"].default == "2" and scene.closed == []
+        assert store.served_models["fake"].default_number == "2" and scene.closed == []
     finally:
         scene.go.set()
     told = request.join().answer

@@ -12,7 +12,7 @@ import pytest
 
 from server.errors import NotReady, UnknownModel
 from server.models.card import CARD
-from server.models.repository.shared_state import SILENT, SharedState
+from server.models.repository.shared_state import HEARTBEAT_TIMEOUT, SharedState
 from server.models.repository.store import LoadedModel, LoadedVersion, Store
 from server.models.repository.version_policy import VersionPolicy
 from server.process.periodic import PeriodicTask
@@ -34,7 +34,7 @@ class Clock:
 
 
 def served(store: Store) -> list[str]:
-    return list(store.families["fake"].versions)
+    return list(store.served_models["fake"].versions)
 
 
 def default(store: Store) -> str:
@@ -106,7 +106,7 @@ def test_a_broken_version_is_refused_whenever_it_appears(tmp_path: Path, when: s
         store = make_store(tmp_path, load_full=broken("2"))
     look(store)
     assert (served(store), default(store)) == (["1"], "1")
-    refused = store.families["fake"].refused
+    refused = store.served_models["fake"].refused
     assert "could not be loaded" in refused["2"] and "saved_model.pb has SHA-256" in refused["3"]
 
 
@@ -122,7 +122,7 @@ def test_a_refused_version_is_tried_again_when_its_files_change(
     assert len(errors_in(caplog)) == 1
     (tmp_path / "fake" / "2" / "saved_model.pb").write_bytes(b"a graph")
     look(store)
-    assert served(store) == ["1", "2"] and store.families["fake"].refused == {}
+    assert served(store) == ["1", "2"] and store.served_models["fake"].refused == {}
 
 
 def test_files_spoilt_under_a_served_version_are_told_and_the_loaded_one_goes_on(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_files_spoilt_under_a_served_version_are_told_and_the_loaded_one_goes_on
     store = make_store(tmp_path)
     spoil(tmp_path, "2")
     look(store)
-    assert served(store) == ["1", "2"] and "SHA-256" in store.families["fake"].refused["2"]
+    assert served(store) == ["1", "2"] and "SHA-256" in store.served_models["fake"].refused["2"]
     with store.handle("fake") as version:
         assert version.for_explain(NO_DEADLINE).card.version == "2"
 
@@ -140,11 +140,11 @@ def test_another_version_in_the_same_folder_takes_its_place(tmp_path: Path) -> N
     write_version(tmp_path, "fake", "1")
     store = make_store(tmp_path)
     for time in range(6):  # whichever stamp is the greater
-        before = store.families["fake"].served.card.digest
+        before = store.served_models["fake"].default_version.card.digest
         shutil.rmtree(tmp_path / "fake" / "1")
         write_version(tmp_path, "fake", "1", architecture=f"another {time}")
         look(store)
-        card = store.families["fake"].served.card
+        card = store.served_models["fake"].default_version.card
         assert card.architecture == f"another {time}" and card.digest != before
 
 
@@ -160,7 +160,7 @@ def test_while_no_version_is_known_to_be_good_all_that_predict_go_on(tmp_path: P
     store = make_store(tmp_path, load_full=never)
     look(store)
     assert served(store) == ["1", "2", "3"] and default(store) == "2"
-    assert list(store.families["fake"].refused) == ["1", "2", "3"]
+    assert list(store.served_models["fake"].refused) == ["1", "2", "3"]
 
 
 def test_of_the_latest_two_the_earlier_stays_while_a_third_loads(tmp_path: Path) -> None:
@@ -189,15 +189,15 @@ def test_a_version_whose_folder_is_gone_goes_unless_it_is_the_last(tmp_path: Pat
     store = make_store(tmp_path)
     shutil.rmtree(tmp_path / "fake" / "3")
     look(store)
-    assert served(store) == ["1", "2"] and store.families["fake"].notes == ()
+    assert served(store) == ["1", "2"] and store.served_models["fake"].notes == ()
     shutil.rmtree(tmp_path / "fake")
     look(store)
-    assert served(store) == ["2"] and "version 2 is gone" in store.families["fake"].notes[0]
+    assert served(store) == ["2"] and "version 2 is gone" in store.served_models["fake"].notes[0]
     with store.handle("fake") as version:
         assert version.for_explain(NO_DEADLINE).card.version == "2"
     write_version(tmp_path, "fake", "4")
     look(store)
-    assert served(store) == ["4"] and store.families["fake"].notes == ()
+    assert served(store) == ["4"] and store.served_models["fake"].notes == ()
 
 
 def test_a_label_moves_when_its_version_is_served_and_not_to_one_that_is_not(tmp_path: Path) -> None:
@@ -207,11 +207,13 @@ def test_a_label_moves_when_its_version_is_served_and_not_to_one_that_is_not(tmp
     store = make_store(tmp_path)
     write_labels(tmp_path, {"stable": 7, "canary": 2})
     look(store)
-    assert default(store) == "1" and store.families["fake"].labels == {"stable": "1", "canary": "2"}
-    assert store.families["fake"].notes == ("label stable points at version 7, which is not served; it stays at 1",)
+    assert default(store) == "1" and store.served_models["fake"].labels == {"stable": "1", "canary": "2"}
+    assert store.served_models["fake"].notes == (
+        "label stable points at version 7, which is not served; it stays at 1",
+    )
     write_labels(tmp_path, {"stable": 2})
     look(store)
-    assert default(store) == "2" and store.families["fake"].labels == {"stable": "2"}
+    assert default(store) == "2" and store.served_models["fake"].labels == {"stable": "2"}
 
 
 def test_broken_labels_leave_the_old_ones(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -222,14 +224,14 @@ def test_broken_labels_leave_the_old_ones(tmp_path: Path, caplog: pytest.LogCapt
     (tmp_path / "fake" / "labels.json").write_text('{"stable": ')
     for _ in range(3):
         look(store)
-    assert default(store) == "1" and "JSONDecodeError" in store.families["fake"].refused["labels.json"]
+    assert default(store) == "1" and "JSONDecodeError" in store.served_models["fake"].refused["labels.json"]
     assert len(errors_in(caplog)) == 1
     write_labels(tmp_path, {"stable": 2})
     look(store)
-    assert default(store) == "2" and store.families["fake"].refused == {}
+    assert default(store) == "2" and store.served_models["fake"].refused == {}
     (tmp_path / "fake" / "labels.json").unlink()
     look(store)
-    assert store.families["fake"].labels == {}
+    assert store.served_models["fake"].labels == {}
 
 
 @pytest.mark.parametrize(
@@ -290,7 +292,7 @@ def test_a_server_that_only_predicts_refuses_what_has_no_twin(tmp_path: Path) ->
     write_version(tmp_path, "fake", "2", twin=False)
     look(store)
     assert (served(store), default(store)) == (["1"], "1")
-    assert "no model.tflite" in store.families["fake"].refused["2"]
+    assert "no model.tflite" in store.served_models["fake"].refused["2"]
 
 
 @pytest.mark.parametrize(("labels", "first"), [({"stable": 2}, "2"), ({"canary": 1}, "3")])
@@ -348,7 +350,7 @@ def test_a_version_that_was_let_go_of_is_not_used_again(tmp_path: Path) -> None:
     for number in ("1", "2"):
         write_version(tmp_path, "fake", number)
     store = make_store(tmp_path)
-    old = store.families["fake"].served
+    old = store.served_models["fake"].default_version
     shutil.rmtree(tmp_path / "fake" / "2")
     look(store)
     loaded()
@@ -360,7 +362,7 @@ def test_a_version_that_was_let_go_of_is_not_used_again(tmp_path: Path) -> None:
 def test_who_holds_a_version_in_the_last_moment_still_has_it(tmp_path: Path) -> None:
     """It is retired and idle, and about to be freed, when a request that found it before begins."""
     write_version(tmp_path, "fake", "1")
-    version = make_store(tmp_path).families["fake"].served
+    version = make_store(tmp_path).served_models["fake"].default_version
     idle: list[LoadedVersion] = []
     version.retire(idle.append)
     assert version.hold() and idle == [version]
@@ -372,13 +374,13 @@ def test_who_holds_a_version_in_the_last_moment_still_has_it(tmp_path: Path) -> 
 def test_families_do_not_change_under_whoever_reads_them(tmp_path: Path) -> None:
     write_version(tmp_path, "fake", "1")
     store = make_store(tmp_path)
-    before = store.families
+    before = store.served_models
     write_version(tmp_path, "fake", "2")
     look(store)
     assert list(before["fake"].versions) == ["1"] and served(store) == ["1", "2"]
-    after = store.families
+    after = store.served_models
     look(store)
-    assert store.families is after  # nothing new, nothing swapped
+    assert store.served_models is after  # nothing new, nothing swapped
 
 
 def test_a_folder_that_can_not_be_read_changes_nothing_and_is_told_once(
@@ -395,11 +397,11 @@ def test_a_folder_that_can_not_be_read_changes_nothing_and_is_told_once(
 
     watch = PeriodicTask(poll, 60, "it failed")
     for _ in range(3):
-        watch.once()
+        watch.run_once()
     assert served(store) == ["1"] and len(errors_in(caplog)) == 1
     failing = False
     write_version(tmp_path, "fake", "2")
-    watch.once()
+    watch.run_once()
     loaded()
     assert served(store) == ["1", "2"]
 
@@ -443,7 +445,7 @@ def test_what_one_worker_refuses_none_serves_and_none_tries_again(tmp_path: Path
     look(first, second)
     look(first, second)
     assert served(first) == served(second) == ["1"]
-    assert first.families["fake"].refused == second.families["fake"].refused != {}
+    assert first.served_models["fake"].refused == second.served_models["fake"].refused != {}
     third = make_store(tmp_path, load_full=noting)
     assert served(third) == ["1"] and "2" not in tried[tried.index("1") + 2 :]
 
@@ -497,11 +499,11 @@ def test_a_dead_worker_holds_nobody_up(tmp_path: Path) -> None:
     look(alive, dead)
     write_version(tmp_path, "fake", "2")
     for _ in range(5):
-        clock.time += SILENT / 6
+        clock.time += HEARTBEAT_TIMEOUT / 6
         alive.poll()
         loaded()
     assert default(alive) == "1"  # the other is only slow, as far as anyone knows
-    clock.time += SILENT / 3
+    clock.time += HEARTBEAT_TIMEOUT / 3
     alive.poll()
     assert default(alive) == "2"
     assert len(list((tmp_path / ".run" / "versions" / "workers").iterdir())) == 1
