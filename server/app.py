@@ -103,22 +103,26 @@ def _loading(
     explains, given = settings.explain == "on", load_full is not None
     if load_full is None and has_tensorflow():
         worker = int(os.environ.get("INKLING_WORKER", "0"))
-        load_full = runtimes.savedmodel_loader(settings.device, worker, metrics.batch, metrics.retraced, metrics.queued)
+        load_full = runtimes.savedmodel_loader(
+            settings.device, worker, metrics.observe_batch, metrics.count_retrace, metrics.add_queued_rows
+        )
     load_litert: LoadLiteRT | None = None
     if explains and not given and not prefers_tensorflow(settings):
         partly = settings.runtime == "litert" or load_full is None
-        load_litert = runtimes.litert_loader(load_full, settings.interpreter_bytes, partly, NICENESS, metrics.batch)
+        load_litert = runtimes.litert_loader(
+            load_full, settings.interpreter_bytes, partly, NICENESS, metrics.observe_batch
+        )
     if settings.runtime == "litert":
         load_full = None
     if explains and not given:
         Thread(target=warm, name="warm", daemon=True).start()
-    twin = load_twin or partial(predictor, most=_interpreters(settings))
+    twin = load_twin or partial(predictor, max_interpreters=_interpreters(settings))
     return Loading(twin, load_full, check, explains, load_litert)
 
 
 def _scheduler(settings: Settings, cache: ExplanationCache, metrics: Metrics) -> Scheduler:
     """Where explaining runs: a few threads, and as few requests that wait for what others compute."""
-    pool = BoundedPool(settings.explain_slots, NICENESS, on_change=metrics.slots)
+    pool = BoundedPool(settings.explain_slots, NICENESS, on_change=metrics.add_slots)
     return Scheduler(pool, cache, max_waiters=settings.max_waiters)
 
 
@@ -160,12 +164,12 @@ def _cache(settings: Settings, run_dir: Path, metrics: Metrics) -> ExplanationCa
     if settings.keep == "off":
         return NoCache("this server keeps no explanations (INKLING_KEEP=off)")
 
-    def saw(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if event in ("hit", "miss"):
-            metrics.cache(event == "hit")
+            metrics.count_lookup(event == "hit")
 
     path = settings.records or run_dir / "explanations.sqlite"
-    return SqliteCache(path, settings.records_bytes, settings.keep_seconds, saw)
+    return SqliteCache(path, settings.records_bytes, settings.keep_seconds, on_event)
 
 
 def _guard(app: Flask, settings: Settings, links: Links | None) -> None:

@@ -116,10 +116,10 @@ def test_labels_never_come_from_what_was_sent(client: FlaskClient) -> None:
 
 
 DONE: dict[str, Callable[[Metrics], None]] = {
-    "inkling_batch_rows_sum": lambda metrics: metrics.batch(3),
-    "inkling_queue_rows": lambda metrics: metrics.queued(3),
-    "inkling_explain_slots_in_use": lambda metrics: metrics.slots(3),
-    "inkling_retraces_total": lambda metrics: [metrics.retraced() for _ in range(3)].clear(),
+    "inkling_batch_rows_sum": lambda metrics: metrics.observe_batch(3),
+    "inkling_queue_rows": lambda metrics: metrics.add_queued_rows(3),
+    "inkling_explain_slots_in_use": lambda metrics: metrics.add_slots(3),
+    "inkling_retraces_total": lambda metrics: [metrics.count_retrace() for _ in range(3)].clear(),
 }
 
 
@@ -133,10 +133,10 @@ def test_what_others_tell_is_counted(name: str) -> None:
 def test_what_begins_also_ends_and_a_lookup_hits_or_misses() -> None:
     metrics = Metrics({})
     for taken in (2, -1, -1):
-        metrics.slots(taken)
-        metrics.queued(taken)
+        metrics.add_slots(taken)
+        metrics.add_queued_rows(taken)
     for hit in (True, False, True):
-        metrics.cache(hit)
+        metrics.count_lookup(hit)
     numbers = parsed(metrics.text())
     assert number(numbers, "inkling_explain_slots_in_use") == number(numbers, "inkling_queue_rows") == 0
     assert number(numbers, "inkling_cache_total", result="hit") == 2
@@ -145,8 +145,8 @@ def test_what_begins_also_ends_and_a_lookup_hits_or_misses() -> None:
 
 def test_versions_are_those_of_now() -> None:
     metrics = Metrics({})
-    metrics.versions({"cnn": 2, "mlp": 1})
-    metrics.versions({"cnn": 1, "new": 3})
+    metrics.set_versions({"cnn": 2, "mlp": 1})
+    metrics.set_versions({"cnn": 1, "new": 3})
     numbers = parsed(metrics.text())
     assert {
         name: number(numbers, "inkling_model_versions", model=name) for name in ("cnn", "mlp", "new")
@@ -189,8 +189,8 @@ BUSY = """
 import sys
 from server.metrics import Metrics
 metrics = Metrics()
-metrics.slots(2)
-metrics.request("/v1/predict", "POST", 200)
+metrics.add_slots(2)
+metrics.count_request("/v1/predict", "POST", 200)
 sys.stdout.write("busy\\n")
 sys.stdout.flush()
 sys.stdin.read()

@@ -21,7 +21,7 @@ from training.flatbuffer import join, operators
 from training.subpixel import rewritten
 
 ROWS: Mapping[str, tuple[int, ...]] = {"forward": (16, 32), "gradient": (8, 16), "features": ()}
-"""Of a block, beside a single row: the smaller one, unless a row is quicker in the larger. Small blocks are shared out
+"""Of a block, beside a single row: the subset one, unless a row is quicker in the larger. Small blocks are shared out
 among cores more evenly, and fewer rows are computed for nothing in the last of them."""
 
 QUICKER = 0.9  # of the time of a row
@@ -58,8 +58,8 @@ def convert(trackable: Any) -> list[ConvertedFile]:
     converted: dict[str, bytes] = {}
     for name, function in functions(trackable).items():
         several = {f"{name}_{rows}": _converted(function, name, rows, trackable) for rows in (1, *ROWS[name])}
-        alone, *blocks = several
-        chosen = [alone, _block(several, *blocks)] if blocks else [alone]
+        single_row, *blocks = several
+        chosen = [single_row, faster_block(several, *blocks)] if blocks else [single_row]
         converted.update({one: several[one] for one in chosen})
     first = "forward_1"
     files = [ConvertedFile("model.tflite", (first,), join({first: converted.pop(first)}), predict=True)]
@@ -70,13 +70,13 @@ def convert(trackable: Any) -> list[ConvertedFile]:
     return files + [ConvertedFile(f"{name}.tflite", (name,), join({name: content})) for name, content in large.items()]
 
 
-def _block(models: Mapping[str, bytes], small: str, large: str) -> str:
+def faster_block(models: Mapping[str, bytes], small: str, large: str) -> str:
     """The one of these two functions to take for blocks."""
-    times = {name: _seconds(models[name]) / int(name.rpartition("_")[2]) for name in (small, large)}
+    times = {name: seconds_of(models[name]) / int(name.rpartition("_")[2]) for name in (small, large)}
     return large if times[large] < QUICKER * times[small] else small
 
 
-def _seconds(model: bytes) -> float:
+def seconds_of(model: bytes) -> float:
     """That one call takes; 0 for a model that does not run, which is told when it is compared."""
     try:
         runner = Interpreter(model_content=model, num_threads=1).get_signature_runner()
@@ -137,11 +137,11 @@ def compare(files: Sequence[ConvertedFile], trackable: Any, images: Array) -> di
     if len(images) < FORWARDS:
         raise ConversionError(f"compared on {len(images)} images; expected at least {FORWARDS}")
     classes = trackable.signatures["serving_default"].structured_outputs["logits"].shape[1]
-    few = np.repeat(images[:GRADIENTS], 2, axis=0)  # each with a class, and with a contrast of two
-    weights = _weights(len(few), classes)
+    subset = np.repeat(images[:GRADIENTS], 2, axis=0)  # each with a class, and with a contrast of two
+    weights = _weights(len(subset), classes)
     told: dict[str, dict[str, Any]] = {}
     for verb, function in functions(trackable).items():
-        arrays = (images,) if verb == "forward" else (few, weights)
+        arrays = (images,) if verb == "forward" else (subset, weights)
         truth = _in_batches(_of_tensorflow(function), BATCH, *arrays)
         error = 0.0
         for file in files:

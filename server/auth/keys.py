@@ -1,5 +1,5 @@
-"""API keys: whose key is it, and what may it do. Only the SHA-256 of a key is ever stored; a key is 256 random bits, so
-that needs no salt.
+"""API keys: whose is a key, and which scopes does it have? Only the SHA-256 of a key is ever stored; a key is 256
+random bits, so that needs no salt.
 
 A line of the file: `name sha256 scope,scope`. Knows no HTTP.
 """
@@ -21,17 +21,17 @@ from server.config import SettingsError
 Scope = Literal["predict", "explain", "admin"]
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-PREFIX = "ink_"  # so that scanners for secrets can know a key when they see one
+PREFIX = "ink_"  # so that scanners for secrets recognise a key
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
-EVERY = 1.0  # seconds between two looks at the file
+POLL = 1.0  # seconds between two checks of the file
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """Who holds a key, and what for."""
+    """The name of a key's holder, and its scopes."""
 
     name: str
     digest: str  # SHA-256 of the key, in hexadecimal
@@ -43,13 +43,13 @@ class ApiKey:
 
 
 def new_key(name: str, scopes: str) -> tuple[str, ApiKey]:
-    """A new key and what is kept of it.
+    """A new key, and its entry for the file.
 
     Raises:
-        SettingsError: a name or a scope that cannot be one.
+        SettingsError: not a valid name or scope.
     """
     secret = PREFIX + secrets.token_urlsafe(32)
-    return secret, _key([name, _digest(secret), scopes], "the new key")
+    return secret, _parse_key([name, _digest(secret), scopes], "the new key")
 
 
 def read_keys(path: Path) -> tuple[ApiKey, ...]:
@@ -67,21 +67,21 @@ def read_keys(path: Path) -> tuple[ApiKey, ...]:
         raise SettingsError(f"{path} has no key, so that nobody could ask; `python -m server key NAME >> {path}`")
     for what in ("name", "digest"):
         values = [getattr(key, what) for key in keys]
-        if twice := sorted({value for value in values if values.count(value) > 1}):
-            raise SettingsError(f"{path} has the {what} {twice[0]} twice; expected each once")
+        if duplicates := sorted({value for value in values if values.count(value) > 1}):
+            raise SettingsError(f"{path} has the {what} {duplicates[0]} twice; expected each once")
     return keys
 
 
 def _keys(text: str, path: Path) -> Iterator[ApiKey]:
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip() and not line.lstrip().startswith("#"):
-            yield _key(line.split(), f"{path}, line {number}")
+            yield _parse_key(line.split(), f"{path}, line {number}")
 
 
-def _key(words: list[str], where: str) -> ApiKey:
-    if len(words) != 3:
-        raise SettingsError(f"{where} has {len(words)} words; expected `name sha256 scope,scope`")
-    name, digest, listed = words
+def _parse_key(fields: list[str], where: str) -> ApiKey:
+    if len(fields) != 3:
+        raise SettingsError(f"{where} has {len(fields)} words; expected `name sha256 scope,scope`")
+    name, digest, listed = fields
     if not NAME.fullmatch(name):
         raise SettingsError(f"{where}: the name {name[:100]!r}; expected at most 64 of A-Z a-z 0-9 . _ -")
     if not DIGEST.fullmatch(digest):  # not shown: it could be a key put there by mistake
@@ -97,35 +97,35 @@ def _digest(secret: str) -> str:
 
 
 class Keyring:
-    """The keys of a file as they are now: it is read again when it changes. A file that has become unusable is logged,
-    and those from before hold on; one that never was usable admits nobody."""
+    """The keys of a file, which is read again when it changes. If it becomes unusable that is logged, and the keys from
+    before stay valid; a file that never was usable admits nobody."""
 
     def __init__(self, path: Path, now: Callable[[], float] = time.monotonic) -> None:
         self._path, self._now = path, now
         self._lock = threading.Lock()
         self._keys: tuple[ApiKey, ...] = ()
-        self._seen: tuple[int, ...] | None = None
+        self._stamp_of_keys: tuple[int, ...] | None = None
         self._next = now()
-        self._look()
+        self._reload_if_changed()
 
     def holder(self, secret: str) -> ApiKey | None:
-        """Whose key this is. It takes as long whether it is the first, the last or nobody's."""
-        self._look()
+        """The key with this secret, in constant time: the same for the first, the last and an unknown one."""
+        self._reload_if_changed()
         digest, found = _digest(secret), None
         for key in self._keys:
             if hmac.compare_digest(digest, key.digest):
                 found = key
         return found
 
-    def _look(self) -> None:
+    def _reload_if_changed(self) -> None:
         with self._lock:
             if self._now() < self._next:
                 return
-            self._next = self._now() + EVERY
-            seen = self._stamp()
-            if seen == self._seen:
+            self._next = self._now() + POLL
+            stamp = self._stamp()
+            if stamp == self._stamp_of_keys:
                 return
-            self._seen = seen
+            self._stamp_of_keys = stamp
             try:
                 self._keys = read_keys(self._path)
             except SettingsError as error:

@@ -1,4 +1,4 @@
-"""Links that are good for a while: path and time, signed by itsdangerous, so that <img src> works where keys are on.
+"""Signed links that expire (itsdangerous: path and time), so that <img src> works where keys are required.
 
 Knows no HTTP; `shared_secret` is for processes that share a folder.
 """
@@ -21,7 +21,7 @@ FILE = "link_secret"
 
 
 class _Signer(TimestampSigner):
-    """HMAC-SHA256, by a clock that can be set."""
+    """HMAC-SHA256 with an injected clock."""
 
     def __init__(self, secret: bytes, now: Callable[[], float]) -> None:
         super().__init__(secret, salt=SALT, digest_method=hashlib.sha256)
@@ -33,21 +33,22 @@ class _Signer(TimestampSigner):
 
 @dataclass(frozen=True)
 class Links:
-    """Signs paths and knows its signatures again."""
+    """Signs paths and verifies the signatures."""
 
     secret: bytes = field(repr=False)
     seconds: int  # that a link is good for
     now: Callable[[], float] = time.time  # seconds since 1970: other processes and machines check the end
 
     def signed(self, address: str) -> str:
-        """The address, a path or a path with a query, that anyone may GET until the end. Its query is not signed."""
+        """The address (a path, perhaps with a query) with a signature, so that anyone may GET it until it expires. The
+        query is not signed."""
         path, mark, _ = address.partition("?")
         signature = _Signer(self.secret, self.now).sign(_bytes(path))[len(_bytes(path)) + 1 :].decode()
         return f"{address}{'&' if mark else '?'}{QUERY}={signature}"
 
     def check(self, path: str, signature: str) -> Verdict:
-        """Whether this path was signed here, and the end is still to come. A link from before the clock was set back is
-        good."""
+        """Whether this path was signed with this secret, and has not expired. A link from before the clock was set back
+        is good."""
         try:
             whole = _bytes(f"{path}.{signature}")
             signed, at = _Signer(self.secret, self.now).unsign(whole, return_timestamp=True)
@@ -63,19 +64,19 @@ def _bytes(text: str) -> bytes:
 
 
 def shared_secret(folder: Path | None) -> bytes:
-    """A random secret that all processes which share the folder agree on; only their user can read it."""
-    mine = secrets.token_bytes(32)
+    """A random secret that all processes with this folder share; only their user can read it."""
+    secret = secrets.token_bytes(32)
     if folder is None:
-        return mine
+        return secret
     folder.mkdir(parents=True, exist_ok=True)
-    path, own = folder / FILE, folder / f".{FILE}-{os.getpid()}-{secrets.token_hex(4)}"
-    descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    path, draft = folder / FILE, folder / f".{FILE}-{os.getpid()}-{secrets.token_hex(4)}"
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(mine)
-        os.link(own, path)  # whole or not at all, and only the first comes through
+            file.write(secret)
+        os.link(draft, path)  # whole or not at all, and only the first comes through
     except FileExistsError:
         return path.read_bytes()
     finally:
-        own.unlink()
-    return mine
+        draft.unlink()
+    return secret

@@ -1,7 +1,7 @@
-"""Explanations that are kept for a while, by their id: in one SQLite file that all workers of a server share.
+"""The cache of explanations by id: one SQLite file that all workers of a server share.
 
-sqlite_cache.py decides what is kept and never fails; connection.py is the file, bounded in bytes; entry.py is the bytes
-of one explanation. Knows neither HTTP nor models. No pickle anywhere.
+sqlite_cache.py decides what is kept, and never fails; connection.py is the file, bounded in bytes; entry.py is the
+bytes of one explanation. Knows neither HTTP nor models. No pickle anywhere.
 """
 
 from server.cache.entry import fingerprint as fingerprint

@@ -1,4 +1,5 @@
-"""One SQLite file of cache entries: bytes by id, the oldest out when it is full. Knows neither entries nor HTTP.
+"""Stores cache entries in one SQLite file: bytes by id; the oldest are deleted when it is full (FIFO). Knows neither
+entries nor HTTP.
 
 WAL, so that reading and writing do not wait for each other. Any process may lock the file or fill its disk: methods
 raise sqlite3.Error or OSError then, and work again later. A file that is not this cache's, is damaged, or is taken away
@@ -16,12 +17,12 @@ from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
 
-APPLICATION = 0x696E6B31  # tells our files from those of others
+APPLICATION = 0x696E6B31  # SQLite's application id, which marks our files
 LAYOUT = 2  # of the table
 PAGE = 4096  # bytes; SQLite's usual
-PATIENCE = 0.05  # seconds that an answer waits for another process
-LOG_PATIENCE = 0.2  # seconds that it waits for room in the log
-FOR_GOOD = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)  # no table, no pages, no database
+TIMEOUT = 0.05  # seconds that an answer waits for another process
+LOG_TIMEOUT = 0.2  # seconds that it waits for room in the log
+FATAL = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)  # no table, no pages, no database
 
 TABLE = """
 CREATE TABLE entries (
@@ -35,7 +36,7 @@ CREATE INDEX entries_made ON entries (made);
 
 
 class UnusableFile(Exception):
-    """A file that cannot be used as this cache, now or later; the message says why."""
+    """The file cannot be used as this cache, now or later; the message says why."""
 
 
 class Row(NamedTuple):
@@ -52,13 +53,13 @@ class CacheFile:
     for what was written before, and the rest for its index. For one thread at a time.
     """
 
-    def __init__(self, path: Path, most: int) -> None:
+    def __init__(self, path: Path, max_bytes: int) -> None:
         self.path = path
-        reserve = min(most // 4, 16 << 20)
-        self._pages = (most - reserve) // PAGE
-        self._largest, self._log = reserve // 2, reserve // 4
+        reserve = min(max_bytes // 4, 16 << 20)
+        self._pages = (max_bytes - reserve) // PAGE
+        self._max_entry, self._log = reserve // 2, reserve // 4
         self._connection: sqlite3.Connection | None = None
-        self._seen: tuple[int, int] | None = None
+        self._inode_at_first: tuple[int, int] | None = None
 
     def read(self, id_: str) -> Row | None:
         def work(connection: sqlite3.Connection) -> Row | None:
@@ -68,8 +69,8 @@ class CacheFile:
         return self._with_file(work)
 
     def write(self, id_: str, made: float, body: bytes, outdated: tuple[float, float] | None) -> bool:
-        """Put an entry in; whether it was small enough. Entries made before or after `outdated` go out."""
-        if len(body) > self._largest:
+        """Put an entry in; whether it was small enough. Entries made before or after `outdated` are deleted."""
+        if len(body) > self._max_entry:
             return False
 
         def work(connection: sqlite3.Connection) -> bool:
@@ -97,19 +98,19 @@ class CacheFile:
             return work(self._connected())
         except sqlite3.Error as error:
             self.close()
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in FOR_GOOD:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in FATAL:
                 raise UnusableFile(str(error)) from error
             raise
 
     def _connected(self) -> sqlite3.Connection:
         """The connection to the file that was at the path at first."""
-        if self._seen is None:
-            self._seen = _usable(self.path)
-        if self._seen != _identity(self.path):
+        if self._inode_at_first is None:
+            self._inode_at_first = _check_or_create(self.path)
+        if self._inode_at_first != _inode(self.path):
             raise UnusableFile("it was removed or replaced while the server ran")
         if self._connection is None:
             address = f"{self.path.absolute().as_uri()}?mode=rw"  # never makes a file
-            connection = sqlite3.connect(address, PATIENCE, isolation_level=None, check_same_thread=False, uri=True)
+            connection = sqlite3.connect(address, TIMEOUT, isolation_level=None, check_same_thread=False, uri=True)
             try:
                 self._prepare(connection)
             except BaseException:
@@ -139,7 +140,7 @@ class CacheFile:
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Begin to write, with room in the log. SQLite puts it into the file now and then, but begins it anew only when
         nobody is reading in it; it does not wait for another process that is at it, which may then fill it again."""
-        deadline = time.monotonic() + LOG_PATIENCE
+        deadline = time.monotonic() + LOG_TIMEOUT
         while True:
             if self._log_size() > self._log:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -149,7 +150,7 @@ class CacheFile:
             connection.execute("ROLLBACK")
             if time.monotonic() > deadline:
                 raise TimeoutError("its log is full, and others are reading or writing in it")
-            time.sleep(PATIENCE / 25)
+            time.sleep(TIMEOUT / 25)
 
     def _log_size(self) -> int:
         """Bytes of the log."""
@@ -159,10 +160,10 @@ class CacheFile:
             return 0
 
 
-def _usable(path: Path) -> tuple[int, int]:
-    """Which file is at the path, one of ours; it is made where there is none.
+def _check_or_create(path: Path) -> tuple[int, int]:
+    """The device and inode of the cache file at the path, which is created where there is none.
 
-    Its first bytes tell, because SQLite itself may write into a file that it only opens, to complete what others began.
+    Reads its first bytes, because SQLite itself may write into a file that it only opens, to complete a transaction.
 
     Raises:
         Unusable: it is no file of ours.
@@ -172,7 +173,7 @@ def _usable(path: Path) -> tuple[int, int]:
     if not path.exists():
         if has_log:  # SQLite would put it into the new file
             raise UnusableFile("it was removed, but its log is still there")
-        _make(path)
+        _create(path)
     with path.open("rb") as file:  # before SQLite locks it: to close a file gives up all locks that a process has on it
         head, found = file.read(72), os.fstat(file.fileno())
     layout, application = (int.from_bytes(head[at : at + 4], "big") for at in (60, 68))
@@ -181,23 +182,23 @@ def _usable(path: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _make(path: Path) -> None:
-    """An empty cache at the path, whole from its first moment: of several processes one makes it."""
+def _create(path: Path) -> None:
+    """Create an empty cache at the path atomically: of several processes one succeeds."""
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
-        own = Path(folder) / path.name
-        own.touch(0o600)  # what people sent is private
-        with closing(sqlite3.connect(own, isolation_level=None)) as connection:
+        draft = Path(folder) / path.name
+        draft.touch(0o600)  # what people sent is private
+        with closing(sqlite3.connect(draft, isolation_level=None)) as connection:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # possible only before there is anything
             connection.execute("PRAGMA journal_mode = WAL").fetchall()
             connection.executescript(TABLE)
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
             connection.execute(f"PRAGMA user_version = {LAYOUT}")
         with suppress(FileExistsError):
-            os.link(own, path)
+            os.link(draft, path)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file is at the path; None if there is none."""
+def _inode(path: Path) -> tuple[int, int] | None:
+    """The device and inode of the file at the path; None if there is none."""
     try:
         found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):

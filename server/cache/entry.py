@@ -79,9 +79,9 @@ def pack(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> bytes:
     """`facts` is what JSON can say. Raises ValueError or TypeError for what cannot be packed, or is too large."""
     if any(array.dtype.kind not in KINDS for array in arrays.values()):
         raise TypeError(f"only plain numbers are kept, got {[array.dtype.str for array in arrays.values()]}")
-    told = json.dumps({"format": FORMAT, **facts}).encode()
+    encoded = json.dumps({"format": FORMAT, **facts}).encode()
     file = BytesIO()
-    np.savez(file, allow_pickle=False, facts=np.frombuffer(told, np.uint8), **arrays)
+    np.savez(file, allow_pickle=False, facts=np.frombuffer(encoded, np.uint8), **arrays)
     if file.tell() > LARGEST:
         raise ValueError(f"an entry of {file.tell()} bytes; at most {LARGEST} are kept")
     return zlib.compress(file.getbuffer(), LEVEL)
@@ -198,12 +198,12 @@ def _measured(quality: Quality) -> dict[str, Any]:
     return {"verdict": quality.verdict, "measures": measures}
 
 
-def _explanation(told: Mapping[str, Any], arrays: Mapping[str, Array]) -> Explanation:
+def _explanation(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Explanation:
     pixels, values = arrays["pixels"], arrays["values"]
-    name, version, digest, architecture, classes = told["card"]
-    temperature, threshold = told["calibration"]
-    index, ok, score, least = told["prediction"]
-    explained, versus = told["target"]
+    name, version, digest, architecture, classes = facts["card"]
+    temperature, threshold = facts["calibration"]
+    index, ok, score, least = facts["prediction"]
+    explained, versus = facts["target"]
     spec = ImageSpec(*pixels.shape)
     card = ModelCard(
         name, version, digest, architecture, tuple(classes), spec, temperature, threshold,
@@ -212,21 +212,21 @@ def _explanation(told: Mapping[str, Any], arrays: Mapping[str, Array]) -> Explan
     _expect(arrays["probabilities"].shape == arrays["logits"].shape == (len(classes),), "one number for each class")
     _expect(0 <= index < len(classes), "a predicted class that there is")
     _expect(values.shape == pixels.shape, "a value for each pixel")
-    engine, method, options = told["explainer"]
+    engine, method, options = facts["explainer"]
     known = {"inkling": EXPLAINERS, "reference": REFERENCES}[engine][method]
-    measured = told["quality"]
-    _expect(told["output"] in ("logit", "probability"), "output to be logit or probability")
-    runtime = told.get("runtime", "tensorflow")  # entries of before do not say it
+    measured = facts["quality"]
+    _expect(facts["output"] in ("logit", "probability"), "output to be logit or probability")
+    runtime = facts.get("runtime", "tensorflow")  # entries of before do not say it
     _expect(runtime in get_args(Runtime), "a runtime that there is")
     return Explanation(
-        told["id"],
-        Digit(pixels, _placement(told["placement"], arrays["picture"])),
+        facts["id"],
+        Digit(pixels, _placement(facts["placement"], arrays["picture"])),
         Prediction(card, index, arrays["probabilities"], arrays["logits"], InDistribution(ok, score, least)),
         _target(explained, versus, card.classes),
-        _attribution(told["attribution"], arrays),
+        _attribution(facts["attribution"], arrays),
         known(**parse(known, options)),
-        told["seed"],
-        told["output"],
+        facts["seed"],
+        facts["output"],
         engine=engine,
         quality=None
         if measured is None
@@ -236,19 +236,21 @@ def _explanation(told: Mapping[str, Any], arrays: Mapping[str, Array]) -> Explan
     )
 
 
-def _placement(told: Mapping[str, Any], picture: Array) -> Placement:
-    a, b, c, d, e, f = told["transform"]
-    width, height = told["size"]
+def _placement(facts: Mapping[str, Any], picture: Array) -> Placement:
+    a, b, c, d, e, f = facts["transform"]
+    width, height = facts["size"]
     _expect(picture.ndim == 3 and picture.shape[2] == 3 and picture.dtype == np.uint8, "a picture of 8 bits")
     _expect(width > 0 and height > 0 and picture.size > 0, "a picture with pixels")
-    return Placement((a, b, c, d, e, f), width, height, lambda: picture, tuple(told["steps"]), tuple(told["warnings"]))
+    return Placement(
+        (a, b, c, d, e, f), width, height, lambda: picture, tuple(facts["steps"]), tuple(facts["warnings"])
+    )
 
 
 def _target(index: int, versus: int | None, classes: tuple[str, ...]) -> Target:
     return Target.of_class(index, classes) if versus is None else Target.contrast(index, versus, classes)
 
 
-def _attribution(told: Mapping[str, Any], arrays: Mapping[str, Array]) -> Attribution:
+def _attribution(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Attribution:
     optional: dict[str, Any] = {name: arrays.get(name) for name in OPTIONAL}
     segments, per_segment = optional["segments"], optional["segment_values"]
     for name in ("segments", "stderr"):
@@ -257,11 +259,11 @@ def _attribution(told: Mapping[str, Any], arrays: Mapping[str, Array]) -> Attrib
     if segments is not None and per_segment is not None:
         _expect(segments.dtype.kind in "iu" and 0 <= segments.min() <= segments.max() < len(per_segment), "segments")
     for name, literal in (("unit", Unit), ("state", State)):
-        _expect(told[name] in get_args(literal), f"{name} to be one that there is")
-    _expect(told["stop"] is None or told["stop"] in get_args(Stop), "a reason for stopping that there is")
+        _expect(facts[name] in get_args(literal), f"{name} to be one that there is")
+    _expect(facts["stop"] is None or facts["stop"] in get_args(Stop), "a reason for stopping that there is")
     return Attribution(
-        arrays["values"], told["unit"], told["state"], told["rows"], stop=told["stop"],
-        warnings=tuple(told["warnings"]), **optional, **{name: told[name] for name in NUMBERS},
+        arrays["values"], facts["unit"], facts["state"], facts["rows"], stop=facts["stop"],
+        warnings=tuple(facts["warnings"]), **optional, **{name: facts[name] for name in NUMBERS},
     )  # fmt: skip
 
 

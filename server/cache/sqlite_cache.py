@@ -1,6 +1,5 @@
-"""Which explanations are kept, and for how long? All that are complete, until newer ones need the room or they are too
-old. Nothing here ever fails or makes an answer wait for long: after an error it backs off for a while, and with a file
-that cannot be its own it stops.
+"""Keeps complete explanations until newer ones need the room or they are too old. Never fails and never makes an answer
+wait for long: after an error it backs off for a while, and with a file that is not its own it stops.
 """
 
 import logging
@@ -13,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from server.cache.connection import PATIENCE, CacheFile, Row, UnusableFile
+from server.cache.connection import TIMEOUT, CacheFile, Row, UnusableFile
 from server.cache.entry import StaleEntry, decode, encode
 from server.errors import NotReady
 from server.types import Explanation
@@ -30,7 +29,7 @@ MAX_AGE = 3600  # a picture may be sent again, and be measured later
 
 @dataclass
 class Backoff:
-    """How long nothing is tried after an error. For one thread at a time."""
+    """Exponential backoff after an error. For one thread at a time."""
 
     until: float = float("-inf")
     seconds: float = 0.0
@@ -43,23 +42,23 @@ class Backoff:
 class SqliteCache:
     """Explanations in the file at `path`, of at most `most` bytes.
 
-    `seconds`: how long one is kept at most; 0 = until newer ones need the room. `saw` is told what happened, for
-    metrics. `now` measures how long it backs off after an error; `clock` dates entries, across starts: one that is set
-    back by a second keeps an entry for a second longer, and an entry from the future is none.
+    `seconds`: how long one is kept at most; 0 = until newer ones need the room. `on_event` is called with each event,
+    for metrics. `now` measures how long it backs off after an error; `clock` dates entries, across starts: one that is
+    set back by a second keeps an entry for a second longer, and an entry from the future is none.
     """
 
     def __init__(
         self,
         path: Path,
-        most: int,
+        max_bytes: int,
         seconds: int = 0,
-        saw: Callable[[Event], None] = lambda event: None,
+        on_event: Callable[[Event], None] = lambda event: None,
         now: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._file = CacheFile(path, most)
+        self._file = CacheFile(path, max_bytes)
         self._seconds = seconds
-        self._saw, self._now, self._clock = saw, now, clock
+        self._on_event, self._now, self._clock = on_event, now, clock
         self._lock = threading.Lock()
         self._reading, self._writing = Backoff(), Backoff()
         self._stopped = False
@@ -74,7 +73,7 @@ class SqliteCache:
         return min(self._seconds or MAX_AGE, MAX_AGE)
 
     def get(self, identity: str) -> Explanation | None:
-        """The explanation with that id, upon the picture that it was kept with; None where there is none."""
+        """The explanation with that id, on the picture that it was kept with; None where there is none."""
         try:
             return self.find(identity)
         except NotReady:
@@ -82,17 +81,17 @@ class SqliteCache:
 
     def find(self, identity: str) -> Explanation | None:
         """As `get`. Raises NotReady where it cannot be looked up just now."""
-        read = self._tried(self._reading, lambda: [self._file.read(identity)])
+        read = self._attempt(self._reading, lambda: [self._file.read(identity)])
         row = read[0] if read else None
         found = None if row is None or self._is_outdated(row) else self._decoded(row, identity)
-        self._saw("miss" if found is None else "hit")
+        self._on_event("miss" if found is None else "hit")
         if read is None and not self._stopped:
             raise NotReady("what is kept cannot be looked up just now; try again in a few seconds")
         return found
 
     def put(self, explanation: Explanation) -> Explanation:
         kept = explanation.attribution.state != "partial" and self._write(explanation)
-        self._saw("kept" if kept else "not kept")
+        self._on_event("kept" if kept else "not kept")
         return replace(explanation, kept=kept)
 
     def close(self) -> None:
@@ -105,7 +104,7 @@ class SqliteCache:
             self._file.close()
 
     def _write(self, explanation: Explanation) -> bool:
-        if self._is_off(self._writing):
+        if self._is_backing_off(self._writing):
             return False
         try:
             body = encode(explanation)
@@ -114,7 +113,7 @@ class SqliteCache:
             return False
         made = self._clock()
         outdated = (made - self._seconds, made + SKEW) if self._seconds else None
-        return bool(self._tried(self._writing, lambda: self._file.write(explanation.id, made, body, outdated)))
+        return bool(self._attempt(self._writing, lambda: self._file.write(explanation.id, made, body, outdated)))
 
     def _is_outdated(self, row: Row) -> bool:
         return self._seconds > 0 and not -SKEW <= self._clock() - row.made <= self._seconds
@@ -124,15 +123,15 @@ class SqliteCache:
             return decode(row.body, identity)
         except StaleEntry as error:
             log.warning("the entry of explanation %s is deleted: %s", identity, error)
-            self._tried(self._writing, lambda: self._file.delete(identity))
+            self._attempt(self._writing, lambda: self._file.delete(identity))
             return None
 
-    def _is_off(self, backoff: Backoff) -> bool:
+    def _is_backing_off(self, backoff: Backoff) -> bool:
         return self._stopped or self._now() < backoff.until
 
-    def _tried(self, backoff: Backoff, work: Callable[[], T]) -> T | None:
+    def _attempt(self, backoff: Backoff, work: Callable[[], T]) -> T | None:
         """What `work` on the file gives; None where it fails, or has failed a short while ago."""
-        if self._is_off(backoff) or not self._lock.acquire(timeout=2 * PATIENCE):
+        if self._is_backing_off(backoff) or not self._lock.acquire(timeout=2 * TIMEOUT):
             return None
         try:
             if self._stopped:  # while this thread waited

@@ -10,7 +10,7 @@ def make_key(name: str, scopes: str) -> None:
     """Print a new key and its line.
 
     Raises:
-        ClickException: a name or a scope that cannot be one.
+        ClickException: not a valid name or scope.
     """
     try:
         secret, key = new_key(name, scopes)

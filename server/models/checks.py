@@ -1,4 +1,4 @@
-"""What a loaded version has to answer before it may serve. Runs models; knows neither their files nor their kind."""
+"""Checks the answers of a loaded version before it may serve. Runs models; knows neither their files nor their kind."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,24 +13,24 @@ Check = Callable[[ModelCard, Model | None, Model | None, Array], None]
 
 
 def check_answers(card: ModelCard, twin: Model | None, full: Model | None, images: Array) -> None:
-    """What the twin and the SavedModel, where they are there, say of images (n, H, W).
+    """Check the logits of the twin and of the SavedModel, if there are any, for images (n, H, W).
 
     Raises:
         BrokenVersion: logits are not finite, not one for each class, or not the same.
     """
-    ours = None if twin is None else _logits("model.tflite", twin, card, images)
-    theirs = None if full is None else _logits("the SavedModel", full, card, images)
-    if ours is None or theirs is None:
+    twin_logits = None if twin is None else _logits("model.tflite", twin, card, images)
+    saved_logits = None if full is None else _logits("the SavedModel", full, card, images)
+    if twin_logits is None or saved_logits is None:
         return
-    _compare(ours, theirs, "the SavedModel")
+    _compare(twin_logits, saved_logits, "the SavedModel")
 
 
-def _compare(ours: Array, theirs: Array, whose: str) -> None:
-    apart = float(np.abs(ours - theirs).max())
+def _compare(first: Array, second: Array, other_name: str) -> None:
+    apart = float(np.abs(first - second).max())
     if not apart <= AGREEMENT:
         raise BrokenVersion(
-            f"model.tflite and {whose} differ by {apart:.3g} in a logit of the background images; expected at most "
-            f"{AGREEMENT:g}"
+            f"model.tflite and {other_name} differ by {apart:.3g} in a logit of the background images; expected "
+            f"at most {AGREEMENT:g}"
         )
 
 
@@ -47,8 +47,8 @@ def _logits(what: str, model: Model, card: ModelCard, images: Array) -> Array:
 
 
 def check_explains(card: ModelCard, twin: Model | None, model: Model) -> None:
-    """Whether `model`, which explains without TensorFlow, is sound, by itself: it gives the twin's logits, one image is
-    answered as among others, gradients are the slopes of forward on three pictures, and all is finite.
+    """Check a `model` that explains without TensorFlow: it gives the twin's logits, a row's answer does not depend on
+    the other rows, gradients are the slopes of forward on three pictures, and all numbers are finite.
 
     Raises:
         BrokenVersion: which of them does not hold.
@@ -95,12 +95,12 @@ STEP = 0.05  # of pixels in [0, 1], along a direction of length 1: well above th
 STEEP = 0.05  # of the slope's length, by which it may differ from a difference quotient
 
 
-def _check_rows(verb: str, several: Array, alone: Callable[[int], Array]) -> None:
+def _check_rows(verb: str, several: Array, single: Callable[[int], Array]) -> None:
     if not np.isfinite(several).all():
         raise BrokenVersion(f"its LiteRT {verb} gives values that are not finite for the background images")
     unit = float(np.abs(several).max())
     for row in range(min(SLOPES, len(several))):
-        apart = float(np.abs(alone(row)[0] - several[row]).max())
+        apart = float(np.abs(single(row)[0] - several[row]).max())
         if not apart <= AGREEMENT * max(unit, AGREEMENT):
             raise BrokenVersion(
                 f"its LiteRT {verb} gives one background image alone {apart:.3g} otherwise than among others; expected "
@@ -109,21 +109,21 @@ def _check_rows(verb: str, several: Array, alone: Callable[[int], Array]) -> Non
 
 
 def _check_slope(model: Model, image: Array, weights: Array, slope: Array) -> None:
-    """Along the slope itself and in a direction that has nothing to do with it."""
+    """Compare with difference quotients along the slope itself and in a random direction."""
     length = float(np.linalg.norm(slope))
     other = np.random.default_rng(0).choice([-1.0, 1.0], image.shape)
-    for way in (slope / length if length else other, other / np.linalg.norm(other)):
-        step = (STEP * way).astype(np.float32)
+    for direction in (slope / length if length else other, other / np.linalg.norm(other)):
+        step = (STEP * direction).astype(np.float32)
         ahead, behind = model.forward(np.stack([image + step, image - step])) @ weights
-        measured, told = float(ahead - behind) / (2 * STEP), float((slope * way).sum())
-        if not abs(measured - told) <= STEEP * length + AGREEMENT:
+        measured, claimed = float(ahead - behind) / (2 * STEP), float((slope * direction).sum())
+        if not abs(measured - claimed) <= STEEP * length + AGREEMENT:
             raise BrokenVersion(
-                f"its LiteRT gradient says that logits rise by {told:.4g} where they rise by {measured:.4g}"
+                f"its LiteRT gradient says that logits rise by {claimed:.4g} where they rise by {measured:.4g}"
             )
 
 
 def check_same(card: ModelCard, model: Model, other: Model) -> None:
-    """Whether gradients and features are the same, to AGREEMENT of the largest value, for both models.
+    """Check that gradients and features of both models are the same, to AGREEMENT of the largest value.
 
     Raises:
         BrokenVersion: which are not.
@@ -134,14 +134,14 @@ def check_same(card: ModelCard, model: Model, other: Model) -> None:
     if "gradient" in model.verbs:
         _check_same("gradient", model.gradient(images, weights), other.gradient(images, weights))
     if "features" in model.verbs:
-        ours, theirs = (one.features(images, weights) for one in (model, other))
+        first, second = (one.features(images, weights) for one in (model, other))
         for name in ("embedding", "feature_map", "feature_gradient", "attention"):
-            if getattr(ours, name) is not None:
-                _check_same(name, getattr(ours, name), getattr(theirs, name))
+            if getattr(first, name) is not None:
+                _check_same(name, getattr(first, name), getattr(second, name))
 
 
-def _check_same(what: str, ours: Array, theirs: Array) -> None:
-    apart, unit = float(np.abs(ours - theirs).max()), float(np.abs(theirs).max())
+def _check_same(what: str, first: Array, second: Array) -> None:
+    apart, unit = float(np.abs(first - second).max()), float(np.abs(second).max())
     if not apart <= AGREEMENT * unit:
         raise BrokenVersion(
             f"LiteRT and the SavedModel differ by {apart:.3g} in a {what} of the background images; expected at most "

@@ -1,5 +1,5 @@
-"""A version's LiteRT files -> a Model: forward, gradient and features without TensorFlow. The only file that imports
-ai_edge_litert.
+"""Makes a Model of a version's LiteRT files: forward, gradient and features without TensorFlow. The only file that
+imports ai_edge_litert.
 
 The files were compared with their SavedModel at export; here their hashes and a few answers (checks.py) are enough.
 """
@@ -19,10 +19,10 @@ from server.models.interpreters import InterpreterPool
 from server.protocols import RequestContext
 from server.types import Array, Features, LiteRTFile, ModelCard, Role, Verb
 
-FEW = 4  # a rest of up to 1 / FEW of a block goes row by row: a block takes the time of some five to sixteen rows
+REST_SHARE = 4  # up to 1 / REST_SHARE of a block goes row by row: a block takes the time of five to sixteen rows
 
 Outputs = Mapping[str, Array]
-Block = tuple[int, int, int]  # rows of the function, and the first of the request's rows, and the one after its last
+Block = tuple[int, int, int]  # rows of the function, first row of the request, row after its last
 
 
 class SignatureRunners:
@@ -60,28 +60,30 @@ class Source:
 OnBatch = Callable[[int], None]
 
 
-def _never() -> None: ...
+def _do_nothing() -> None: ...
 
 
-def _nowhere(rows: int) -> None: ...
+def _ignore(rows: int) -> None: ...
 
 
 @dataclass(frozen=True, eq=False)
 class LiteRTModel:
-    """The functions in `sources`, by the name of their signature: the verb and the number of rows.
+    """Runs the functions in `sources`, named by their signature: the verb and the number of rows.
 
-    Rows go in blocks: as many of the largest function as are full, then the rest, row by row where it is small, else
-    in one block filled up with copies. So the program of a row depends on the request alone. Blocks are put through by
-    this thread, and by one of `helpers` beside it while a core is idle.
+    Rows go in blocks: full blocks for the largest function first, then the rest, row by row where it is small, else in
+    one padded block. So which function computes a row depends on the request alone. The calling thread runs the blocks,
+    together with one of `helpers` while a core is idle.
     """
 
     card: ModelCard
     sources: Mapping[str, Source]
     helpers: Executor | None = None
     cores: int = 1  # that interpreters may compute on at once
-    between: Callable[[], None] = _never  # called before each block; raises where nobody waits for the rest
-    on_batch: OnBatch = _nowhere  # told the rows of each call
-    by_heart: dict[str, Array] = field(default_factory=dict)  # logits of the background, which many explanations need
+    before_block: Callable[[], None] = _do_nothing  # called before each block; raises when the request is cancelled
+    on_batch: OnBatch = _ignore  # called with the rows of each call
+    background_logits: dict[str, Array] = field(
+        default_factory=dict
+    )  # under the key "background": many explanations need them
     _rows: Mapping[str, tuple[int, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -104,110 +106,110 @@ class LiteRTModel:
     def for_explain(self, context: RequestContext) -> "LiteRTModel":
         """The model for one request, which ends between two blocks once that is cancelled or out of time."""
 
-        def between() -> None:
+        def before_block() -> None:
             context.raise_if_cancelled()
             context.raise_if_expired()
 
-        return replace(self, between=between)
+        return replace(self, before_block=before_block)
 
     def forward(self, images: Array) -> Array:
         """Logits (n, K) of images (n, H, W)."""
         known = images is self.card.background
-        if known and "background" in self.by_heart:
-            return self.by_heart["background"]
-        found = self._answer("forward", ("logits",), images=images)
+        if known and "background" in self.background_logits:
+            return self.background_logits["background"]
+        found = self._run("forward", ("logits",), images=images)
         logits = found["logits"] if found else np.empty((0, len(self.card.classes)), np.float32)
         if known:
             logits.flags.writeable = False
-            self.by_heart["background"] = logits
+            self.background_logits["background"] = logits
         return logits
 
     def gradient(self, images: Array, weights: Array) -> Array:
         """d(weights . logits) / d images, (n, H, W)."""
-        found = self._answer("gradient", ("gradient",), images=images, weights=weights)
+        found = self._run("gradient", ("gradient",), images=images, weights=weights)
         return found["gradient"] if found else np.empty_like(images, np.float32)
 
     def features(self, images: Array, weights: Array) -> Features:
         """The inner views of images (n, H, W)."""
-        found = self._answer("features", None, images=images, weights=weights)
+        found = self._run("features", None, images=images, weights=weights)
         optional = [found.get(name) for name in ("feature_map", "feature_gradient", "attention")]
         return Features(found["embedding"], *optional)
 
     def close(self) -> None:
-        """Let go of its interpreters; to be called when nobody uses the model any more."""
+        """Drop its interpreters. To be called when no request uses the model any more."""
         for source in set(self.sources.values()):
             source.pool.forget(source)
 
-    def _answer(self, verb: str, names: Sequence[str] | None, **arrays: Array) -> dict[str, Array]:
+    def _run(self, verb: str, names: Sequence[str] | None, **arrays: Array) -> dict[str, Array]:
         """Outputs of n rows by name, of all names or these; nothing for no rows."""
         if verb not in self._rows:
             raise NotImplementedError(f"{self.card.name} has no LiteRT function for {verb}")
         given = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
         rows = len(given["images"])
         self.on_batch(rows)
-        blocks = list(planned(rows, self._sizes(verb, rows)))
+        blocks = list(plan_blocks(rows, self._sizes(verb, rows)))
         found: dict[str, Array] = {}
 
         def compute(block: Block) -> None:
             size, start, stop = block
-            self.between()
+            self.before_block()
             name = f"{verb}_{size}"
             with self.sources[name].lend() as runners:
-                part = runners.run(name, {one: _filled(array[start:stop], size) for one, array in given.items()})
+                part = runners.run(name, {one: _padded(array[start:stop], size) for one, array in given.items()})
             for output in names or part:
                 if output not in found:
                     found.setdefault(output, np.empty((rows, *part[output].shape[1:]), part[output].dtype))
                 found[output][start:stop] = part[output][: stop - start]
 
-        _each(compute, blocks, self._helper(blocks))
+        _run_blocks(compute, blocks, self._helper(blocks))
         return found
 
     def _sizes(self, verb: str, rows: int) -> tuple[int, ...]:
         """Numbers of rows that its functions take. After a full block, the rest does not go to a function of another
-        file if the two interpreters are large: they might push each other out of the pool, again and again."""
+        file if the two interpreters are large: they might evict each other from the pool again and again."""
         sizes = self._rows[verb]
-        few, many = (self.sources[f"{verb}_{size}"] for size in (sizes[0], sizes[-1]))
-        together = few is many or few.size + many.size <= many.pool.capacity / 2
+        smallest, largest = (self.sources[f"{verb}_{size}"] for size in (sizes[0], sizes[-1]))
+        together = smallest is largest or smallest.size + largest.size <= largest.pool.capacity / 2
         return sizes if together or rows < sizes[-1] else sizes[-1:]
 
     def _helper(self, blocks: Sequence[Block]) -> Executor | None:
-        """Threads to compute with beside this one: only where there are two blocks of many rows, and idle cores."""
+        """An executor to share the blocks with: only for two or more blocks of many rows, and with an idle core."""
         if self.helpers is None or len(blocks) < 2 or blocks[1][0] == 1:
             return None
         lent = sum(pool.lent for pool in {source.pool for source in self.sources.values()})
         return self.helpers if lent + 1 < self.cores else None
 
 
-def planned(rows: int, sizes: Sequence[int]) -> Iterator[Block]:
+def plan_blocks(rows: int, sizes: Sequence[int]) -> Iterator[Block]:
     """The blocks for so many rows, by functions of the smallest and the largest of these numbers of rows."""
-    few, many = sizes[0], sizes[-1]
-    start = rows - rows % many
-    for first in range(0, start, many):
-        yield many, first, first + many
+    smallest, largest = sizes[0], sizes[-1]
+    start = rows - rows % largest
+    for first in range(0, start, largest):
+        yield largest, first, first + largest
     rest = rows - start
-    size = few if rest * FEW <= many else many
+    size = smallest if rest * REST_SHARE <= largest else largest
     for first in range(start, rows, size):
         yield size, first, min(first + size, rows)
 
 
-def _filled(part: Array, rows: int) -> Array:
+def _padded(part: Array, rows: int) -> Array:
     """The rows, and copies of the last of them up to so many."""
     missing = rows - len(part)
     return part if missing <= 0 else np.concatenate([part, np.repeat(part[-1:], missing, axis=0)])
 
 
-def _each(compute: Callable[[Block], None], blocks: Sequence[Block], helper: Executor | None) -> None:
-    """Compute all blocks, here and by a thread of `helper` if there is one, each taking the next that nobody has."""
+def _run_blocks(compute: Callable[[Block], None], blocks: Sequence[Block], helper: Executor | None) -> None:
+    """Compute all blocks, here and in a thread of `helper` if there is one; each takes the next block left."""
     if helper is None:
         for block in blocks:
             compute(block)
         return
-    left = deque(blocks)
+    remaining = deque(blocks)
 
     def work() -> None:
         while True:
             try:
-                block = left.popleft()
+                block = remaining.popleft()
             except IndexError:
                 return
             compute(block)
@@ -216,7 +218,7 @@ def _each(compute: Callable[[Block], None], blocks: Sequence[Block], helper: Exe
     try:
         work()
     finally:
-        left.clear()
+        remaining.clear()
         if not helping.cancel():
             helping.result()
 
@@ -238,12 +240,12 @@ def sources_of(
     return found
 
 
-def predictor(folder: Path, card: ModelCard, most: int = 1) -> LiteRTModel:
-    """What predicts a version: at most so many interpreters, more than one when several threads ask at once. Only
-    attacks ask them too, row by row, so that a prediction waits for a row at most."""
-    sources = sources_of(folder, card, "predict", InterpreterPool(most), bytes_count=False)
+def predictor(folder: Path, card: ModelCard, max_interpreters: int = 1) -> LiteRTModel:
+    """The model that predicts for a version, with at most so many interpreters for threads that call it at once. Only
+    attacks use it too, row by row, so that a prediction waits for a row at most."""
+    sources = sources_of(folder, card, "predict", InterpreterPool(max_interpreters), bytes_count=False)
     for source in set(sources.values()):
-        with source.lend():  # built now, so that no prediction waits for it
+        with source.lend():  # built now: no prediction waits for it
             pass
     return LiteRTModel(card, sources)
 
@@ -254,7 +256,8 @@ def explainer(
     pool: InterpreterPool,
     helpers: Executor | None = None,
     cores: int = 1,
-    on_batch: OnBatch = _nowhere,
+    on_batch: OnBatch = _ignore,
 ) -> LiteRTModel:
-    """What explains a version, as far as its files can, with interpreters of `pool`, which is for all versions."""
+    """The model that explains for a version, as far as its files can, with interpreters of `pool`, which all versions
+    share."""
     return LiteRTModel(card, sources_of(folder, card, "explain", pool), helpers, cores, on_batch=on_batch)

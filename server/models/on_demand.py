@@ -14,8 +14,8 @@ from server.models.versions import LoadedModel
 from server.protocols import KerasView, RequestContext
 from server.types import Array
 
-NICENESS = 19  # the most there is: what a package computes yields to everything else
-LOOK = 0.1  # seconds between two looks at whether the request still waits
+NICENESS = 19  # the maximum: what a package computes yields to everything else
+POLL = 0.1  # seconds between two checks whether the request still waits
 
 log = logging.getLogger(__name__)
 
@@ -35,14 +35,14 @@ class OnDemand:
         context's deadline, and goes on loading, or if it failed."""
 
         def view(weights: Array, output: Literal["logit", "probability"]) -> Any:
-            theirs = self._loaded(context).keras_view
-            assert theirs is not None  # a SavedModel can always be had as one
-            return theirs(context)(weights, output)
+            keras_view = self._loaded(context).keras_view
+            assert keras_view is not None  # a SavedModel can always be had as one
+            return keras_view(context)(weights, output)
 
         return view
 
     def close(self) -> None:
-        """End what was loaded; to be called when nobody uses the version any more."""
+        """Close what was loaded. To be called when no request uses the version any more."""
         with self._lock:
             self._closed, model, self._model = True, self._model, None
         if model is not None:
@@ -54,7 +54,7 @@ class OnDemand:
                 self._done = threading.Event()
                 threading.Thread(target=self._run, args=(self._done,), name="load-models", daemon=True).start()
             done = self._done
-        while not done.wait(min(LOOK, max(0.0, context.remaining()))):
+        while not done.wait(min(POLL, max(0.0, context.remaining()))):
             context.raise_if_cancelled()
             if context.remaining() <= 0:
                 raise NotReady("TensorFlow is loading, which engine=reference needs here; try again in a few seconds")

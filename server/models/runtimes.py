@@ -1,4 +1,4 @@
-"""What explains a version, LiteRT or TensorFlow, and how each is loaded. TensorFlow is imported with the first
+"""Loads the model that explains a version, by LiteRT or TensorFlow (factories). TensorFlow is imported with the first
 SavedModel.
 """
 
@@ -26,12 +26,13 @@ def litert_loader(
     niceness: int = 0,
     on_batch: Callable[[int], None] = lambda rows: None,
 ) -> LoadLiteRT:
-    """Loads what explains without TensorFlow, with interpreters of `capacity` bytes at most together; `partly` also
-    where the files cannot do all that the card says. `load_full` loads the SavedModel for packages that need one.
-    Threads that help to compute one explanation have `niceness`; `on_batch` is told the rows of each call."""
+    """Makes a loader of models that explain without TensorFlow, with interpreters of `capacity` bytes at most together;
+    `partly`: also where the files cannot do all that the card says. `load_full` loads the SavedModel for packages that
+    need one. Threads that help to compute one explanation have `niceness`; `on_batch` is called with the rows of each
+    call."""
     cores = _cores()
     pool = InterpreterPool(capacity, max_lent=cores)  # with more threads at work, predictions would wait for longer
-    helpers = _helpers(max(1, cores - 1), niceness)
+    helpers = helper_threads(max(1, cores - 1), niceness)
 
     def load(folder: Path, card: ModelCard) -> LoadedModel | None:
         model = explainer(folder, card, pool, helpers, cores, on_batch)
@@ -40,18 +41,18 @@ def litert_loader(
         if load_full is None:
             return LoadedModel(model, "litert", model, close=model.close)
         full = load_full
-        later = OnDemand(lambda: _unchanged(full, folder, card))
+        on_demand = OnDemand(lambda: _load_unchanged(full, folder, card))
 
         def close() -> None:
             model.close()
-            later.close()
+            on_demand.close()
 
-        return LoadedModel(model, "litert", model, keras_view=later.keras_view, close=close)
+        return LoadedModel(model, "litert", model, keras_view=on_demand.keras_view, close=close)
 
     return load
 
 
-def _unchanged(load: LoadFull, folder: Path, card: ModelCard) -> LoadedModel:
+def _load_unchanged(load: LoadFull, folder: Path, card: ModelCard) -> LoadedModel:
     """The SavedModel of a version that was opened a while ago.
 
     Raises:
@@ -72,17 +73,17 @@ def _check_unchanged(folder: Path, card: ModelCard) -> None:
         raise BrokenVersion("its files have changed since it was opened")
 
 
-def _helpers(count: int, niceness: int) -> ThreadPoolExecutor:
+def helper_threads(count: int, niceness: int) -> ThreadPoolExecutor:
     """A thread pool that starts all its threads now: one started later would inherit its submitter's niceness."""
     started = threading.Barrier(count + 1)
-    found = ThreadPoolExecutor(count, "help-explain", _be_nice, (niceness,))
+    found = ThreadPoolExecutor(count, "help-explain", _set_niceness, (niceness,))
     for _ in range(count):
         found.submit(started.wait)
     started.wait()
     return found
 
 
-def _be_nice(niceness: int) -> None:
+def _set_niceness(niceness: int) -> None:
     """Give the calling thread this niceness, if it has less: only root may take less than it has."""
     if hasattr(os, "setpriority"):
         thread = threading.get_native_id()
@@ -101,13 +102,13 @@ def savedmodel_loader(
     on_retrace: Callable[[], None] = lambda: None,
     on_wait: Callable[[int], None] = lambda change: None,
 ) -> LoadFull:
-    """Loads SavedModels onto the device of worker number `worker`; told are the rows of each call of a graph, graphs
-    that are traced after loading, and that so many more rows wait, or fewer."""
+    """Makes a loader of SavedModels onto the device of worker number `worker`; the callbacks report the rows of each
+    call of a graph, graphs that are traced after loading, and the change of the number of rows that wait."""
     place: str | None = None
-    alone = threading.Lock()  # TensorFlow's registry of gradients is changed and compared while a SavedModel is loaded
+    loading = threading.Lock()  # loading changes and compares TensorFlow's registry of gradients
 
     def load(folder: Path, card: ModelCard) -> LoadedModel:
-        with alone:
+        with loading:
             return loaded(folder, card)
 
     def loaded(folder: Path, card: ModelCard) -> LoadedModel:
@@ -121,7 +122,7 @@ def savedmodel_loader(
         gpu = place != "CPU:0"
         model = savedmodel.SavedModel(folder, card, on_batch, on_retrace, place if gpu else None)
         twin = any("predict" in file.roles for file in card.litert)
-        lane = batched_model_for(model, gpu, twin, on_wait)
-        return LoadedModel(model, "tensorflow", lane, lambda _: model.keras_model, model.close)
+        batched = batched_model_for(model, gpu, twin, on_wait)
+        return LoadedModel(model, "tensorflow", batched, lambda _: model.keras_model, model.close)
 
     return load

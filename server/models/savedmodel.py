@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from server.models.graphs import check_signature, forget, load
-from server.models.micro_batches import FEWEST, MicroBatcher
+from server.models.micro_batches import MIN_ROWS, MicroBatcher
 from server.types import Array, Features, ModelCard, Verb
 
 log = logging.getLogger(__name__)
@@ -45,13 +45,13 @@ def configure(device: Literal["auto", "cpu", "gpu"], worker: int = 0) -> str:
             "there is a GPU and TensorFlow cannot use it; install requirements-gpu.txt, or set INKLING_RUNTIME=litert, "
             "which is quicker on the processor"
         )
-    chosen = worker % len(gpus) if gpus else None
-    mine = [] if chosen is None else [gpus[chosen]]
-    tf.config.set_visible_devices(mine, "GPU")
-    for gpu in mine:
+    gpu_index = worker % len(gpus) if gpus else None
+    visible = [] if gpu_index is None else [gpus[gpu_index]]
+    tf.config.set_visible_devices(visible, "GPU")
+    for gpu in visible:
         tf.config.experimental.set_memory_growth(gpu, True)
-    log.info("TensorFlow computes on %s", "the processor" if chosen is None else f"GPU {chosen}")
-    return "CPU:0" if chosen is None else "GPU:0"  # the others are hidden
+    log.info("TensorFlow computes on %s", "the processor" if gpu_index is None else f"GPU {gpu_index}")
+    return "CPU:0" if gpu_index is None else "GPU:0"  # the others are hidden
 
 
 class SavedModel:
@@ -75,7 +75,7 @@ class SavedModel:
         self._gradients = MicroBatcher(GRADIENT_CHUNK, tf.errors.ResourceExhaustedError, on_batch)
         # The trackable must outlive its signatures: they hold its variables by weak references only.
         self._device = device
-        with self._placed():
+        with self.on_device():
             self._trackable, self._registered = load(folder)
         try:
             check_signature(self._trackable.signatures, card)
@@ -85,6 +85,11 @@ class SavedModel:
             self.close()
             raise
 
+    @property
+    def signatures(self) -> Any:
+        """The SavedModel's own signatures by name."""
+        return self._trackable.signatures
+
     def close(self) -> None:
         """Let TensorFlow forget what it would keep for good; to be called when nobody uses the model any more."""
         forget(self._registered)
@@ -93,8 +98,8 @@ class SavedModel:
         card = self.card
         self._serve = self._trackable.signatures["serving_default"]
         self._features = self._trackable.signatures.get("features")
-        own: set[Verb] = {"forward", "gradient"}
-        self.verbs: frozenset[Verb] = frozenset(own | (set(card.verbs) if self._features else set()))
+        always: set[Verb] = {"forward", "gradient"}
+        self.verbs: frozenset[Verb] = frozenset(always | (set(card.verbs) if self._features else set()))
         images = tf.TensorSpec((None, card.image.height, card.image.width), tf.float32)
         weights = tf.TensorSpec((None, len(card.classes)), tf.float32)
         self._gradient = tf.function(self._taped, input_signature=[images, weights])
@@ -102,19 +107,19 @@ class SavedModel:
         self._scored: dict[str, tuple[Any, Any]] = {}
         self._warm_up()
 
-    def _placed(self) -> Any:
+    def on_device(self) -> Any:
         return tf.device(self._device) if self._device else nullcontext()
 
     def forward(self, images: Array) -> Array:
         """Logits (n, K) of images (n, H, W)."""
         if images is self.card.background and self._background is not None:
             return self._background  # asked by every explanation that takes the background for its baseline
-        return self._forwards.apply(lambda rows: {"logits": self._answer(self._serving, rows)}, images)["logits"]
+        return self._forwards.run(lambda rows: {"logits": self._answer(self._serving, rows)}, images)["logits"]
 
     def gradient(self, images: Array, weights: Array) -> Array:
         """d(weights . logits) / d images, (n, H, W)."""
         graph = self._gradient
-        return self._gradients.apply(lambda rows, w: {"gradient": self._answer(graph, rows, w)}, images, weights)[
+        return self._gradients.run(lambda rows, w: {"gradient": self._answer(graph, rows, w)}, images, weights)[
             "gradient"
         ]
 
@@ -125,11 +130,11 @@ class SavedModel:
         signature = self._features
 
         def views(rows: Array, weights: Array) -> dict[str, Array]:
-            with self._placed():
+            with self.on_device():
                 outputs = signature(images=tf.constant(rows), weights=tf.constant(weights))
             return {name: output.numpy() for name, output in outputs.items()}
 
-        found = self._gradients.apply(views, images, weights)
+        found = self._gradients.run(views, images, weights)
         optional = [found.get(name) for name in ("feature_map", "feature_gradient", "attention")]
         return Features(found["embedding"], *optional)
 
@@ -156,7 +161,7 @@ class SavedModel:
         return tf.keras.Model([images], tf.keras.layers.Lambda(score, output_shape=(1,))(images)), held
 
     def _answer(self, graph: Any, *arrays: Array) -> Array:
-        with self._placed():
+        with self.on_device():
             answer: Array = graph(*map(tf.constant, arrays)).numpy()
         return answer
 
@@ -175,8 +180,8 @@ class SavedModel:
 
     def _warm_up(self) -> None:
         """Trace and run every graph once, so that no request pays for it."""
-        images = np.zeros((FEWEST, self.card.image.height, self.card.image.width), np.float32)
-        weights = np.zeros((FEWEST, len(self.card.classes)), np.float32)
+        images = np.zeros((MIN_ROWS, self.card.image.height, self.card.image.width), np.float32)
+        weights = np.zeros((MIN_ROWS, len(self.card.classes)), np.float32)
         self.forward(images)
         self._background = self.forward(self.card.background)
         self._background.flags.writeable = False

@@ -70,7 +70,7 @@ def _answer_http(error: HTTPException) -> Response:
 
 def _response(error: ServiceError, status: int, retry_after: int | None = None) -> Response:
     if status == 503:
-        service().metrics.refused(error.code)
+        service().metrics.count_refusal(error.code)
     response = json_answer(error_body(error), status)
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)

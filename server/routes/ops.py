@@ -43,5 +43,5 @@ def readyz() -> Response:
 @blueprint.get("/metrics")
 def metrics() -> Response:
     metrics, served_models = service().metrics, service().store.served_models
-    metrics.versions({name: len(served_model.versions) for name, served_model in served_models.items()})
+    metrics.set_versions({name: len(served_model.versions) for name, served_model in served_models.items()})
     return Response(metrics.text(), content_type=CONTENT_TYPE)

@@ -20,8 +20,8 @@ EVERY = [attack() for attack in ATTACKS.values()]
 class Grey(Linear):
     """A linear model on pictures that stay far from 0 and 1, so that no clipping disturbs the algebra."""
 
-    def _directions(self) -> Array:
-        return super()._directions() * 0.1
+    def directions(self) -> Array:
+        return super().directions() * 0.1
 
 
 def grey() -> Array:
@@ -32,7 +32,7 @@ def nearest(model: Grey, image: Array, norm: Any) -> tuple[float, int]:
     """The distance to the nearest border of a linear model in the given dual norm, and the class beyond it."""
     logits = model.forward(image[None])[0]
     source_class = int(logits.argmax())
-    directions = model._directions()
+    directions = model.directions()
     distances = {
         k: (logits[source_class] - logits[k] + FLIPPED) / norm(directions[k] - directions[source_class])
         for k in range(len(logits))
@@ -57,11 +57,11 @@ class Bowl(Fake):
 
     weights = np.linspace(1, 30, 64).reshape(8, 8) ** 2
 
-    def _logits(self, images: Array) -> Array:
+    def logits(self, images: Array) -> Array:
         height = (self.weights * (images - 0.5) ** 2).sum(axis=(1, 2))
         return np.stack([np.full_like(height, 9), height, np.full_like(height, -99)], axis=1)
 
-    def _slopes(self, images: Array) -> Array:
+    def slopes(self, images: Array) -> Array:
         slopes = 2 * self.weights * (images - 0.5)
         return np.stack([0 * slopes, slopes, 0 * slopes], axis=1)
 
@@ -142,7 +142,7 @@ def test_attack_flips_to_the_target_class(attack: Any, target_class: int) -> Non
 
 def test_targeted_margin_is_the_lead_over_all_others() -> None:
     class Fixed(Linear):
-        def _logits(self, images: Array) -> Array:
+        def logits(self, images: Array) -> Array:
             return np.tile([1.0, 3.0, 2.0], (len(images), 1))
 
     images = grey()[None]

@@ -82,7 +82,7 @@ def test_the_last_one_with_an_id_is_kept(tmp_path: Path) -> None:
 
 def test_a_partial_one_is_not_kept(tmp_path: Path) -> None:
     events: list[Event] = []
-    cache = opened(tmp_path, saw=events.append)
+    cache = opened(tmp_path, on_event=events.append)
     assert not cache.put(replace(FOUND, attribution=replace(FOUND.attribution, state="partial"))).kept
     assert cache.get(FOUND.id) is None
     assert cache.put(FOUND).kept and cache.get(FOUND.id) is not None
@@ -201,7 +201,7 @@ def test_threads_share_one_connection(tmp_path: Path) -> None:
 
 def test_a_stale_entry_is_a_miss_once_and_then_gone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     events: list[Event] = []
-    cache = opened(tmp_path, saw=events.append)
+    cache = opened(tmp_path, on_event=events.append)
     for number in (1, 2):
         cache.put(numbered(FOUND, number))
     with closing(sqlite3.connect(tmp_path / "cache.sqlite")) as connection, connection:

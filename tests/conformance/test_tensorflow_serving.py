@@ -48,7 +48,7 @@ def test_metadata_is_the_protobufs(explaining: Running) -> None:
     spec = json_format.ParseDict(told["model_spec"], model_pb2.ModelSpec())
     assert (spec.name, spec.version.value) == ("cnn", 2)
     found = json_format.ParseDict(told["metadata"]["signature_def"], get_model_metadata_pb2.SignatureDefMap())
-    signatures = net("cnn")._trackable.signatures
+    signatures = net("cnn").signatures
     for name, described in found.signature_def.items():
         (inputs,) = signatures[name].structured_input_signature[1].values()
         (ours,) = described.inputs.values()
@@ -64,7 +64,7 @@ def test_predict_as_the_savedmodel(explaining: Running) -> None:
     for found in ([row["logits"] for row in rows], columns["logits"]):
         assert np.array(found) == pytest.approx(twin("cnn").forward(ROWS), rel=1e-6)
         assert np.array(found) == pytest.approx(net("cnn").forward(ROWS), abs=1e-3)
-    serve = net("cnn")._trackable.signatures["serving_default"](images=ROWS)
+    serve = net("cnn").signatures["serving_default"](images=ROWS)
     assert np.array(columns["probabilities"]) == pytest.approx(serve["probabilities"].numpy(), abs=1e-4)
 
 
@@ -73,7 +73,7 @@ def test_bytes_as_the_savedmodel(explaining: Running, count: int, allowed: float
     """The second is a JPEG, which the shipped graphs decode by the fast DCT."""
     sent = [{"b64": b64encode(one).decode()} for one in FILES[:count]]
     found = predicted(explaining, {"signature_name": "serving_bytes", "instances": sent})["predictions"]
-    serve = net("cnn")._trackable.signatures["serving_bytes"](image_bytes=FILES[:count])
+    serve = net("cnn").signatures["serving_bytes"](image_bytes=FILES[:count])
     for name in ("logits", "probabilities"):
         assert np.array([row[name] for row in found]) == pytest.approx(serve[name].numpy(), rel=allowed, abs=allowed)
 

@@ -57,7 +57,7 @@ def test_every_net_predicts_as_its_twin(client: Any, name: str) -> None:
 
 def test_a_prediction_is_that_of_the_savedmodel(client: Any) -> None:
     found = client.infer("cnn", [tensor()])
-    serve = net("cnn")._trackable.signatures["serving_default"](images=ROWS)
+    serve = net("cnn").signatures["serving_default"](images=ROWS)
     for output in ("logits", "probabilities"):
         assert found.as_numpy(output) == pytest.approx(serve[output].numpy(), abs=1e-3)
 

@@ -66,8 +66,8 @@ def last(explainer: Any, model: Model, target: Target, image: Array | None = Non
 class Halved(Square):
     """Sees the left half of the image only."""
 
-    def _directions(self) -> Array:
-        directions = super()._directions().copy()
+    def directions(self) -> Array:
+        directions = super().directions().copy()
         directions[:, :, 4:] = 0
         return directions
 
@@ -112,12 +112,12 @@ def test_what_the_model_does_not_see_gets_nothing(name: str) -> None:
 class Cubed(Square):
     """Cells interact in threes: pairs of coalitions alone would leave no error to sample away."""
 
-    def _logits(self, images: Array) -> Array:
-        return np.einsum("nhw,khw->nk", images, self._directions()) ** 3
+    def logits(self, images: Array) -> Array:
+        return np.einsum("nhw,khw->nk", images, self.directions()) ** 3
 
-    def _slopes(self, images: Array) -> Array:
-        inner = np.einsum("nhw,khw->nk", images, self._directions())
-        return 3 * inner[:, :, None, None] ** 2 * self._directions()
+    def slopes(self, images: Array) -> Array:
+        inner = np.einsum("nhw,khw->nk", images, self.directions())
+        return 3 * inner[:, :, None, None] ** 2 * self.directions()
 
 
 # Broken methods, one for each axiom.
@@ -193,7 +193,7 @@ def test_each_axiom_rejects_a_broken_method(axiom: Any, broken: Any) -> None:
 
 def test_a_linear_model_is_explained_by_its_weights() -> None:
     model, image = Linear(), ink()
-    weights = model._directions()[1]
+    weights = model.directions()[1]
     background = model.card.background.mean(axis=0)
     assert last(Saliency(), model, one(1)).values == pytest.approx(weights)
     assert last(IntegratedGradients(), model, one(1)).values == pytest.approx(weights * image, abs=1e-6)
@@ -206,7 +206,7 @@ def test_a_linear_model_is_explained_by_its_weights() -> None:
 
 def test_integrated_gradients_of_a_square_are_known() -> None:
     model, image = Square(), ink()
-    direction = model._directions()[2]
+    direction = model.directions()[2]
     expected = image * direction * (direction * image).sum()
     assert last(IntegratedGradients(), model, one(2)).values == pytest.approx(expected, abs=1e-5)
 
@@ -320,7 +320,7 @@ def test_shapley_of_an_image_that_is_its_baseline_is_zero() -> None:
 
 def test_occlusion_covers_every_pixel_and_weighs_overlaps() -> None:
     model, image = Linear(), ink()
-    weights = model._directions()[1]
+    weights = model.directions()[1]
     found = last(Occlusion(3, 2), model, one(1)).values
     starts = [0, 2, 4, 5]
     expected, covers = np.zeros((8, 8)), np.zeros((8, 8))
@@ -334,7 +334,7 @@ def test_occlusion_covers_every_pixel_and_weighs_overlaps() -> None:
 def test_noisy_slopes_have_the_moments_of_their_noise() -> None:
     """The slope of a square along w is 2 w (w . x): with noise of sigma its variance is 4 w^2 sigma^2 |w|^2."""
     model, image, sigma = Square(), ink(), 0.3
-    direction = model._directions()[1]
+    direction = model.directions()[1]
     slope = 2 * direction * (direction * image).sum()
     variance = 4 * direction**2 * sigma**2 * (direction**2).sum()
     mean = last(SmoothGrad(2000, sigma), model, one(1))
@@ -358,7 +358,7 @@ def test_rise_finds_the_weights_of_a_linear_model() -> None:
     found = last(Rise(n_samples=8000, grid=8), model, one(1))
     coarse = np.abs(found.values)
     assert found.stderr is not None
-    assert np.corrcoef(found.values.ravel(), (model._directions()[1] * image).ravel())[0, 1] > 0.6
+    assert np.corrcoef(found.values.ravel(), (model.directions()[1] * image).ravel())[0, 1] > 0.6
     again = last(Rise(n_samples=8000, grid=8), model, one(1), seed=1)
     off = np.abs(found.values - again.values) / np.hypot(found.stderr, again.stderr)
     assert np.median(off) < 1.2

@@ -28,7 +28,7 @@ class Light(Linear):
 
     def __init__(self) -> None:
         super().__init__(card_28())
-        self.weights = self._directions().astype(np.float32)
+        self.weights = self.directions().astype(np.float32)
 
     def forward(self, images: Array) -> Array:
         self.rows += len(images)

@@ -250,7 +250,7 @@ def test_a_jpeg_is_about_what_the_graphs_before_give(quality: int, told: float) 
 def test_the_shipped_versions_decode_as_told() -> None:
     """So that `by_fast_dct` speaks for them."""
     bodies = [*drawings(95)[:20], GIFS["transparent"], encoded(picture((40, 60), "RGBA"))]
-    serve = net("mlp")._trackable.signatures["serving_bytes"]
+    serve = net("mlp").signatures["serving_bytes"]
     assert serve(image_bytes=tf.constant(bodies))["logits"].numpy() == pytest.approx(
         net("mlp").forward(by_fast_dct(bodies)), abs=1e-3
     )

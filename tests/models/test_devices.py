@@ -19,7 +19,7 @@ for name in ("cnn", "mlp"):
     first, second = (SavedModel(folder(name), card(name), device=device) for device in ("CPU:0", "CPU:1"))
     for model, place in ((first, "CPU:0"), (second, "CPU:1")):
         lie = {weight.device.rpartition("device:")[2] for weight in model._trackable.weights}
-        with model._placed():
+        with model.on_device():
             run = model._serving(tf.constant(digits()[:3])).device.rpartition("device:")[2]
         assert (lie, run) == ({place}, place), (lie, run, place)
     assert np.allclose(first.forward(digits()[:20]), second.forward(digits()[:20]), atol=1e-5)

@@ -15,7 +15,7 @@ import pytest
 from server.errors import ClientLeft, OutOfTime
 from server.explainers import build, methods_for
 from server.models.interpreters import InterpreterPool
-from server.models.litert import LiteRTModel, explainer, planned, predictor
+from server.models.litert import LiteRTModel, explainer, plan_blocks, predictor
 from server.models.wrappers import ProbabilityModel
 from server.protocols import RequestContext
 from server.types import Array, Attribution, Model, Target
@@ -148,7 +148,7 @@ def test_the_same_request_gives_the_same_bits_whatever_else_runs(name: str) -> N
     ],
 )
 def test_blocks_follow_from_the_number_of_rows(rows: int, sizes: tuple[int, ...], expected: list[int]) -> None:
-    blocks = list(planned(rows, sizes))
+    blocks = list(plan_blocks(rows, sizes))
     assert [size for size, _, _ in blocks] == expected
     covered = [row for _, start, stop in blocks for row in range(start, stop)]
     assert covered == list(range(rows))
@@ -159,12 +159,12 @@ def counting(model: LiteRTModel, stop_at: int, error: Callable[[], Exception]) -
     """The model for a request that is over after so many blocks, and the blocks that were begun."""
     begun: list[int] = []
 
-    def between() -> None:
+    def before_block() -> None:
         if len(begun) == stop_at:
             raise error()
         begun.append(1)
 
-    return replace(model, between=between), begun
+    return replace(model, before_block=before_block), begun
 
 
 def test_what_nobody_waits_for_ends_between_two_blocks() -> None:
@@ -180,7 +180,7 @@ def test_what_nobody_waits_for_ends_between_two_blocks() -> None:
     model, begun = counting(lite("cnn"), 2, lambda: ClientLeft("gone"))
     with pytest.raises(ClientLeft):
         model.forward(digits())
-    assert len(begun) == 2 < len(list(planned(200, (1, 32))))
+    assert len(begun) == 2 < len(list(plan_blocks(200, (1, 32))))
 
 
 def test_what_fails_beside_a_helper_fails_the_request_and_nothing_hangs() -> None:
@@ -189,7 +189,9 @@ def test_what_fails_beside_a_helper_fails_the_request_and_nothing_hangs() -> Non
         for _ in range(20):
             with pytest.raises(ClientLeft):
                 model.forward(digits())
-        assert np.array_equal(replace(model, between=lambda: None).forward(digits()), lite("cnn").forward(digits()))
+        assert np.array_equal(
+            replace(model, before_block=lambda: None).forward(digits()), lite("cnn").forward(digits())
+        )
 
 
 def test_a_helper_takes_a_share_while_a_core_is_idle() -> None:
@@ -197,18 +199,21 @@ def test_a_helper_takes_a_share_while_a_core_is_idle() -> None:
     with ThreadPoolExecutor(1, "helper") as helpers:
         meeting = threading.Barrier(2)
 
-        def between() -> None:
+        def before_block() -> None:
             name = threading.current_thread().name
             if name not in threads:
                 threads.add(name)
                 meeting.wait(10)  # neither goes on alone
 
-        replace(lite("cnn"), helpers=helpers, cores=2, between=between).forward(digits())
+        replace(lite("cnn"), helpers=helpers, cores=2, before_block=before_block).forward(digits())
         assert len(threads) == 2
         threads.clear()
         for cores, rows in ((1, 200), (2, 20)):  # no idle core; one block
             replace(
-                lite("cnn"), helpers=helpers, cores=cores, between=lambda: threads.add(threading.current_thread().name)
+                lite("cnn"),
+                helpers=helpers,
+                cores=cores,
+                before_block=lambda: threads.add(threading.current_thread().name),
             ).forward(digits()[:rows])
         assert threads == {threading.current_thread().name}
 

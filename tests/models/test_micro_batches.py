@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from server.errors import OutOfMemory
-from server.models.micro_batches import CAUTION, MicroBatcher
+from server.models.micro_batches import BACKOFF, MicroBatcher
 from server.types import Array
 from tests.support.batching import Clock
 from tests.support.models.nets import digits, net
@@ -39,31 +39,31 @@ ROWS = np.arange(100, dtype=np.float32)
 
 def test_half_of_the_rows_go_on_where_all_have_no_room() -> None:
     told: list[int] = []
-    device, chunks = Device(13), MicroBatcher(40, Exhausted, told.append)
-    assert np.array_equal(chunks.apply(device, ROWS)["out"], ROWS * 3)
+    device, batcher = Device(13), MicroBatcher(40, Exhausted, told.append)
+    assert np.array_equal(batcher.run(device, ROWS)["out"], ROWS * 3)
     assert device.tried == told == [40, 20] + 10 * [10]
 
 
 def test_it_is_remembered_for_a_while(caplog: pytest.LogCaptureFixture) -> None:
     device, clock = Device(13), Clock()
-    chunks = MicroBatcher(40, Exhausted, now=clock)
+    batcher = MicroBatcher(40, Exhausted, now=clock)
     with caplog.at_level(logging.WARNING):
-        chunks.apply(device, ROWS[:40])
+        batcher.run(device, ROWS[:40])
     assert "no memory for 40 rows; 20 at once" in caplog.text
     device.tried.clear()
-    clock.seconds += CAUTION - 1
-    chunks.apply(device, ROWS[:40])
+    clock.seconds += BACKOFF - 1
+    batcher.run(device, ROWS[:40])
     assert device.tried == [10, 10, 10, 10]
     device.tried.clear()
     clock.seconds += 2
     device.room = 100
-    chunks.apply(device, ROWS[:40])
+    batcher.run(device, ROWS[:40])
     assert device.tried == [40]
 
 
 def test_a_rest_that_has_no_room_is_halved_itself() -> None:
     device = Device(13)
-    assert np.array_equal(MicroBatcher(40, Exhausted).apply(device, ROWS[:31])["out"], ROWS[:31] * 3)
+    assert np.array_equal(MicroBatcher(40, Exhausted).run(device, ROWS[:31])["out"], ROWS[:31] * 3)
     assert device.tried == [31, 15, 7, 7, 7, 7, 3]
 
 
@@ -71,14 +71,14 @@ def test_a_rest_that_has_no_room_is_halved_itself() -> None:
 def test_without_room_for_two_rows_it_is_told(rows: int) -> None:
     device = Device(1)
     with pytest.raises(OutOfMemory, match="no memory") as caught:
-        MicroBatcher(40, Exhausted).apply(device, ROWS[:rows])
+        MicroBatcher(40, Exhausted).run(device, ROWS[:rows])
     assert (caught.value.status, caught.value.retry_after) == (503, 5)
     assert device.tried[-1] == 2
 
 
 def test_another_error_is_not_taken_for_it() -> None:
     with pytest.raises(ZeroDivisionError):
-        MicroBatcher(40, Exhausted).apply(Device(3, ZeroDivisionError), ROWS)
+        MicroBatcher(40, Exhausted).run(Device(3, ZeroDivisionError), ROWS)
 
 
 def test_what_failed_is_let_go_before_the_next_try() -> None:
@@ -98,7 +98,7 @@ def test_what_failed_is_let_go_before_the_next_try() -> None:
             raise Held
         return {"out": rows}
 
-    assert len(MicroBatcher(40, Held).apply(graph, ROWS)["out"]) == 100
+    assert len(MicroBatcher(40, Held).run(graph, ROWS)["out"]) == 100
 
 
 @pytest.mark.parametrize("verb", ["forward", "gradient", "features"])
@@ -118,9 +118,9 @@ def test_a_savedmodel_goes_on_with_fewer_rows(verb: str, monkeypatch: pytest.Mon
         return graph(*arrays, **named)
 
     expected = getattr(model, verb)(*arguments)
-    chunks = "_forwards" if verb == "forward" else "_gradients"
-    kept = getattr(model, chunks)
-    monkeypatch.setattr(model, chunks, MicroBatcher(kept.size, tf.errors.ResourceExhaustedError))
+    batcher = "_forwards" if verb == "forward" else "_gradients"
+    kept = getattr(model, batcher)
+    monkeypatch.setattr(model, batcher, MicroBatcher(kept.size, tf.errors.ResourceExhaustedError))
     monkeypatch.setattr(model, first, small)
     found = getattr(model, verb)(*arguments)
     assert tried == [100, 50, 25, 25, 25, 25]

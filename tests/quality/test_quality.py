@@ -25,7 +25,7 @@ FAITHFUL = ("deletion_auc", "insertion_auc", "mu_fidelity")
 
 def truth(model: Linear, image: Array) -> Array:
     """What each pixel of a linear model adds."""
-    return model._directions()[1] * image
+    return model.directions()[1] * image
 
 
 def judged(values: Array, model: Model | None = None, explainer: Any = None) -> dict[str, Measure]:

@@ -47,8 +47,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:The set_.* function will be depr
 class Cubic(Linear):
     """logits_k = (w_k . x + k)^3: cells interact by three, so a sample of coalitions does not tell all."""
 
-    def _logits(self, images: Array) -> Array:
-        return super()._logits(images) ** 3
+    def logits(self, images: Array) -> Array:
+        return super().logits(images) ** 3
 
 
 KINDS: list[tuple[str, dict[str, Any]]] = [
@@ -153,7 +153,7 @@ def test_shaps_cells_and_baselines_are_ours(explainer: str, why: dict[str, Any])
 def test_partition_down_to_every_pixel_is_known_for_a_linear_model(versus: int | None) -> None:
     model, image = Linear(), ink()
     target = Target.of_class(2, model.card.classes) if versus is None else Target.contrast(2, 0, model.card.classes)
-    weights = np.tensordot(target.weights, model._directions(), axes=1)
+    weights = np.tensordot(target.weights, model.directions(), axes=1)
     (found,) = ShapleyPackage(explainer="partition", max_evals=20000).refine(model, image, target, 0)
     assert found.values == pytest.approx(weights * image, abs=1e-6)
     assert found.segments is None and found.segment_values is None

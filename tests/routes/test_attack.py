@@ -74,7 +74,7 @@ def test_the_nearest_flip_of_a_linear_model(client: FlaskClient, method: str, si
     """From grey, where no pixel meets an end, the border to class k lies at lead / |w_loser - w_k| in the dual norm."""
     scores = MODEL.forward(GREY[None])[0]
     loser = int(scores.argmax())
-    slopes = MODEL._directions() - MODEL._directions()[loser]
+    slopes = MODEL.directions() - MODEL.directions()[loser]
     far = {k: (scores[loser] - scores[k] + FLIPPED) / norm(slopes[k]) for k in range(CLASSES) if k != loser}
     winner = min(far, key=lambda k: far[k])
     # one step of fgsm goes towards the class with the smallest lead, which need not be the nearest
@@ -111,8 +111,8 @@ def test_what_is_found_is_answered_as_told_when_it_is_posted_back(
 class Leaning(Linear):
     """Surer of its answer than `Linear`: what flips that one does not flip this."""
 
-    def _logits(self, images: Array) -> Array:
-        return super()._logits(images) + 5.0 * (np.arange(CLASSES) == LOSER)
+    def logits(self, images: Array) -> Array:
+        return super().logits(images) + 5.0 * (np.arange(CLASSES) == LOSER)
 
 
 def leaning(path: Path, card: ModelCard) -> Fake:
@@ -129,8 +129,8 @@ def test_the_lane_that_predicts_is_the_one_that_is_flipped(make_app: MakeApp, me
 class Fickle(Linear):
     """Says of several pictures what it does not say of one."""
 
-    def _logits(self, images: Array) -> Array:
-        return super()._logits(images) + 1e4 * (len(images) > 1) * (np.arange(CLASSES) == OTHER)
+    def logits(self, images: Array) -> Array:
+        return super().logits(images) + 1e4 * (len(images) > 1) * (np.arange(CLASSES) == OTHER)
 
 
 def test_a_flip_that_the_service_would_not_answer_is_not_told(make_app: MakeApp) -> None:

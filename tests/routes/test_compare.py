@@ -34,8 +34,8 @@ from tests.support.models.stores import SEVEN, card_28, encoded, form
 class Louder(Linear):
     """Twice the weights of Linear."""
 
-    def _directions(self) -> Array:
-        return 2 * super()._directions()
+    def directions(self) -> Array:
+        return 2 * super().directions()
 
 
 def by_version(path: Path, card: ModelCard) -> Fake:
@@ -106,7 +106,7 @@ def test_versions_differ_by_what_their_weights_differ(make_app: MakeApp) -> None
     client = make_app(load_full=by_version, load_twin=by_version).test_client()
     answer = compared(client, "versions=1,10&method=integrated_gradients&target=4")
     assert [one["model"]["version"] for one in answer["explanations"]] == ["1", "10"]
-    terms = Linear(MODEL.card)._directions()[4] * digit().pixels
+    terms = Linear(MODEL.card).directions()[4] * digit().pixels
     assert np.array(answer["difference"]["values"]) == pytest.approx(terms, abs=1e-5)
     assert answer["difference"]["score"] == pytest.approx(terms.sum(), abs=1e-4)
     assert answer["agreement"]["labels"] == ["version 1", "version 10"]
@@ -136,8 +136,8 @@ def test_all_models_explain_the_class_of_the_first(make_app: MakeApp, model_stor
 
 
 class Negative(Linear):
-    def _directions(self) -> Array:
-        return -super()._directions()
+    def directions(self) -> Array:
+        return -super().directions()
 
 
 def test_several_pictures_are_compared_one_by_one(client: FlaskClient) -> None:

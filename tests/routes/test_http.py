@@ -132,7 +132,7 @@ def test_shapley_values_of_a_linear_model_are_its_terms(
     asked = {"target": target, "versus": versus}
     query = "&".join(f"{name}={value}" for name, value in asked.items() if value is not None)
     answer = explained(client, "?" + query)
-    weights = MODEL._directions()[index] - (0 if versus is None else MODEL._directions()[versus])
+    weights = MODEL.directions()[index] - (0 if versus is None else MODEL.directions()[versus])
     cells = grid((28, 28), (4, 4))
     terms = np.bincount(cells.ravel(), (weights * digit().pixels).ravel())
     found = answer["explanation"]

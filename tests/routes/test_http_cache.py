@@ -74,8 +74,8 @@ def test_what_was_explained_before_is_answered_without_computing(client: FlaskCl
 class Restless(Linear):
     """Whose last digits are others each time, as of rows that are put together with those of others."""
 
-    def _logits(self, images: Array) -> Array:
-        return super()._logits(images) + 1e-5 * self.rows
+    def logits(self, images: Array) -> Array:
+        return super().logits(images) + 1e-5 * self.rows
 
 
 def test_what_is_kept_is_answered_to_the_letter_whatever_the_last_digits_of_the_prediction_are_now(

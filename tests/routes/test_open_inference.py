@@ -320,7 +320,7 @@ def test_explain_answers_typed_tensors(client: FlaskClient) -> None:
     for body in (request(parameters=parameters), binary(parameters={**parameters, "binary_data_output": True})):
         found = outputs(post(client, body, "/v2/models/fake/versions/1/explain"))
         assert list(found) == ["attributions", "predictions", "probabilities", "target", "certificates"]
-        assert found["attributions"] == pytest.approx(ROWS * MODEL._directions()[7], rel=1e-5, abs=1e-6)
+        assert found["attributions"] == pytest.approx(ROWS * MODEL.directions()[7], rel=1e-5, abs=1e-6)
         assert found["predictions"].tolist() == LOGITS.argmax(axis=1).tolist()
         assert found["probabilities"] == pytest.approx(PROBABILITIES, rel=1e-6)
         assert found["target"].tolist() == [7, 7, 7]

@@ -327,7 +327,7 @@ def test_explain_answers_predictions_and_explanations(client: FlaskClient) -> No
         answer = answered(client, {**sent, "parameters": options}, path)
         assert list(answer) == ["predictions", "explanations"]
         check_rows(answer["predictions"])
-        directions = MODEL._directions()
+        directions = MODEL.directions()
         for image, told in zip(ROWS, answer["explanations"], strict=True):
             assert told["model"]["version"] == "1"
             assert told["target"] == {"class": 7, "versus": 3, "label": "7, not 3"}

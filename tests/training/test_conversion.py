@@ -38,7 +38,7 @@ def trackable(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def files(trackable: Any) -> list[ConvertedFile]:
     """Blocks are chosen as if a row were quicker in the larger ones: what is measured is not the same every time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(litert, "_block", lambda models, small, large: large)
+        patch.setattr(litert, "faster_block", lambda models, small, large: large)
         return litert.convert(trackable)
 
 
@@ -98,8 +98,8 @@ def test_the_larger_block_is_taken_where_a_row_is_quicker_in_it(
 ) -> None:
     """Seconds of a call of 8 and of 16 rows."""
     models = {"small_8": b"8", "large_16": b"16"}
-    monkeypatch.setattr(litert, "_seconds", dict(zip(models.values(), times, strict=True)).get)
-    assert litert._block(models, "small_8", "large_16") == expected
+    monkeypatch.setattr(litert, "seconds_of", dict(zip(models.values(), times, strict=True)).get)
+    assert litert.faster_block(models, "small_8", "large_16") == expected
 
 
 # Transposed convolutions.
@@ -195,7 +195,7 @@ def test_an_operation_that_litert_lacks_is_told(tmp_path: Path) -> None:
 def test_large_functions_lie_apart(monkeypatch: pytest.MonkeyPatch, trackable: Any) -> None:
     """An interpreter prepares all subgraphs of its file."""
     monkeypatch.setattr(litert, "LARGE", 1)
-    monkeypatch.setattr(litert, "_block", lambda models, small, large: large)
+    monkeypatch.setattr(litert, "faster_block", lambda models, small, large: large)
     found = litert.convert(trackable)
     assert [file.name for file in found] == ["model.tflite", *(f"{one}.tflite" for one in (
         "forward_32", "gradient_1", "gradient_16"))]  # fmt: skip

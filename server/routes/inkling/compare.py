@@ -36,7 +36,7 @@ def compare() -> Response:
 
         def one(picture: Picture) -> Comparison:
             compared = compare_explanations(service().store, picture, cases, own, g.stages)
-            access_log.compared(compared.explanations, compared.rows)
+            access_log.record_comparison(compared.explanations, compared.rows)
             return compared
 
         if several:

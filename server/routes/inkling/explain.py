@@ -26,7 +26,7 @@ def explain() -> Response:
 
         def one(picture: Picture) -> Explanation:
             outcome = explain_picture(service().store, picture, selector, wanted, own, g.stages)
-            access_log.explained(outcome.value, computed=outcome.source == "computed")
+            access_log.record_explanation(outcome.value, computed=outcome.source == "computed")
             return outcome.value
 
         if several:

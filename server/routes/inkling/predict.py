@@ -26,7 +26,7 @@ def predict() -> Response:
 
     def one(picture: Picture) -> dict[str, Any]:
         digit, prediction = predict_picture(service().store, picture, selector, context, g.stages)
-        access_log.predicted(prediction.card)
+        access_log.record_prediction(prediction.card)
         return prediction_json(prediction, digit.placement)
 
     pictures, several = parsing.pictures(service().max_images)

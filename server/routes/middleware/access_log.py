@@ -1,6 +1,7 @@
-"""What is known of a request when it is answered: counted, and logged as one line where that is switched on.
+"""The access log: counts each request when it is answered, and logs it as one line where that is switched on.
 
-Routes say what they answered (`predicted`, `explained`, `compared`); nothing here ever takes a name from the request.
+Routes record what they answered (`record_prediction`, `record_explanation`, `record_comparison`); nothing here takes a
+name from the request.
 """
 
 import logging
@@ -22,7 +23,7 @@ access = logging.getLogger(ACCESS)
 
 @dataclass(slots=True)
 class Facts:
-    """What one request was about."""
+    """What one request was for."""
 
     verb: Literal["predict", "explain", "other"] = "other"
     model: str = ""
@@ -31,16 +32,16 @@ class Facts:
     rows: int = 0
 
 
-def predicted(card: ModelCard, rows: int = 1) -> None:
-    """A version read one picture, or the rows of a tensor."""
+def record_prediction(card: ModelCard, rows: int = 1) -> None:
+    """Record that a version predicted one picture, or the rows of a tensor."""
     facts: Facts = g.facts
     facts.verb = "predict"
     facts.model, facts.version = card.name, card.version
     facts.rows += rows
 
 
-def explained(explanation: Explanation, computed: bool = True) -> None:
-    """A picture was explained; `computed`: for this request, and not looked up or shared with another."""
+def record_explanation(explanation: Explanation, computed: bool = True) -> None:
+    """Record that a picture was explained; `computed`: for this request, neither looked up nor shared with another."""
     facts: Facts = g.facts
     facts.verb = "explain"
     facts.model, facts.version = explanation.prediction.card.name, explanation.prediction.card.version
@@ -50,8 +51,8 @@ def explained(explanation: Explanation, computed: bool = True) -> None:
         _gap(explanation)
 
 
-def compared(explanations: Iterable[Explanation], rows: int) -> None:
-    """A picture was explained several times."""
+def record_comparison(explanations: Iterable[Explanation], rows: int) -> None:
+    """Record that a picture was explained several times."""
     facts: Facts = g.facts
     every = list(explanations)
     facts.model, facts.version, facts.method = (
@@ -69,7 +70,7 @@ def compared(explanations: Iterable[Explanation], rows: int) -> None:
 
 def _gap(explanation: Explanation) -> None:
     if (share := gap_of(explanation.attribution)) is not None:
-        service().metrics.gap(explanation.explainer.name, share)
+        service().metrics.observe_gap(explanation.explainer.name, share)
 
 
 def gap_of(attribution: Attribution) -> float | None:
@@ -83,31 +84,31 @@ def gap_of(attribution: Attribution) -> float | None:
 def observe(app: Flask, metrics: Metrics, logged: bool) -> None:
     """Count every answer of `app`, and log it where `logged`."""
 
-    def answered(response: Response) -> Response:
-        # each look through a proxy costs
-        asked, known = cast(Any, request)._get_current_object(), cast(Any, g)._get_current_object()
-        seconds = time.perf_counter() - known.started
-        facts: Facts = known.facts
-        rule = asked.url_rule
-        metrics.request(None if rule is None else rule.rule, asked.method, response.status_code)
+    def observe_answer(response: Response) -> Response:
+        # each access through a proxy costs
+        current_request, context = cast(Any, request)._get_current_object(), cast(Any, g)._get_current_object()
+        seconds = time.perf_counter() - context.started
+        facts: Facts = context.facts
+        rule = current_request.url_rule
+        metrics.count_request(None if rule is None else rule.rule, current_request.method, response.status_code)
         if facts.verb == "predict":
-            metrics.predicted(facts.model, seconds)
+            metrics.observe_predict(facts.model, seconds)
         elif facts.verb == "explain":
-            metrics.explained(facts.model, facts.method, seconds)
+            metrics.observe_explain(facts.model, facts.method, seconds)
         if logged:
-            access.info("request", extra={"facts": _line(asked, known, response, seconds)})
+            access.info("request", extra={"facts": _line(current_request, context, response, seconds)})
         return response
 
-    app.after_request(answered)
+    app.after_request(observe_answer)
 
 
-def _line(asked: Request, known: Any, response: Response, seconds: float) -> dict[str, Any]:
-    """The fields of a request's line. No query: it may hold what opens a door, such as the signature of a link."""
-    facts, key = known.facts, known.get("key")
+def _line(current_request: Request, context: Any, response: Response, seconds: float) -> dict[str, Any]:
+    """The fields of a request's line. No query: it may hold a secret, such as the signature of a link."""
+    facts, key = context.facts, context.get("key")
     fields = {
-        "request_id": known.request_id,
-        "method": asked.method,
-        "path": quote(asked.path[:200]),
+        "request_id": context.request_id,
+        "method": current_request.method,
+        "path": quote(current_request.path[:200]),
         "status": response.status_code,
         "model": facts.model,
         "version": facts.version,

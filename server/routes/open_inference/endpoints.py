@@ -86,7 +86,7 @@ def predict(model: str, version: str | None = None) -> Response:
         context = RequestContext(start + budget, budget, raise_if_cancelled=disconnection_check(request.environ))
         with g.stages("predict"):
             outputs = tensors.predict_rows(served, images, context)
-        access_log.predicted(served.card, len(images))
+        access_log.record_prediction(served.card, len(images))
         return messages.answer(model, served.card.version, asked, outputs, _cautions(images))
 
 
@@ -103,7 +103,7 @@ def explain(model: str, version: str | None = None) -> Response:
         with session(budget) as own:
             found = tensors.explain_rows(served, images, wanted, own, resources, g.stages)
         for one in found:
-            access_log.explained(one)
+            access_log.record_explanation(one)
         with g.stages("render"):
             return messages.answer(model, served.card.version, asked, _explained(found), _cautions(images))
 

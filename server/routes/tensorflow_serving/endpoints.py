@@ -37,7 +37,7 @@ def predict(model: str, version: int | None = None, label: str | None = None) ->
     with _served(model, version, label) as served:
         asked = signatures.asked(fields, signatures.INPUTS[signatures.signature_of(fields)])
         outputs = _outputs(served, asked)
-        access_log.predicted(served.card, len(outputs["logits"]))
+        access_log.record_prediction(served.card, len(outputs["logits"]))
     with g.stages("render"):
         if asked.by_row:
             return json_answer({"predictions": signatures.by_row(outputs)})
@@ -61,7 +61,7 @@ def explain(model: str, version: int | None = None, label: str | None = None) ->
         with session(budget) as own:
             found = tensors.explain_rows(served, images, wanted, own, resources, g.stages)
     for one in found:
-        access_log.explained(one)
+        access_log.record_explanation(one)
     with g.stages("render"):
         predictions = signatures.by_row(tensors.outputs_of(found))
         return json_answer({"predictions": predictions, "explanations": [explanation_json(one) for one in found]})

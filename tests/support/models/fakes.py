@@ -27,24 +27,24 @@ def make_card(
 
 @dataclass
 class Fake:
-    """Base: counts rows; subclasses give `_logits` and `_slopes` in float64."""
+    """Base: counts rows; subclasses give `logits` and `slopes` in float64."""
 
     card: ModelCard = field(default_factory=make_card)
     verbs: frozenset[Verb] = EVERYTHING
     rows: int = 0
 
-    def _directions(self) -> Array:
+    def directions(self) -> Array:
         """(K, H, W) weights, different for every class."""
         shape = (len(self.card.classes), self.card.image.height, self.card.image.width)
         return np.random.default_rng(1).normal(size=shape)
 
     def forward(self, images: Array) -> Array:
         self.rows += len(images)
-        return self._logits(images.astype(np.float64))
+        return self.logits(images.astype(np.float64))
 
     def gradient(self, images: Array, weights: Array) -> Array:
         self.rows += len(images)
-        return np.einsum("nk,nkhw->nhw", weights.astype(np.float64), self._slopes(images.astype(np.float64)))
+        return np.einsum("nk,nkhw->nhw", weights.astype(np.float64), self.slopes(images.astype(np.float64)))
 
     def features(self, images: Array, weights: Array) -> Features:
         """The image's four quadrant means as one channel of a 2 x 2 map, and attention in proportion to the ink."""
@@ -55,42 +55,42 @@ class Fake:
         ink = images.sum(axis=(1, 2), keepdims=True)
         return Features(quadrants.reshape(n, -1), quadrants, slopes, images / ink)
 
-    def _logits(self, images: Array) -> Array:
+    def logits(self, images: Array) -> Array:
         raise NotImplementedError
 
-    def _slopes(self, images: Array) -> Array:
+    def slopes(self, images: Array) -> Array:
         raise NotImplementedError
 
 
 class Linear(Fake):
     """logits_k = w_k . x + k: a pixel's part is w x, whatever the method."""
 
-    def _logits(self, images: Array) -> Array:
-        return np.einsum("nhw,khw->nk", images, self._directions()) + np.arange(len(self.card.classes))
+    def logits(self, images: Array) -> Array:
+        return np.einsum("nhw,khw->nk", images, self.directions()) + np.arange(len(self.card.classes))
 
-    def _slopes(self, images: Array) -> Array:
-        return np.broadcast_to(self._directions(), (len(images), *self._directions().shape))
+    def slopes(self, images: Array) -> Array:
+        return np.broadcast_to(self.directions(), (len(images), *self.directions().shape))
 
 
 class Square(Fake):
     """logits_k = (w_k . x)^2: from black, integrated gradients are x w_k (w_k . x), and cells interact in pairs."""
 
-    def _logits(self, images: Array) -> Array:
-        return np.einsum("nhw,khw->nk", images, self._directions()) ** 2
+    def logits(self, images: Array) -> Array:
+        return np.einsum("nhw,khw->nk", images, self.directions()) ** 2
 
-    def _slopes(self, images: Array) -> Array:
-        inner = np.einsum("nhw,khw->nk", images, self._directions())
-        return 2 * inner[:, :, None, None] * self._directions()
+    def slopes(self, images: Array) -> Array:
+        inner = np.einsum("nhw,khw->nk", images, self.directions())
+        return 2 * inner[:, :, None, None] * self.directions()
 
 
 class Wavy(Fake):
     """logits_k = sum of sin(3 w_k x) over pixels: smooth, not polynomial; pixels do not interact."""
 
-    def _logits(self, images: Array) -> Array:
-        return np.sin(3 * images[:, None] * self._directions()).sum(axis=(2, 3))
+    def logits(self, images: Array) -> Array:
+        return np.sin(3 * images[:, None] * self.directions()).sum(axis=(2, 3))
 
-    def _slopes(self, images: Array) -> Array:
-        return 3 * self._directions() * np.cos(3 * images[:, None] * self._directions())
+    def slopes(self, images: Array) -> Array:
+        return 3 * self.directions() * np.cos(3 * images[:, None] * self.directions())
 
 
 def ink(seed: int = 0, side: int = SIDE) -> Array:
