@@ -27,8 +27,10 @@ Numbers = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 
 def parsed(text: bytes) -> Numbers:
     """Every sample by its name and labels."""
-    served_models = text_string_to_metric_families(text.decode())
-    return {(one.name, frozenset(one.labels.items())): one.value for family in served_models for one in family.samples}
+    metric_families = text_string_to_metric_families(text.decode())
+    return {
+        (one.name, frozenset(one.labels.items())): one.value for family in metric_families for one in family.samples
+    }
 
 
 def number(numbers: Numbers, name: str, **labels: str) -> float:

@@ -21,7 +21,7 @@ from training.flatbuffer import join, operators
 from training.subpixel import rewritten
 
 ROWS: Mapping[str, tuple[int, ...]] = {"forward": (16, 32), "gradient": (8, 16), "features": ()}
-"""Of a block, beside a single row: the subset one, unless a row is quicker in the larger. Small blocks are shared out
+"""Of a block, beside a single row: the smaller one, unless a row is quicker in the larger. Small blocks are shared out
 among cores more evenly, and fewer rows are computed for nothing in the last of them."""
 
 QUICKER = 0.9  # of the time of a row

@@ -1,5 +1,5 @@
-"""The body of a request: whole, whatever its Content-Type says; and as the dialects of machines send it, JSON that may
-be compressed."""
+"""Reads the body of a request: the raw bytes for any Content-Type; and for the dialects of machines JSON, inflated if
+it is compressed."""
 
 import json
 import zlib
@@ -14,7 +14,7 @@ from server.options import shown
 
 ENCODINGS = ("gzip", "x-gzip", "deflate")
 GZIP_OR_ZLIB, BARE = 32 + zlib.MAX_WBITS, -zlib.MAX_WBITS
-SHORT = 256  # characters of what was sent that an answer repeats at most
+SHORT = 256  # characters of a request that an answer repeats at most
 
 
 def unchunk() -> None:
@@ -39,7 +39,7 @@ def unchunk() -> None:
 
 
 def too_large(limit: int) -> str:
-    """What is said to a body of more than `limit` bytes."""
+    """The message for a body of more than `limit` bytes."""
     return f"the body is larger than {limit} bytes; send a smaller picture, such as a JPEG of 2000 pixels"
 
 

@@ -1,4 +1,4 @@
-"""How the service is spoken to: /openapi.json, and the same as a page at /docs that needs nothing from elsewhere."""
+"""The documentation of the service: /openapi.json, and the same as a page at /docs without external resources."""
 
 import gzip
 import json
@@ -36,7 +36,7 @@ def asset(name: str) -> Response:
 
 
 def _file(path: Path, kind: str) -> Response:
-    """What is at `path`, or packed beside it; sent packed to whoever can unpack it."""
+    """The file at `path`, or its .gz beside it; sent compressed to clients that accept gzip."""
     packed = path.with_name(f"{path.name}.gz")
     body = packed.read_bytes() if packed.exists() else gzip.compress(path.read_bytes(), mtime=0)
     as_packed = request.accept_encodings["gzip"] > 0

@@ -1,4 +1,4 @@
-"""Any exception -> the one JSON shape of errors. A stranger's exception is a 500 without its text."""
+"""Maps any exception to the one JSON shape of errors. An exception that is not ours is a 500 without its text."""
 
 import logging
 import re
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def error_body(error: ServiceError) -> dict[str, str]:
-    """What the caller is told, as fields."""
+    """The fields that the client gets."""
     return {"error": str(error), "code": error.code, "request_id": g.request_id}
 
 
@@ -32,7 +32,7 @@ def answer_error(error: Exception) -> Response:
 
 
 def answer_in_protocol(error: ServiceError) -> Response:
-    """The response in the dialects of other servers: these say 400 to whatever is wrong with the content of a request.
+    """The response in the dialects of other servers, which answer 400 to anything wrong in the content of a request.
 
     An unknown model or version is a 404 there too; busy, too slow and too large are what they are here.
     """
@@ -41,7 +41,7 @@ def answer_in_protocol(error: ServiceError) -> Response:
 
 
 def _answer_http(error: HTTPException) -> Response:
-    """What Flask or werkzeug refused before any of our code ran."""
+    """The response to what Flask or werkzeug refused before any of our code ran."""
     if MALFORMED.match(request.path) and isinstance(error, NotFound | MethodNotAllowed):
         return _response(BadRequest(f"Malformed request: {request.method} {request.path[:256]}; {VERBS}"), 400)
     status = error.code or 500

@@ -1,4 +1,4 @@
-"""What every answer tells in its headers beside its content: the request's id, and where its time went."""
+"""Values for the headers of every answer: the request's id, and the time that each stage took."""
 
 import os
 import re
@@ -8,9 +8,9 @@ from collections.abc import Mapping
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-def request_id(asked: str) -> str:
-    """The id that a request came with, where it can be one; else a new one."""
-    return asked if REQUEST_ID.fullmatch(asked) else os.urandom(16).hex()
+def request_id(requested: str) -> str:
+    """The id that the client sent, if it is valid; else a new one."""
+    return requested if REQUEST_ID.fullmatch(requested) else os.urandom(16).hex()
 
 
 def server_timing(seconds: Mapping[str, float], started: float) -> str:

@@ -1,4 +1,4 @@
-"""For those who run the service: is it alive, can it answer."""
+"""Endpoints for operators: is the service alive, is it ready, and its metrics."""
 
 from flask import Blueprint, Response
 

@@ -1,5 +1,5 @@
-"""Named values -> checked requests for an explanation: those of a query, or JSON values in the object `parameters`, as
-the dialects of machines send them. Every name is known, or the request is refused."""
+"""Parses named values into checked requests for an explanation: those of a query, or JSON values in the object
+`parameters` of the other dialects. A request with an unknown name is refused."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import fields
@@ -14,7 +14,7 @@ from server.reference import ENGINES, REFERENCES
 from server.routes.service import service
 
 ABOUT = ("method", "engine", "target", "versus", "output", "seed", "budget_ms", "quality")
-PROTOCOL = {  # what clients send to every server, whatever it does
+COMMON_PARAMETERS = {  # clients send them to any server
     "binary_data_output", "priority", "timeout", "sequence_id", "sequence_start", "sequence_end", "content_type",
 }  # fmt: skip
 METHOD = "shapley"
@@ -22,13 +22,13 @@ LARGEST_SEED = 2**32 - 1  # what numpy's RandomState takes
 
 
 def explain_request_of(values: Mapping[str, str], about: Collection[str], where: str) -> ExplainRequest:
-    """What a query wants explained; what is not `about` the request are options of its method."""
+    """The explanation that a query requests; names that are not in `about` are options of its method."""
     method = values.get("method", METHOD)
     engine = choice(values, "engine", ENGINES, "inkling")
     explainer = (REFERENCES if engine == "reference" else EXPLAINERS).get(ALIASES.get(method, method))
     return ExplainRequest(
         method,
-        own_options(values, about, explainer, f"{where} with method {method}"),
+        method_options(values, about, explainer, f"{where} with method {method}"),
         values.get("target"),
         values.get("versus"),
         choice(values, "output", ("logit", "probability"), "logit"),
@@ -40,29 +40,29 @@ def explain_request_of(values: Mapping[str, str], about: Collection[str], where:
 
 
 def budget_of(values: Mapping[str, Any]) -> float:
-    """Seconds that a query gives itself."""
-    most = service().max_budget_ms
-    seconds: float = number("budget_ms", values.get("budget_ms", most), int, 1, most) / 1000
+    """The time budget of a query in seconds."""
+    limit = service().max_budget_ms
+    seconds: float = number("budget_ms", values.get("budget_ms", limit), int, 1, limit) / 1000
     return seconds
 
 
 def explain_request_in(
-    parameters: Mapping[str, Any], where: str, most: float | None = None
+    parameters: Mapping[str, Any], where: str, limit: float | None = None
 ) -> tuple[ExplainRequest, float]:
-    """What `parameters` want explained, and within how many seconds, of which there are `most`.
+    """The explanation that `parameters` request, and within how many seconds, of which there are at most `limit`.
 
     Raises:
         ServiceError: an unknown option, or a value that it cannot take.
     """
-    values = {name: value for name, value in parameters.items() if name not in PROTOCOL}
+    values = {name: value for name, value in parameters.items() if name not in COMMON_PARAMETERS}
     for name in ("target", "versus"):
         if type(values.get(name)) is int:
             values[name] = str(values[name])
     request = explain_request_of(values, ABOUT, where)
-    return request, min(budget_of(values), inf if most is None else most)
+    return request, min(budget_of(values), inf if limit is None else limit)
 
 
-def only(values: Mapping[str, Any], known: Collection[str], where: str) -> None:
+def reject_unknown(values: Mapping[str, Any], known: Collection[str], where: str) -> None:
     """Refuse names that are not known.
 
     Raises:
@@ -73,15 +73,15 @@ def only(values: Mapping[str, Any], known: Collection[str], where: str) -> None:
             raise unknown_name(name, known, where)
 
 
-def own_options(values: Mapping[str, str], about: Collection[str], method: Any, where: str) -> dict[str, str]:
-    """What is not `about` the request: the options of a method, whose fields they are (None where it is unknown).
+def method_options(values: Mapping[str, str], about: Collection[str], method: Any, where: str) -> dict[str, str]:
+    """The options of a method, which are its fields (None for an unknown method): all names that are not in `about`.
 
     Raises:
         UnknownOption: the method has none of that name; the message has the nearest known one.
     """
     options = {name: value for name, value in values.items() if name not in about}
     if method is not None:
-        only(options, [*about, *(one.name for one in fields(method))], where)
+        reject_unknown(options, [*about, *(one.name for one in fields(method))], where)
     return options
 
 

@@ -1,4 +1,4 @@
-"""JSON as HTTP gives it, in every dialect."""
+"""JSON responses, for every dialect."""
 
 from typing import Any
 

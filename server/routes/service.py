@@ -1,4 +1,4 @@
-"""What the routes need of the application that they run in. Built once, in app.py."""
+"""What the routes need from the application (dependency injection). Built once, in app.py."""
 
 import socket
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ def session(budget: float) -> PooledSession:
 
 
 def request_context(budget: float = inf) -> RequestContext:
-    """Of the request that is being answered: at most `budget` seconds from now, while its client is connected."""
+    """The context of the current request: at most `budget` seconds from now, while its client is connected."""
     return RequestContext.within(budget, raise_if_cancelled=disconnection_check(request.environ))
 
 
@@ -68,7 +68,7 @@ def _is_closed(connection: socket.socket) -> bool:
         return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
     except BlockingIOError:
         return False
-    except ValueError:  # TLS has no such look
+    except ValueError:  # TLS cannot peek
         return False
     except OSError:
         return True

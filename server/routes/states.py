@@ -1,4 +1,4 @@
-"""What the store serves, in the words of each protocol. It says itself what state each version is in."""
+"""Translates the states of versions, as the store reports them, into the terms of each protocol."""
 
 from typing import Any
 

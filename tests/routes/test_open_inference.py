@@ -404,7 +404,7 @@ def test_a_model_that_is_unloaded_meanwhile_is_unknown(make_app: MakeApp) -> Non
         def handle(self, name: str, version: str | None) -> Any:
             return service.store.handle(name, version)
 
-        def family(self, name: str) -> Any:
+        def served_model(self, name: str) -> Any:
             raise UnknownModel(f"{name} is unloaded")
 
     app.extensions[EXTENSION] = replace(service, store=Leaving())

@@ -9,7 +9,7 @@ from server.routes.middleware import rate_limiter
 from server.routes.middleware.rate_limiter import RateLimiter
 
 
-class SharedState(MemoryStorage):
+class FakeStorage(MemoryStorage):
     """A storage of all processes; what it was asked, and whether it answers."""
 
     STORAGE_SCHEME = ["shared"]  # noqa: RUF012  (the package's own way)
@@ -32,34 +32,38 @@ class SharedState(MemoryStorage):
 
 
 @pytest.fixture
-def shared(monkeypatch: pytest.MonkeyPatch) -> SharedState:
-    storage = SharedState()
+def shared(monkeypatch: pytest.MonkeyPatch) -> FakeStorage:
+    storage = FakeStorage()
     monkeypatch.setattr(rate_limiter, "storage_from_string", lambda _: storage)
     return storage
 
 
 def let_through(process: RateLimiter, times: int, who: str = "key one") -> int:
-    return sum(process.take(who)[-1].left >= 0 for _ in range(times))
+    return sum(process.take(who)[-1].remaining >= 0 for _ in range(times))
 
 
-def test_a_small_limit_is_exact_over_processes_with_one_question_a_request(shared: SharedState) -> None:
+def test_a_small_limit_is_exact_over_processes_with_one_question_a_request(shared: FakeStorage) -> None:
     one, other = RateLimiter("1000/hour", ""), RateLimiter("1000/hour", "")
-    assert [one.take("key one")[0].left, other.take("key one")[0].left, one.take("key one")[0].left] == [999, 998, 997]
+    assert [one.take("key one")[0].remaining, other.take("key one")[0].remaining, one.take("key one")[0].remaining] == [
+        999,
+        998,
+        997,
+    ]
     assert let_through(one, 500) + let_through(other, 600) == 997
     assert shared.asked == 1103 + 1  # the other asks once when the window ends
     assert let_through(other, 1, "key two") == 1
 
 
-def test_a_large_limit_is_asked_about_rarely_and_never_exceeded(shared: SharedState) -> None:
+def test_a_large_limit_is_asked_about_rarely_and_never_exceeded(shared: FakeStorage) -> None:
     one, other = RateLimiter("20000/hour", ""), RateLimiter("20000/hour", "")
-    told = [one.take("key one")[0].left for _ in range(100)]
+    told = [one.take("key one")[0].remaining for _ in range(100)]
     assert told == list(range(19999, 19899, -1)) and shared.asked < 10
     let = 100 + let_through(other, 5) + let_through(one, 30_000)
     assert 20_000 - 20_000 // rate_limiter.SHARE <= let <= 20_000
     assert let + let_through(other, 30_000) == 20_000
 
 
-def test_a_window_that_is_over_leaves_nothing_to_the_next(shared: SharedState, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_window_that_is_over_leaves_nothing_to_the_next(shared: FakeStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1e9]
     monkeypatch.setattr("time.time", lambda: now[0])
     process = RateLimiter("20000/minute", "")
@@ -67,32 +71,31 @@ def test_a_window_that_is_over_leaves_nothing_to_the_next(shared: SharedState, m
     assert process.take("key one")[0].seconds == 60
     now[0] += 61
     left = process.take("key one")[0]
-    assert (left.left, left.seconds) == (19_999, 60)
+    assert (left.remaining, left.seconds) == (19_999, 60)
     assert let_through(process, 20_001) == 19_999
 
 
-def test_of_several_limits_the_first_that_is_passed_is_the_last_that_counts(shared: SharedState) -> None:
+def test_of_several_limits_the_first_that_is_passed_is_the_last_that_counts(shared: FakeStorage) -> None:
     process = RateLimiter("1000/day;2/minute", "")
-    assert [(one.name, one.left) for one in process.take("key one")] == [("minute", 1), ("day", 999)]
+    assert [(one.name, one.remaining) for one in process.take("key one")] == [("minute", 1), ("day", 999)]
     process.take("key one")
-    assert [(one.name, one.left) for one in process.take("key one")] == [("minute", -1)]
+    assert [(one.name, one.remaining) for one in process.take("key one")] == [("minute", -1)]
 
 
-def test_when_the_storage_answers_again_it_counts_again(
-    shared: SharedState, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    process = RateLimiter("2/hour", "")
+def test_when_the_storage_answers_again_it_counts_again(shared: FakeStorage, caplog: pytest.LogCaptureFixture) -> None:
+    clock = [100.0]
+    process = RateLimiter("2/hour", "", now=lambda: clock[0])
     assert let_through(process, 1) == 1
     shared.away = True
     asked = shared.asked
     assert let_through(process, 3) == 2 and shared.asked == asked + 1
-    monkeypatch.setattr(process, "_away_until", 0.0)
+    clock[0] += rate_limiter.RETRY_AFTER
     shared.away = False
-    assert process.take("key two")[0].left == 1
+    assert process.take("key two")[0].remaining == 1
     assert ["alone" in caplog.messages[0], "again" in caplog.messages[1]] == [True, True]
 
 
-def test_callers_that_are_forgotten_are_still_counted(shared: SharedState, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_callers_that_are_forgotten_are_still_counted(shared: FakeStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limiter, "CALLERS", 2)
     process = RateLimiter("2/hour", "")
     assert [let_through(process, 1, f"address {number}") for number in (1, 2, 3, 1, 2, 3)] == [1] * 6

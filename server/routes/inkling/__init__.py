@@ -1,4 +1,4 @@
-"""Our own dialect, for people and apps: pictures in, answers out, in the format that is asked for.
+"""Inkling's own dialect, for people and apps: pictures in, answers out, in the requested format.
 
-Must not know the other dialects; what it shares with them lies in routes/. Read predict.py and explain.py first.
+Must not know the other dialects; what they share is in routes/. Read predict.py and explain.py first.
 """

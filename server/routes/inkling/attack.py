@@ -13,7 +13,7 @@ from server.render import ATTACK_RENDERERS, attack_json
 from server.routes.inkling import parsing
 from server.routes.inkling.negotiation import each, media_type_of, pictures_for, rendered
 from server.routes.inkling.parsing import ABOUT_MODEL, selector_of
-from server.routes.parameters import LARGEST_SEED, budget_of, own_options
+from server.routes.parameters import LARGEST_SEED, budget_of, method_options
 from server.routes.responses import json_answer
 from server.routes.service import service, session
 from server.types import Picture
@@ -30,10 +30,10 @@ def attack() -> Response:
     media_type = media_type_of(values, ATTACK_RENDERERS)
     wanted, selector, budget = _request_of(values), selector_of(values), budget_of(values)
     pictures, several = pictures_for(media_type)
-    with session(budget) as own:
+    with session(budget) as explain_session:
 
         def one(picture: Picture) -> AttackResult:
-            return attack_picture(service().store, picture, selector, wanted, own, g.stages)
+            return attack_picture(service().store, picture, selector, wanted, explain_session, g.stages)
 
         if several:
             return json_answer(each(lambda picture: attack_json(one(picture)), pictures))
@@ -45,7 +45,7 @@ def _request_of(values: Mapping[str, str]) -> AttackRequest:
     method = values.get("method", METHOD)
     return AttackRequest(
         method,
-        own_options(values, ABOUT_ATTACK, ATTACKS.get(method), f"/v1/adversarial with method {method}"),
+        method_options(values, ABOUT_ATTACK, ATTACKS.get(method), f"/v1/adversarial with method {method}"),
         values.get("target"),
         number("seed", values.get("seed", 0), int, 0, LARGEST_SEED),
     )

@@ -22,7 +22,7 @@ blueprint = Blueprint("compare", __name__)
 
 AXES = {"methods": "method", "models": "model", "versions": "version"}  # what is compared -> what it stands in for
 ABOUT_COMPARISON = (*ABOUT_EXPLANATION, *AXES)
-MOST = 8
+MAX_CASES = 8
 
 
 @blueprint.post("/v1/compare")
@@ -32,10 +32,10 @@ def compare() -> Response:
     cases = _cases(values)
     budget = budget_of(values)
     pictures, several = pictures_for(media_type)
-    with session(budget) as own:
+    with session(budget) as explain_session:
 
         def one(picture: Picture) -> Comparison:
-            compared = compare_explanations(service().store, picture, cases, own, g.stages)
+            compared = compare_explanations(service().store, picture, cases, explain_session, g.stages)
             access_log.record_comparison(compared.explanations, compared.rows)
             return compared
 
@@ -46,7 +46,7 @@ def compare() -> Response:
 
 
 def _cases(values: Mapping[str, str]) -> list[Case]:
-    """What is compared: one query for each member of the one list that is given."""
+    """The cases to compare: one query for each member of the one list that is given."""
     given = [axis for axis in AXES if axis in values]
     if len(given) != 1:
         got = " and ".join(given) or "none of them"
@@ -65,28 +65,28 @@ def _cases(values: Mapping[str, str]) -> list[Case]:
 
 def _members(axis: str, text: str) -> list[str]:
     members = text.split(",")
-    most = 2 if axis == "versions" else MOST
-    if not all(members) or len(set(members)) < len(members) or not 2 <= len(members) <= most:
-        bounds = "2" if most == 2 else f"2 to {most}"
+    limit = 2 if axis == "versions" else MAX_CASES
+    if not all(members) or len(set(members)) < len(members) or not 2 <= len(members) <= limit:
+        bounds = "2" if limit == 2 else f"2 to {limit}"
         raise InvalidOption(f"{axis}={shown(text)}; expected {bounds} different names with commas between them")
     return members
 
 
 def _for_methods(values: Mapping[str, str], methods: list[str]) -> list[dict[str, str]]:
     """The query of each method: `lime.n_samples=500` is an option of lime alone."""
-    shared, own = {}, {method: dict[str, str]() for method in methods}
+    shared, options = {}, {method: dict[str, str]() for method in methods}
     for name, value in values.items():
         method, _, option = name.partition(".")
         if name in ABOUT_EXPLANATION:
             shared[name] = value
-        elif option in ABOUT_COMPARISON and method in own:
+        elif option in ABOUT_COMPARISON and method in options:
             raise InvalidOption(f"{name} is one for all that are compared; give {option}= without {method}.")
-        elif option and method in own:
-            own[method][option] = value
+        elif option and method in options:
+            options[method][option] = value
         else:
             known = [*ABOUT_COMPARISON, *(f"{method}.<option>" for method in methods)]
             raise unknown_name(name, known, "/v1/compare")
-    return [{**shared, **own[method]} for method in methods]
+    return [{**shared, **options[method]} for method in methods]
 
 
 def _case(values: Mapping[str, str]) -> Case:

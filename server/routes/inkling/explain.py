@@ -22,10 +22,10 @@ def explain() -> Response:
     wanted = explain_request_of(values, ABOUT_EXPLANATION, "/v1/explain")
     selector, budget = selector_of(values), budget_of(values)
     pictures, several = pictures_for(media_type)  # before the session: a budget begins when all has arrived
-    with session(budget) as own:
+    with session(budget) as explain_session:
 
         def one(picture: Picture) -> Explanation:
-            outcome = explain_picture(service().store, picture, selector, wanted, own, g.stages)
+            outcome = explain_picture(service().store, picture, selector, wanted, explain_session, g.stages)
             access_log.record_explanation(outcome.value, computed=outcome.source == "computed")
             return outcome.value
 

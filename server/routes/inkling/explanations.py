@@ -10,7 +10,7 @@ from server.errors import UnknownExplanation
 from server.options import shown
 from server.routes.inkling import links, parsing
 from server.routes.inkling.negotiation import media_type_of
-from server.routes.parameters import choice, only
+from server.routes.parameters import choice, reject_unknown
 from server.routes.service import service
 from server.types import Explanation
 
@@ -28,7 +28,7 @@ def one(id: str) -> Response:
         ends = " or ".join(f".{one}" for one in suffixes)
         raise UnknownExplanation(f"got {shown(id)}; expected 32 digits of 0-9 and a-f, with {ends} or nothing after it")
     signature = () if service().links is None else (QUERY,)
-    only(values, ("frame", *(() if dot else ("format",)), *signature), request.path)
+    reject_unknown(values, ("frame", *(() if dot else ("format",)), *signature), request.path)
     frame = choice(values, "frame", ("original", "model"), "original")
     media_type = suffixes[suffix] if dot else media_type_of(values, links.RENDERERS)
     kept = service().cache.find(identity)
@@ -40,7 +40,7 @@ def one(id: str) -> Response:
 
 
 def _answer(found: Explanation, media_type: str) -> Response:
-    """All of it, or that it is still what the client has."""
+    """The explanation, or 304 if the client has it already."""
     answer = Response(content_type=media_type, headers=links.validators(found, media_type))
     # not immutable: the same id may be measured later, or belong to another picture with the same pixels
     lasts = f"private, max-age={service().cache.max_age}"

@@ -1,4 +1,4 @@
-"""An explanation as HTTP gives it: with links to itself in every format, and with what caches need to know of it."""
+"""Adds HTTP to an explanation: links to itself in every format, and validators (ETags) for caches."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ def _links(explanation: Explanation) -> dict[str, str]:
 
 
 def _signed(address: str) -> str:
-    """The address as everybody may ask it who was given it, for a while where keys are on."""
+    """The address, with a signature where keys are required, so that an <img> can load it for a while."""
     links = service().links
     if links is None:
         return address
@@ -41,7 +41,7 @@ RENDERERS: dict[str, Callable[[Explanation], bytes]] = {**render.RENDERERS, JSON
 
 
 def validators(explanation: Explanation, media_type: str) -> dict[str, str]:
-    """The header by which an answer is known to be the same, where there is one.
+    """The ETag of an explanation in this media type, where it has one.
 
     It hashes all that the bytes are made from, and has the revision of the code that makes them. Partial explanations
     and links that expire are new each time.

@@ -1,4 +1,4 @@
-"""What is there to ask: models with their versions, methods and attacks with their options."""
+"""Lists what the service offers: models with their versions, methods and attacks with their options."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from server.models.repository.store import ServedModel
 from server.reference import engines_of
 from server.routes import states
 from server.routes.inkling import parsing
-from server.routes.parameters import METHOD, only
+from server.routes.parameters import METHOD, reject_unknown
 from server.routes.responses import json_answer
 from server.routes.service import service
 
@@ -19,7 +19,7 @@ blueprint = Blueprint("models", __name__)
 
 @blueprint.get("/v1/methods")
 def methods() -> Response:
-    only(parsing.query(), (), request.path)
+    reject_unknown(parsing.query(), (), request.path)
     store = service().store
     fitting = {
         name: methods_for(served_model.default_version.verbs) for name, served_model in store.served_models.items()
@@ -43,7 +43,7 @@ def methods() -> Response:
 
 @blueprint.get("/v1/models")
 def models() -> Response:
-    only(parsing.query(), (), request.path)
+    reject_unknown(parsing.query(), (), request.path)
     served_models = service().store.served_models
     return json_answer(
         {
@@ -55,7 +55,7 @@ def models() -> Response:
 
 @blueprint.get("/v1/models/<name:model>")
 def one_model(model: str) -> Response:
-    only(parsing.query(), (), request.path)
+    reject_unknown(parsing.query(), (), request.path)
     return json_answer(_details(model, service().store.served_model(model)))
 
 

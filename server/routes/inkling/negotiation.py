@@ -1,4 +1,4 @@
-"""In which format is an answer given, and how are the answers to several pictures put together?"""
+"""Content negotiation: in which format is an answer, and how are the answers to several pictures combined?"""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar

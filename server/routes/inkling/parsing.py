@@ -22,16 +22,16 @@ FIELD = "image"
 JSON_FORMS = '{"image": {"b64": "..."}} or {"pixels": [[...]]}'
 
 
-def pictures(most: int) -> tuple[list[Picture], bool]:
+def pictures(limit: int) -> tuple[list[Picture], bool]:
     """The pictures of a request and whether they came as a list (several files named `image`).
 
     Raises:
         EmptyBody: no picture.
-        BadRequest: broken JSON or base64, unknown fields, or more pictures than `most`.
+        BadRequest: broken JSON or base64, unknown fields, or more pictures than `limit`.
     """
     mimetype = request.environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if mimetype == "multipart/form-data":
-        return _files(most)
+        return _files(limit)
     body = bodies.whole_body()
     if mimetype == "application/json" or body.lstrip()[:1] == b"{":
         return [_from_json(body)], False
@@ -42,15 +42,15 @@ def pictures(most: int) -> tuple[list[Picture], bool]:
     return [Picture(body)], False
 
 
-def _files(most: int) -> tuple[list[Picture], bool]:
+def _files(limit: int) -> tuple[list[Picture], bool]:
     sent = request.files.getlist(FIELD)
     if not sent:
         fields = sorted(str(name) for name in {*request.files, *request.form})  # a part without a name has None
         got = f"fields {', '.join(fields)}" if fields else "no fields"
         raise EmptyBody(f"the form has {got}; expected one or several files named `{FIELD}` (curl -F {FIELD}=@7.png)")
-    if len(sent) > most:
+    if len(sent) > limit:
         raise BadRequest(
-            f"{len(sent)} pictures in one request; at most {most} are answered, send them in several requests"
+            f"{len(sent)} pictures in one request; at most {limit} are answered, send them in several requests"
         )
     return [Picture(one.read()) for one in sent], len(sent) > 1
 
@@ -102,6 +102,6 @@ def query() -> dict[str, str]:
 
 
 def selector_of(values: Mapping[str, str]) -> ModelSelector:
-    """Which model a query asks."""
+    """The model that a query selects."""
     preprocess = choice(values, "preprocess", ("auto", "none"), "auto")
     return ModelSelector(values.get("model", service().model), values.get("version"), preprocess)

@@ -10,7 +10,7 @@ from server.routes.inkling import parsing
 from server.routes.inkling.negotiation import each
 from server.routes.inkling.parsing import ABOUT_MODEL, selector_of
 from server.routes.middleware import access_log
-from server.routes.parameters import only
+from server.routes.parameters import reject_unknown
 from server.routes.responses import json_answer
 from server.routes.service import request_context, service
 from server.types import Picture
@@ -21,7 +21,7 @@ blueprint = Blueprint("predict", __name__)
 @blueprint.post("/v1/predict")
 def predict() -> Response:
     values = parsing.query()
-    only(values, ABOUT_MODEL, "/v1/predict")
+    reject_unknown(values, ABOUT_MODEL, "/v1/predict")
     selector, context = selector_of(values), request_context()
 
     def one(picture: Picture) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Who may ask: an API key in a header, or a signed link, checked before the application reads a body.
+"""Authentication and authorisation: an API key in a header, or a signed link, checked before a body is read.
 
 Registered only where keys are on, so that it costs nothing where they are off.
 """
@@ -18,7 +18,7 @@ REALM = 'Bearer realm="inkling"'
 
 
 def protect(app: Flask, keys: Keyring, links: Links) -> None:
-    """Let nobody pass without a key, but where everybody may."""
+    """Refuse requests without a sufficient key, except on open routes."""
     app.before_request(_check(keys, links))
     app.after_request(_challenge)
 
@@ -34,9 +34,9 @@ def _check(keys: Keyring, links: Links) -> Callable[[], None]:
                 f"one, and {HOW}"
             )
         secret = _secret()
-        if secret is None and _linked(links):
+        if secret is None and _has_signed_link(links):
             return
-        g.key = _admitted(keys, secret, needed)
+        g.key = _authorised(keys, secret, needed)
 
     return check
 
@@ -47,7 +47,7 @@ def _secret() -> str | None:
     return credentials.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key")
 
 
-def _admitted(keys: Keyring, secret: str | None, needed: Need) -> ApiKey:
+def _authorised(keys: Keyring, secret: str | None, needed: Need) -> ApiKey:
     if secret is None:
         g.challenge = REALM
         raise Unauthorized(f"this server answers to those who have a key; {HOW}")
@@ -64,11 +64,11 @@ def _admitted(keys: Keyring, secret: str | None, needed: Need) -> ApiKey:
     return key
 
 
-def _linked(links: Links) -> bool:
-    """Whether this request came by a link that was signed here.
+def _has_signed_link(links: Links) -> bool:
+    """Whether this request has a valid signature of a link.
 
     Raises:
-        ServiceError: it did, but the link is no longer good, or never was.
+        ServiceError: it has a signature, but an expired or a forged one.
     """
     if request.method not in ("GET", "HEAD") or not request.path.startswith(LINKED):
         return False
@@ -89,7 +89,7 @@ def _refused(verdict: str) -> ServiceError:
 
 
 def _challenge(response: Response) -> Response:
-    """What the answer to a refusal has to say about how to ask."""
+    """Add WWW-Authenticate to a refusal."""
     if "challenge" in g:
         response.headers["WWW-Authenticate"] = g.challenge
     return response

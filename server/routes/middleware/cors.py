@@ -1,14 +1,14 @@
-"""Whose pages may ask from a browser. Imported only where there are such."""
+"""Which web pages may call the service from a browser (CORS). Imported only where that is set."""
 
 from flask import Flask
 from flask_cors import CORS
 
-ASKED_WITH = ("Authorization", "X-API-Key", "Content-Type", "X-Request-ID", "If-None-Match")
+REQUEST_HEADERS = ("Authorization", "X-API-Key", "Content-Type", "X-Request-ID", "If-None-Match")
 EXPOSED = (
     "ETag", "Location", "Retry-After", "X-Request-ID", "Server-Timing", "RateLimit", "RateLimit-Policy",
     "WWW-Authenticate",
 )  # fmt: skip
-REMEMBERED = 3600  # seconds that a browser need not ask again
+MAX_AGE = 3600  # seconds that a browser need not ask again
 
 
 def allow(app: Flask, origins: str) -> None:
@@ -18,8 +18,8 @@ def allow(app: Flask, origins: str) -> None:
         app,
         origins=listed,
         methods=["GET", "HEAD", "POST"],
-        allow_headers=list(ASKED_WITH),
+        allow_headers=list(REQUEST_HEADERS),
         expose_headers=list(EXPOSED),
-        max_age=REMEMBERED,
+        max_age=MAX_AGE,
         send_wildcard=origins == "*",
     )

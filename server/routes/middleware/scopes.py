@@ -1,4 +1,4 @@
-"""What a key must be good for, route by route: the one table.
+"""Which scope does each route need? The one table.
 
 A route that is not in it needs `admin`, and fails a test.
 """
@@ -9,7 +9,7 @@ from typing import Literal
 from server.auth.keys import Scope
 
 Need = Scope | Literal["open", "any"]
-"""open: everybody, also without a key. any: whoever has a key, whatever for."""
+"""open: no key is needed. any: a key with any scope."""
 
 NEEDS: Mapping[str, Need] = {  # by endpoint
     "ops.root": "open",
@@ -49,5 +49,5 @@ UNLIMITED = frozenset({"ops.metrics"})  # endpoints that no rate limit counts, b
 
 
 def need(endpoint: str | None) -> Need:
-    """What the key of a request must be good for; where nothing is, there is nothing to protect."""
+    """The scope that a request to this endpoint needs; an unknown path (None) needs none."""
     return "open" if endpoint is None else NEEDS.get(endpoint, "admin")

@@ -1,4 +1,4 @@
-"""The dialect of the Open Inference Protocol (KServe V2, Triton, MLServer): typed tensors, as JSON or as raw bytes."""
+"""The endpoints of the Open Inference Protocol (KServe V2, Triton, MLServer): typed tensors, as JSON or raw bytes."""
 
 import time
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ MODEL = "/v2/models/<name:model>"
 NUMBERED = f"{MODEL}/versions/<name:version>"
 EXTENSIONS = ["binary_tensor_data", "model_repository", "model_repository_extension", "explain"]
 ARRAYS = ("values", "stderr", "segments", "segment_values", "segment_stderr")
-NAMED = 10  # blank rows that are told by their numbers
+MAX_LISTED = 10  # blank rows that are listed by number
 OUTPUTS = ("logits", "probabilities")
 EXPLAINED = ("attributions", "predictions", "probabilities", "target", "certificates")
 
@@ -78,34 +78,36 @@ def model_ready(model: str, version: str | None = None) -> Response:
 def predict(model: str, version: str | None = None) -> Response:
     start = time.monotonic()
     with g.stages("decode"):
-        asked = messages.read()
+        infer_request = messages.read_request()
     with service().store.handle(model, version) as served:
-        asked.wanted(OUTPUTS)
-        images = tensors.checked_images(asked.images, served.card.image, service().max_rows)
-        budget = asked.seconds() or inf
+        infer_request.wanted(OUTPUTS)
+        images = tensors.checked_images(infer_request.images, served.card.image, service().max_rows)
+        budget = infer_request.seconds() or inf
         context = RequestContext(start + budget, budget, raise_if_cancelled=disconnection_check(request.environ))
         with g.stages("predict"):
             outputs = tensors.predict_rows(served, images, context)
         access_log.record_prediction(served.card, len(images))
-        return messages.answer(model, served.card.version, asked, outputs, _cautions(images))
+        return messages.answer(model, served.card.version, infer_request, outputs, _warnings(images))
 
 
 @blueprint.post(f"{MODEL}/explain")
 @blueprint.post(f"{NUMBERED}/explain")
 def explain(model: str, version: str | None = None) -> Response:
     with g.stages("decode"):
-        asked = messages.read()
+        infer_request = messages.read_request()
     with ExitStack() as resources:
         served = resources.enter_context(service().store.handle(model, version))
-        asked.wanted(EXPLAINED)
-        images = tensors.checked_images(asked.images, served.card.image, service().max_images)
-        wanted, budget = explain_request_in(asked.parameters, f"{model}/explain", asked.seconds())
-        with session(budget) as own:
-            found = tensors.explain_rows(served, images, wanted, own, resources, g.stages)
+        infer_request.wanted(EXPLAINED)
+        images = tensors.checked_images(infer_request.images, served.card.image, service().max_images)
+        wanted, budget = explain_request_in(infer_request.parameters, f"{model}/explain", infer_request.seconds())
+        with session(budget) as explain_session:
+            found = tensors.explain_rows(served, images, wanted, explain_session, resources, g.stages)
         for one in found:
             access_log.record_explanation(one)
         with g.stages("render"):
-            return messages.answer(model, served.card.version, asked, _explained(found), _cautions(images))
+            return messages.answer(
+                model, served.card.version, infer_request, _explain_outputs(found), _warnings(images)
+            )
 
 
 @blueprint.post("/v2/repository/index")
@@ -140,18 +142,18 @@ def _metadata(card: ModelCard, versions: list[str]) -> dict[str, Any]:
     }
 
 
-def _cautions(images: Array) -> dict[str, str]:
-    """What to beware of, as parameters of the response: `warnings` where rows of the images (n, H, W) look blank."""
+def _warnings(images: Array) -> dict[str, str]:
+    """Parameters of the response: `warnings` where rows of the images (n, H, W) look blank."""
     blank = tensors.blank_rows(images)
     if not blank:
         return {}
-    more = f" and {len(blank) - NAMED} more" if len(blank) > NAMED else ""
-    rows = f"row{'s' * (len(blank) > 1)} {', '.join(map(str, blank[:NAMED]))}{more} of {len(images)}"
+    more = f" and {len(blank) - MAX_LISTED} more" if len(blank) > MAX_LISTED else ""
+    rows = f"row{'s' * (len(blank) > 1)} {', '.join(map(str, blank[:MAX_LISTED]))}{more} of {len(images)}"
     return {"warnings": f"looks-blank: {rows} (from 0), where no ink stands out; their outputs mean nothing"}
 
 
-def _explained(found: Sequence[Explanation]) -> dict[str, messages.Values]:
-    """The outputs of an explanation; `certificates` are all that it tells beside its arrays, as JSON."""
+def _explain_outputs(found: Sequence[Explanation]) -> dict[str, messages.Values]:
+    """The outputs of an explanation; `certificates` are the rest of it beside the arrays, as JSON."""
     return {
         "attributions": np.stack([one.attribution.values.astype(np.float32) for one in found]),
         "predictions": np.array([one.prediction.index for one in found], np.int64),
@@ -162,6 +164,8 @@ def _explained(found: Sequence[Explanation]) -> dict[str, messages.Values]:
 
 
 def _certificate(explanation: Explanation) -> str:
-    told = explanation_json(explanation)
-    about = {name: value for name, value in told["explanation"].items() if name not in ARRAYS}
-    return json_text({**{name: told[name] for name in ("id", "model", "target", "alt")}, "explanation": about}).decode()
+    described = explanation_json(explanation)
+    about = {name: value for name, value in described["explanation"].items() if name not in ARRAYS}
+    return json_text(
+        {**{name: described[name] for name in ("id", "model", "target", "alt")}, "explanation": about}
+    ).decode()

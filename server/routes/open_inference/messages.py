@@ -1,4 +1,4 @@
-"""Open Inference's request and response for tensors: JSON, with the numbers in it or behind it as raw bytes."""
+"""Parses and writes the messages of Open Inference: JSON, with tensors in it or as raw bytes behind it."""
 
 import math
 import struct
@@ -23,26 +23,26 @@ Values = Array | list[str]  # texts are what the protocol calls BYTES
 
 @dataclass(frozen=True)
 class InferRequest:
-    """A request: its only tensor, and each output that is wanted with whether its numbers are to be raw bytes."""
+    """A request: its only tensor, and for each requested output whether it is to be sent as raw bytes."""
 
     id: str | None
     parameters: dict[str, Any]
     images: Array
     outputs: dict[str, bool] | None  # None = all
-    binary: bool  # where `outputs` does not say it
+    binary: bool  # the default for outputs that do not say
 
     def seconds(self) -> float | None:
-        """The time that the request gives itself, None for any: `timeout` in microseconds."""
+        """The timeout that the request sets, None for any: parameter `timeout`, in microseconds."""
         timeout = self.parameters.get("timeout", 0)
         if type(timeout) is not int or not 0 <= timeout < 2**63:
             raise BadRequest(f"parameter timeout is {shown(timeout)}; expected whole microseconds, 0 for any")
         return timeout / 1e6 or None
 
     def wanted(self, names: tuple[str, ...]) -> dict[str, bool]:
-        """The outputs to answer with, of those that there are.
+        """The outputs to answer with, of the available `names`.
 
         Raises:
-            UnknownSignature: another one is wanted.
+            UnknownSignature: the request names another.
         """
         if self.outputs is None:
             return dict.fromkeys(names, self.binary)
@@ -52,7 +52,7 @@ class InferRequest:
         return self.outputs
 
 
-def read() -> InferRequest:
+def read_request() -> InferRequest:
     """The request that is being answered.
 
     Raises:
@@ -72,12 +72,14 @@ def read() -> InferRequest:
 
 def _header_length(total: int) -> int:
     """Bytes of JSON at the start of the body."""
-    told = request.headers.get(LENGTH)
-    if told is None:
+    announced = request.headers.get(LENGTH)
+    if announced is None:
         return total
-    if not told.isdecimal() or len(told) > 12 or int(told) > total:
-        raise BadRequest(f"{LENGTH} is {told[:50]!r} and the body has {total} bytes; expected the length of its JSON")
-    return int(told)
+    if not announced.isdecimal() or len(announced) > 12 or int(announced) > total:
+        raise BadRequest(
+            f"{LENGTH} is {announced[:50]!r} and the body has {total} bytes; expected the length of its JSON"
+        )
+    return int(announced)
 
 
 def _images(inputs: Any, raw: memoryview) -> Array:
@@ -100,7 +102,7 @@ def _images(inputs: Any, raw: memoryview) -> Array:
 
 
 def _is_size(sent: Any) -> bool:
-    return type(sent) is int and 0 <= sent < 2**63  # the protocol's int64; more could not even be told of
+    return type(sent) is int and 0 <= sent < 2**63  # the protocol's int64
 
 
 def _from_bytes(size: Any, sent: dict[str, Any], shape: list[int], raw: memoryview) -> Array:
@@ -148,17 +150,17 @@ def _outputs(outputs: Any, binary: bool) -> dict[str, bool] | None:
 def answer(
     model: str,
     version: str,
-    asked: InferRequest,
+    infer_request: InferRequest,
     found: Mapping[str, Values],
     parameters: Mapping[str, str] | None = None,
 ) -> Response:
-    """The response with the outputs that are wanted, in that order, and `parameters` where there are any."""
+    """The response with the requested outputs, in that order, and `parameters` where there are any."""
     described, blobs = [], []
-    for name, binary in asked.wanted(tuple(found)).items():
+    for name, binary in infer_request.wanted(tuple(found)).items():
         output, blob = _output(name, found[name], binary)
         described.append(output)
         blobs.append(blob)
-    echoed = {} if asked.id is None else {"id": asked.id}
+    echoed = {} if infer_request.id is None else {"id": infer_request.id}
     more = {"parameters": dict(parameters)} if parameters else {}
     body = {"model_name": model, "model_version": version, **echoed, **more, "outputs": described}
     head = json_text(body)
@@ -183,7 +185,7 @@ def _output(name: str, values: Values, binary: bool) -> tuple[dict[str, Any], by
 
 
 def _listed(name: str, values: Values) -> list[str] | Array:
-    """In one list: row-major, as the protocol has it."""
+    """The values in one row-major list, as the protocol demands."""
     if isinstance(values, list):
         return values
     return values.ravel() if values.dtype.kind == "i" else plain_floats(values.ravel(), name)

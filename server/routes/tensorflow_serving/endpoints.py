@@ -1,4 +1,4 @@
-"""The dialects of TensorFlow Serving's REST API and of KServe V1, which share their addresses: tensors in JSON.
+"""The endpoints of TensorFlow Serving's REST API and of KServe V1, which share their addresses: tensors in JSON.
 
 GET /v1/models/<model> is Inkling's own as well, and answers all three (inkling/models.py).
 """
@@ -35,11 +35,11 @@ def predict(model: str, version: int | None = None, label: str | None = None) ->
     with g.stages("decode"):
         fields = bodies.json_object(bodies.body())
     with _served(model, version, label) as served:
-        asked = signatures.asked(fields, signatures.INPUTS[signatures.signature_of(fields)])
-        outputs = _outputs(served, asked)
+        signature_input = signatures.input_of(fields, signatures.INPUTS[signatures.signature_of(fields)])
+        outputs = _outputs(served, signature_input)
         access_log.record_prediction(served.card, len(outputs["logits"]))
     with g.stages("render"):
-        if asked.by_row:
+        if signature_input.by_row:
             return json_answer({"predictions": signatures.by_row(outputs)})
         return json_answer({"outputs": signatures.by_output(outputs)})
 
@@ -56,10 +56,10 @@ def explain(model: str, version: int | None = None, label: str | None = None) ->
         if name != signatures.DEFAULT:
             raise BadRequest(f"signature {name} cannot be explained; post a picture to /v1/explain, or send numbers")
         wanted, budget = explain_request_in(bodies.parameters_of(fields), f"{model}:explain")
-        sent = signatures.asked(fields, signatures.INPUTS[name]).images()
+        sent = signatures.input_of(fields, signatures.INPUTS[name]).images()
         images = tensors.checked_images(sent, served.card.image, service().max_images)
-        with session(budget) as own:
-            found = tensors.explain_rows(served, images, wanted, own, resources, g.stages)
+        with session(budget) as explain_session:
+            found = tensors.explain_rows(served, images, wanted, explain_session, resources, g.stages)
     for one in found:
         access_log.record_explanation(one)
     with g.stages("render"):
@@ -122,13 +122,13 @@ def _served(model: str, version: int | None, label: str | None) -> Iterator[Mode
         yield served
 
 
-def _outputs(served: ModelVersion, asked: signatures.SignatureInput) -> tensors.Outputs:
-    most = service().max_rows
-    if asked.name == signatures.INPUTS[signatures.DEFAULT]:
-        images = tensors.checked_images(asked.images(), served.card.image, most)
+def _outputs(served: ModelVersion, signature_input: signatures.SignatureInput) -> tensors.Outputs:
+    limit = service().max_rows
+    if signature_input.name == signatures.INPUTS[signatures.DEFAULT]:
+        images = tensors.checked_images(signature_input.images(), served.card.image, limit)
         with g.stages("predict"):
             return tensors.predict_rows(served, images, request_context())
-    files = asked.files()
-    tensors.check_count(len(files), most)
+    files = signature_input.files()
+    tensors.check_count(len(files), limit)
     with g.stages("predict"):
         return tensors.predict_bytes(served, files, request_context())

@@ -1,4 +1,4 @@
-"""The signatures of a version as TensorFlow Serving's REST API speaks of them: metadata, and requests for them."""
+"""Parses requests for a version's signatures, and describes these, as TensorFlow Serving's REST API does."""
 
 import binascii
 from base64 import b64decode
@@ -52,8 +52,8 @@ def signature_of(fields: dict[str, Any]) -> str:
     return name
 
 
-def asked(fields: dict[str, Any], name: str) -> SignatureInput:
-    """What a request gives for the input `name`.
+def input_of(fields: dict[str, Any], name: str) -> SignatureInput:
+    """The value that a request gives for the input `name`.
 
     Raises:
         BadRequest: neither or both of `instances` and `inputs`, or no value for this input.
@@ -140,6 +140,6 @@ def metadata(card: ModelCard) -> dict[str, Any]:
 
 
 def _tensor(dtype: str, *sizes: int) -> dict[str, Any]:
-    """A tensor in the shape of TensorInfo; what it is called in the graph only the graph knows."""
+    """A tensor in the shape of TensorInfo; its name in the graph is not known here."""
     dims = [{"size": str(size), "name": ""} for size in sizes]
     return {"dtype": dtype, "tensor_shape": {"dim": dims, "unknown_rank": False}, "name": ""}
