@@ -93,7 +93,7 @@ def pre_fork(server: Any, worker: Any) -> None:
     """Give each worker the lowest number that no living worker has: worker i computes on GPU i."""
     taken = {other.number for other in server.WORKERS.values()}
     worker.number = next(number for number in range(len(taken) + 1) if number not in taken)
-    os.makedirs(os.environ["PROMETHEUS_MULTIPROC_DIR"], exist_ok=True)  # somebody may have cleared /dev/shm
+    os.makedirs(os.environ["PROMETHEUS_MULTIPROC_DIR"], exist_ok=True)  # /dev/shm may have been cleared
 
 
 def post_fork(server: Any, worker: Any) -> None:
@@ -101,14 +101,14 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """What a worker that is no more had in use, nobody has."""
+    """Remove the gauges of a worker that has ended."""
     from prometheus_client.multiprocess import mark_process_dead
 
     mark_process_dead(worker.pid)
 
 
 def post_worker_init(worker: Any) -> None:
-    """When it is told to stop, a worker also tells its explanations, so that all are answered within the grace time."""
+    """At SIGTERM a worker also stops its explanations, so that all are answered within the grace time."""
 
     def stop(number: int, frame: Any) -> None:
         worker.wsgi.extensions["inkling"].scheduler.stop_within(settings.grace - min(5, settings.grace / 2))

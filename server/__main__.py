@@ -1,6 +1,5 @@
-"""python -m server: what those who run the service need beside it. Each command imports what it needs itself, so that
---help answers at once.
-"""
+"""python -m server: commands for operators. Each command imports what it needs itself, so that --help answers at
+once."""
 
 import os
 from pathlib import Path

@@ -127,13 +127,13 @@ def _scheduler(settings: Settings, cache: ExplanationCache, metrics: Metrics) ->
 
 
 def _interpreters(settings: Settings) -> int:
-    """How many of one version: another of an unrolled net has 13 MB, and gives a worker that only predicts no higher
-    rate."""
+    """How many interpreters of one version: one more takes 13 MB for an unrolled net, and gives a worker that only
+    predicts no higher rate."""
     return max(1, (os.cpu_count() or 1) // count_workers(settings)) if settings.explain == "on" else 1
 
 
 def _run_dir(app: Flask, settings: Settings) -> Path:
-    """The folder that the processes of this server share; one of its own, removed in the end, where none is set."""
+    """The folder that the processes of this server share; a temporary one, removed at the exit, where none is set."""
     if settings.run_dir is not None:
         return settings.run_dir
     run_dir = Path(tempfile.mkdtemp(prefix="inkling-"))
@@ -142,7 +142,7 @@ def _run_dir(app: Flask, settings: Settings) -> Path:
 
 
 def _store(settings: Settings, run_dir: Path, loading: Loading) -> Store:
-    """The models, looked at again and again while the application lives."""
+    """The model store, polled periodically while the application lives."""
     seconds = settings.poll_ms / 1000
     shared = SharedState(run_dir, heartbeat_timeout=max(HEARTBEAT_TIMEOUT, 5 * seconds))
     store = Store(settings.model_store, loading, shared, VersionPolicy.parse(settings.versions))
@@ -173,7 +173,7 @@ def _cache(settings: Settings, run_dir: Path, metrics: Metrics) -> ExplanationCa
 
 
 def _guard(app: Flask, settings: Settings, links: Links | None) -> None:
-    """Keys, limits and origins where they are set; what is not set costs nothing."""
+    """Register keys, limits and origins where they are set; what is not set costs nothing."""
     if settings.cors_origins is not None:
         from server.routes.middleware import cors
 

@@ -109,8 +109,8 @@ class Settings:
     )
     proxies: int = _setting(0, "proxies in front whose X-Forwarded-For is believed where addresses are counted", 0, 10)
 
-    # How the threads of a process are divided: those that wait in slots, for others' explanations and for uploads leave
-    # some to predictions, whatever else happens.
+    # How the threads of a process are divided: threads in slots, threads that wait for others' explanations and threads
+    # that read uploads always leave some for predictions.
 
     @property
     def max_waiters(self) -> int:

@@ -1,4 +1,4 @@
-"""Every mistake that a caller can make or meet: one short class each, with its HTTP status and stable code.
+"""Every error that a caller can cause or meet: one short class each, with its HTTP status and stable code.
 
 A message says what was got, what was expected and how to fix it. Anything that is not a ServiceError is a bug of ours:
 it is answered as a 500 without its text. This file must not know HTTP beyond the numbers.
@@ -41,11 +41,11 @@ class UnknownLabel(BadRequest):
 
 
 class PictureError(ServiceError):
-    """Base of what can be wrong with one picture, whatever else is in the request."""
+    """Base of what can be wrong with one picture, apart from the rest of the request."""
 
 
 class UnknownOption(BadRequest):
-    """A name in the query that nobody here knows."""
+    """An unknown name in the query."""
 
     code = "unknown_option"
 
@@ -82,20 +82,20 @@ class DamagedImage(PictureError):
 
 
 class KeyInQuery(BadRequest):
-    """A key where logs and histories keep it."""
+    """A key in the query, where logs and histories keep it."""
 
     code = "key_in_query"
 
 
 class Unauthorized(ServiceError):
-    """No key, or one that nobody here knows."""
+    """No key, or an unknown one."""
 
     status = 401
     code = "unauthorized"
 
 
 class Forbidden(ServiceError):
-    """A key that is not good for this."""
+    """A key without the needed scope."""
 
     status = 403
     code = "forbidden"
@@ -130,7 +130,7 @@ class UnknownExplanation(ServiceError):
 
 
 class NotAcceptable(ServiceError):
-    """No format that was asked for can be given."""
+    """No requested format is available."""
 
     status = 406
     code = "not_acceptable"
@@ -189,7 +189,7 @@ class EngineNotInstalled(MethodNotPossible):
 
     @classmethod
     def lacks(cls, method: str, missing: Sequence[str]) -> "EngineNotInstalled":
-        """What is said when these packages are `missing`, at least one."""
+        """The error for these `missing` packages, at least one."""
         names = " and ".join(missing)
         return cls(
             f"engine=reference cannot run {method} here: {names} {'is' if len(missing) == 1 else 'are'} not installed; "
@@ -213,7 +213,7 @@ class NotReady(ServiceError):
 
 
 class Busy(ServiceError):
-    """Every slot for explaining is taken, or every place to wait for what is in one; predictions go on."""
+    """Every slot for explaining is taken, or every place to wait for one that is; predictions go on."""
 
     status = 503
     code = "busy"
@@ -224,7 +224,7 @@ class Busy(ServiceError):
 
 
 class ClientLeft(ServiceError):
-    """Nobody is there to be answered."""
+    """The client has closed the connection."""
 
     status = 499  # no standard has one; nginx's logs made this one known
     code = "client_left"
@@ -254,7 +254,7 @@ class OutOfTime(ServiceError):
 
     @classmethod
     def after(cls, budget: float) -> "OutOfTime":
-        """What is said when `budget` seconds gave nothing."""
+        """The error for a `budget` of so many seconds without a result."""
         return cls(f"no result within {budget * 1000:.0f} ms; raise budget_ms or ask for a cheaper method")
 
 

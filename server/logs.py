@@ -1,4 +1,4 @@
-"""How log lines look: text for people, or a JSON object a line for machines. A record may carry facts (extra={"facts":
+"""Formats log lines: text for people, or one JSON object a line for machines. A record may carry facts (extra={"facts":
 {...}}), which become fields of their own. Needs nothing but the standard library; gunicorn's own lines look the same.
 """
 
@@ -59,6 +59,6 @@ def logging_config(form: Literal["text", "json"], level: str) -> dict[str, Any]:
 
 
 def configure(form: Literal["text", "json"], level: str) -> None:
-    """Take care of logging, unless somebody did already: gunicorn, or the program that this is part of."""
+    """Configure logging, unless gunicorn or an embedding program already has."""
     if not logging.root.handlers:
         logging.config.dictConfig(logging_config(form, level))

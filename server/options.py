@@ -32,7 +32,7 @@ def parse(explainer: type, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unknown_name(name: str, known: Iterable[str], where: str) -> UnknownOption:
-    """The error for a name that nobody knows, with the nearest known one."""
+    """The error for an unknown name, with the nearest known one."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names) or 'none'}"
@@ -117,6 +117,6 @@ def _plain(bound: float | None) -> str:
 
 
 def shown(raw: Any) -> str:
-    """What was got, short enough to be told."""
+    """The value as text, short enough for a message."""
     text = repr(raw)
     return text if len(text) <= 100 else text[:100] + "..."

@@ -1,6 +1,6 @@
-"""Ports: what a request brings with it, and what inference needs from the rest of the house.
+"""Ports: the context of a request, and what inference needs from the rest of the server.
 
-Lives apart from types.py, which every file imports: only those who serve need a store, a cache or a deadline.
+Apart from types.py, which every file imports: only serving needs a store, a cache or a deadline.
 """
 
 import time
@@ -22,7 +22,7 @@ def _never() -> None:
 class RequestContext:
     """The one owner of a request's deadline: until when its answer is wanted, and whether it still is.
 
-    `raise_if_cancelled` raises a ServiceError when nobody waits for the answer any more, or the server stops.
+    `raise_if_cancelled` raises a ServiceError when the client has left, or the server stops.
     """
 
     deadline: float  # of `now`
@@ -58,14 +58,14 @@ class RequestContext:
 
 
 NO_DEADLINE = RequestContext(inf, inf)
-"""Of a request that waits for ever."""
+"""The context of a request that waits for ever."""
 
 KerasView = Callable[[Array, Literal["logit", "probability"]], Any]
 """Weights (K,) and an output -> a keras.Model from images (n, H, W) to weights . outputs, (n, 1)."""
 
 
 class RequestModels(Protocol):
-    """A model as one request asks it: rows that wait, or are not begun yet, are dropped once it is over."""
+    """Models bound to one request: rows that wait, or are not begun yet, are dropped once it has ended."""
 
     def for_predict(self, context: RequestContext) -> Model: ...
 

@@ -1,4 +1,4 @@
-"""The words of the house: protocols and value objects that every layer shares.
+"""The domain model: protocols and value objects that every layer shares.
 
 Imports numpy and nothing of ours, so that any file may import it. Shapes are written with n = rows, H x W = the model's
 image, K = classes, D = width of the embedding; every array of pixels is float32 in [0, 1] with 0 = paper and 1 = ink.
@@ -271,7 +271,7 @@ class Explainer(Protocol):
     rendering follow."""
 
     name: ClassVar[str]
-    revision: ClassVar[int]  # raise it when the values for the same inputs change: ids and kept explanations have it
+    revision: ClassVar[int]  # raise it when values for the same inputs change: ids and cached explanations contain it
     summary: ClassVar[str]  # one sentence for people
     needs: ClassVar[frozenset[Verb]]
     signed: ClassVar[bool]  # negative values speak against the target

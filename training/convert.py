@@ -47,11 +47,11 @@ def _card(version: Path) -> dict[str, Any]:
     """Of a version whose files are those of its card."""
     try:
         card: dict[str, Any] = json.loads((version / EXTRA / "model_card.json").read_text())
-        told = card["files"].items()
+        listed = card["files"].items()
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise DataError(f"{version} is no version: its card cannot be read ({error})") from error
     there = hashes(version)
-    if wrong := [name for name, expected in told if there.get(name) != expected]:
+    if wrong := [name for name, expected in listed if there.get(name) != expected]:
         raise DataError(f"{version} is damaged: {', '.join(wrong)} is not what its card says")
     return card
 

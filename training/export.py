@@ -54,7 +54,8 @@ def export(trained: Trained, data: Dataset, store: Path) -> Path:
 
 
 def publish(family: Path, write: Callable[[Path, int], None]) -> Path:
-    """The next version of a model: `write` fills a folder aside, told its number, and one rename makes it visible."""
+    """The next version of a model: `write` fills a temporary folder, given its number, and one rename makes it
+    visible."""
     family.mkdir(parents=True, exist_ok=True)
     number = 1 + max((int(p.name) for p in family.iterdir() if p.name.isdecimal()), default=0)
     aside = family / f".{number}.{os.getpid()}.aside"
@@ -108,7 +109,7 @@ def write_litert(folder: Path, images: Array, source: str) -> dict[str, Any]:
     trackable = tf.saved_model.load(str(folder))  # the files are those of what was written, not of what was trained
     files = litert.convert(trackable)
     comparisons = litert.compare(files, trackable, images)
-    told = []
+    described = []
     for file in files:
         path = folder / EXTRA / file.name
         path.write_bytes(file.content)
@@ -117,8 +118,10 @@ def write_litert(folder: Path, images: Array, source: str) -> dict[str, Any]:
             verb, _, count = name.rpartition("_")
             rows.setdefault(verb, []).append(int(count))
         roles = ["predict", "explain"] if file.predict else ["explain"]
-        told.append({"file": f"{EXTRA}/{file.name}", "roles": roles, "rows": rows, "memory_bytes": footprint(path)})
-    return {"litert": told, "compared": {"images": source, **comparisons}}
+        described.append(
+            {"file": f"{EXTRA}/{file.name}", "roles": roles, "rows": rows, "memory_bytes": footprint(path)}
+        )
+    return {"litert": described, "compared": {"images": source, **comparisons}}
 
 
 def made_with() -> dict[str, str]:

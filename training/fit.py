@@ -136,10 +136,10 @@ class Fit:
             return tf.constant(0.0)
         replicas = self.strategy.num_replicas_in_sync
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        turn = tf.cast(self.optimizer.iterations, tf.int32) * replicas + replica
+        step_number = tf.cast(self.optimizer.iterations, tf.int32) * replicas + replica
         rows = max(1, self.options.batch_size // (outliers.SHARE * replicas))
         height, width = images.shape[1:]
-        noise = outliers.noise(rows, height, width, tf.stack([self.options.seed, turn]))
+        noise = outliers.noise(rows, height, width, tf.stack([self.options.seed, step_number]))
         # not training: outliers are judged by, and never become part of, the statistics of batch normalisation
         logits = self.model(noise, training=False)["logits"]
         return self.options.outliers * tf.reduce_mean(outliers.losses(logits)) / replicas

@@ -41,9 +41,9 @@ def _foldable(norm: Any, model: keras.Model) -> Any | None:
         return None
     before = next(layer for layer in model.layers if layer.output is norm.input)
     used = [*model.outputs, *keras.tree.flatten([layer.input for layer in model.layers if layer is not before])]
-    alone = sum(tensor is before.output for tensor in used) == 1
+    single_use = sum(tensor is before.output for tensor in used) == 1
     linear = isinstance(before, layers.Dense | layers.Conv2D) and before.activation is keras.activations.linear
-    return before if alone and linear and not before.use_bias else None
+    return before if single_use and linear and not before.use_bias else None
 
 
 def _weights(layer: Any, norm_of: Mapping[Any, Any]) -> list[Array]:

@@ -139,7 +139,7 @@ def compare(files: Sequence[ConvertedFile], trackable: Any, images: Array) -> di
     classes = trackable.signatures["serving_default"].structured_outputs["logits"].shape[1]
     subset = np.repeat(images[:GRADIENTS], 2, axis=0)  # each with a class, and with a contrast of two
     weights = _weights(len(subset), classes)
-    told: dict[str, dict[str, Any]] = {}
+    compared: dict[str, dict[str, Any]] = {}
     for verb, function in functions(trackable).items():
         arrays = (images,) if verb == "forward" else (subset, weights)
         truth = _in_batches(_of_tensorflow(function), BATCH, *arrays)
@@ -148,8 +148,8 @@ def compare(files: Sequence[ConvertedFile], trackable: Any, images: Array) -> di
             for name in file.functions:
                 if name.rpartition("_")[0] == verb:
                     error = max(error, _error(name, file.content, truth, *arrays))
-        told[verb] = {"images": len(images) if verb == "forward" else GRADIENTS, "max_error": error}
-    return told
+        compared[verb] = {"images": len(images) if verb == "forward" else GRADIENTS, "max_error": error}
+    return compared
 
 
 def _weights(rows: int, classes: int) -> Array:

@@ -16,7 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 from training.data import Array
 from training.flatbuffer import IDENTIFIER
 
-FEW = 8  # output channels; with as many the transposed convolution wastes nothing
+MIN_CHANNELS = 8  # output channels; with as many the transposed convolution wastes nothing
 
 
 def rewritten(model: bytes) -> bytes:
@@ -50,7 +50,7 @@ def _convolution(model: Any, graph: Any, operator: Any) -> list[Any] | None:
         or options.fusedActivationFunction
         or stride == 1
         or options.strideW != stride
-        or result.shape[3] >= FEW
+        or result.shape[3] >= MIN_CHANNELS
     ):
         return None
     kernel = np.frombuffer(bytes(data), np.float32).reshape(graph.tensors[weights_at].shape)  # (c, h, w, inputs)

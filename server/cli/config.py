@@ -1,4 +1,4 @@
-"""What `python -m server config` does: all settings, and where each comes from."""
+"""`python -m server config`: prints all settings, and where each comes from."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""What `python -m server key` does: a new API key."""
+"""`python -m server key`: makes a new API key."""
 
 import click
 

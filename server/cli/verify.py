@@ -1,4 +1,5 @@
-"""Is a model store fit to be served? All that a server checks before it serves a version, and the labels, offline."""
+"""`python -m server verify`: checks a model store offline as a server would before it serves a version, and its
+labels."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -61,13 +62,13 @@ def _wrong(loading: Loading, folder: Path) -> str | None:
 
 
 def _compare(version: LoadedVersion, load_full: LoadFull) -> None:
-    """What explains without TensorFlow beside the SavedModel that it was made from. Raises BrokenVersion."""
+    """Compare the model that explains without TensorFlow with its SavedModel. Raises BrokenVersion."""
     assert version.full is not None  # it was opened with LiteRT files
     try:
         saved = load_full(version.folder, version.card)
     except BrokenVersion:
         raise
-    except Exception as error:  # whatever a foreign SavedModel raises
+    except Exception as error:  # a SavedModel may raise anything
         raise BrokenVersion(NOT_LOADED) from error
     try:
         check_answers(version.card, version.twin, saved.model, version.card.background)

@@ -1,4 +1,4 @@
-"""What happens to one request: a picture and a model's version -> prediction, explanation, comparison, attack.
+"""What happens to one request: from a picture and a version to a prediction, explanation, comparison or attack.
 
 Must not know HTTP, nor what computes a model. Read predict.py first, then explain.py: they tell the story of a picture
 from top to bottom.

@@ -1,4 +1,4 @@
-"""How far an attribution can be trusted, beyond what its method says: why it stopped, and if its order is certain."""
+"""Certifies an attribution beyond what its method says: why it stopped, and how certain its order is."""
 
 from dataclasses import replace
 

@@ -115,9 +115,9 @@ def is_complete(explanation: Explanation, quality: bool) -> bool:
 
 
 def rebase_on_picture(found: Explanation, digit: Digit, request: ExplainRequest, session: Session) -> Explanation:
-    """The explanation laid over the picture that was just sent: another one may have given the same pixels, and it may
-    be kept with more than was asked for. The prediction is the one that was explained: asked again beside other rows,
-    its last digits may differ."""
+    """The explanation, placed on the picture of this request: a cached one may come from another picture with the same
+    pixels, and may have more than this request wants. The prediction stays the one that was explained: computed again
+    in another batch, its last digits may differ."""
     placed = replace(found, digit=digit)
     if found.kept and not _same_place(found.digit.placement, digit.placement):
         placed = session.keep(placed)
@@ -136,7 +136,7 @@ def run_explainer(
     publish: Publish[Explanation] = lambda make: None,
 ) -> Explanation:
     """The best attribution that the context's deadline allows and, if it is asked for, how faithful it is. Partial
-    explanations are published on the way; pictures in `memo` are not asked again."""
+    explanations are published on the way; pictures in `memo` are not computed again."""
     target = _target(request, prediction)
     model = _model_of(version, context, request, memo)
     keras = request.engine == "reference" and "gradient" in explainer.needs  # then a package differentiates itself
@@ -168,7 +168,7 @@ def run_explainer(
 
 
 def _model_of(version: ModelVersion, context: RequestContext, request: ExplainRequest, memo: Memo | None) -> Model:
-    """The version as this request's explainer asks it."""
+    """The version's model, wrapped as this request's explainer needs it."""
     model = version.for_explain(context)
     if memo is not None:
         model = MemoizedModel(model, memo)
@@ -193,7 +193,7 @@ def _target(request: ExplainRequest, prediction: Prediction) -> Target:
 
 
 def _exclusive(request: ExplainRequest, context: RequestContext) -> AbstractContextManager[None]:
-    """What a request has to wait for before it computes: the packages, or nothing."""
+    """A lock on the packages where the request uses them."""
     return reference.exclusive(context) if request.engine == "reference" else nullcontext()
 
 

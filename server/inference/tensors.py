@@ -1,6 +1,6 @@
-"""Rows of a tensor -> what a version answers to them, and why: for clients that send numbers instead of pictures.
+"""Predicts and explains the rows of a tensor, for clients that send numbers instead of pictures.
 
-Beside predict.py and explain.py; as they, it knows neither HTTP nor TensorFlow. Nothing is normalised: rows are the
+Beside predict.py and explain.py; like them, it knows neither HTTP nor TensorFlow. Nothing is normalised: rows are the
 model's own images, 0 = paper and 1 = ink.
 """
 
@@ -20,7 +20,7 @@ from server.types import Array, Explanation, ImageSpec
 
 Outputs = dict[str, Array]
 
-STEP = 256  # rows between two looks at the clock
+STEP = 256  # rows between two checks of the clock
 MOST_PIXELS = 16_000_000  # of all encoded pictures together, which bounds how long one request decodes
 
 

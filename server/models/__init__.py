@@ -1,5 +1,5 @@
-"""How does a folder become a model that answers? A version's files -> its card, and a model by LiteRT or TensorFlow.
+"""Loads models: a version's folder becomes a card, and a model by LiteRT or TensorFlow.
 
-wrappers/ stand before a model, batching/ computes the rows of many requests together, repository/ says which versions
+wrappers/ decorate a model, batching/ computes the rows of many requests together, repository/ says which versions
 are served. Must know neither HTTP nor explainers. Read card.py first, then loading.py.
 """

@@ -49,9 +49,9 @@ def read_card(folder: Path) -> ModelCard:
         card = _card(stored, "sha256:" + hashlib.sha256(text).hexdigest(), folder)
     except BrokenVersion:
         raise
-    except Exception as error:  # whatever foreign text and packed numbers raise, other versions must go on
-        told = str(error).replace(f"{folder}{os.sep}", "")  # where the store lies is nobody's business
-        raise BrokenVersion(f"{CARD} cannot be used ({type(error).__name__}: {told})") from None
+    except Exception as error:  # foreign files may raise anything; other versions must go on
+        message = str(error).replace(f"{folder}{os.sep}", "")  # where the store lies is nobody's business
+        raise BrokenVersion(f"{CARD} cannot be used ({type(error).__name__}: {message})") from None
     if card.background.shape[1:] != (card.image.height, card.image.width) or not len(card.background):
         shape = f"(m, {card.image.height}, {card.image.width})"
         raise BrokenVersion(f"{BACKGROUND} has shape {card.background.shape}; expected {shape} as the card says")

@@ -37,7 +37,7 @@ def _compare(first: Array, second: Array, other_name: str) -> None:
 def _logits(what: str, model: Model, card: ModelCard, images: Array) -> Array:
     try:
         logits = model.forward(images)
-    except Exception as error:  # whatever a foreign graph raises
+    except Exception as error:  # a foreign graph may raise anything
         raise BrokenVersion(f"{what} cannot answer the background images ({type(error).__name__})") from error
     if logits.shape != (len(images), len(card.classes)):
         raise BrokenVersion(f"{what} gave logits {logits.shape}; expected {(len(images), len(card.classes))}")
@@ -57,7 +57,7 @@ def check_explains(card: ModelCard, twin: Model | None, model: Model) -> None:
         _check_explains(card, twin, model)
     except BrokenVersion:
         raise
-    except Exception as error:  # whatever a foreign file raises
+    except Exception as error:  # a foreign file may raise anything
         kind = type(error).__name__
         raise BrokenVersion(f"its LiteRT files cannot explain the background images ({kind})") from error
 

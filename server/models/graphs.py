@@ -1,5 +1,5 @@
-"""A SavedModel's files -> its graphs, with nothing left behind in TensorFlow when they are forgotten; and whether they
-take and give what the contract says."""
+"""Loads the graphs of a SavedModel, so that TensorFlow keeps nothing of them afterwards, and checks their signatures
+against the contract."""
 
 from collections.abc import Collection
 from pathlib import Path

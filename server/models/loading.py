@@ -26,8 +26,8 @@ NOT_LOADED = "its SavedModel could not be loaded; the server's log says why"
 
 @dataclass(frozen=True)
 class Loading:
-    """How versions are loaded: `load_litert` gives what explains without TensorFlow, where there is that, else
-    `load_full` does, if there is one. What does not explain never calls either."""
+    """How versions are loaded. The model that explains comes from `load_litert` where that gives one, else from
+    `load_full` if that is set. A server that does not explain calls neither."""
 
     load_twin: LoadTwin
     load_full: LoadFull | None
@@ -37,7 +37,7 @@ class Loading:
     check_explains: Callable[[ModelCard, Model | None, Model], None] = check_explains
 
     def open(self, folder: Path) -> LoadedVersion:
-        """The version as it can predict already; one without a twin cannot.
+        """The version, ready to predict if it has a twin.
 
         Raises:
             BrokenVersion: what is wrong with its files, or with what its twin answers.
@@ -78,27 +78,27 @@ class Loading:
         version.failure = self._failure(full)
 
     def _failure(self, full: LoadedModel | None) -> str | None:
-        """Why a version will not explain, if it will not."""
+        """Why a version will never explain; None if it will."""
         if not self.explains:
             return NO_EXPLANATIONS
         return NO_EXPLAINER if full is None and self.load_full is None else None
 
     def _twin(self, folder: Path, card: ModelCard) -> Model | None:
-        """What predicts; without it the SavedModel does. One that does not load breaks the version."""
+        """The twin, which predicts; without one the SavedModel does. A twin that does not load breaks the version."""
         if not any("predict" in file.roles for file in card.litert):
             return None
         try:
             return self.load_twin(folder, card)
-        except Exception as error:  # whatever a runtime raises, other versions must go on
+        except Exception as error:  # a runtime may raise anything; other versions must go on
             raise BrokenVersion(f"model.tflite cannot be loaded ({type(error).__name__})") from error
 
     def _litert(self, folder: Path, card: ModelCard) -> LoadedModel | None:
-        """One whose LiteRT files do not load breaks the version."""
+        """The model that explains by LiteRT. Files that do not load break the version."""
         if not self.explains or self.load_litert is None:
             return None
         try:
             return self.load_litert(folder, card)
-        except Exception as error:  # whatever a runtime raises, other versions must go on
+        except Exception as error:  # a runtime may raise anything; other versions must go on
             raise BrokenVersion(f"its LiteRT files cannot be loaded ({type(error).__name__})") from error
 
     def _full(self, version: LoadedVersion) -> LoadedModel | None:
@@ -108,5 +108,5 @@ class Loading:
             return self.load_full(version.folder, version.card)
         except BrokenVersion:
             raise
-        except Exception as error:  # whatever a foreign SavedModel raises, the others must go on
+        except Exception as error:  # a SavedModel may raise anything; other versions must go on
             raise BrokenVersion(NOT_LOADED) from error

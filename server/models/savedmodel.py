@@ -66,8 +66,8 @@ class SavedModel:
         on_retrace: Callable[[], None] = lambda: None,
         device: str | None = None,
     ) -> None:
-        """`on_batch` is told the rows of each call of a graph, `on_retrace` when one was traced after loading; `device`
-        is where its weights lie and its graphs run, such as GPU:0, or None for TensorFlow's choice."""
+        """`on_batch` is called with the rows of each call of a graph, `on_retrace` when one was traced after loading;
+        `device` is where its weights lie and its graphs run, such as GPU:0, or None for TensorFlow's choice."""
         self.card = card
         self.retraces = 0  # since it was loaded
         self._on_retrace: Callable[[], None] | None = None  # set when it is
@@ -91,7 +91,7 @@ class SavedModel:
         return self._trackable.signatures
 
     def close(self) -> None:
-        """Let TensorFlow forget what it would keep for good; to be called when nobody uses the model any more."""
+        """Make TensorFlow forget what it would keep for good. To be called when no request uses the model any more."""
         forget(self._registered)
 
     def _build(self) -> None:

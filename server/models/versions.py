@@ -1,4 +1,4 @@
-"""One version of a model with what of it is loaded."""
+"""One version of a model with its loaded models, and its life from loading to being freed (reference counting)."""
 
 import threading
 from collections.abc import Callable
@@ -20,13 +20,13 @@ KerasViewOf = Callable[[RequestContext], KerasView]
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """What explains a version once it is loaded: a model, and what is no verb on arrays."""
+    """The model that explains a version, and what is no verb on arrays."""
 
     model: Model
     runtime: Runtime = "tensorflow"
     requests: RequestModels | None = None  # before `model`, where a request's rows can wait or be dropped
     keras_view: KerasViewOf | None = None
-    close: Callable[[], None] = _nothing  # ends what the model holds beside its memory
+    close: Callable[[], None] = _nothing  # releases what the model holds beside its memory
 
     def for_predict(self, context: RequestContext) -> Model:
         return self.model if self.requests is None else self.requests.for_predict(context)
@@ -43,10 +43,9 @@ LoadLiteRT = Callable[[Path, ModelCard], LoadedModel | None]
 
 @dataclass(eq=False)
 class LoadedVersion:
-    """One version and what of it is loaded: what predicts, and what explains; `failure` says why that is not and will
-    not be.
+    """One version with the model that predicts and the one that explains; `failure` says why it will never explain.
 
-    Requests hold it while they use it; it is freed when nobody does any more and the store has retired it.
+    Requests hold it while they use it; it is freed when the store has retired it and no request holds it.
     """
 
     card: ModelCard
@@ -83,7 +82,7 @@ class LoadedVersion:
         return self.twin if self.twin is not None else self._loaded("predict").for_predict(context)
 
     def for_explain(self, context: RequestContext) -> Model:
-        """What explains. Raises NotReady as `for_predict` does."""
+        """The model that explains. Raises NotReady as `for_predict` does."""
         return self._loaded("explain").for_explain(context)
 
     def keras_view(self, context: RequestContext) -> KerasView | None:
@@ -107,7 +106,7 @@ class LoadedVersion:
         raise NotReady(f"{which} is loading and will {verb} in a few seconds; try again")
 
     def hold(self) -> bool:
-        """Keep it from being freed until `release`; False where it is freed already."""
+        """Keep it from being freed until `release`; False if it is freed already."""
         with self._lock:
             self._users += not self._freed
             return not self._freed
@@ -121,7 +120,8 @@ class LoadedVersion:
             when_idle(self)
 
     def retire(self, when_idle: Callable[["LoadedVersion"], None]) -> None:
-        """It is served no more: `when_idle` is called as soon as nobody uses it, and again if somebody did late."""
+        """Mark it as no longer served: `when_idle` is called as soon as no request holds it, and again after a late
+        one."""
         with self._lock:
             self._when_idle = when_idle
             idle = self._users == 0
@@ -129,7 +129,7 @@ class LoadedVersion:
             when_idle(self)
 
     def free(self) -> bool:
-        """Let go of its models, unless somebody uses it; True the first time that it happens."""
+        """Drop its models, unless a request holds it; True the first time that this happens."""
         with self._lock:
             if self._users or self._freed:
                 return False

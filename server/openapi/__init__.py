@@ -1,4 +1,4 @@
-"""The service in OpenAPI 3.1: every address, what it takes, and what it answers with which content type.
+"""Describes the service in OpenAPI 3.1: every address, what it takes, and what it answers.
 
 Options, methods and media types come from the tables that the service itself works by; addresses and the shapes of
 answers are written down here and held to the running service by tests/openapi/test_openapi.py. Knows no Flask.
@@ -38,9 +38,9 @@ def document() -> dict[str, Any]:
 
 def _named(path: str, item: Mapping[str, Any]) -> dict[str, Any]:
     """Each method of a path with an id that programs can be generated from."""
-    words = "_".join(re.findall(r"[A-Za-z0-9]+|(?<=.)/$", path)).replace("/", "slash") or "root"
+    name = "_".join(re.findall(r"[A-Za-z0-9]+|(?<=.)/$", path)).replace("/", "slash") or "root"
     guarded = {} if path in ops.OPEN else errors(401, 403, 429)
     return {
-        method: {"operationId": f"{method}_{words}", **told, "responses": {**told["responses"], **guarded}}
-        for method, told in item.items()
+        method: {"operationId": f"{method}_{name}", **described, "responses": {**described["responses"], **guarded}}
+        for method, described in item.items()
     }

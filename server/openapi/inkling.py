@@ -1,4 +1,4 @@
-"""Our own dialect, as server/routes/inkling/ speaks it."""
+"""Inkling's own dialect, as server/routes/inkling/ speaks it."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -82,7 +82,7 @@ def _of_packages() -> list[dict[str, Any]]:
 
 
 def _named(parameters: Collection[Mapping[str, Any]]) -> dict[str, Any]:
-    """The same as the fields of an object, for those who send JSON; classes may be numbers there."""
+    """The same as the fields of a JSON object, where classes may be numbers."""
     fields = {one["name"]: {**one["schema"], "description": one["description"]} for one in parameters}
     return fields | {name: {**fields[name], "type": ["string", "integer"]} for name in ("target", "versus")}
 

@@ -1,4 +1,4 @@
-"""For those who run the service, as server/routes/ops.py and docs.py answer."""
+"""The endpoints for operators, as server/routes/ops.py and docs.py answer."""
 
 from typing import Any
 

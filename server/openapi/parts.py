@@ -1,4 +1,4 @@
-"""Words in which the addresses are written down: parameters, contents and answers."""
+"""Building blocks of the description: parameters, contents and answers."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -81,12 +81,12 @@ def operation(
     body: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """One method of one address."""
-    told: dict[str, Any] = {"tags": [tag], "summary": summary}
+    described: dict[str, Any] = {"tags": [tag], "summary": summary}
     if parameters:
-        told["parameters"] = list(parameters)
+        described["parameters"] = list(parameters)
     if body is not None:
-        told["requestBody"] = body
-    return {**told, "responses": dict(answers)}
+        described["requestBody"] = body
+    return {**described, "responses": dict(answers)}
 
 
 def option_schema(option: Mapping[str, Any]) -> dict[str, Any]:

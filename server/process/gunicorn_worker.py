@@ -1,4 +1,4 @@
-"""gunicorn's gthread worker, in which a client that is slow holds no thread.
+"""A gunicorn gthread worker in which slow clients hold no threads (buffering in the poller).
 
 gthread gives a thread to each connection that is accepted, and to each that was kept as soon as it is readable. The
 thread then waits for the rest of the request, so that as many slow clients as there are threads hold up all the others.
@@ -11,8 +11,8 @@ After an answer with `Connection: close` gthread closes its half and waits up to
 other (RFC 9112, 9.6), and it does so in its one thread that accepts and dispatches. Here such connections wait in the
 poller too.
 
-A gthread that is told to stop accepts nobody any more, and in the end closes the socket under those who have connected
-and sent their request. Here they are accepted first, and answered as all the others.
+A gthread that has to stop accepts no more connections, and in the end closes the socket under clients that have
+connected and sent their request. Here they are accepted first, and answered as all the others.
 
 The only file that knows gunicorn's insides; the requirements pin its version.
 """
@@ -40,7 +40,7 @@ from server.process.request_buffer import Needs, RequestBuffer
 COLLECTED = 65536  # bytes of a request that wait for the others; times worker_connections is the most that all take
 PATIENCE = 15.0  # seconds that a head may take, and that may pass between two pieces of a body, as in deploy/nginx.conf
 UPLOAD_PATIENCE = 60.0  # seconds that an upload waits for its turn
-CHECKS = 1.0  # seconds between two looks for those whose time is over, or who have left
+CHECKS = 1.0  # seconds between two checks for connections that are late or closed
 HUNG_UP = getattr(select, "POLLRDHUP", 0)  # other systems than Linux do not tell
 STOP_MARGIN = 5.0  # seconds before the end of a stop at which uploads without a turn are refused
 LINGER = 2.0  # seconds that a client has to hang up, as gthread gives it
@@ -171,8 +171,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             conn.sock.send(_refusal(status, code, error))
         self._linger(conn, DRAINED_REFUSED)
 
-    def _linger(self, conn: Any, most: int = DRAINED) -> None:
-        """Close this half of a connection, and the other when the client has, LINGER is over, or it has sent `most`."""
+    def _linger(self, conn: Any, limit: int = DRAINED) -> None:
+        """Close this half of a connection, and the other when the client has, LINGER is over, or it has sent
+        `limit`."""
         try:
             conn.sock.shutdown(socket.SHUT_WR)
             conn.sock.setblocking(False)
@@ -183,7 +184,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return
         conn.timeout = time.monotonic() + LINGER
         self._leaving.append(conn)
-        self._drained[conn] = most
+        self._drained[conn] = limit
 
     def murder_pending(self) -> None:
         """Called in each turn of the loop."""

@@ -1,5 +1,5 @@
-"""What must hold before the first worker starts: a mistake in the settings stops the start with one line, not with a
-traceback from every worker.
+"""Checks before the first worker starts: a mistake in the settings stops the start with one line, not with a traceback
+from every worker.
 """
 
 import importlib.util
@@ -42,17 +42,17 @@ def prefers_tensorflow(settings: Settings) -> bool:
 def connections(threads: int) -> int:
     """How many a worker may hold: as many as it can have files open for, since one more would end it. The system's soft
     limit is raised for that as far as it may be."""
-    most = MOST_CONNECTIONS + OTHER_FILES + threads  # a thread may have a picture in a file
+    wanted_files = MOST_CONNECTIONS + OTHER_FILES + threads  # a thread may have a picture in a file
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted_files:
+        soft = wanted_files if hard == resource.RLIM_INFINITY else min(wanted_files, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     room = MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else soft - OTHER_FILES - threads
     return max(threads, min(MOST_CONNECTIONS, room))
 
 
 def check(settings: Settings, workers: int) -> None:
-    """Refuse what can only go wrong later.
+    """Refuse settings that would fail later.
 
     Raises:
         SettingsError: what it is, what was expected, and how to get there.

@@ -1,4 +1,4 @@
-"""Collects the bytes of one request until a thread can read it without waiting for the client.
+"""Buffers the bytes of one request until a thread can read it without waiting for the client.
 
 It looks for the end of the head and for the length of the body, which tells when a thread is to be given the request,
 and nothing else: what the bytes mean, and where the request ends, is for the server's own parser to say. Must not know

@@ -1,7 +1,7 @@
-"""Explanation, comparison, or an attack's outcome -> bytes: which media types each can be had in, and who writes them.
+"""Renders explanations, comparisons and results of attacks as bytes: a registry of renderers by media type.
 
-The same answer gives the same bytes, whoever asks and when. Nothing in this package knows HTTP beyond the names of
-the media types, nor how an attribution was computed. `png.py` alone knows Pillow.
+The same answer always gives the same bytes. Nothing in this package knows HTTP beyond the names of the media types, nor
+how an attribution was computed. `png.py` alone knows Pillow.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What does the heatmap show, in a few sentences for those who do not see it? Knows nothing of colours or formats.
+"""Describes a heatmap in a few sentences (alt text), for people who cannot see it. Knows nothing of colours or formats.
 
 Places are the nine fields of a 3 x 3 layout of the model's image, which holds the digit upright and centred.
 """
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from server.render.jsonable import finite
-from server.render.wording import STRANGE, STRENGTHS, method, predicted, sides
+from server.render.wording import STRANGE, STRENGTHS, method, prediction_sentence, sides
 from server.types import Array, Explanation, Prediction
 
 PLACES = (
@@ -22,10 +22,10 @@ EVEN = 1.5 / 9  # no field holds much more than its ninth
 
 
 def alt_text(explanation: Explanation) -> str:
-    """Prediction, reason, and what to beware of. Raises ValueError when values are not finite."""
+    """Prediction, reason, and warnings. Raises ValueError when values are not finite."""
     attribution = explanation.attribution
     finite(attribution.values, "values")
-    sentences = [predicted(explanation.prediction.label, explanation.prediction.probability) + "."]
+    sentences = [prediction_sentence(explanation.prediction.label, explanation.prediction.probability) + "."]
     if not (attribution.values if explanation.explainer.signed else attribution.values > 0).any():
         sentences.append(f"{_why(explanation)} the map is zero everywhere.")
     elif explanation.explainer.signed:
@@ -89,7 +89,7 @@ def _whole(share: float) -> str:
 
 
 def cautions(prediction: Prediction, notes: Iterable[str]) -> list[str]:
-    """What to beware of: a strange picture, and notes made on the way."""
+    """Warnings: a picture unlike the training data, and notes from preprocessing and the method."""
     strange = [] if prediction.in_distribution.ok else [f"Warning: {STRANGE}."]
     return strange + [f"Note: {_ended(note)}" for note in notes]
 

@@ -1,4 +1,4 @@
-"""An attack's outcome as the JSON of Inkling's own API, and in words. Knows neither colours nor pictures.
+"""Renders an attack's result as the JSON of Inkling's own API, and as text. Knows neither colours nor pictures.
 
 Lengths are in ink: 1 is a pixel gone from paper to full ink. Raises ValueError where a number is not finite.
 """
@@ -11,7 +11,7 @@ from server.attacks.types import AttackResult
 from server.render.alt import PLACES, cautions, places
 from server.render.json import options, prediction_json
 from server.render.jsonable import json_text, known_float, plain_floats
-from server.render.wording import number, percent, predicted
+from server.render.wording import number, percent, prediction_sentence
 from server.types import Array
 
 
@@ -48,14 +48,14 @@ def change(attacked: AttackResult) -> Array:
 
 
 def attack_alt(attacked: AttackResult) -> str:
-    """What was answered, what it takes to change that, and what to beware of."""
+    """The alt text: the prediction, what it takes to change it, and warnings."""
     before = attacked.prediction
-    sentences = [predicted(before.label, before.probability) + ".", *outcome_sentences(attacked)]
+    sentences = [prediction_sentence(before.label, before.probability) + ".", *outcome_sentences(attacked)]
     return " ".join(sentences + cautions(before, attacked.digit.placement.warnings))
 
 
 def outcome_sentences(attacked: AttackResult) -> list[str]:
-    """What was found, or tried, and what that means: a few sentences."""
+    """A few sentences: what was found or tried, and what that means."""
     name, adversarial, changed = attacked.attack.name, attacked.adversarial, attacked.changed
     if changed is None or adversarial.l2 is None or adversarial.linf is None:
         return _nothing(attacked)
@@ -84,7 +84,7 @@ def _nothing(attacked: AttackResult) -> list[str]:
 
 
 def _answer(attacked: AttackResult) -> dict[str, Any]:
-    """What is answered to the changed picture."""
+    """The prediction for the changed picture."""
     changed = attacked.changed
     if changed is None:
         return {"class": None, "label": None, "probability": None, "probabilities": None}

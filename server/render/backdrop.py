@@ -1,7 +1,7 @@
-"""What does the heat lie upon, and where in it is the model's image? Digit -> Ground, with numpy alone.
+"""Makes the grey picture behind a heatmap, and places the model's image on it. With numpy alone.
 
-Every ground is light paper with darker ink, as the scales expect: a picture of light ink on dark paper is shown as its
-negative. Knows no attribution.
+Every backdrop is light paper with darker ink, as the scales expect: a picture of light ink on dark paper is shown as
+its negative. Knows no attribution.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Backdrop:
         return a * x + b * y + c, d * x + e * y + f
 
 
-def ground(explanation: Explanation) -> Backdrop:
+def backdrop(explanation: Explanation) -> Backdrop:
     """The sent picture, or the model's own image where the frame says so."""
     if explanation.frame == "original":
         return _sent(explanation.digit)

@@ -1,7 +1,7 @@
-"""Which colour stands for which strength? Two scales, each from a few anchors in CIELAB. Knows no attribution.
+"""The two colour scales for levels, each from a few anchors in CIELAB. Knows no attribution.
 
 A level is a value as a part of the scale's limit, in [-1, 1]. Colours are laid over a grey with an opacity that grows
-with the level, so that zero leaves the grey as it is, whatever the grey. The two arms of the signed scale are equally
+with the level, so that zero leaves any grey as it is. The two arms of the signed scale are equally
 light at equal strength; red-orange against blue stays apart for people with any common colour blindness. The unsigned
 scale falls in lightness all the way, so it can be read in grey.
 """

@@ -1,4 +1,4 @@
-"""A comparison as the JSON of Inkling's own API, in words, and as the maps of one picture.
+"""Renders a comparison as the JSON of Inkling's own API, as text, and as the maps of one picture.
 
 Maps in the same unit share one scale, parts of a sum apart from other differences; what has another unit cannot be
 compared by its colour.
@@ -34,7 +34,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
         "explanations": [explanation_json(one) for one in comparison.explanations],
         "agreement": {
             "measure": MEASURE,
-            "labels": labels(comparison.explanations),
+            "labels": distinct_names(comparison.explanations),
             "matrix": [[known_float(each, "agreement") for each in row] for row in comparison.agreement.tolist()],
         },
         "difference": None if difference is None else attribution_json(difference),
@@ -43,18 +43,18 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def labels(explanations: Sequence[Explanation]) -> list[str]:
-    """What tells the explanations apart: method, model or version, or several of them."""
+def distinct_names(explanations: Sequence[Explanation]) -> list[str]:
+    """Names that distinguish the explanations: method, model or version, or several of them."""
     cards = [one.prediction.card for one in explanations]
     columns = [
         [card.name for card in cards],
         [f"version {card.version}" for card in cards],
         [one.explainer.name for one in explanations],
     ]
-    telling = [column for column in columns if len(set(column)) > 1]
-    if telling == columns[:2]:  # other models have other versions, which is not the point
-        telling = columns[:1]
-    names = [" ".join(words) for words in zip(*(telling or columns[2:]), strict=True)]
+    distinguishing = [column for column in columns if len(set(column)) > 1]
+    if distinguishing == columns[:2]:  # other models have other versions, which is not the point
+        distinguishing = columns[:1]
+    names = [" ".join(words) for words in zip(*(distinguishing or columns[2:]), strict=True)]
     if len(set(names)) < len(names):  # the same, asked under another name or with other options
         names = [f"{name} ({place})" for place, name in enumerate(names, 1)]
     return names
@@ -62,9 +62,9 @@ def labels(explanations: Sequence[Explanation]) -> list[str]:
 
 def comparison_alt(comparison: Comparison) -> str:
     """Each explanation in words, then how far they agree."""
-    named = zip(labels(comparison.explanations), comparison.explanations, strict=True)
-    told = [f"{label}: {alt_text(one)}" for label, one in named]
-    return " ".join([*told, *_difference(comparison), _agreement(comparison)])
+    named = zip(distinct_names(comparison.explanations), comparison.explanations, strict=True)
+    sentences_of_each = [f"{label}: {alt_text(one)}" for label, one in named]
+    return " ".join([*sentences_of_each, *_difference(comparison), _agreement(comparison)])
 
 
 def _difference(comparison: Comparison) -> list[str]:
@@ -110,7 +110,7 @@ def _difference_caption(first: Explanation, second: Explanation) -> Caption:
 
 def _agreement(comparison: Comparison) -> str:
     """One sentence: every pair with its correlation."""
-    names = labels(comparison.explanations)
+    names = distinct_names(comparison.explanations)
     pairs = [
         f"{names[i]} and {names[j]} {_two(comparison.agreement[i, j])}" for i, j in combinations(range(len(names)), 2)
     ]

@@ -1,4 +1,4 @@
-"""How strong is each cell, and what does the map look like? Explanation -> Heatmap -> pixels, with numpy alone.
+"""Turns an explanation into a heatmap: the strength of each cell, and its pixels. With numpy alone.
 
 A cell is one pixel of the model's image. Cells are never smoothed: what is shown is what was computed. Knows no file
 format and no legend.
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from server.render.backdrop import FADED, Backdrop, cells, ground
+from server.render.backdrop import FADED, Backdrop, backdrop, cells
 from server.render.colours import eight_bit, heat
 from server.render.jsonable import finite
 from server.types import Array, Attribution, Explanation
@@ -23,7 +23,7 @@ ROOMY = 9.0  # pixels that a cell or segment needs to be marked, and an outline 
 
 @dataclass(frozen=True)
 class Heatmap:
-    """Levels, and the ground that they lie upon."""
+    """Levels, and the backdrop that they lie upon."""
 
     levels: Array  # (H, W) in [-1, 1] of `limit`
     signed: bool
@@ -31,7 +31,7 @@ class Heatmap:
     largest: float  # the largest strength, beyond `limit` when clipped
     segments: Array | None  # (H, W) int
     ink: Array  # (H, W) bool
-    ground: Backdrop
+    backdrop: Backdrop
 
     @property
     def clipped(self) -> bool:
@@ -59,12 +59,12 @@ def heatmap(explanation: Explanation, signed: bool | None = None, limit: float |
     levels = np.zeros_like(painted) if limit == 0 else np.clip(painted / limit, -1 if signed else 0, 1)
     ink = explanation.digit.pixels >= 0.5
     segments = explanation.attribution.segments
-    return Heatmap(levels, signed, limit, float(strengths.max()), segments, ink, ground(explanation))
+    return Heatmap(levels, signed, limit, float(strengths.max()), segments, ink, backdrop(explanation))
 
 
 def paint(heatmap: Heatmap) -> Array:
     """The map (h, w, 3) uint8: grey picture, heat, borders of segments, outline of the ink."""
-    below = heatmap.ground
+    below = heatmap.backdrop
     cell = cells(below.matrix, below.grey.shape, heatmap.levels.shape)
     seen = cell >= 0
     colour, opacity = heat(np.append(heatmap.levels.ravel(), 0), heatmap.signed)  # cell -1 reads the appended zero
@@ -88,19 +88,19 @@ def marks(heatmap: Heatmap) -> list[Mark]:
         return []
     against = heatmap.levels <= -MARK_FROM
     if heatmap.segments is None:
-        return [_mark(heatmap, at, 1.0) for at in np.argwhere(against)] if heatmap.ground.cell >= ROOMY else []
+        return [_mark(heatmap, at, 1.0) for at in np.argwhere(against)] if heatmap.backdrop.cell >= ROOMY else []
     areas = [np.argwhere(heatmap.segments == segment) for segment in np.unique(heatmap.segments[against])]
     # The pixel nearest to the middle: the middle itself may lie outside of a crescent
     middles = [area[np.abs(area - area.mean(axis=0)).sum(axis=1).argmin()] for area in areas]
     sides = [len(area) ** 0.5 for area in areas]
     placed = zip(middles, sides, strict=True)
-    return [_mark(heatmap, at, side) for at, side in placed if side * heatmap.ground.cell >= ROOMY]
+    return [_mark(heatmap, at, side) for at, side in placed if side * heatmap.backdrop.cell >= ROOMY]
 
 
 def _mark(heatmap: Heatmap, at: Array, side: float) -> Mark:
     """A minus on the cell (row, column), sized for an area of side x side cells."""
-    x, y = heatmap.ground.point(float(at[1]) + 0.5, float(at[0]) + 0.5)
-    return Mark(x, y, min(0.2 * side, 1.0) * heatmap.ground.cell)
+    x, y = heatmap.backdrop.point(float(at[1]) + 0.5, float(at[0]) + 0.5)
+    return Mark(x, y, min(0.2 * side, 1.0) * heatmap.backdrop.cell)
 
 
 def _painted(attribution: Attribution) -> Array:

@@ -1,4 +1,4 @@
-"""Prediction and explanation as the JSON of Inkling's own API. Knows no links: those are HTTP's.
+"""Renders predictions and explanations as the JSON of Inkling's own API. Knows no links: those are HTTP's.
 
 Documents are for `json_text`: what is an array stays one. Only finite numbers leave here. Raises ValueError where there
 is no such number.

@@ -1,7 +1,7 @@
-"""Arrays, numpy scalars and options -> what strict JSON holds, and its text. Knows no explanation.
+"""Converts arrays, numpy scalars and options to strict JSON. Knows no explanation.
 
-A number that is not finite is a bug of whoever computed it and is never passed off as 0: it raises, and the caller
-answers with an error. Only where a field may say "not known" (None) does it become that.
+A number that is not finite is a bug in the computation and never becomes 0: it raises, and the request fails. Only
+where a field may say "not known" (None) does it become that.
 """
 
 import json

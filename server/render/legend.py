@@ -1,4 +1,4 @@
-"""What stands around the map, and where? Words, colour bar and sizes, the same for every picture format.
+"""Lays out the legend around a map: texts, colour bar and sizes, the same for every picture format.
 
 Gives plain texts and boxes in pixels; knows neither fonts nor files. Words too long for the picture are cut.
 """
@@ -10,7 +10,7 @@ import numpy as np
 from server.render.backdrop import PAPER
 from server.render.colours import eight_bit, over
 from server.render.heatmap import MARK_FROM, Heatmap, Mark
-from server.render.wording import STRENGTHS, UNITS, method, number, predicted, sides
+from server.render.wording import STRENGTHS, UNITS, method, number, prediction_sentence, sides
 from server.types import Array, Explanation
 
 MARGIN = 16
@@ -52,7 +52,7 @@ class Legend:
 
 @dataclass(frozen=True)
 class Caption:
-    """What stands in place of an explanation's own words, where its map is a difference of two."""
+    """Texts for a map that is the difference of two, in place of those of an explanation."""
 
     title: str
     how: str
@@ -62,7 +62,7 @@ class Caption:
 
 def legend(explanation: Explanation, heatmap: Heatmap, marked: bool, caption: Caption | None = None) -> Legend:
     """`marked`: the map bears minus signs, which the bar then explains."""
-    height, width = heatmap.ground.grey.shape
+    height, width = heatmap.backdrop.grey.shape
     inner = max(width, NARROWEST)
     titles = _titles(explanation, inner, caption)
     left, top = MARGIN + (inner - width) // 2, MARGIN + 20 * len(titles) + 4
@@ -103,12 +103,12 @@ def _titles(explanation: Explanation, width: float, caption: Caption | None) -> 
     why = _short(card.classes[target.index], LONGEST)
     if target.versus is not None:
         why += f", not {_short(card.classes[target.versus], LONGEST)}"
-    answer = predicted(_short(prediction.label, LONGEST), prediction.probability)
-    own = f"{card.name} {card.version} · {method(explanation)} · {explanation.attribution.state}"
+    answer = prediction_sentence(_short(prediction.label, LONGEST), prediction.probability)
+    subtitle = f"{card.name} {card.version} · {method(explanation)} · {explanation.attribution.state}"
     title = f"{answer} · why {why}" if caption is None else caption.title
     lines = [
         (cut(title, TITLE, width), TITLE, BLACK),
-        (cut(own if caption is None else caption.how, TEXT, width), TEXT, GREY),
+        (cut(subtitle if caption is None else caption.how, TEXT, width), TEXT, GREY),
     ]
     if not prediction.in_distribution.ok:
         lines.append(("Warning: unlike the digits the model was trained on", SMALL, ALERT))
@@ -157,4 +157,4 @@ def _scale(explanation: Explanation, heatmap: Heatmap) -> str:
     elif heatmap.clipped:
         sign = "±" if heatmap.signed else ""
         words += f" · clipped at {sign}{number(heatmap.limit)}, largest {number(heatmap.largest)}"
-    return words + (" · inverted" if heatmap.ground.negative else "")
+    return words + (" · inverted" if heatmap.backdrop.negative else "")

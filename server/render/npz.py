@@ -1,4 +1,4 @@
-"""An explanation or an attack as numpy arrays in one file, for those who compute on.
+"""Renders an explanation or an attack as numpy arrays in one file, for further computation.
 
 Opens with np.load(file, allow_pickle=False). Everything small is in `meta`, a JSON text; arrays that the
 method does not give, or did not find, are absent.

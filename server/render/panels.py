@@ -1,4 +1,5 @@
-"""An attack's outcome as one picture: the digit, the change, the changed digit, side by side. Numpy, no file format.
+"""Lays out an attack's result as one picture: the digit, the change, the changed digit, side by side. Numpy, no file
+format.
 
 Where nothing was found, the digit and words that say so.
 """
@@ -63,12 +64,12 @@ def sheet(attacked: AttackResult) -> Sheet:
     lefts = [MARGIN + column * (width + GAP) for column in range(3)]
     below = TOP + height
     digit = Panel(lefts[0], TOP, _digit(attacked.digit.pixels, times))
-    words = (*_heads(lefts[0], width, _answer(attacked.prediction), "as the model takes it"),
+    texts = (*_heads(lefts[0], width, _answer(attacked.prediction), "as the model takes it"),
              *_facts(attacked, lefts[0], below, width))  # fmt: skip
     height = below + 66 + MARGIN
     if attacked.changed is None or attacked.adversarial.pixels is None:
-        told = _told(" ".join(outcome_sentences(attacked)), lefts[1], width)
-        return Sheet(lefts[2] - GAP + MARGIN, height, (digit,), None, (), (*words, *told))
+        paragraph = _paragraph(" ".join(outcome_sentences(attacked)), lefts[1], width)
+        return Sheet(lefts[2] - GAP + MARGIN, height, (digit,), None, (), (*texts, *paragraph))
     hot = _heatmap(attacked, times)
     minuses = tuple(Mark(lefts[1] + one.x, TOP + one.y, one.half_width) for one in marks(hot))
     panels = (
@@ -76,7 +77,7 @@ def sheet(attacked: AttackResult) -> Sheet:
         Panel(lefts[1], TOP, paint(hot)),
         Panel(lefts[2], TOP, _digit(attacked.adversarial.pixels, times)),
     )
-    words += (
+    texts += (
         *_heads(
             lefts[1], width, f"change: L2 {number(attacked.adversarial.l2 or 0)}", f"largest {number(hot.limit)} of ink"
         ),
@@ -85,7 +86,7 @@ def sheet(attacked: AttackResult) -> Sheet:
         *_ends(hot, lefts[1], below, width),
     )
     scale = _scale(lefts[1], below + 28, width, bool(minuses))
-    return Sheet(lefts[2] + width + MARGIN, height, panels, scale, minuses, words)
+    return Sheet(lefts[2] + width + MARGIN, height, panels, scale, minuses, texts)
 
 
 def _digit(pixels: Array, times: int) -> Array:
@@ -101,9 +102,9 @@ def _heatmap(attacked: AttackResult, times: int) -> Heatmap:
     changed = change(attacked)
     limit = float(np.abs(changed).max())
     paper = np.full([times * side for side in changed.shape], PAPER, np.float32)
-    ground = Backdrop(paper, (times, 0.0, 0.0, 0.0, times, 0.0))
+    backdrop = Backdrop(paper, (times, 0.0, 0.0, 0.0, times, 0.0))
     levels = changed / limit if limit else changed
-    return Heatmap(levels, True, limit, limit, None, attacked.digit.pixels >= 0.5, ground)
+    return Heatmap(levels, True, limit, limit, None, attacked.digit.pixels >= 0.5, backdrop)
 
 
 def _answer(prediction: Prediction) -> str:
@@ -119,9 +120,9 @@ def _heads(left: float, width: float, title: str, below: str) -> Iterator[Text]:
 def _facts(attacked: AttackResult, left: float, top: float, width: float) -> Iterator[Text]:
     """Below the digit: which model, which attack, and a warning where one is due."""
     card, attack = attacked.prediction.card, attacked.attack
-    asked = ", ".join(f"{name} {value:g}" for name, value in options(attack).items())
+    option_text = ", ".join(f"{name} {value:g}" for name, value in options(attack).items())
     yield Text(left, top + 20, cut(f"{card.name} {card.version} · {attack.name}", TEXT, width), TEXT, GREY)
-    yield Text(left, top + 38, cut(asked, SMALL, width), SMALL, GREY)
+    yield Text(left, top + 38, cut(option_text, SMALL, width), SMALL, GREY)
     if not attacked.prediction.in_distribution.ok:
         yield Text(left, top + 56, cut("Warning: unlike the digits of training", SMALL, width), SMALL, ALERT)
 
@@ -150,7 +151,7 @@ def _scale(left: int, top: int, width: int, marked: bool) -> Scale:
     return Scale((left, top, width, BAR), eight_bit(over(np.full(width, PAPER), levels, True)), left + width / 2, minus)
 
 
-def _told(words: str, left: float, width: float) -> Iterator[Text]:
+def _paragraph(words: str, left: float, width: float) -> Iterator[Text]:
     """A paragraph beside the digit."""
     for row, line in enumerate(textwrap.wrap(words, int(width / (LETTER * TEXT)))):
         yield Text(left, TOP + 13 + 20 * row, line, TEXT, BLACK)

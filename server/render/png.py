@@ -1,5 +1,5 @@
-"""Explanations, comparisons and attacks as PNGs with their legends; the alt text travels in them. Here alone the
-package knows Pillow.
+"""Renders explanations, comparisons and attacks as PNGs with legends and the alt text as metadata. The only file here
+that imports Pillow.
 """
 
 import functools
@@ -55,7 +55,7 @@ def _drawn(explanation: Explanation, hot: Heatmap, caption: Caption | None = Non
     canvas = Image.new("RGB", (frame.width, frame.height), "white")
     canvas.paste(Image.fromarray(paint(hot)), (frame.left, frame.top))
     draw = ImageDraw.Draw(canvas)
-    height, width = hot.ground.grey.shape
+    height, width = hot.backdrop.grey.shape
     draw.rectangle((frame.left - 1, frame.top - 1, frame.left + width, frame.top + height), outline=EDGE)
     for mark in minuses:
         _minus(draw, frame.left + mark.x, frame.top + mark.y, mark.half_width)

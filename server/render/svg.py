@@ -1,4 +1,4 @@
-"""An explanation as an SVG with its legend: cells as rectangles, the alt text as its description.
+"""Renders an explanation as an SVG with its legend: cells as rectangles, the alt text as its description.
 
 Self-contained: no script, no style sheet, no reference to anything outside or by id, so that several can stand in one
 page.
@@ -49,11 +49,11 @@ def escaped(words: str) -> str:
 
 def _map(explanation: Explanation, hot: Heatmap, minuses: list[Mark], frame: Legend) -> Iterator[str]:
     """Ground, heat and lines. A nested svg cuts off cells that would lie beyond the picture."""
-    height, width = hot.ground.grey.shape
+    height, width = hot.backdrop.grey.shape
     sent = explanation.frame == "original"
     yield f'<svg x="{frame.left}" y="{frame.top}" width="{width}" height="{height}">'
-    yield from _photo(hot.ground, hot.levels.shape) if sent else [_box(0, 0, width, height, _grey(PAPER))]
-    yield f'<g transform="matrix({_matrix(hot.ground)})" shape-rendering="crispEdges">'
+    yield from _photo(hot.backdrop, hot.levels.shape) if sent else [_box(0, 0, width, height, _grey(PAPER))]
+    yield f'<g transform="matrix({_matrix(hot.backdrop)})" shape-rendering="crispEdges">'
     yield from [] if sent else _ink(explanation.digit.pixels)
     yield from _heat(hot)
     yield from _lines(hot)
@@ -105,12 +105,12 @@ def _rectangles(fills: list[list[str]]) -> Iterator[str]:
 
 def _lines(hot: Heatmap) -> Iterator[str]:
     """Borders of segments and the outline of the ink, with a halo where there is room."""
-    pixel = 1 / hot.ground.cell
+    pixel = 1 / hot.backdrop.cell
     if hot.segments is not None:
         yield _path(hot.segments, "#595959", 0.5, pixel)
-    if hot.ground.cell >= ROOMY:
+    if hot.backdrop.cell >= ROOMY:
         yield _path(hot.ink, "#fff", HALO, 3.5 * pixel)
-    yield _path(hot.ink, _grey(DARK), OUTLINE if hot.ground.cell >= ROOMY else FINE, 1.2 * pixel)
+    yield _path(hot.ink, _grey(DARK), OUTLINE if hot.backdrop.cell >= ROOMY else FINE, 1.2 * pixel)
 
 
 def _path(labels: Array, colour: str, opacity: float, width: float) -> str:

@@ -1,6 +1,6 @@
-"""How are people told? Numbers, units and the two sides of a target in words, the same in a legend and in an alt text.
+"""Words numbers, units and the two sides of a target for people, the same in a legend and in an alt text.
 
-Knows neither where the words will stand nor what the heatmap looks like.
+Knows neither the layout nor what the heatmap looks like.
 """
 
 from server.types import Explanation, Target, Unit
@@ -41,7 +41,7 @@ def number(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
-def predicted(label: str, probability: float) -> str:
+def prediction_sentence(label: str, probability: float) -> str:
     return f"Predicted {label} ({percent(probability)})"
 
 

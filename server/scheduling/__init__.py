@@ -1,8 +1,8 @@
-"""Where explaining runs: kept already? being computed? admitted? run.
+"""Schedules explanations: cached already? being computed? admitted? run.
 
 One entrance, `Scheduler.session(context)`: one permit and one budget for all pictures of a request, and
 `submit(work, key)` for each of them. Must not know HTTP, models, or what the work is. Read scheduler.py first; task.py
-is work with those who wait for it, pool.py the few threads that run it.
+is work that several requests wait for, pool.py the few threads that run it.
 """
 
 from server.scheduling.immediate import ImmediateSession as ImmediateSession

@@ -1,7 +1,7 @@
 """Runs work in a few threads of low priority and refuses what is beyond them (a bulkhead): there is never a queue.
 
 A request acquires a permit, one of as many as there are threads, or is told at once that there is none and when to come
-back. Must not know what the work is, nor who waits for it.
+back. Must not know what the work is, nor which requests wait for it.
 """
 
 import os
@@ -19,12 +19,12 @@ from server.errors import Busy
 Function = Callable[[], None]
 
 LONGEST_RETRY = 30  # seconds
-AT_EXIT = 5.0  # seconds that a process waits in the end for work that nobody wants any more
+AT_EXIT = 5.0  # seconds that a process waits at its exit for cancelled work
 RECENT = 32  # permits whose durations are remembered
 
 
 class Permit:
-    """The right to one thread of the pool, until everybody who holds it has released it (reference counting)."""
+    """The right to one thread of the pool, until all holders have released it (reference counting)."""
 
     def __init__(self, pool: "BoundedPool", since: float, deadline: float) -> None:
         self.since, self.deadline = since, deadline
@@ -94,7 +94,7 @@ class BoundedPool:
         self._on_change(-1)
 
     def run(self, function: Function) -> None:
-        """Run the function in a thread of the pool; for one who holds a permit until it has ended."""
+        """Run the function in a thread of the pool. The caller must hold a permit until it has ended."""
         with self._lock:
             while len(self._threads) < self.size:
                 thread = threading.Thread(
@@ -129,7 +129,7 @@ class BoundedPool:
 
 
 def lower_thread_priority(niceness: int) -> None:
-    """Have the scheduler prefer other threads to the running one, and to those that it will start."""
+    """Lower the priority of the calling thread, and of threads that it will start."""
     if hasattr(os, "setpriority"):
         thread = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + niceness)
@@ -139,11 +139,11 @@ def _serve(queue: "SimpleQueue[Function | None]", niceness: int) -> None:
     lower_thread_priority(niceness)
     while (function := queue.get()) is not None:
         function()
-        del function  # an idle thread keeps nobody's pictures
+        del function  # an idle thread must not keep a request's pictures
 
 
 def _end(queue: "SimpleQueue[Function | None]", threads: list[threading.Thread], exiting: threading.Event) -> None:
-    """Let the threads end, and wait for those in the middle of something: a process that ends while a thread is inside
+    """Let the threads end, and wait for the busy ones: a process that ends while a thread is inside
     TensorFlow aborts."""
     exiting.set()
     for _ in threads:

@@ -1,4 +1,4 @@
-"""The one door to explaining: kept already? being computed? admitted? run. In that order, in this file.
+"""The only entrance to explaining: cached already? being computed? admitted? run. In that order, in this file.
 
 Equal work that is submitted at the same time is computed once (single-flight): later requests wait for the first. A
 request that leaves, or had too little time, harms none of the others. Must not know what the work is, nor HTTP.
@@ -19,11 +19,11 @@ from server.scheduling.task import SharedTask
 
 T = TypeVar("T")
 
-SOON = 1  # seconds after which to ask again for what is being computed: then it may be kept
+SOON = 1  # seconds after which to retry for work in flight: then it may be cached
 
 
 class Cache(Protocol):
-    """What the door needs of a cache: values by an id that they know themselves."""
+    """What the scheduler needs from a cache: values that know their own id."""
 
     def get(self, identity: str) -> Any | None: ...
 
@@ -43,7 +43,7 @@ def no_lease(identity: str, context: RequestContext) -> AbstractContextManager[b
 
 
 class Scheduler:
-    """What is being computed in this process, and who waits for it."""
+    """The work in flight in this process, and the requests that wait for it."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class PooledSession:
 
 
 class PooledTask(Generic[T]):
-    """What one request submitted: a value from the cache, or a place among those who wait for a shared task."""
+    """What one request submitted: a cached value, or a share in a task that several requests wait for."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The words between a request and what runs its work: what is submitted, and what comes back."""
+"""The protocol between a request and the scheduler: what a request submits, and what it gets back."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,7 +18,7 @@ Work = Callable[[Publish[T], Interrupt], T]
 
 
 class TaskKey(NamedTuple):
-    """What equal work has in common: an id, under which its value is kept, and what is wanted beside it."""
+    """The key of equal work: an id, under which its value is cached, and what is wanted beside it."""
 
     id: str
     extras: frozenset[str] = frozenset()
@@ -51,7 +51,7 @@ def always(value: object) -> bool:
 
 
 class Session(Protocol):
-    """Runs the work of one request. Use it as a context manager: leaving it gives up whatever still runs."""
+    """Runs the work of one request. Use it as a context manager: leaving it gives up work that still runs."""
 
     @property
     def context(self) -> RequestContext: ...

@@ -1,4 +1,4 @@
-"""Work in the pool, and everybody who waits for it (a future with reference counting).
+"""Work in the pool, shared by all requests that wait for it (a future with reference counting).
 
 The work goes on while a request waits for it. It releases what it holds when it ends, even if every request has left.
 """
@@ -18,8 +18,8 @@ from server.scheduling.session import Work
 
 T = TypeVar("T")
 
-POLL = 0.1  # seconds between two looks at whether the client is still there
-OVERRUN = 2.0  # seconds that a request waits beyond its deadline for work that ends at its next look at the clock
+POLL = 0.1  # seconds between two checks whether the client is still connected
+OVERRUN = 2.0  # seconds that a request waits beyond its deadline for work that is about to check the clock
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class SharedTask(Generic[T]):
         Raises:
             ClientLeft: the client is not there any more.
             OutOfTime: nothing was published by the deadline, and the work goes on, if it is its own, long after it.
-            Exception: whatever the work raised.
+            Exception: what the work raised.
         """
         while not self._wait_for_change(context):
             # work with the same deadline or an earlier one is about to end; else there is nothing to wait for
@@ -117,8 +117,8 @@ class SharedTask(Generic[T]):
         try:
             with self._resources:
                 self._result = work(self._publish, self._interrupt)
-        except BaseException as error:  # belongs to those who wait
-            # a traceback keeps whatever its frames have, and they are kept by it; a stranger's is for the log
+        except BaseException as error:  # raised again in the requests that wait
+            # a traceback keeps its frames alive, and they keep it; that of an unexpected error is for the log
             self._error = error.with_traceback(None) if isinstance(error, ServiceError) else error
             if self._cancelled and not isinstance(error, ServiceError):
                 log.exception("work that nobody waited for failed")

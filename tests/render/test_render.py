@@ -18,7 +18,7 @@ from PIL import Image
 
 from server.render import RENDERERS, alt_text, explanation_json, json_text, prediction_json
 from server.render.alt import places
-from server.render.backdrop import cells, ground
+from server.render.backdrop import backdrop, cells
 from server.render.colours import heat, over
 from server.render.heatmap import heatmap, marks, paint
 from server.render.legend import legend
@@ -254,11 +254,11 @@ def test_segments_are_painted_with_their_own_values() -> None:
 def test_a_minus_marks_what_speaks_against() -> None:
     hot = heatmap(explain(spot(1.0) + spot(-0.9, 4, 4) + spot(-0.1, 6, 6)))
     (mark,) = marks(hot)
-    assert (mark.x, mark.y) == hot.ground.point(4.5, 4.5)
+    assert (mark.x, mark.y) == hot.backdrop.point(4.5, 4.5)
     assert marks(heatmap(explain(spot(), explainer=Unsigned()))) == []
     own = np.array([1.0, -1.0, 0.5, 0.0])
     (mark,) = marks(heatmap(explain(spot(), segments=quarters(), segment_values=own)))
-    assert abs(mark.x / hot.ground.cell - 21) <= 1 and abs(mark.y / hot.ground.cell - 7) <= 1
+    assert abs(mark.x / hot.backdrop.cell - 21) <= 1 and abs(mark.y / hot.backdrop.cell - 7) <= 1
 
 
 def turned(degrees: float = 30, scale: float = 9.0, x: float = 640, y: float = 240) -> tuple[float, ...]:
@@ -276,7 +276,7 @@ def test_the_heat_lies_where_the_transform_says(transform: tuple[float, ...]) ->
     x, y = a * 6.5 + b * 20.5 + c, d * 6.5 + e * 20.5 + f
     at = painted[int(y * 384 / 900), int(x * 512 / 1200)]
     colour, opacity = heat(np.array(1.0), True)
-    under = ground(explain(spot(), placement=placement)).grey[0, 0]
+    under = backdrop(explain(spot(), placement=placement)).grey[0, 0]
     assert np.abs(at / 255 - (under + opacity * (colour - under))).max() < 0.01
     coloured = np.argwhere(np.ptp(painted.astype(int), axis=-1) > 30)
     assert len(coloured) == pytest.approx(abs(a * e - b * d) * (512 / 1200) ** 2, rel=0.3)
@@ -293,7 +293,7 @@ def test_outside_of_the_model_s_view_is_faded_and_plain() -> None:
 
 def test_small_pictures_are_enlarged_without_smoothing() -> None:
     picture = np.random.default_rng(1).integers(0, 255, (28, 28, 3), np.uint8)
-    below = ground(explain(spot(), placement=placed(picture)))
+    below = backdrop(explain(spot(), placement=placed(picture)))
     times = below.grey.shape[0] // 28
     assert times >= 12 and (below.grey == below.grey[::times, ::times].repeat(times, 0).repeat(times, 1)).all()
     assert below.point(28, 28) == (28 * times, 28 * times)
@@ -301,7 +301,7 @@ def test_small_pictures_are_enlarged_without_smoothing() -> None:
 
 def test_light_ink_is_shown_as_a_negative() -> None:
     dark = (stroke()[..., None] * 255).repeat(3, axis=-1).astype(np.uint8)
-    chalk, pen = (ground(explain(spot(), placement=placed(picture))) for picture in (dark, 255 - dark))
+    chalk, pen = (backdrop(explain(spot(), placement=placed(picture))) for picture in (dark, 255 - dark))
     assert chalk.negative and not pen.negative
     assert (chalk.grey == pen.grey).all()
     explanation = explain(spot(), placement=placed(dark))
@@ -460,7 +460,7 @@ def test_png_holds_the_map_pixel_by_pixel() -> None:
     hot = heatmap(explanation)
     frame = legend(explanation, hot, False)
     image = np.asarray(Image.open(io.BytesIO(RENDERERS["image/png"](explanation))))
-    height, width = hot.ground.grey.shape
+    height, width = hot.backdrop.grey.shape
     assert (image[frame.top : frame.top + height, frame.left : frame.left + width] == paint(hot)).all()
 
 

@@ -1,4 +1,4 @@
-"""Models in front of other models (decorators): each adds one thing and delegates the rest.
+"""Wrappers around models (decorators): each adds one thing and delegates the rest.
 
 Must not know where the innermost model comes from. Read wrapper.py first.
 """

@@ -9,8 +9,8 @@ from server.types import Array, Features
 
 @dataclass(frozen=True)
 class DeadlineModel(ModelWrapper):
-    """Raises what the context raises once the request is cancelled or its deadline has passed. Explainers ask in
-    bounded steps, so they end soon after it."""
+    """Raises what the context raises once the request is cancelled or its deadline has passed. Explainers work
+    in bounded steps, so they end soon after it."""
 
     context: RequestContext
 

@@ -1,5 +1,5 @@
-"""A Model that puts each distinct picture through another one once (memoisation), for requests that ask the same
-pictures for several methods, classes or measures.
+"""A Model that evaluates each distinct picture once (memoisation), for requests that need the same pictures for several
+methods, classes or measures.
 """
 
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ import numpy as np
 from server.models.wrappers.wrapper import ModelWrapper
 from server.types import Array, Features
 
-MOST = 100_000  # pictures whose logits are kept, some 20 MB
+MAX_PICTURES = 100_000  # pictures whose logits are kept, some 20 MB
 
 
 @dataclass
 class Memo:
-    """Logits by picture, and how many rows the model was asked. It lives for one request; one thread at a time."""
+    """Logits by picture, and the number of rows that the model computed. For one request and one thread at a time."""
 
     rows: int = 0  # pictures and gradients
     logits: dict[bytes, Array] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class MemoizedModel(ModelWrapper):
             missing = images if len(new) == len(images) else images[list(new.values())]
             memo.rows += len(missing)
             fresh = dict(zip(new, self.model.forward(missing), strict=True))
-        if len(memo.logits) + len(fresh) <= MOST:
+        if len(memo.logits) + len(fresh) <= MAX_PICTURES:
             memo.logits.update(fresh)
         return np.stack([fresh[key] if key in fresh else memo.logits[key] for key in keys])
 
