@@ -118,7 +118,7 @@ def test_each_variable_sets_its_field_alone(variable: str, raw: str, field: str,
         ("INKLING_MODEL_STORE", "", "folder with the models"),
     ],
 )
-def test_a_value_that_can_not_be_used_is_told_with_what_was_expected(variable: str, raw: str, words: str) -> None:
+def test_error_says_what_value_was_expected(variable: str, raw: str, words: str) -> None:
     with pytest.raises(SettingsError) as raised:
         Settings.from_env({variable: raw})
     assert variable in str(raised.value) and words in str(raised.value)
@@ -135,7 +135,7 @@ def test_explanations_leave_threads_for_predictions(variables: dict[str, str]) -
     assert Settings.from_env({**given, "INKLING_EXPLAIN": "off"}).explain == "off"
 
 
-def test_a_misspelt_variable_is_refused_with_those_that_there_are() -> None:
+def test_error_names_the_known_variables() -> None:
     with pytest.raises(SettingsError) as raised:
         Settings.from_env({"INKLING_PORTS": "80", "INKLING_PORT": "80"})
     assert "INKLING_PORTS" in str(raised.value) and "INKLING_PORT," in str(raised.value)

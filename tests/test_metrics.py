@@ -126,7 +126,7 @@ DONE: dict[str, Callable[[Metrics], None]] = {
 
 
 @pytest.mark.parametrize("name", DONE)
-def test_what_others_tell_is_counted(name: str) -> None:
+def test_every_callback_counts(name: str) -> None:
     metrics = Metrics({})
     DONE[name](metrics)
     assert number(parsed(metrics.text()), name) == 3
@@ -200,7 +200,7 @@ sys.stdin.read()
 READ = "import sys; from server.metrics import Metrics; sys.stdout.buffer.write(Metrics().text())"
 
 
-def test_what_a_dead_process_had_in_use_nobody_has_and_what_it_answered_stays(tmp_path: Path) -> None:
+def test_gauges_of_a_dead_process_go_and_its_counters_stay(tmp_path: Path) -> None:
     """As gunicorn.conf.py does it in child_exit."""
     environment = {**os.environ, SHARED: str(tmp_path)}
     start = [sys.executable, "-c", BUSY]

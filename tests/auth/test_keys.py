@@ -67,7 +67,7 @@ def test_a_new_key_is_random_and_only_its_hash_is_kept(tmp_path: Path) -> None:
         (f"a {DIGEST} predict\na {'cd' * 32} admin", ("the name a twice",)),
     ],
 )
-def test_a_file_that_can_not_be_used_is_told_with_its_line(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+def test_error_names_the_line_of_an_unusable_file(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
     path = tmp_path / "keys"
     path.write_text(text)
     with pytest.raises(SettingsError) as raised:
@@ -77,7 +77,7 @@ def test_a_file_that_can_not_be_used_is_told_with_its_line(tmp_path: Path, text:
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])
-def test_a_file_that_can_not_be_read_is_told(tmp_path: Path, content: bytes | None) -> None:
+def test_error_names_an_unreadable_file(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "keys").write_bytes(content)
     with pytest.raises(SettingsError, match=r"INKLING_KEYS_FILE.*cannot be read"):
@@ -106,7 +106,7 @@ def test_a_changed_file_counts_within_a_second_and_a_broken_one_changes_nothing(
     assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
 
 
-def test_without_a_usable_file_nobody_is_admitted_until_there_is_one(tmp_path: Path) -> None:
+def test_no_key_is_valid_until_there_is_a_usable_file(tmp_path: Path) -> None:
     clock = Clock()
     ring = Keyring(tmp_path / "keys", clock)
     assert ring.holder("") is None
@@ -156,7 +156,7 @@ def test_every_route_has_a_decision_and_every_decision_a_meaning(make_app: MakeA
     assert need("ops.new_route_that_nobody_thought_of") == "admin"
 
 
-def test_the_description_says_where_a_key_is_asked_for(make_app: MakeApp) -> None:
+def test_the_description_says_where_a_key_is_needed(make_app: MakeApp) -> None:
     paths = document()["paths"]
     for rule in make_app().url_map.iter_rules():
         for told in paths[re.sub(r"<(?:[^:>]*:)?(\w+)>", r"{\1}", str(rule))].values():
@@ -251,7 +251,7 @@ def test_a_key_in_the_query_is_refused_even_beside_a_good_one(
     assert keys["all"] not in response.text
 
 
-def test_what_is_not_there_needs_no_key(guarded: FlaskClient) -> None:
+def test_unknown_paths_need_no_key(guarded: FlaskClient) -> None:
     assert guarded.get("/nowhere").status_code == 404
     assert guarded.get("/v1/predict").status_code == 405
 
@@ -265,7 +265,7 @@ def test_nothing_of_a_body_is_read_before_the_key_is_known(guarded: FlaskClient)
     assert guarded.open("/v1/predict", method="POST", environ_overrides=environ).status_code == 401
 
 
-def test_without_a_file_everybody_may_ask(client: FlaskClient) -> None:
+def test_without_a_file_no_key_is_needed(client: FlaskClient) -> None:
     assert client.post("/v1/predict", data=SEVEN).status_code == 200
     assert client.get("/metrics").status_code == 200
     assert client.post("/v1/predict", data=SEVEN, headers=bearer("whatever")).status_code == 200

@@ -72,7 +72,7 @@ def test_anything_else_is_forged() -> None:
     assert "secret" not in repr(links)
 
 
-def test_those_who_share_a_folder_agree_on_one_secret_that_others_can_not_read(tmp_path: Path) -> None:
+def test_processes_with_one_folder_share_a_secret_that_others_cannot_read(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with ThreadPoolExecutor(16) as pool:
         secrets = set(pool.map(lambda _: shared_secret(folder), range(64)))

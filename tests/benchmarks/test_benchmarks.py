@@ -101,7 +101,7 @@ def test_the_fastest_batch_counts() -> None:
     assert chosen(0, 0)[1] == 10
 
 
-def test_turns_alternate_and_the_first_round_is_not_counted() -> None:
+def test_rounds_alternate_and_the_first_is_not_counted() -> None:
     asked = []
 
     def ask(name: str, seed: int) -> Burst:

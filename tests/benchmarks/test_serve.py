@@ -54,7 +54,7 @@ def test_the_large_photo_is_always_the_same_and_small_enough_to_be_posted() -> N
     assert one.connections == (1, 8)
 
 
-def test_every_server_is_asked_about_a_picture_before_the_next_one() -> None:
+def test_every_server_gets_a_picture_before_the_next_one() -> None:
     body = bodies(np.zeros((28, 28)), ["png"])[0]
     turns = compared(body, 8, {"a": ("http://a", "/", {}), "b": ("http://b", "/p", {"X-API-Key": "k"})})
     assert [(turn.load, turn.url, turn.question.path) for turn in turns] == [
@@ -138,7 +138,7 @@ def test_the_document_has_every_load_and_every_peer() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 400, 503])
-def test_predictions_are_not_measured_beside_explanations_that_nobody_answers(status: int) -> None:
+def test_predictions_are_not_measured_beside_unanswered_explanations(status: int) -> None:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))

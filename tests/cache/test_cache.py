@@ -89,7 +89,7 @@ def test_a_partial_one_is_not_kept(tmp_path: Path) -> None:
     assert events == ["not kept", "miss", "kept", "hit"]
 
 
-def test_nobody_else_may_read_what_people_sent(tmp_path: Path) -> None:
+def test_only_the_servers_user_may_read_the_file(tmp_path: Path) -> None:
     cache = opened(tmp_path)
     cache.put(FOUND)
     assert {file.stat().st_mode & 0o077 for file in tmp_path.iterdir()} == {0}
@@ -172,7 +172,7 @@ def test_processes_that_make_the_file_at_the_same_time_all_keep_in_it(tmp_path: 
         assert all(holds(cache, process) for process in range(3))
 
 
-def test_whoever_reads_for_long_does_not_let_the_log_grow(tmp_path: Path) -> None:
+def test_a_long_read_does_not_let_the_log_grow(tmp_path: Path) -> None:
     hours = itertools.count(0.0, 3600.0)
     cache = opened(tmp_path, 4 * MIB, now=lambda: next(hours))
     cache.put(numbered(NOISY, 0))
@@ -224,7 +224,7 @@ def test_what_has_no_form_is_not_kept(tmp_path: Path, caplog: pytest.LogCaptureF
 
 
 @pytest.mark.parametrize("steps", [-86_400.0, -1.0, 86_400.0])
-def test_the_oldest_is_the_one_that_was_put_first_whatever_the_clock_says(tmp_path: Path, steps: float) -> None:
+def test_the_oldest_entry_is_the_first_written_even_if_the_clock_steps(tmp_path: Path, steps: float) -> None:
     clock = Clock()
     cache = opened(tmp_path, 4 * MIB, clock=clock)
     for number in range(120):
@@ -367,7 +367,7 @@ def test_a_folder_that_is_removed_under_us_is_not_made_again(tmp_path: Path, cap
     assert not folder.exists()
 
 
-def test_a_file_that_is_put_in_place_of_ours_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_that_replaces_the_cache_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     cache = opened(tmp_path)
     cache.put(numbered(FOUND, 1))
     path, theirs = tmp_path / "cache.sqlite", tmp_path / "theirs"
@@ -446,7 +446,7 @@ def another_layout(path: Path) -> bytes:
 
 
 @pytest.mark.parametrize("make", [foreign_database, empty_table, text, another_layout])
-def test_a_file_of_somebody_else_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture, make: Any) -> None:
+def test_a_file_that_is_no_cache_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture, make: Any) -> None:
     path = tmp_path / "theirs"
     content = make(path)
     before = sorted(tmp_path.iterdir())

@@ -148,7 +148,7 @@ def variants(found: Explanation) -> Iterator[Explanation]:
     yield replace(found, attribution=replace(attribution, score=0.0))
 
 
-def test_whatever_a_rendering_reads_changes_the_fingerprint() -> None:
+def test_every_field_that_a_rendering_reads_changes_the_fingerprint() -> None:
     found = explanation()
     every = [fingerprint(found), *map(fingerprint, variants(found))]
     assert len(set(every)) == len(every)

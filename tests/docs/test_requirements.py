@@ -33,17 +33,17 @@ def astray(some: Pins, others: Pins) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-gpu.txt"])
-def test_who_has_more_installed_has_the_same_releases(name: str) -> None:
+def test_larger_requirements_pin_the_same_releases(name: str) -> None:
     assert astray(read(LITE), read(name)) == []
 
 
-def test_another_release_or_another_file_of_it_is_noticed() -> None:
+def test_another_release_or_file_is_found() -> None:
     first = next(iter(read(LITE)))
     assert astray({first: set()}, read(LITE)) == [first]
     assert astray({**read(LITE), "flask==0.1": set()}, read(LITE)) == ["flask==0.1"]
 
 
-def test_the_few_are_without_what_is_heavy() -> None:
+def test_lite_requirements_lack_the_heavy_packages() -> None:
     names = {name: {pin.partition("==")[0] for pin in read(name)} for name in (LITE, "requirements.txt")}
     assert names["requirements.txt"] >= HEAVY
     assert names[LITE] & HEAVY == set()

@@ -64,7 +64,7 @@ def test_the_heavy_packages_are_not_there_and_nothing_else_is_missed() -> None:
 
 
 @every_net
-def test_what_is_it(without_tensorflow: Running, name: str) -> None:
+def test_a_picture_is_predicted(without_tensorflow: Running, name: str) -> None:
     for file, label in PICTURES.items():
         body = (ROOT / "examples" / file).read_bytes()
         answer = answered(without_tensorflow, f"/v1/predict?model={name}", body)
@@ -172,7 +172,7 @@ def test_v2_infers_and_explains(without_tensorflow: Running, name: str) -> None:
 
 
 @pytest.mark.parametrize("method", REFERENCES)
-def test_the_packages_own_word_is_not_to_be_had(without_tensorflow: Running, method: str) -> None:
+def test_engine_reference_is_not_installed(without_tensorflow: Running, method: str) -> None:
     listed = {one["name"]: one["reference"] for one in ask(f"{without_tensorflow.url}/v1/methods")[2]["methods"]}
     assert listed[method]["installed"] is False
     for query in (

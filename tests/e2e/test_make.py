@@ -54,7 +54,7 @@ def is_there(process: int) -> bool:
     return False
 
 
-def test_who_stops_what_make_started_stops_the_server(make: "subprocess.Popen[bytes]", port: int) -> None:
+def test_stopping_make_stops_the_server(make: "subprocess.Popen[bytes]", port: int) -> None:
     eventually(lambda: is_answered(port), "it answers")
     (started,) = children(make.pid)
     below = [started, *children(started), *(one for child in children(started) for one in children(child))]

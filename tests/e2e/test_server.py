@@ -148,7 +148,7 @@ def computing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield running
 
 
-def test_an_answer_does_not_depend_on_what_else_is_asked(computing: Running) -> None:
+def test_an_answer_does_not_depend_on_other_requests(computing: Running) -> None:
     """Every method alone, then all at once, several times over: the same values to 1e-5."""
     _, _, listed = ask(f"{computing.url}/v1/methods")
     questions = [

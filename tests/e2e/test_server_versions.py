@@ -67,7 +67,7 @@ def test_a_new_version_is_served_by_all_workers_and_moves_with_its_label(server:
     assert {(status, answer["model"]["version"]) for status, _, answer in answers} == {(200, "2")}
 
 
-def test_broken_labels_and_versions_are_told_by_all_and_change_nothing(server: Running, store: Path) -> None:
+def test_all_workers_report_broken_labels_and_versions_and_change_nothing(server: Running, store: Path) -> None:
     before = told(server)
     (store / "mlp" / "labels.json").write_text("{")
     with (copy_version(store, 9) / "saved_model.pb").open("ab") as file:
@@ -93,7 +93,7 @@ def test_a_killed_worker_comes_back_with_what_the_others_serve(server: Running, 
     soon(server, lambda now: str(number) in now["versions"])
 
 
-def test_all_workers_unload_and_load_before_the_wish_is_answered(server: Running) -> None:
+def test_all_workers_unload_and_load_before_the_request_is_answered(server: Running) -> None:
     before = told(server)
     assert ask(f"{server.url}/v2/repository/models/mlp/unload", b"")[0] == 200
     answers = [ask(f"{server.url}/v1/predict", SEVEN) for _ in range(ASKED)]

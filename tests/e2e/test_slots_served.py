@@ -104,7 +104,7 @@ def test_clients_that_leave_free_their_slots(server: Running) -> None:
     assert calls(server) - before < 2 * CALLS
 
 
-def test_beyond_the_slots_one_is_told_at_once_and_predictions_go_on(server: Running) -> None:
+def test_explanations_beyond_the_slots_are_refused_at_once_and_predictions_go_on(server: Running) -> None:
     taken(server, 0)
     with ThreadPoolExecutor(8) as pool:
         burst = [pool.submit(timed, server, f"{LONG}&seed={10 + seed}") for seed in range(8)]
@@ -122,7 +122,7 @@ def test_beyond_the_slots_one_is_told_at_once_and_predictions_go_on(server: Runn
             assert answer["explanation"]["certificate"]["state"] == "converged"
 
 
-def test_those_who_wait_for_an_equal_explanation_leave_threads_for_predictions(server: Running) -> None:
+def test_waiters_for_an_equal_explanation_leave_threads_for_predictions(server: Running) -> None:
     taken(server, 0)
     with ThreadPoolExecutor(12) as pool:  # as many as there are threads
         burst = [pool.submit(timed, server, f"{LONG}&seed=30") for _ in range(12)]
@@ -135,7 +135,7 @@ def test_those_who_wait_for_an_equal_explanation_leave_threads_for_predictions(s
     assert all(seconds < 1 and answer["code"] == "busy" for status, _, answer, seconds in answers if status == 503)
 
 
-def test_what_is_asked_by_many_at_once_is_computed_once(server: Running) -> None:
+def test_equal_requests_at_once_are_computed_once(server: Running) -> None:
     taken(server, 0)
     before = calls(server)
     with ThreadPoolExecutor(6) as pool:
@@ -174,7 +174,7 @@ def test_comparisons_and_attacks_take_slots_too(server: Running, path: str) -> N
 
 
 @pytest.mark.parametrize(("grace", "state"), [("45", "converged"), ("2", "partial")])
-def test_a_server_that_is_stopped_answers_what_it_has_accepted(tmp_path: Path, grace: str, state: str) -> None:
+def test_a_stopping_server_answers_what_it_has_accepted(tmp_path: Path, grace: str, state: str) -> None:
     """Whole where the grace time is enough, else what it has by then; and what has nothing then is told so."""
     with serving(
         tmp_path, settings(tmp_path, GRACE=grace), explain="ready", app="tests.support.models.slow_app:app"
@@ -191,7 +191,7 @@ def test_a_server_that_is_stopped_answers_what_it_has_accepted(tmp_path: Path, g
         assert "Traceback" not in server.log.read_text()
 
 
-def test_a_server_that_is_stopped_does_not_wait_for_those_who_have_left(tmp_path: Path) -> None:
+def test_a_stopping_server_does_not_wait_for_clients_that_have_left(tmp_path: Path) -> None:
     with serving(tmp_path, settings(tmp_path), explain="ready", app="tests.support.models.slow_app:app") as server:
         with closing(sent(server, LONG)):
             taken(server, 1)

@@ -92,7 +92,7 @@ def test_config_fails_where_the_start_would(given: dict[str, str]) -> None:
     assert done.stderr.startswith(f"Error: {next(iter(given))}") and len(done.stderr.splitlines()) == 1
 
 
-def test_a_secret_that_can_not_be_used_is_not_shown_either() -> None:
+def test_an_invalid_secret_is_not_shown_either() -> None:
     done = command("config", INKLING_LINK_SECRET="swordfish")
     assert done.exit_code == 1 and "16 characters" in done.stderr and "swordfish" not in done.output
 
@@ -163,7 +163,7 @@ def test_workers_have_no_threads_that_wait_for_products() -> None:
 
 
 @pytest.mark.parametrize("accesslog", [None, "-"])
-def test_gunicorn_makes_its_own_line_of_a_request_only_where_it_is_asked_to(accesslog: str | None) -> None:
+def test_gunicorn_logs_requests_itself_only_where_that_is_set(accesslog: str | None) -> None:
     """It would make one for each, and throw it away, because it has logconfig_dict."""
     kind = runpy.run_path(str(ROOT / "gunicorn.conf.py"))["logger_class"]
     logger = kind.__new__(kind)
@@ -265,7 +265,7 @@ def test_two_workers_count_as_one_and_a_killed_one_leaves_its_counts_only(
     assert number(numbers, "inkling_model_versions", model="cnn") == 1
 
 
-def test_a_server_that_is_told_to_stop_leaves_no_folder_of_metrics(tmp_path: Path) -> None:
+def test_a_stopped_server_leaves_no_folder_of_metrics(tmp_path: Path) -> None:
     with serving(tmp_path, {"EXPLAIN": "off"}) as running:
         counted = metrics_folder(workers(running)[0])
         assert counted.is_dir()

@@ -42,7 +42,7 @@ def answered(server: Running) -> socket.socket:
     return connection
 
 
-def test_who_is_slow_to_hang_up_holds_up_nobody(server: Running) -> None:
+def test_clients_that_hang_up_slowly_do_not_delay_others(server: Running) -> None:
     with ExitStack() as stack:
         start = time.monotonic()
         for _ in range(8):
@@ -64,7 +64,7 @@ def sends_on(connection: socket.socket, size: int, pause: float) -> bool:
 
 
 @pytest.mark.parametrize(("size", "pause"), [(100, 0.05), (65536, 0.0)])
-def test_who_never_hangs_up_is_hung_up_on(server: Running, size: int, pause: float) -> None:
+def test_a_connection_that_never_hangs_up_is_closed(server: Running, size: int, pause: float) -> None:
     with answered(server) as connection:
         assert not sends_on(connection, size, pause)
     assert ask(f"{server.url}/livez")[0] == 200

@@ -42,7 +42,7 @@ def test_sampled_values_sum_exactly(pairs: int) -> None:
     assert values.sum() == pytest.approx(coalition_values[-1] - coalition_values[0], abs=1e-9)
 
 
-def test_the_error_falls_with_the_sample_and_is_told() -> None:
+def test_the_error_falls_with_the_sample_and_stderr_says_so() -> None:
     """Over 60 seeds: the mean is right, the spread falls, and it is what the standard errors say."""
     n, coalition_values = 12, game(12)
     exact = shapley_values(coalition_values)

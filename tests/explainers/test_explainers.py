@@ -79,7 +79,7 @@ def test_complete_methods_sum_to_the_score(explainer: Any, fake: Any) -> None:
 
 
 @pytest.mark.parametrize("explainer", EVERY, ids=by_name)
-def test_score_and_rows_are_told(explainer: Any) -> None:
+def test_attributions_have_score_and_rows(explainer: Any) -> None:
     tells_its_score_and_rows(explainer, of(Square))
 
 
@@ -279,7 +279,7 @@ def test_shapley_values_are_the_mean_over_all_orders() -> None:
 
 
 @pytest.mark.parametrize("baseline", ["black", "mean", "blur", "background"])
-def test_shapley_values_sum_to_the_score_whatever_is_missing(baseline: Any) -> None:
+def test_shapley_values_sum_to_the_score_for_every_baseline(baseline: Any) -> None:
     """All 16 cells of a 7 x 7 grid's 49 are players but for those like the baseline; both ways must sum."""
     for explainer in (Shapley(baseline=baseline, max_rows=2000), Shapley(baseline=baseline, grid=7, max_rows=2000)):
         model = Square()

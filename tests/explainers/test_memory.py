@@ -73,7 +73,7 @@ def test_arrays_stay_small_at_the_largest_options(method: str) -> None:
     assert peak(explaining(method, Light())) < MOST
 
 
-def test_a_bank_that_made_all_pictures_at_once_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_shows_a_class_that_makes_all_pictures_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.explainers.perturbation.CHUNK", 1 << 20)
     segments = np.arange(49).reshape(7, 7).repeat(4, axis=0).repeat(4, axis=1)
     bank = MaskedOutputs(Light(), ink(side=28), segments, np.zeros((28, 28), np.float32))

@@ -51,7 +51,7 @@ def test_complete_methods_sum_to_the_score(name: str, method: str) -> None:
 
 
 @EVERY
-def test_score_and_rows_are_told(name: str, method: str) -> None:
+def test_attributions_have_score_and_rows(name: str, method: str) -> None:
     tells_its_score_and_rows(EXPLAINERS[method](), subject(name))
 
 

@@ -3,5 +3,5 @@
 from tests.e2e.test_server_versions import (  # noqa: F401  (run here as well, so that they are in the table)
     server,
     store,
-    test_broken_labels_and_versions_are_told_by_all_and_change_nothing,
+    test_all_workers_report_broken_labels_and_versions_and_change_nothing,
 )

@@ -129,7 +129,7 @@ CHANGES: list[dict[str, Any]] = [
 ]
 
 
-def test_whatever_changes_the_answer_changes_the_id() -> None:
+def test_everything_that_changes_the_answer_changes_the_id() -> None:
     wavy = Wavy(card_28())
     other = Wavy(replace(card_28(), digest="sha256:another"))
     ids = [explained(wavy).id, explained(other).id, *(explained(wavy, **change).id for change in CHANGES)]

@@ -30,7 +30,7 @@ print("as they should")
 """
 
 
-def test_each_model_lies_and_runs_where_it_is_told_to() -> None:
+def test_each_model_lies_and_runs_on_its_device() -> None:
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(SCRIPT)],
         cwd=ROOT,

@@ -101,7 +101,7 @@ def test_one_alone_may_be_larger_than_the_capacity() -> None:
     assert scene.built == ["a", "huge", "a"] and scene.pool.used == 1
 
 
-def test_what_is_lent_is_not_let_go_of_and_who_wants_its_room_waits() -> None:
+def test_lent_interpreters_are_not_evicted_and_others_wait_for_their_room() -> None:
     scene, order = Scene(2), list[str]()
     with scene.lent("a", 2):
         other = Waiting(scene, "b", order)
@@ -122,7 +122,7 @@ def test_no_more_are_lent_at_once_than_may_be_although_there_is_room() -> None:
     assert scene.built == ["c", "a", "b"]
 
 
-def test_who_waits_comes_before_who_asks_again() -> None:
+def test_a_waiting_thread_comes_before_one_that_returns() -> None:
     """A request of many blocks gives its interpreter back after each of them."""
     scene, order = Scene(1), list[str]()
     with scene.lent("a"):

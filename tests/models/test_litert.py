@@ -100,7 +100,7 @@ def test_every_method_says_the_same_by_litert_and_by_tensorflow(name: str, contr
 
 
 @every_net
-def test_the_same_request_gives_the_same_bits_whatever_else_runs(name: str) -> None:
+def test_the_same_request_gives_the_same_bits_beside_other_work(name: str) -> None:
     pool = InterpreterPool(64 << 20)
     with ThreadPoolExecutor(3) as helpers:
         models = [explainer(folder(one), card(one), pool, helpers, 4) for one in NAMES]
@@ -167,7 +167,7 @@ def counting(model: LiteRTModel, stop_at: int, error: Callable[[], Exception]) -
     return replace(model, before_block=before_block), begun
 
 
-def test_what_nobody_waits_for_ends_between_two_blocks() -> None:
+def test_a_cancelled_request_ends_between_two_blocks() -> None:
     for context, error in (
         (RequestContext.within(-1), OutOfTime),
         (RequestContext.within(60).cancelled_by(lambda: (_ for _ in ()).throw(ClientLeft("gone"))), ClientLeft),

@@ -68,7 +68,7 @@ def test_a_rest_that_has_no_room_is_halved_itself() -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 2, 100])
-def test_without_room_for_two_rows_it_is_told(rows: int) -> None:
+def test_error_says_that_there_is_no_room_for_two_rows(rows: int) -> None:
     device = Device(1)
     with pytest.raises(OutOfMemory, match="no memory") as caught:
         MicroBatcher(40, Exhausted).run(device, ROWS[:rows])

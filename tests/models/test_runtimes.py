@@ -125,7 +125,7 @@ def test_a_version_without_the_files_is_explained_by_tensorflow(tmp_path: Path) 
     assert answer["explanation"]["runtime"] == "tensorflow"
 
 
-def test_by_wish_its_twin_explains_what_it_can(tmp_path: Path) -> None:
+def test_with_runtime_litert_the_twin_explains_what_it_can(tmp_path: Path) -> None:
     write_tiny(tmp_path)
     client = app_over(tmp_path, runtime="litert")
     told = listed(client, "tiny")
@@ -304,7 +304,7 @@ class Loads:
 WEIGHTS = np.ones(3, np.float32)
 
 
-def test_who_has_no_time_is_told_to_come_again_and_it_goes_on_loading() -> None:
+def test_loading_goes_on_after_a_request_was_out_of_time() -> None:
     loads = Loads()
     later = OnDemand(loads)
     assert loads.calls == 0
@@ -316,7 +316,7 @@ def test_who_has_no_time_is_told_to_come_again_and_it_goes_on_loading() -> None:
     assert loads.calls == 1
 
 
-def test_who_leaves_does_not_wait_for_it() -> None:
+def test_a_cancelled_request_does_not_wait_for_loading() -> None:
     later = OnDemand(loads := Loads())
 
     def gone() -> None:

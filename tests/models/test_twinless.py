@@ -88,7 +88,7 @@ def test_threads_that_predict_have_no_low_priority(predicted_by_twins: bool, mak
 
 
 @pytest.mark.skipif(not hasattr(os, "getpriority"), reason="threads have no priority of their own here")
-def test_explanations_are_computed_by_threads_of_lower_priority_than_those_that_answer(make_app: MakeApp) -> None:
+def test_explanations_are_computed_by_threads_of_lower_priority_than_answers(make_app: MakeApp) -> None:
     found: dict[str, list[int]] = {"twin": [], "full": []}
 
     def loading(name: str) -> Callable[[Path, ModelCard], Model]:
@@ -171,7 +171,7 @@ def busy(make_app: MakeApp, folder: Path, queue: int = 10_000) -> Iterator[Busy]
         assert first.join().answer.status_code == 200
 
 
-def test_rows_whose_timeout_is_over_are_told_so_while_the_model_is_busy(make_app: MakeApp, tmp_path: Path) -> None:
+def test_late_rows_are_refused_while_the_model_is_busy(make_app: MakeApp, tmp_path: Path) -> None:
     with busy(make_app, tmp_path) as scene:
         asked = scene.later("asked", lambda: scene.infer(3, timeout=500_000))
         check_error(asked.join().answer, 504, "out_of_time", ("others asked before", "timeout"))
@@ -210,7 +210,7 @@ def test_rows_whose_client_has_left_are_dropped_while_the_model_is_busy(
     assert scene.model.sizes == [1]
 
 
-def test_rows_beyond_those_that_may_wait_are_refused_at_once(make_app: MakeApp, tmp_path: Path) -> None:
+def test_rows_beyond_the_queue_are_refused_at_once(make_app: MakeApp, tmp_path: Path) -> None:
     with busy(make_app, tmp_path, queue=4) as scene:
         waiting = scene.later("waiting", lambda: scene.infer(3))
         for rows in (2, 4):

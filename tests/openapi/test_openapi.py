@@ -87,13 +87,13 @@ def test_the_description_is_valid() -> None:
     ],
     ids=str,
 )
-def test_a_mistake_in_the_description_is_told(path: str, operation: dict[str, Any]) -> None:
+def test_a_mistake_in_the_description_is_found(path: str, operation: dict[str, Any]) -> None:
     few = {"/": document()["paths"]["/"]}
     assert told_wrong({**document(), "paths": few}) == []
     assert told_wrong({**document(), "paths": {**few, path: {"get": operation}}}) != []
 
 
-def test_all_that_may_be_asked_is_described() -> None:
+def test_every_route_and_parameter_is_described() -> None:
     methods = [*EXPLAINERS.values(), *REFERENCES.values()]
     options = {one.name for method in methods for one in fields(method)}
     paths = document()["paths"]
@@ -113,9 +113,7 @@ def requests() -> list[tuple[str, str, GenerationMode]]:
 
 
 @pytest.mark.parametrize(("method", "path", "mode"), requests())
-def test_whatever_is_sent_the_answer_is_as_described(
-    described: Any, method: str, path: str, mode: GenerationMode
-) -> None:
+def test_answers_to_any_request_are_as_described(described: Any, method: str, path: str, mode: GenerationMode) -> None:
     """Requests that keep to the description, and requests that do not, as schemathesis draws them."""
     operation = described[path][method]
 

@@ -203,7 +203,7 @@ WRONG: tuple[Callable[[Asked], Asked], ...] = (
     ],
     ids=str,
 )
-def test_whatever_is_answered_is_described(
+def test_every_answer_is_described(
     make_app: MakeApp, tmp_path: Path, settings: dict[str, Any], statuses: set[int]
 ) -> None:
     """Requests as they should be and wrong ones, to a server that can answer and to some that cannot."""

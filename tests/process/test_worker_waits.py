@@ -118,7 +118,7 @@ SLOW = {
 
 
 @pytest.mark.parametrize("sent", SLOW.values(), ids=SLOW)
-def test_more_slow_clients_than_threads_hold_up_nobody(running: RunningWorker, sent: bytes) -> None:
+def test_other_requests_are_answered_beside_more_slow_clients_than_threads(running: RunningWorker, sent: bytes) -> None:
     with ExitStack() as stack:
         for _ in range(6):
             connection = stack.enter_context(running.connected(sent))
@@ -169,7 +169,7 @@ def test_an_upload_that_is_given_up_while_it_waits_is_let_go(running: RunningWor
         assert one_answer(first) == b"POST /upload %d" % LARGE
 
 
-def test_a_client_that_waits_to_be_told_to_go_on_is_told(running: RunningWorker) -> None:
+def test_a_client_that_expects_100_continue_gets_it(running: RunningWorker) -> None:
     head = post(5).replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
     with running.connected(head) as connection:
         assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -187,7 +187,7 @@ LATE = {
 
 
 @pytest.mark.parametrize(("sent", "begin"), LATE.values(), ids=LATE)
-def test_nobody_is_waited_for_without_end(impatient: RunningWorker, sent: bytes, begin: bytes) -> None:
+def test_every_wait_for_a_client_is_bounded(impatient: RunningWorker, sent: bytes, begin: bytes) -> None:
     """gunicorn and the application see a client that hung up, and answer as they do then."""
     with impatient.connected(sent) as connection:
         answer = rest(connection)
@@ -205,7 +205,7 @@ def test_a_head_that_comes_byte_by_byte_has_no_more_time(impatient: RunningWorke
         assert time.monotonic() > start + SHORT / 2
 
 
-def test_an_upload_that_has_been_read_gives_its_turn_to_the_next(running: RunningWorker) -> None:
+def test_the_next_upload_begins_when_one_has_been_read(running: RunningWorker) -> None:
     with running.connected(post(LARGE, "/hold") + bytes(LARGE)) as first:
         begun(running, "/hold")
         with running.connected(post(LARGE) + bytes(LARGE)) as second:
@@ -234,7 +234,7 @@ def test_a_client_that_does_not_read_its_answer_is_let_go(
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_an_upload_whose_turn_does_not_come_is_refused(running: RunningWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_that_waits_too_long_is_refused(running: RunningWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waits, "UPLOAD_PATIENCE", SHORT)
     monkeypatch.setattr(waits, "CHECKS", SHORT / 10)
     with running.connected(post(LARGE, "/hold") + bytes(COLLECTED)) as first:
@@ -259,7 +259,7 @@ def test_connections_are_no_more_than_they_may_be() -> None:
             assert one_answer(late) == b"GET /livez 0"
 
 
-def test_who_is_sending_when_the_worker_stops_is_answered() -> None:
+def test_a_client_that_sends_while_the_worker_stops_is_answered() -> None:
     with ExitStack() as stack:
         with running_worker(Worker, threads=2) as running:
             clients = [stack.enter_context(running.connected(sent)) for sent in (GET[:-2], post(50) + bytes(20))]

@@ -151,7 +151,7 @@ class Exhausted(Linear):
         return super().forward(images)
 
 
-def test_what_there_was_time_for_is_told() -> None:
+def test_measures_taken_before_the_deadline_are_reported() -> None:
     values = Attribution(truth(Linear(), ink()), "logit", "exact", 1)
     names = []
     for calls in (0, 2, 4):
@@ -171,7 +171,7 @@ def test_the_same_seed_gives_the_same_measures() -> None:
     assert assess(Square(), ink(), TARGET, IntegratedGradients(), values, 6) != first
 
 
-def test_remembered_pictures_are_asked_once_and_answered_alike() -> None:
+def test_memoised_pictures_are_computed_once_and_give_the_same_answers() -> None:
     fake = Square()
     model = MemoizedModel(fake)
     images = np.random.default_rng(0).random((7, 8, 8)).astype(np.float32)

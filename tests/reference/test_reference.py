@@ -225,7 +225,7 @@ class Hourglass(Wavy):
 
 @pytest.mark.parametrize("output", ["logit", "probability"])
 @pytest.mark.parametrize(("method", "options"), LONG)
-def test_out_of_time_is_told_and_leaves_nothing_behind(method: str, options: dict[str, Any], output: str) -> None:
+def test_a_request_out_of_time_leaves_nothing_behind(method: str, options: dict[str, Any], output: str) -> None:
     model = Hourglass(card_28())
     np.random.seed(3)
     before = np.random.get_state()[1].copy()
@@ -293,7 +293,7 @@ def test_busy_over_http(client: FlaskClient) -> None:
         explained(client, "?engine=inkling&budget_ms=10000")
 
 
-def test_a_request_in_waiting_gets_its_turn() -> None:
+def test_a_waiting_request_gets_the_lock() -> None:
     found: list[Explanation] = []
     with somebody_else():
         thread = threading.Thread(target=lambda: found.append(asked(Linear(card_28()), *KINDS[0])))
@@ -302,7 +302,7 @@ def test_a_request_in_waiting_gets_its_turn() -> None:
     assert len(found) == 1
 
 
-def test_the_engine_is_told_and_is_part_of_the_id(client: FlaskClient) -> None:
+def test_the_engine_is_in_the_answer_and_in_the_id(client: FlaskClient) -> None:
     query = "?method=lime&n_samples=50"
     ours, theirs = explained(client, query), explained(client, query + "&engine=reference")
     assert (ours["explanation"]["engine"], theirs["explanation"]["engine"]) == ("inkling", "reference")
@@ -355,7 +355,7 @@ def test_the_ends_of_a_range_are_possible(client: FlaskClient, method: str, opti
     assert answer["explanation"]["options"][option] == value
 
 
-def test_what_can_not_be_asked() -> None:
+def test_impossible_requests_are_refused() -> None:
     model = Linear(card_28())
     with pytest.raises(MethodNotPossible, match=r"saliency.*shapley, lime, expected_gradients"):
         asked(model, "saliency", {})
@@ -380,7 +380,7 @@ def test_what_can_not_be_asked() -> None:
     ("expected_gradients", ["tensorflow"], "tensorflow is not"),
     ("expected_gradients", ["shap", "tensorflow"], "shap and tensorflow are not"),
 ])  # fmt: skip
-def test_a_package_that_is_not_installed_is_told_before_any_work(
+def test_a_missing_package_is_reported_before_any_work(
     monkeypatch: pytest.MonkeyPatch, method: str, missing: list[str], told: str
 ) -> None:
     for package in missing:
@@ -395,7 +395,7 @@ def test_a_package_that_is_not_installed_is_told_before_any_work(
     assert asked(model, method, {}, engine="inkling")
 
 
-def test_what_is_installed_is_told_over_http(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_methods_say_whether_the_packages_are_installed(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def installed() -> dict[str, bool]:
         listed = {method["name"]: method["reference"] for method in client.get("/v1/methods").get_json()["methods"]}
         return {name: listed[name]["installed"] for name in REFERENCES}

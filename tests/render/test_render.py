@@ -176,7 +176,7 @@ def test_the_unsigned_scale_darkens_all_the_way() -> None:
 # Scale
 
 
-def test_limits_are_symmetric_whatever_the_values() -> None:
+def test_limits_are_symmetric_for_all_values() -> None:
     values = spot(3.0) + spot(-1.0, 2, 2)
     hot = heatmap(explain(values))
     assert hot.limit == 3 and hot.levels.max() == 1 and hot.levels.min() == pytest.approx(-1 / 3)
@@ -417,7 +417,7 @@ def test_json_numbers_read_back_as_the_same_float32() -> None:
     assert "-0.0," not in RENDERERS["application/json"](explain(-np.zeros((28, 28), np.float32))).decode()
 
 
-def test_names_that_are_no_unicode_are_told_as_json_can() -> None:
+def test_names_that_are_not_unicode_are_escaped_in_json() -> None:
     """Those of files may hold any byte, which Python keeps as half of a surrogate pair."""
     document = {"name": "cnn\udcff", "values": noise(), "largest": noise().max()}
     told = json.loads(json_text(document))

@@ -86,9 +86,7 @@ def test_the_nearest_flip_of_a_linear_model(client: FlaskClient, method: str, si
 
 @pytest.mark.parametrize("target", [None, OTHER, (LOSER + 5) % CLASSES])
 @pytest.mark.parametrize("method", ATTACKS)
-def test_what_is_found_is_answered_as_told_when_it_is_posted_back(
-    client: FlaskClient, method: str, target: int | None
-) -> None:
+def test_a_found_picture_posted_back_gets_the_same_answer(client: FlaskClient, method: str, target: int | None) -> None:
     query = f"?method={method}&limit={28 if method == 'deepfool' else 1}"
     answer = attacked(client, query if target is None else f"{query}&target={target}")
     found, before = answer["adversarial"], predicted(client)
@@ -120,7 +118,7 @@ def leaning(path: Path, card: ModelCard) -> Fake:
 
 
 @pytest.mark.parametrize("method", ATTACKS)
-def test_the_lane_that_predicts_is_the_one_that_is_flipped(make_app: MakeApp, method: str) -> None:
+def test_the_model_that_predicts_is_the_one_that_is_flipped(make_app: MakeApp, method: str) -> None:
     client = make_app(load_twin=leaning).test_client()
     answer = attacked(client, f"?method={method}")
     check_told(answer, posted_back(client, answer["adversarial"]["pixels"]))
@@ -133,7 +131,7 @@ class Fickle(Linear):
         return super().logits(images) + 1e4 * (len(images) > 1) * (np.arange(CLASSES) == OTHER)
 
 
-def test_a_flip_that_the_service_would_not_answer_is_not_told(make_app: MakeApp) -> None:
+def test_a_flip_that_the_service_would_not_answer_is_not_reported(make_app: MakeApp) -> None:
     client = make_app(load_twin=lambda path, card: Fickle(card, card.verbs)).test_client()
     assert attacked(client)["prediction"] == predicted(client)["prediction"]
     found = attacked(client, "?limit=0.01")["adversarial"]
@@ -141,7 +139,7 @@ def test_a_flip_that_the_service_would_not_answer_is_not_told(make_app: MakeApp)
     assert {found[name] for name in NOTHING} == {None}
 
 
-def test_options_and_seed_are_told_and_reach_the_attack(client: FlaskClient) -> None:
+def test_options_and_seed_reach_the_attack_and_the_answer(client: FlaskClient) -> None:
     assert attacked(client) == attacked(client, "?method=pgd&seed=0&limit=0.5&n_steps=20")
     found = attacked(client, "?limit=0.25&n_steps=7&seed=3")["adversarial"]
     assert (found["method"], found["options"], found["seed"]) == ("pgd", {"limit": 0.25, "n_steps": 7}, 3)
@@ -211,14 +209,14 @@ def test_mistakes_beyond_the_query(client: FlaskClient) -> None:
         check_error(refused, 406, "not_acceptable", (accept, "application/json, image/png"))
 
 
-def test_a_model_without_slopes_can_not_be_attacked(make_app: MakeApp, tmp_path: Path) -> None:
+def test_a_model_without_gradients_cannot_be_attacked(make_app: MakeApp, tmp_path: Path) -> None:
     write_version(tmp_path, verbs=frozenset({"forward"}))
     client = make_app(model_store=tmp_path).test_client()
     check_error(client.post("/v1/adversarial", data=SEVEN), 422, "method_not_possible", ("fake", "gradient"))
     assert [attack["models"] for attack in client.get("/v1/methods").get_json()["attacks"]] == [[], [], []]
 
 
-def test_while_it_loads_patience_is_asked_for(make_app: MakeApp) -> None:
+def test_a_loading_model_is_not_ready(make_app: MakeApp) -> None:
     gate = Gate()
     client = make_app(gate, wait=False).test_client()
     try:
@@ -357,7 +355,7 @@ def box(text: Text) -> tuple[float, float, float, float]:
 
 @pytest.mark.parametrize("model", ["cnn", "mlp", "lstm"])
 @pytest.mark.parametrize("digit", range(10))
-def test_shipped_nets_flip_as_told(explaining: Running, model: str, digit: int) -> None:
+def test_shipped_nets_flip_as_reported(explaining: Running, model: str, digit: int) -> None:
     """By a change that is smaller than the digit itself: the trivial one would wipe it out."""
     body = (ROOT / "examples" / f"{digit}.png").read_bytes()
     status, _, answer = ask(f"{explaining.url}/v1/adversarial?method=pgd&model={model}", body)

@@ -94,7 +94,7 @@ def test_a_map_that_is_the_same_everywhere_agrees_with_nothing(client: FlaskClie
     assert "not defined" in answer["alt"]
 
 
-def test_pictures_that_two_methods_ask_are_asked_once(client: FlaskClient) -> None:
+def test_pictures_that_two_methods_need_are_computed_once(client: FlaskClient) -> None:
     """Shapley values by enumeration and an occlusion by the same cells need the same pictures."""
     answer = compared(client, "methods=shapley,occlusion&occlusion.patch=7&occlusion.stride=7")
     shapley, occlusion = (one["explanation"]["certificate"]["rows"] for one in answer["explanations"])
@@ -177,7 +177,7 @@ def test_quality_comes_with_each(client: FlaskClient) -> None:
         ("methods=lime,shapley&format=svg", 406, "not_acceptable", ("image/png",)),
     ],
 )
-def test_mistakes_are_told(
+def test_mistakes_are_reported(
     client: FlaskClient, query: str, status: int, code: str, words: tuple[str, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     check_error(client.post(f"/v1/compare?{query}", data=SEVEN), status, code, words)
@@ -194,7 +194,7 @@ def test_a_picture_without_ink_is_compared_too(client: FlaskClient, query: str) 
         assert "cannot be measured" in one["explanation"]["quality"]["verdict"]
 
 
-def test_a_budget_that_ended_is_told_as_it_was_asked() -> None:
+def test_error_names_the_requested_budget() -> None:
     """The first explanation takes a second of half a second: nothing is left for the other, and no less than that."""
     model = Hourglass(MODEL.card)
     cases = [(ModelSelector("fake"), ExplainRequest(method)) for method in ("saliency", "integrated_gradients")]
@@ -220,7 +220,7 @@ def test_methods_are_compared_on_one_version_also_during_a_swap() -> None:
     assert [one.prediction.card.version for one in found.explanations] == ["1", "1", "1"]
 
 
-def test_the_difference_is_told_in_words(make_app: MakeApp) -> None:
+def test_the_alt_text_describes_the_difference(make_app: MakeApp) -> None:
     client = make_app(load_full=by_version, load_twin=by_version).test_client()
     answer = compared(client, "versions=1,10&method=integrated_gradients&target=4")
     assert "Difference: version 10 says more" in answer["alt"]

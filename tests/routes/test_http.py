@@ -111,7 +111,7 @@ def test_preprocess_none_takes_the_whole_picture_as_it_is(client: FlaskClient) -
         ("?model=plain", "plain", "1"),
     ],
 )
-def test_the_asked_version_answers(
+def test_the_requested_version_answers(
     make_app: MakeApp, path: str, query: str, name: str, version: str
 ) -> None:  # fmt: skip
     app = make_app()
@@ -193,7 +193,7 @@ def test_a_picture_unlike_the_training_data_is_said_to_be(make_app: MakeApp, tmp
     assert predicted(client, "?version=2")["in_distribution"]["ok"] is False
 
 
-def test_a_part_of_a_form_without_a_name_is_told_of(client: FlaskClient) -> None:
+def test_error_mentions_a_form_part_without_a_name(client: FlaskClient) -> None:
     body = b'--x\r\nContent-Disposition: form-data; filename="a"\r\n\r\n7\r\n--x--\r\n'
     response = client.post("/v1/predict", data=body, content_type="multipart/form-data; boundary=x")
     check_error(response, 400, "empty_body", ("files named `image`",))

@@ -119,7 +119,7 @@ def test_of_several_pictures_each_has_its_links(client: FlaskClient) -> None:
     assert answer[0]["id"] != answer[1]["id"] and "links" not in answer[2]
 
 
-def test_the_frame_is_chosen_by_who_asks(client: FlaskClient) -> None:
+def test_each_request_chooses_the_frame(client: FlaskClient) -> None:
     address = explained(client)["links"]["png"]
     original, model = (client.get(f"{address}?frame={frame}") for frame in ("original", "model"))
     assert client.get(address).data == original.data != model.data
@@ -144,7 +144,7 @@ def test_a_tag_that_is_still_right_spares_the_body(client: FlaskClient) -> None:
         assert client.get(links["png"], headers={"If-Match": sent}).status_code == 200, sent
 
 
-def test_what_caches_are_told(client: FlaskClient) -> None:
+def test_answers_have_cache_headers(client: FlaskClient) -> None:
     posted = client.post("/v1/explain", data=SEVEN)
     assert posted.headers["Cache-Control"] == "no-store"
     got = client.get(posted.get_json()["links"]["self"])
@@ -184,9 +184,7 @@ def test_each_picture_has_its_own_place_though_they_give_the_same_pixels(client:
     assert client.post(address, data=enlarged(1)).get_json() == small
 
 
-def test_quality_is_measured_where_it_was_not_and_told_where_it_is_asked_for(
-    client: FlaskClient, full: Counting
-) -> None:
+def test_quality_is_measured_once_and_answered_on_request(client: FlaskClient, full: Counting) -> None:
     plain, measured = "/v1/explain?method=saliency", "/v1/explain?method=saliency&quality=true"
     first = client.post(plain, data=SEVEN).get_json()
     computed = full.rows

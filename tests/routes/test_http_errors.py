@@ -240,7 +240,7 @@ def test_a_broken_connection_is_the_callers_mistake(
 
 @pytest.mark.parametrize("sent", [SEVEN[:100], b""])
 @pytest.mark.parametrize("path", ["/v1/predict", "/v1/models/fake:predict", "/v2/models/fake/infer"])
-def test_a_body_that_breaks_off_is_told_so(client: FlaskClient, path: str, sent: bytes) -> None:
+def test_error_says_that_a_body_breaks_off(client: FlaskClient, path: str, sent: bytes) -> None:
     announced = {"CONTENT_LENGTH": str(len(SEVEN))}
     response = client.post(path, input_stream=io.BytesIO(sent), environ_overrides=announced)
     check_error(response, 400, "bad_request", ("breaks off", str(len(SEVEN))))

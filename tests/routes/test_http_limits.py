@@ -90,7 +90,7 @@ def only_version_1(kind: type[Fake]) -> Any:
 
 
 @pytest.mark.parametrize("path", ["/v1/predict", "/v1/explain"])
-def test_a_mistake_of_ours_is_logged_once_and_not_told(
+def test_an_unexpected_error_is_logged_once_and_not_shown(
     make_app: MakeApp, caplog: pytest.LogCaptureFixture, path: str
 ) -> None:
     client = make_app(load_twin=only_version_1(Broken)).test_client()
@@ -104,7 +104,7 @@ def test_a_mistake_of_ours_is_logged_once_and_not_told(
 
 
 @pytest.mark.parametrize("path", ["/v1/predict", "/v1/explain", "/v1/explain?format=png"])
-def test_numbers_that_are_none_are_not_answered(make_app: MakeApp, path: str) -> None:
+def test_logits_that_are_not_finite_are_a_500(make_app: MakeApp, path: str) -> None:
     client = make_app(load_twin=only_version_1(NotANumber)).test_client()
     query = "&version=1" if "?" in path else "?version=1"
     check_error(client.post(path + query, data=SEVEN), 500, "internal_error", ("our side",))

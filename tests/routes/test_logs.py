@@ -90,7 +90,7 @@ def test_several_pictures_are_one_line(logged: FlaskClient, lines: Lines) -> Non
     ("/v2/models/fake/versions/10/explain", {"inputs": [TENSOR], "parameters": {"method": "saliency"}},
      {"version": "10", "explanation": "saliency"}),
 ])  # fmt: skip
-def test_other_dialects_tell_as_much(
+def test_other_dialects_log_as_much(
     logged: FlaskClient, lines: Lines, address: str, body: dict[str, Any], told: dict[str, Any]
 ) -> None:
     response = logged.post(address, json=body)
@@ -111,7 +111,7 @@ def test_every_answer_has_its_line(logged: FlaskClient, lines: Lines, method: st
     assert "model" not in fields and "rows" not in fields
 
 
-def test_a_mistake_of_ours_is_logged_with_its_request(
+def test_an_unexpected_error_is_logged_with_its_request(
     logged: FlaskClient, lines: Lines, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("server.inference.predict.predict_pixels", lambda *_: 1 // 0)
@@ -136,7 +136,7 @@ def test_no_line_holds_a_key_or_a_signature(make_app: MakeApp, lines: Lines, tmp
 
 
 @pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()], ids=["json", "text"])
-def test_nobody_can_write_lines_of_their_own(logged: FlaskClient, lines: Lines, formatter: logging.Formatter) -> None:
+def test_a_request_cannot_forge_log_lines(logged: FlaskClient, lines: Lines, formatter: logging.Formatter) -> None:
     lines.setFormatter(formatter)
     logged.get("/v1/%0A2026%20INFO%20fine%0D%1b[31m" + "x" * 500)
     (line,) = lines.lines

@@ -259,7 +259,7 @@ def test_a_callers_mistake(client: FlaskClient, caplog: pytest.LogCaptureFixture
     "/v2/models/nope/versions/1", "POST /v2/models/nope/infer", "POST /v2/models/fake/versions/99/infer",
     "POST /v2/models/nope/explain", "POST /v2/repository/models/nope/load", "POST /v2/repository/models/nope/unload",
 ])  # fmt: skip
-def test_what_there_is_not(client: FlaskClient, path: str) -> None:
+def test_unknown_names_are_404(client: FlaskClient, path: str) -> None:
     method, _, address = path.rpartition(" ")
     response = client.open(address, method=method or "GET", data=json.dumps(request()))
     check_error(response, 404, "unknown_model", ("nope" if "nope" in path else "99",))
@@ -423,7 +423,7 @@ def test_health(client: FlaskClient) -> None:
     assert client.get("/v2/models/fake/versions/1/ready").get_json() == {"name": "fake", "ready": True}
 
 
-def test_what_can_not_predict_is_not_ready(make_app: MakeApp, tmp_path: Path) -> None:
+def test_a_version_that_cannot_predict_is_not_ready(make_app: MakeApp, tmp_path: Path) -> None:
     def broken(folder: Path, card: ModelCard) -> Model:
         if card.version == "1":
             raise RuntimeError("no such operation")

@@ -54,7 +54,7 @@ def test_a_small_limit_is_exact_over_processes_with_one_question_a_request(share
     assert let_through(other, 1, "key two") == 1
 
 
-def test_a_large_limit_is_asked_about_rarely_and_never_exceeded(shared: FakeStorage) -> None:
+def test_a_large_limit_needs_few_calls_and_is_never_exceeded(shared: FakeStorage) -> None:
     one, other = RateLimiter("20000/hour", ""), RateLimiter("20000/hour", "")
     told = [one.take("key one")[0].remaining for _ in range(100)]
     assert told == list(range(19999, 19899, -1)) and shared.asked < 10
@@ -75,7 +75,7 @@ def test_a_window_that_is_over_leaves_nothing_to_the_next(shared: FakeStorage, m
     assert let_through(process, 20_001) == 19_999
 
 
-def test_of_several_limits_the_first_that_is_passed_is_the_last_that_counts(shared: FakeStorage) -> None:
+def test_limits_after_the_first_exceeded_one_do_not_count(shared: FakeStorage) -> None:
     process = RateLimiter("1000/day;2/minute", "")
     assert [(one.name, one.remaining) for one in process.take("key one")] == [("minute", 1), ("day", 999)]
     process.take("key one")

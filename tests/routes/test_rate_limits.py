@@ -25,7 +25,7 @@ def asked(client: FlaskClient, times: int, **sent: Any) -> list[int]:
     return [client.get("/v1/models", **sent).status_code for _ in range(times)]
 
 
-def test_beyond_the_limit_it_is_told_when_to_ask_again(make_app: MakeApp) -> None:
+def test_beyond_the_limit_retry_after_is_sent(make_app: MakeApp) -> None:
     client = make_app(rate_limit="3/hour").test_client()
     first = client.post("/v1/predict", data=SEVEN)
     assert first.status_code == 200
@@ -96,12 +96,12 @@ class Away(MemoryStorage):
         return False
 
 
-def test_where_the_storage_is_away_each_process_counts_alone(make_app: MakeApp) -> None:
+def test_each_process_counts_on_its_own_while_the_storage_is_away(make_app: MakeApp) -> None:
     client = make_app(rate_limit="2/hour", rate_limit_storage="away://").test_client()
     assert asked(client, 3) == [200, 200, 429]
 
 
-def test_a_storage_that_nobody_knows_is_refused(make_app: MakeApp) -> None:
+def test_an_unknown_storage_is_refused(make_app: MakeApp) -> None:
     storage = "carrier://user:" + "fish".join(("sword", "@pigeon"))  # so that the shown line has it not
     with pytest.raises(SettingsError, match="INKLING_RATE_LIMIT_STORAGE=carrier://") as raised:
         make_app(rate_limit="2/hour", rate_limit_storage=storage)
@@ -113,7 +113,7 @@ def test_a_storage_that_nobody_knows_is_refused(make_app: MakeApp) -> None:
     ("redis://localhost", 1, ("pip install redis",)),
     ("memcached://localhost", 1, ("pip install pymemcache",)),
 ])  # fmt: skip
-def test_a_storage_that_can_not_be_used_stops_the_start(storage: str, workers: int, words: tuple[str, ...]) -> None:
+def test_an_unusable_storage_stops_the_start(storage: str, workers: int, words: tuple[str, ...]) -> None:
     settings = Settings(rate_limit="5/minute", rate_limit_storage=storage)
     with pytest.raises(SettingsError) as raised:
         check(settings, workers)
@@ -167,7 +167,7 @@ def test_pages_of_others_may_not(pages: FlaskClient, origin: str) -> None:
     (PAGE, {"Origin": PAGE.upper()}, {"Access-Control-Allow-Origin": PAGE.upper()}),
     (f"https://b.example,{PAGE}", {"Origin": PAGE}, {"Access-Control-Allow-Origin": PAGE, "Vary": "Origin"}),
 ])  # fmt: skip
-def test_what_a_page_is_told(make_app: MakeApp, origins: str, sent: dict[str, str], told: dict[str, str]) -> None:
+def test_a_page_gets_cors_headers(make_app: MakeApp, origins: str, sent: dict[str, str], told: dict[str, str]) -> None:
     headers = make_app(cors_origins=origins).test_client().get("/livez", headers=sent).headers
     about = {"Access-Control-Allow-Origin", "Access-Control-Allow-Methods", "Vary"}
     assert {name: value for name, value in headers if name in about} == told
@@ -178,7 +178,7 @@ def test_what_a_page_is_told(make_app: MakeApp, origins: str, sent: dict[str, st
     ("POST", "", "GET, HEAD, POST", None),
     ("DELETE", "content-type", None, None),
 ])  # fmt: skip
-def test_what_a_preflight_is_told(
+def test_a_preflight_gets_cors_headers(
     pages: FlaskClient, method: str, wanted: str, methods: str | None, names: str | None
 ) -> None:
     asking = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": wanted}

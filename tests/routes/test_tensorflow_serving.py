@@ -305,7 +305,7 @@ BYTES = {"signature_name": "serving_bytes"}
     ({"instances": [B64] * 1025}, "bad_request", ("1025 rows", "at most 1024")),
     ({"instances": [B64, {"b64": b64encode(SEVEN[:200]).decode()}]}, "damaged_image", ("PNG",)),
 ], ids=str)  # fmt: skip
-def test_bytes_that_can_not_be_answered(
+def test_invalid_bytes_are_refused(
     client: FlaskClient, caplog: pytest.LogCaptureFixture, sent: Any, code: str, words: tuple[str, ...]
 ) -> None:
     check_error(post(client, BYTES | sent), 400, code, words)
@@ -362,12 +362,12 @@ def test_an_explanation_of_a_row_is_that_of_the_same_pixels(client: FlaskClient)
     ([1], "bad_request", ("parameters", "list")),
     ({"budget_ms": 0}, "invalid_option", ("budget_ms",)),
 ], ids=str)  # fmt: skip
-def test_options_that_can_not_be_taken(client: FlaskClient, parameters: Any, code: str, words: tuple[str, ...]) -> None:
+def test_invalid_options_are_refused(client: FlaskClient, parameters: Any, code: str, words: tuple[str, ...]) -> None:
     response = post(client, {"instances": INSTANCES, "parameters": parameters}, "/v1/models/fake:explain")
     check_error(response, 400, code, words)
 
 
-def test_what_a_model_can_not_do_is_a_400_here(client: FlaskClient) -> None:
+def test_an_impossible_method_is_a_400_here(client: FlaskClient) -> None:
     sent = {"instances": INSTANCES, "parameters": {"method": "grad_cam"}}
     check_error(post(client, sent, "/v1/models/plain:explain"), 400, "method_not_possible", ("plain", "lime"))
 

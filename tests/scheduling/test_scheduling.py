@@ -143,7 +143,9 @@ def test_beyond_the_permits_a_request_is_refused_at_once() -> None:
         ((4, 5, 6), 2, 9, 1),  # overdue
     ],
 )
-def test_when_to_come_back(durations: tuple[float, ...], budget: float, since: float, expected: int) -> None:
+def test_retry_after_follows_usual_durations(
+    durations: tuple[float, ...], budget: float, since: float, expected: int
+) -> None:
     clock = Clock()
     pool = BoundedPool(1, now=clock)
     for seconds in durations:
@@ -474,7 +476,7 @@ def test_a_request_with_less_time_is_out_of_time_when_nothing_was_published() ->
     assert isinstance(second[0], OutOfTime) and "10000 ms" in str(second[0]) and told(first)[0] == "done"
 
 
-def test_a_failure_is_everybodys() -> None:
+def test_all_waiting_requests_get_the_failure() -> None:
     process, work = Process(), HeldWork(FloatingPointError("of the model"))
     with process.submitted(work) as first, process.submitted(work) as second:
         work.go.set()
@@ -583,7 +585,7 @@ def test_updates_are_the_latest_partials_and_a_slow_reader_skips_the_others() ->
     assert made == [1, *found]  # a partial that nobody reads is not made
 
 
-def test_who_joins_sees_the_updates_too() -> None:
+def test_a_joined_request_sees_the_updates_too() -> None:
     process, work = Process(), HeldWork(publishes=("a",))
     with process.submitted(work) as first, process.session() as session:
         assert work.begun.wait(PATIENCE)

@@ -167,7 +167,7 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_files_that_answer_otherwise_are_refused(tmp_path: Path, files: list[ConvertedFile], name: str) -> None:
+def test_files_that_answer_differently_are_refused(tmp_path: Path, files: list[ConvertedFile], name: str) -> None:
     changes, words = OTHERS[name]
     other = tf.saved_model.load(str(save(tmp_path / "net", **changes)))
     with pytest.raises(ConversionError, match=words):
@@ -185,7 +185,7 @@ def test_too_few_images_are_refused(trackable: Any, files: list[ConvertedFile]) 
         litert.compare(files, trackable, thousand()[:999])
 
 
-def test_an_operation_that_litert_lacks_is_told(tmp_path: Path) -> None:
+def test_error_names_an_operation_that_litert_lacks(tmp_path: Path) -> None:
     """It would convert with TensorFlow's own operations, which the runtime does not have."""
     net = save(tmp_path / "net", outputs=outputs(lambda logits: tf.math.lgamma(1 + tf.nn.relu(logits))))
     with pytest.raises(ConversionError, match="cannot be converted to LiteRT"):
@@ -276,7 +276,7 @@ def test_the_command_may_be_given_inside_of_the_version(tiny: Path, monkeypatch:
     assert sorted(path.name for path in tiny.parent.iterdir()) == ["1", "2"]
 
 
-def test_what_is_no_version_is_told(tmp_path: Path) -> None:
+def test_error_says_that_a_folder_is_no_version(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is no version"):
         convert(tmp_path)
     done = CliRunner().invoke(main, ["convert", str(tmp_path)], catch_exceptions=False)

@@ -136,7 +136,7 @@ def test_large_numbers_are_numbers() -> None:
         assert before(Linear()).forward(large).shape == (3, 3)
 
 
-def test_the_background_is_answered_by_heart() -> None:
+def test_logits_of_the_background_are_kept() -> None:
     """While the model is busy with others: every explanation asks it."""
     clock, model = Clock(), Slow()
     found = before(model, clock)

@@ -210,7 +210,7 @@ def test_broken_scheduler_is_noticed(holds: Callable[[type[BatchScheduler]], Non
         holds(kind)
 
 
-def test_who_asks_alone_computes_at_once_with_the_own_rows_in_the_own_thread() -> None:
+def test_a_single_call_computes_at_once_with_its_own_rows_in_its_own_thread() -> None:
     scene = Scene(BatchScheduler)
     scene.compute.began.set()  # no call waits
     rows = np.arange(4.0)
@@ -233,7 +233,7 @@ def test_a_deadline_ends_waiting_while_the_model_is_busy() -> None:
     assert compute.sizes == [1]
 
 
-def test_who_leaves_while_the_model_is_busy_is_let_go() -> None:
+def test_a_cancelled_call_returns_while_the_model_is_busy() -> None:
     left = threading.Event()
 
     def cancel() -> None:
@@ -250,7 +250,7 @@ def test_who_leaves_while_the_model_is_busy_is_let_go() -> None:
 
 
 @pytest.mark.parametrize("options", [PREDICTION, EXPLANATION])
-def test_who_asks_alone_waits_for_no_time_at_all(options: CallOptions) -> None:
+def test_a_single_call_does_not_wait(options: CallOptions) -> None:
     """Half of those who do take less than half a millisecond; in truth some ten microseconds."""
     scene = Scene(BatchScheduler)
     scene.compute.began.set()  # no call waits
@@ -263,7 +263,7 @@ def test_who_asks_alone_waits_for_no_time_at_all(options: CallOptions) -> None:
 
 
 @pytest.mark.parametrize("broken", [KeyboardInterrupt, SystemExit])
-def test_a_thread_that_is_ended_takes_nobody_along(broken: type[BaseException]) -> None:
+def test_other_requests_survive_a_thread_that_is_ended(broken: type[BaseException]) -> None:
     with busy(BatchScheduler) as scene:
         inner, calls = scene.scheduler.compute, []
 
@@ -280,7 +280,7 @@ def test_a_thread_that_is_ended_takes_nobody_along(broken: type[BaseException]) 
     assert scene.answered("a").tolist() == [2]
 
 
-def test_a_count_that_fails_fails_nobody(caplog: pytest.LogCaptureFixture) -> None:
+def test_requests_survive_a_failing_callback(caplog: pytest.LogCaptureFixture) -> None:
     with busy(BatchScheduler) as scene:
         scene.scheduler.on_wait = {}.__getitem__
         scene.ask("a", [1])

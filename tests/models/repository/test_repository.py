@@ -64,7 +64,7 @@ def test_all_workers_unload_and_load(tmp_path: Path) -> None:
         assert version.for_explain(NO_DEADLINE).card.version == "1"
 
 
-def test_what_nobody_else_follows_is_answered_after_two_seconds(tmp_path: Path) -> None:
+def test_an_unload_that_other_workers_ignore_returns_after_two_seconds(tmp_path: Path) -> None:
     write_version(tmp_path, "fake", "1")
     first, second = make_store(tmp_path), make_store(tmp_path)
     clock = Ticks()
@@ -83,7 +83,7 @@ def test_an_unknown_model_is_neither_loaded_nor_unloaded(tmp_path: Path, name: s
     assert states(store) == {"1": ("READY", "")}
 
 
-def test_a_broken_model_is_not_loaded_and_the_reason_is_told(tmp_path: Path) -> None:
+def test_error_says_why_a_broken_model_is_not_loaded(tmp_path: Path) -> None:
     write_version(tmp_path, "fake", "1")
     folder = write_version(tmp_path, "broken", "2")
     (folder / "saved_model.pb").write_bytes(b"x")
@@ -117,7 +117,7 @@ def test_loading_tries_again_what_was_refused(tmp_path: Path) -> None:
     assert store.served_models["fake"].versions["1"] is before  # what was good is not loaded again
 
 
-def test_loading_finds_a_folder_that_nobody_looked_at_yet(tmp_path: Path) -> None:
+def test_loading_finds_a_folder_before_the_next_poll(tmp_path: Path) -> None:
     write_version(tmp_path, "fake", "1")
     store = make_store(tmp_path)
     write_version(tmp_path, "new", "5")

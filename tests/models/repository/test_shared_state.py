@@ -95,7 +95,7 @@ def test_a_worker_that_is_killed_while_it_writes_leaves_what_was_there(tmp_path:
     assert read(shared) == (3, 3)
 
 
-def test_who_reads_while_others_write_finds_it_whole(tmp_path: Path) -> None:
+def test_readers_find_whole_files_while_others_write(tmp_path: Path) -> None:
     ours, theirs = SharedState(tmp_path), SharedState(tmp_path)
     write(ours, 0)
     over = threading.Event()

@@ -164,7 +164,9 @@ BREAKS: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_a_broken_version_is_refused_and_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
+def test_a_broken_version_is_refused_and_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
     for version in ("1", "2", "3"):
         write_version(tmp_path, "fake", version)
     breaks, words = BREAKS[name]
@@ -232,7 +234,7 @@ def test_a_twin_answers_what_its_savedmodel_does(tmp_path: Path, apart: float, g
     assert good or "model.tflite and the SavedModel differ by 0.0012" in store.served_models["fake"].refused["2"]
 
 
-def test_whoever_reads_a_broken_card_is_told(tmp_path: Path) -> None:
+def test_reading_a_broken_card_raises(tmp_path: Path) -> None:
     folder = write_version(tmp_path)
     append("saved_model.pb")(folder)
     with pytest.raises(BrokenVersion, match=r"saved_model\.pb"):
@@ -315,7 +317,7 @@ def test_the_default_is_the_stable_label_where_it_points_at_a_version(
         '{"stable": true}',
     ],
 )
-def test_broken_labels_are_told_and_ignored(tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str) -> None:
+def test_broken_labels_are_reported_and_ignored(tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str) -> None:
     for version in ("1", "2"):
         write_version(tmp_path, "fake", version)
     (tmp_path / "fake" / "labels.json").write_text(text)
@@ -327,7 +329,7 @@ def test_broken_labels_are_told_and_ignored(tmp_path: Path, caplog: pytest.LogCa
     assert list(store.served_models["fake"].refused) == ["labels.json"]
 
 
-def test_numbers_and_labels_lead_to_a_version_and_others_are_told_what_there_is(tmp_path: Path) -> None:
+def test_versions_are_found_by_number_and_label_and_errors_list_them(tmp_path: Path) -> None:
     for version in ("1", "2"):
         write_version(tmp_path, "fake", version)
     write_labels(tmp_path, {"canary": 1, "gone": 7})

@@ -125,7 +125,7 @@ def test_a_refused_version_is_tried_again_when_its_files_change(
     assert served(store) == ["1", "2"] and store.served_models["fake"].refused == {}
 
 
-def test_files_spoilt_under_a_served_version_are_told_and_the_loaded_one_goes_on(tmp_path: Path) -> None:
+def test_a_loaded_version_goes_on_when_its_files_are_spoilt(tmp_path: Path) -> None:
     write_version(tmp_path, "fake", "1")
     write_version(tmp_path, "fake", "2")
     store = make_store(tmp_path)
@@ -359,7 +359,7 @@ def test_a_version_that_was_let_go_of_is_not_used_again(tmp_path: Path) -> None:
         old.for_predict(NO_DEADLINE)
 
 
-def test_who_holds_a_version_in_the_last_moment_still_has_it(tmp_path: Path) -> None:
+def test_a_version_held_at_the_last_moment_stays_loaded(tmp_path: Path) -> None:
     """It is retired and idle, and about to be freed, when a request that found it before begins."""
     write_version(tmp_path, "fake", "1")
     version = make_store(tmp_path).served_models["fake"].default_version
@@ -371,7 +371,7 @@ def test_who_holds_a_version_in_the_last_moment_still_has_it(tmp_path: Path) -> 
     assert idle == [version, version] and version.free() is True
 
 
-def test_families_do_not_change_under_whoever_reads_them(tmp_path: Path) -> None:
+def test_served_models_are_immutable_snapshots(tmp_path: Path) -> None:
     write_version(tmp_path, "fake", "1")
     store = make_store(tmp_path)
     before = store.served_models
@@ -383,7 +383,7 @@ def test_families_do_not_change_under_whoever_reads_them(tmp_path: Path) -> None
     assert store.served_models is after  # nothing new, nothing swapped
 
 
-def test_a_folder_that_can_not_be_read_changes_nothing_and_is_told_once(
+def test_a_folder_that_cannot_be_read_changes_nothing_and_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_version(tmp_path, "fake", "1")
@@ -475,7 +475,7 @@ def test_a_worker_that_comes_later_serves_what_the_others_do(tmp_path: Path) -> 
     assert served(first) == served(second) == ["1", "2", "3"] and default(first) == default(second) == "1"
 
 
-def test_what_a_worker_can_not_open_it_does_not_answer_by_another_version(tmp_path: Path) -> None:
+def test_a_worker_does_not_answer_by_another_version_than_the_one_it_cannot_open(tmp_path: Path) -> None:
     """The files of a version were spoilt after the others had loaded it."""
     for number in ("1", "2"):
         write_version(tmp_path, "fake", number)
@@ -492,7 +492,7 @@ def test_what_a_worker_can_not_open_it_does_not_answer_by_another_version(tmp_pa
         assert version.card.version == "1"
 
 
-def test_a_dead_worker_holds_nobody_up(tmp_path: Path) -> None:
+def test_a_dead_worker_does_not_delay_the_others(tmp_path: Path) -> None:
     write_version(tmp_path, "fake", "1")
     clock = Clock()
     alive, dead = make_store(tmp_path, now=clock), make_store(tmp_path, now=clock)
@@ -511,7 +511,7 @@ def test_a_dead_worker_holds_nobody_up(tmp_path: Path) -> None:
     assert default(dead) == "2"
 
 
-def test_a_process_that_is_no_more_does_not_count_even_if_it_told_something_just_now(tmp_path: Path) -> None:
+def test_a_dead_process_does_not_count_even_with_a_fresh_heartbeat(tmp_path: Path) -> None:
     write_version(tmp_path, "fake", "1")
     store = make_store(tmp_path)
     look(store)
@@ -523,7 +523,7 @@ def test_a_process_that_is_no_more_does_not_count_even_if_it_told_something_just
     assert default(store) == "2"
 
 
-def test_whoever_holds_the_lock_for_long_keeps_nobody_from_answering(tmp_path: Path) -> None:
+def test_a_lock_held_for_long_does_not_keep_workers_from_answering(tmp_path: Path) -> None:
     for number in ("1", "2"):
         write_version(tmp_path, "fake", number)
     store = make_store(tmp_path)
@@ -540,7 +540,7 @@ def test_whoever_holds_the_lock_for_long_keeps_nobody_from_answering(tmp_path: P
 @pytest.mark.parametrize(
     "text", ["", "{", "[1]", '{"generation": 1}', '{"generation": 1, "models": {"fake": {"x": 1}}}']
 )
-def test_a_state_that_can_not_be_read_is_made_anew(tmp_path: Path, text: str) -> None:
+def test_a_state_that_cannot_be_read_is_made_anew(tmp_path: Path, text: str) -> None:
     write_version(tmp_path, "fake", "1")
     store = make_store(tmp_path)
     (tmp_path / ".run" / "versions" / "state.json").write_text(text)
