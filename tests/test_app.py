@@ -13,7 +13,7 @@ from server.config import Settings
 from server.explainers import EXPLAINERS
 from server.types import Model, ModelCard
 from tests.conftest import MakeApp, loaded
-from tests.support.answers import check_error, errors_in, explained, predicted
+from tests.support.answers import check_error, errors_in, post_explain, post_predict
 from tests.support.models.stores import CLASSES, SEVEN, linear, write_labels, write_version
 
 
@@ -40,7 +40,7 @@ def test_while_models_load_predictions_answer_and_explanations_ask_for_patience(
         ready = client.get("/readyz")
         assert (ready.status_code, ready.get_json()) == (200, {"ready": True, "explain": "loading"})
         assert client.get("/v1/models/fake").get_json()["explain"] == "loading"
-        early = predicted(client)
+        early = post_predict(client)
         response = client.post("/v1/explain", data=SEVEN)
         check_error(response, 503, "not_ready", ("fake version 2", "loading", "try again"))
         assert 1 <= int(response.headers["Retry-After"]) <= 10
@@ -50,7 +50,7 @@ def test_while_models_load_predictions_answer_and_explanations_ask_for_patience(
         loaded()
     assert client.get("/readyz").get_json() == {"ready": True, "explain": "ready"}
     assert client.get("/v1/models/fake").get_json()["explain"] == "ready"
-    assert explained(client)["prediction"] == early["prediction"]
+    assert post_explain(client)["prediction"] == early["prediction"]
     assert set(gate.loaded[:2]) == {"fake 2", "plain 1"}  # the defaults come first
     assert set(gate.loaded) == {"fake 1", "fake 2", "fake 10", "plain 1"}
 
@@ -69,8 +69,8 @@ def test_without_a_twin_nothing_is_answered_before_the_savedmodel_is_there(make_
         gate.open.set()
         loaded()
     assert client.get("/readyz").status_code == 200
-    assert predicted(client)["model"]["version"] == "1"
-    assert explained(client)["explanation"]["method"] == "shapley"
+    assert post_predict(client)["model"]["version"] == "1"
+    assert post_explain(client)["explanation"]["method"] == "shapley"
 
 
 def test_explanations_switched_off(make_app: MakeApp, caplog: pytest.LogCaptureFixture) -> None:
@@ -80,7 +80,7 @@ def test_explanations_switched_off(make_app: MakeApp, caplog: pytest.LogCaptureF
     client = make_app(never, explain="off").test_client()
     assert client.get("/readyz").get_json() == {"ready": True, "explain": "off"}
     assert client.get("/v1/models/fake").get_json()["explain"] == "off"
-    assert predicted(client)["model"]["version"] == "2"
+    assert post_predict(client)["model"]["version"] == "2"
     response = client.post("/v1/explain", data=SEVEN)
     check_error(response, 503, "not_ready", ("INKLING_EXPLAIN=off", "fake version 2"))
     assert int(response.headers["Retry-After"]) >= 10
@@ -104,7 +104,7 @@ def test_a_savedmodel_that_does_not_load_harms_only_its_own_version(
     assert any("stable points at version 2" in note for note in details.get_json()["notes"])
     check_error(client.post("/v1/predict?version=2", data=SEVEN), 404, "unknown_model", ("'2'", "1, 10"))
     for other in ("", "?version=1", "?version=10", "?model=plain"):
-        assert explained(client, other)["explanation"]["method"] == "shapley"
+        assert post_explain(client, other)["explanation"]["method"] == "shapley"
     assert client.get("/readyz").status_code == 200
 
 
@@ -116,7 +116,7 @@ def test_the_only_version_predicts_even_if_its_savedmodel_does_not_load(
 
     write_version(tmp_path)
     client = make_app(never, model_store=tmp_path).test_client()
-    assert predicted(client)["model"]["version"] == "1"
+    assert post_predict(client)["model"]["version"] == "1"
     response = client.post("/v1/explain", data=SEVEN)
     check_error(response, 503, "not_ready", ("fake version 1", "could not be loaded", "log"))
     assert "swordfish" not in response.text and response.headers["Retry-After"]
@@ -171,14 +171,14 @@ def test_what_this_worker_does_not_have_yet_is_not_ready_in_any_dialect(make_app
 
 def test_another_default_model(make_app: MakeApp) -> None:
     client = make_app(model="plain").test_client()
-    assert predicted(client)["model"]["name"] == "plain"
-    assert explained(client)["model"]["name"] == "plain"
+    assert post_predict(client)["model"]["name"] == "plain"
+    assert post_explain(client)["model"]["name"] == "plain"
     assert client.get("/readyz").status_code == 200
 
 
 def test_the_root_and_livez_say_that_the_service_is_alive(client: FlaskClient) -> None:
-    told = client.get("/").get_json()
-    assert told["status"] == "alive" and {"POST /v1/predict", "/v2", "/docs"} <= set(told["see"])
+    reported = client.get("/").get_json()
+    assert reported["status"] == "alive" and {"POST /v1/predict", "/v2", "/docs"} <= set(reported["see"])
     assert client.get("/livez").get_json() == {"status": "alive"}
 
 
@@ -224,8 +224,8 @@ def test_create_app_needs_nothing_but_settings(model_store: Path) -> None:
         create_app(Settings(model_store=model_store, model=model, explain="off", poll_ms=0), load_twin=linear)
         for model in ("fake", "plain")
     )
-    assert predicted(first.test_client())["model"]["name"] == "fake"
-    assert predicted(second.test_client())["model"]["name"] == "plain"
+    assert post_predict(first.test_client())["model"]["name"] == "fake"
+    assert post_predict(second.test_client())["model"]["name"] == "plain"
 
 
 def test_methods_are_listed_with_the_models_that_they_fit(client: FlaskClient) -> None:
@@ -248,7 +248,7 @@ def test_models_are_listed_with_all_that_is_known(client: FlaskClient) -> None:
     assert plain == client.get("/v1/models/plain").get_json()
     assert fake["versions"] == ["1", "2", "10"]
     assert (fake["labels"], fake["default"]) == ({"canary": "10", "stable": "2"}, "2")
-    assert fake["digest"] == predicted(client)["model"]["digest"]
+    assert fake["digest"] == post_predict(client)["model"]["digest"]
     assert fake["classes"] == [str(k) for k in range(CLASSES)]
     assert (fake["explain"], fake["methods"]) == ("ready", list(EXPLAINERS))
     assert (plain["labels"], plain["default"], plain["verbs"]) == ({}, "1", ["forward", "gradient"])

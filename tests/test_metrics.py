@@ -206,18 +206,18 @@ def test_gauges_of_a_dead_process_go_and_its_counters_stay(tmp_path: Path) -> No
     start = [sys.executable, "-c", BUSY]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": ROOT, "env": environment}
 
-    def told() -> Numbers:
+    def reported() -> Numbers:
         done = subprocess.run([sys.executable, "-c", READ], cwd=ROOT, env=environment, capture_output=True, check=True)
         return parsed(done.stdout)
 
     with subprocess.Popen(start, **pipes) as one, subprocess.Popen(start, **pipes) as two:  # type: ignore[call-overload]
         for process in (one, two):
             assert process.stdout.readline() == b"busy\n"
-        assert number(told(), "inkling_explain_slots_in_use") == 4
+        assert number(reported(), "inkling_explain_slots_in_use") == 4
         one.kill()
         one.wait(10)
         mark_process_dead(one.pid, str(tmp_path))
-        numbers = told()
+        numbers = reported()
         two.stdin.close()
     assert number(numbers, "inkling_explain_slots_in_use") == 2
     assert number(numbers, "inkling_requests_total", route="/v1/predict", method="POST", status="200") == 2

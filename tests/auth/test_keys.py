@@ -159,9 +159,9 @@ def test_every_route_has_a_decision_and_every_decision_a_meaning(make_app: MakeA
 def test_the_description_says_where_a_key_is_needed(make_app: MakeApp) -> None:
     paths = document()["paths"]
     for rule in make_app().url_map.iter_rules():
-        for told in paths[re.sub(r"<(?:[^:>]*:)?(\w+)>", r"{\1}", str(rule))].values():
-            assert {"401", "403", "429"} <= set(told["responses"]) or need(rule.endpoint) == "open"
-            assert "401" not in told["responses"] or need(rule.endpoint) != "open"
+        for reported in paths[re.sub(r"<(?:[^:>]*:)?(\w+)>", r"{\1}", str(rule))].values():
+            assert {"401", "403", "429"} <= set(reported["responses"]) or need(rule.endpoint) == "open"
+            assert "401" not in reported["responses"] or need(rule.endpoint) != "open"
 
 
 ROUTES: list[tuple[str, str, Need]] = [

@@ -127,8 +127,8 @@ def test_a_signed_link_opens_nothing_else(guarded: FlaskClient) -> None:
 
 
 def test_a_link_that_has_ended_says_so(guarded: FlaskClient) -> None:
-    ours = links_of(guarded)
-    response = guarded.get(Links(ours.secret, ours.seconds, lambda: 0).signed(PATH))
+    links = links_of(guarded)
+    response = guarded.get(Links(links.secret, links.seconds, lambda: 0).signed(PATH))
     check_error(response, 401, "unauthorized", ("expired",))
     assert response.headers["WWW-Authenticate"] == 'Bearer realm="inkling"'
 

@@ -82,14 +82,14 @@ def test_values_of_segments_are_read_in_the_order_of_their_labels() -> None:
 
 
 def test_a_burst_does_not_count_its_first_explanation() -> None:
-    asked: list[tuple[int, int]] = []
+    requested: list[tuple[int, int]] = []
 
     def explain(index: int, seed: int) -> tuple[Array, int]:
-        asked.append((index, seed))
+        requested.append((index, seed))
         return np.full((2, 2), index), 5
 
     found = burst(explain, 3, 9)
-    assert asked == [(0, 9), (0, 9), (1, 9), (2, 9)]
+    assert requested == [(0, 9), (0, 9), (1, 9), (2, 9)]
     assert (len(found.ms), found.rows, found.values[2]) == (3, [5, 5, 5], [2.0] * 4)
 
 
@@ -102,16 +102,16 @@ def test_the_fastest_batch_counts() -> None:
 
 
 def test_rounds_alternate_and_the_first_is_not_counted() -> None:
-    asked = []
+    requested = []
 
     def ask(name: str, seed: int) -> Burst:
-        asked.append((name, seed))
+        requested.append((name, seed))
         if name == "c":
             raise PeerFailed("cannot")
         return Burst([float(seed)], [0.0], [1], [[0.0]])
 
     a, b, c = in_turns([lambda seed, name=name: ask(name, seed) for name in "abc"], 2)  # type: ignore[misc]
-    assert asked == [("a", 0), ("b", 0), ("c", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]
+    assert requested == [("a", 0), ("b", 0), ("c", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]
     assert [one.ms for one in a] == [one.ms for one in b] == [[1.0], [2.0]]
     assert isinstance(c, PeerFailed)
 

@@ -33,8 +33,8 @@ class Clock:
         return self.seconds
 
 
-def opened(path: Path, most: int = 8 * MIB, **settings: Any) -> SqliteCache:
-    return SqliteCache(path / "cache.sqlite", most, **settings)
+def opened(path: Path, largest: int = 8 * MIB, **settings: Any) -> SqliteCache:
+    return SqliteCache(path / "cache.sqlite", largest, **settings)
 
 
 def size(folder: Path) -> int:
@@ -96,12 +96,12 @@ def test_only_the_servers_user_may_read_the_file(tmp_path: Path) -> None:
 
 
 def test_the_oldest_go_out_and_the_files_stay_within_their_bytes(tmp_path: Path) -> None:
-    cache, most = opened(tmp_path, 4 * MIB), 0
+    cache, largest = opened(tmp_path, 4 * MIB), 0
     small, large = noisy(FOUND, 64), noisy(FOUND, 380)  # 12 and 430 kB
     for number in range(300):
         assert cache.put(numbered(large if number % 7 == 0 else small, number)).kept
-        most = max(most, size(tmp_path))
-    assert 3 * MIB < most <= 4 * MIB
+        largest = max(largest, size(tmp_path))
+    assert 3 * MIB < largest <= 4 * MIB
     there = [holds(cache, number) for number in range(300)]
     assert there == sorted(there) and 10 < sum(there) < 290
     assert rows(tmp_path) == [f"{number:032x}" for number in range(300) if there[number]]
@@ -127,7 +127,7 @@ def test_a_smaller_bound_makes_the_file_smaller(tmp_path: Path) -> None:
 
 def test_processes_share_one_file_within_its_bytes(tmp_path: Path) -> None:
     """Two start at once on a file that is not there yet, and write while a thread of a third reads."""
-    path, most, done, found = tmp_path / "cache.sqlite", 0, threading.Event(), noisy(numbered(FOUND, 0))
+    path, largest, done, found = tmp_path / "cache.sqlite", 0, threading.Event(), noisy(numbered(FOUND, 0))
     cache = opened(tmp_path, 4 * MIB)
 
     def read() -> None:
@@ -143,7 +143,7 @@ def test_processes_share_one_file_within_its_bytes(tmp_path: Path) -> None:
         reader = pool.submit(read)
         try:
             while one.poll() is None or other.poll() is None:
-                most = max(most, size(tmp_path))
+                largest = max(largest, size(tmp_path))
                 time.sleep(0.002)  # polls other processes
         finally:
             done.set()
@@ -154,7 +154,7 @@ def test_processes_share_one_file_within_its_bytes(tmp_path: Path) -> None:
     last = rows(tmp_path)
     assert len(last) > 30 and {int(id_, 16) // 1000 for id_ in last} <= {0, 1}
     assert all(holds(cache, int(id_, 16)) for id_ in last)
-    assert most <= 4 * MIB
+    assert largest <= 4 * MIB
 
 
 def test_processes_that_make_the_file_at_the_same_time_all_keep_in_it(tmp_path: Path) -> None:
@@ -316,8 +316,8 @@ def check_stopped(cache: SqliteCache, path: Path, caplog: pytest.LogCaptureFixtu
         assert cache.find(f"{number:032x}") is None  # not NotReady: it will not be there soon
     (record,) = caplog.records
     assert record.levelno == logging.ERROR and record.exc_info is None
-    told = record.getMessage()
-    assert str(path) in told and "Stop the server" in told and "\n" not in told
+    reported = record.getMessage()
+    assert str(path) in reported and "Stop the server" in reported and "\n" not in reported
 
 
 @pytest.mark.parametrize("put_first", [False, True])

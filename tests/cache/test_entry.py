@@ -50,9 +50,9 @@ ASKED: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("asked", ASKED, ids=lambda asked: " ".join(map(str, asked.values())))
-def test_what_is_kept_is_rendered_as_it_was_at_first(asked: dict[str, Any]) -> None:
-    found = explanation(PHOTO, **asked)
+@pytest.mark.parametrize("requested", ASKED, ids=lambda requested: " ".join(map(str, requested.values())))
+def test_what_is_kept_is_rendered_as_it_was_at_first(requested: dict[str, Any]) -> None:
+    found = explanation(PHOTO, **requested)
     for first in (found, replace(found, frame="model")):
         kept = again(first)
         for media_type, render in RENDERERS.items():
@@ -254,11 +254,11 @@ def test_a_small_entry_cannot_take_much_memory(bomb: bytes) -> None:
 
 
 def changed(**fields: Any) -> bytes:
-    told, stored = unpack(ENTRY)
+    reported, stored = unpack(ENTRY)
     arrays = {
         name: stored.get(name) if new is None else new for name, new in {**stored, **fields}.items() if name in stored
     }
-    return pack({**told, **{name: new for name, new in fields.items() if name not in stored}}, arrays)
+    return pack({**reported, **{name: new for name, new in fields.items() if name not in stored}}, arrays)
 
 
 @pytest.mark.parametrize("fields", [

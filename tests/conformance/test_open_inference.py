@@ -43,10 +43,10 @@ def test_health(client: Any) -> None:
 
 def test_metadata(client: Any) -> None:
     assert client.read_server_metadata().name == "inkling"
-    for told in (client.read_model_metadata("cnn"), client.read_model_version_metadata("cnn", "2")):
-        assert (told.name, told.versions, told.platform) == ("cnn", ["2"], "tensorflow_savedmodel")
-        assert [(one.name, one.datatype, one.shape) for one in told.inputs] == [("images", "FP32", [-1, 28, 28])]
-        assert {one.name for one in told.outputs} == {"logits", "probabilities"}
+    for reported in (client.read_model_metadata("cnn"), client.read_model_version_metadata("cnn", "2")):
+        assert (reported.name, reported.versions, reported.platform) == ("cnn", ["2"], "tensorflow_savedmodel")
+        assert [(one.name, one.datatype, one.shape) for one in reported.inputs] == [("images", "FP32", [-1, 28, 28])]
+        assert {one.name for one in reported.outputs} == {"logits", "probabilities"}
     with pytest.raises(ApiError, match="nope"):
         client.read_model_metadata("nope")
 

@@ -26,7 +26,7 @@ def get(explaining: Running, path: str) -> bytes:
     return body
 
 
-def predicted(explaining: Running, body: Any, address: str = "cnn") -> Any:
+def post_predict(explaining: Running, body: Any, address: str = "cnn") -> Any:
     status, _, answer = ask(f"{explaining.url}/v1/models/{address}:predict", json.dumps(body).encode())
     assert status == 200, answer
     return answer
@@ -44,10 +44,10 @@ def test_status_is_the_protobuf(explaining: Running, path: str, strict: bool) ->
 
 
 def test_metadata_is_the_protobufs(explaining: Running) -> None:
-    told = json.loads(get(explaining, "cnn/metadata"))
-    spec = json_format.ParseDict(told["model_spec"], model_pb2.ModelSpec())
+    reported = json.loads(get(explaining, "cnn/metadata"))
+    spec = json_format.ParseDict(reported["model_spec"], model_pb2.ModelSpec())
     assert (spec.name, spec.version.value) == ("cnn", 2)
-    found = json_format.ParseDict(told["metadata"]["signature_def"], get_model_metadata_pb2.SignatureDefMap())
+    found = json_format.ParseDict(reported["metadata"]["signature_def"], get_model_metadata_pb2.SignatureDefMap())
     signatures = net("cnn").signatures
     for name, described in found.signature_def.items():
         (inputs,) = signatures[name].structured_input_signature[1].values()
@@ -59,8 +59,8 @@ def test_metadata_is_the_protobufs(explaining: Running) -> None:
 
 
 def test_predict_as_the_savedmodel(explaining: Running) -> None:
-    rows = predicted(explaining, {"instances": ROWS.tolist()})["predictions"]
-    columns = predicted(explaining, {"inputs": {"images": ROWS.tolist()}}, "cnn/versions/2")["outputs"]
+    rows = post_predict(explaining, {"instances": ROWS.tolist()})["predictions"]
+    columns = post_predict(explaining, {"inputs": {"images": ROWS.tolist()}}, "cnn/versions/2")["outputs"]
     for found in ([row["logits"] for row in rows], columns["logits"]):
         assert np.array(found) == pytest.approx(twin("cnn").forward(ROWS), rel=1e-6)
         assert np.array(found) == pytest.approx(net("cnn").forward(ROWS), abs=1e-3)
@@ -72,7 +72,7 @@ def test_predict_as_the_savedmodel(explaining: Running) -> None:
 def test_bytes_as_the_savedmodel(explaining: Running, count: int, allowed: float) -> None:
     """The second is a JPEG, which the shipped graphs decode by the fast DCT."""
     sent = [{"b64": b64encode(one).decode()} for one in FILES[:count]]
-    found = predicted(explaining, {"signature_name": "serving_bytes", "instances": sent})["predictions"]
+    found = post_predict(explaining, {"signature_name": "serving_bytes", "instances": sent})["predictions"]
     serve = net("cnn").signatures["serving_bytes"](image_bytes=FILES[:count])
     for name in ("logits", "probabilities"):
         assert np.array([row[name] for row in found]) == pytest.approx(serve[name].numpy(), rel=allowed, abs=allowed)
@@ -90,7 +90,7 @@ def test_a_small_grey_picture_is_the_same_by_bytes_and_by_numbers(explaining: Ru
     levels = np.rint(ROWS[0] * 255).astype(np.uint8)
     file = encoded(Image.fromarray(levels))
     sent = {"signature_name": "serving_bytes", "instances": [{"b64": b64encode(file).decode()}]}
-    (by_bytes,) = predicted(explaining, sent)["predictions"]
-    (by_numbers,) = predicted(explaining, {"instances": [(levels / np.float32(255)).tolist()]})["predictions"]
+    (by_bytes,) = post_predict(explaining, sent)["predictions"]
+    (by_numbers,) = post_predict(explaining, {"instances": [(levels / np.float32(255)).tolist()]})["predictions"]
     assert by_bytes["logits"] == pytest.approx(by_numbers["logits"], abs=1e-3)
     assert decode(file, card("cnn").image, "none").pixels == pytest.approx(levels / 255)

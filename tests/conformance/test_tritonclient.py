@@ -45,9 +45,9 @@ def test_health_and_metadata(client: Any) -> None:
     assert not client.is_model_ready("cnn", "99")
     assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
     for version in ("", "2"):
-        told = client.get_model_metadata("cnn", version)
-        assert told["versions"] == ["2"]
-        assert told["inputs"] == [{"name": "images", "datatype": "FP32", "shape": [-1, 28, 28]}]
+        reported = client.get_model_metadata("cnn", version)
+        assert reported["versions"] == ["2"]
+        assert reported["inputs"] == [{"name": "images", "datatype": "FP32", "shape": [-1, 28, 28]}]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -74,8 +74,8 @@ def test_infer(client: Any, sent: bool, answered: bool | None, squeezed: str | N
         timeout=5_000_000, request_compression_algorithm=squeezed,
     )  # fmt: skip
     check(result)
-    told = result.get_response()
-    assert (told["model_name"], told["model_version"], told["id"]) == ("cnn", "2", "7")
+    reported = result.get_response()
+    assert (reported["model_name"], reported["model_version"], reported["id"]) == ("cnn", "2", "7")
 
 
 def test_shapes_that_are_the_same_pixels(client: Any) -> None:
@@ -111,8 +111,8 @@ def test_explanations_are_typed_tensors(explaining: Running, client: Any) -> Non
     assert np.abs(result.as_numpy("attributions")) == pytest.approx(slopes, rel=1e-3, abs=1e-4)
     assert result.as_numpy("target").tolist() == [3, 3, 3]
     assert result.as_numpy("predictions").tolist() == twin("cnn").forward(ROWS).argmax(axis=1).tolist()
-    told = json.loads(result.as_numpy("certificates")[0])
-    assert told["explanation"]["certificate"]["state"] == "exact"
+    reported = json.loads(result.as_numpy("certificates")[0])
+    assert reported["explanation"]["certificate"]["state"] == "exact"
 
 
 def test_the_repository(client: Any) -> None:

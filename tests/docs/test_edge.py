@@ -30,9 +30,9 @@ def test_the_units_settings_can_be_used() -> None:
 
 
 def test_the_page_tells_the_units_settings() -> None:
-    told = dict(re.findall(r"^\| `(INKLING_\w+)` \| (\S+) \|", PAGE, re.MULTILINE))
-    assert len(told) == 5
-    assert told.items() <= environment().items()
+    reported = dict(re.findall(r"^\| `(INKLING_\w+)` \| (\S+) \|", PAGE, re.MULTILINE))
+    assert len(reported) == 5
+    assert reported.items() <= environment().items()
     names = {PREFIX + name.upper() for name in vars(Settings())}
     assert set(re.findall(r"INKLING_\w+", PAGE)) - names == set()
 

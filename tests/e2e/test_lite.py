@@ -152,8 +152,8 @@ def test_v1_predicts_numbers_and_files_and_explains(without_tensorflow: Running,
     by_bytes = answered(without_tensorflow, f"/v1/models/{name}:predict", sent)["predictions"]
     expected = net(name).forward(levels / np.float32(255))
     assert np.array([row["logits"] for row in by_bytes]) == pytest.approx(expected, abs=1e-3)
-    asked = {"instances": ROWS.tolist(), "parameters": {"method": "gradient_x_input"}}
-    found = answered(without_tensorflow, f"/v1/models/{name}:explain", asked)
+    requested = {"instances": ROWS.tolist(), "parameters": {"method": "gradient_x_input"}}
+    found = answered(without_tensorflow, f"/v1/models/{name}:explain", requested)
     assert [one["prediction"]["class"] for one in found["explanations"]] == expected.argmax(axis=1).tolist()
 
 
@@ -166,8 +166,8 @@ def test_v2_infers_and_explains(without_tensorflow: Running, name: str) -> None:
     (logits,) = found["outputs"]
     expected = net(name).forward(ROWS)
     assert np.reshape(logits["data"], logits["shape"]) == pytest.approx(expected, abs=1e-3)
-    asked = {"inputs": [tensor], "parameters": {"method": "saliency"}, "outputs": [{"name": "predictions"}]}
-    (predictions,) = answered(without_tensorflow, f"/v2/models/{name}/explain", asked)["outputs"]
+    requested = {"inputs": [tensor], "parameters": {"method": "saliency"}, "outputs": [{"name": "predictions"}]}
+    (predictions,) = answered(without_tensorflow, f"/v2/models/{name}/explain", requested)["outputs"]
     assert predictions["data"] == expected.argmax(axis=1).tolist()
 
 

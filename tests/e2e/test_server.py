@@ -79,10 +79,10 @@ def test_a_worker_that_only_predicts_stays_small(tmp_path: Path) -> None:
 def test_what_explaining_takes_of_the_processor_yields_to_predictions(explaining: Running) -> None:
     """TensorFlow's own threads too."""
     (worker,) = children(explaining.process.pid)
-    own, _, before = niceness(worker, worker), ask(f"{explaining.url}/v1/predict", SEVEN), spent(worker)
+    expected, _, before = niceness(worker, worker), ask(f"{explaining.url}/v1/predict", SEVEN), spent(worker)
     assert ask(f"{explaining.url}/v1/explain?method=rise&n_samples=8000&seed=77", SEVEN)[0] == 200
     took = {thread: ticks - before.get(thread, 0) for thread, ticks in spent(worker).items()}
-    yields = sum(ticks for thread, ticks in took.items() if niceness(worker, thread) > own)
+    yields = sum(ticks for thread, ticks in took.items() if niceness(worker, thread) > expected)
     assert sum(took.values()) > 10 and yields > 0.8 * sum(took.values())
 
 
@@ -162,9 +162,9 @@ def test_an_answer_does_not_depend_on_other_requests(computing: Running) -> None
         assert status == 200
         return answer["explanation"]["values"]
 
-    alone = [np.array(values(question)) for question in questions]
+    single = [np.array(values(question)) for question in questions]
     with ThreadPoolExecutor(8) as pool:
-        for expected, found in zip(2 * alone, pool.map(values, 2 * questions), strict=True):
+        for expected, found in zip(2 * single, pool.map(values, 2 * questions), strict=True):
             assert np.array(found) == pytest.approx(expected, abs=1e-5)
 
 

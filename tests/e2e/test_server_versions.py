@@ -35,26 +35,26 @@ def server(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[Ru
         yield running
 
 
-def told(server: Running) -> Any:
+def reported(server: Running) -> Any:
     return ask(f"{server.url}/v1/models/mlp")[2]
 
 
 def all_tell(server: Running, holds: Callable[[Any], bool]) -> bool:
     """Asked by several at once, so that no worker is left out."""
     with ThreadPoolExecutor(8) as pool:
-        return all(holds(one) for one in pool.map(lambda _: told(server), range(ASKED)))
+        return all(holds(one) for one in pool.map(lambda _: reported(server), range(ASKED)))
 
 
 def soon(server: Running, holds: Callable[[Any], bool]) -> None:
     """First one worker tells it; within two seconds all do, and none tells anything else any more."""
     deadline = time.monotonic() + PATIENCE
-    while not holds(told(server)):
-        assert time.monotonic() < deadline, (told(server), server.log.read_text())
+    while not holds(reported(server)):
+        assert time.monotonic() < deadline, (reported(server), server.log.read_text())
     first = since = time.monotonic()
     while time.monotonic() < since + AGREED:
         if not all_tell(server, holds):
             since = time.monotonic()
-            assert since < first + 2, told(server)
+            assert since < first + 2, reported(server)
 
 
 def test_a_new_version_is_served_by_all_workers_and_moves_with_its_label(server: Running, store: Path) -> None:
@@ -68,18 +68,18 @@ def test_a_new_version_is_served_by_all_workers_and_moves_with_its_label(server:
 
 
 def test_all_workers_report_broken_labels_and_versions_and_change_nothing(server: Running, store: Path) -> None:
-    before = told(server)
+    before = reported(server)
     (store / "mlp" / "labels.json").write_text("{")
     with (copy_version(store, 9) / "saved_model.pb").open("ab") as file:
         file.write(b"x")
     soon(server, lambda now: set(now["refused"]) == {"9", "labels.json"})
-    now = told(server)
+    now = reported(server)
     assert "saved_model.pb has SHA-256" in now["refused"]["9"] and str(store) not in str(now)
     assert (now["versions"], now["default"], now["labels"]) == (before["versions"], before["default"], before["labels"])
 
 
 def test_a_killed_worker_comes_back_with_what_the_others_serve(server: Running, store: Path) -> None:
-    before = told(server)
+    before = reported(server)
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
     victim = children.read_text().split()[0]
     os.kill(int(victim), signal.SIGKILL)
@@ -94,7 +94,7 @@ def test_a_killed_worker_comes_back_with_what_the_others_serve(server: Running, 
 
 
 def test_all_workers_unload_and_load_before_the_request_is_answered(server: Running) -> None:
-    before = told(server)
+    before = reported(server)
     assert ask(f"{server.url}/v2/repository/models/mlp/unload", b"")[0] == 200
     answers = [ask(f"{server.url}/v1/predict", SEVEN) for _ in range(ASKED)]
     assert {(status, answer["code"]) for status, _, answer in answers} == {(404, "unknown_model")}
@@ -113,7 +113,7 @@ def test_a_new_version_is_noticed_within_seconds_as_the_server_is_shipped(tmp_pa
     with serving(tmp_path, settings) as running:
         copy_version(tmp_path / "models", 2)
         appeared = time.monotonic()
-        while told(running)["versions"] != ["1", "2"]:
+        while reported(running)["versions"] != ["1", "2"]:
             assert time.monotonic() - appeared < NOTICED, running.log.read_text()
             time.sleep(0.05)  # polls another process
         soon(running, lambda now: now["versions"] == ["1", "2"])

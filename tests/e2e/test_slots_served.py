@@ -179,10 +179,10 @@ def test_a_stopping_server_answers_what_it_has_accepted(tmp_path: Path, grace: s
     with serving(
         tmp_path, settings(tmp_path, GRACE=grace), explain="ready", app="tests.support.models.slow_app:app"
     ) as server:
-        asked = [sent(server, f"{LONG}&seed={seed}") for seed in (1, 1, 2)]
+        requested = [sent(server, f"{LONG}&seed={seed}") for seed in (1, 1, 2)]
         taken(server, 2)  # asked on connections after those, so they have been accepted
         server.process.send_signal(signal.SIGTERM)
-        answers = [received(one) for one in asked]
+        answers = [received(one) for one in requested]
         assert [status for status, _ in answers] == [200] * 3
         assert {answer["explanation"]["certificate"]["state"] for _, answer in answers} == {state}
         assert server.process.wait(10) == 0

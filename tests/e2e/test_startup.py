@@ -138,14 +138,14 @@ def test_help_is_there_at_once_because_nothing_is_imported_for_it() -> None:
 def test_nginx_is_set_for_what_it_stands_before() -> None:
     site, gunicorn = (ROOT / "deploy" / "nginx.conf").read_text(), runpy.run_path(str(ROOT / "gunicorn.conf.py"))
 
-    def told(pattern: str) -> int:
+    def reported(pattern: str) -> int:
         (found,) = re.findall(pattern, site)
         return int(found)
 
-    assert told(r"client_max_body_size (\d+)m;") << 20 == Settings().max_body_bytes
-    assert told(r"keepalive \d+;\s+keepalive_timeout (\d+)s;") < gunicorn["keepalive"]
+    assert reported(r"client_max_body_size (\d+)m;") << 20 == Settings().max_body_bytes
+    assert reported(r"keepalive \d+;\s+keepalive_timeout (\d+)s;") < gunicorn["keepalive"]
     longest = max(Settings().max_budget_ms / 1000 + OVERRUN, LOAD_TIMEOUT + RELOAD_TIMEOUT)
-    assert longest < told(r"proxy_read_timeout (\d+)s;")
+    assert longest < reported(r"proxy_read_timeout (\d+)s;")
 
 
 def test_workers_have_no_threads_that_wait_for_products() -> None:
@@ -156,10 +156,10 @@ def test_workers_have_no_threads_that_wait_for_products() -> None:
         "print(early, {one['num_threads'] for one in threadpoolctl.threadpool_info() if one['user_api'] == 'blas'})"
     )
     environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
-    told = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
-    assert told.stdout.strip() == "False {1}"
+    assert reported.stdout.strip() == "False {1}"
 
 
 @pytest.mark.parametrize("accesslog", [None, "-"])

@@ -131,13 +131,13 @@ def test_a_stopping_worker_says_that_it_closes_a_kept_connection(single: Running
     with connected(single, PREDICT) as connection:
         first = one_answer(connection)
         single.process.send_signal(signal.SIGTERM)
-        told = "keep-alive"
-        while told == "keep-alive":  # until the worker, too, has been told
+        reported = "keep-alive"
+        while reported == "keep-alive":  # until the worker, too, has been told
             connection.sendall(PREDICT)
             fields, body = one_answer(connection)
             assert body == first[1]
-            told = fields["Connection"]
-        assert told == "close" and connection.recv(1) == b""
+            reported = fields["Connection"]
+        assert reported == "close" and connection.recv(1) == b""
     assert single.process.wait(20) == 0
 
 

@@ -49,10 +49,10 @@ def test_the_error_falls_with_the_sample_and_stderr_says_so() -> None:
     spreads = []
     for pairs in (30, 120, 480):
         runs = [sampled(coalition_values, n, pairs, seed) for seed in range(60)]
-        values, told = np.array([run[0] for run in runs]), np.array([run[1] for run in runs])
+        values, reported = np.array([run[0] for run in runs]), np.array([run[1] for run in runs])
         spread = values.std(axis=0)
         assert np.abs(values.mean(axis=0) - exact).max() < 4 * spread.max() / np.sqrt(60)
-        assert np.sqrt((told**2).mean()) == pytest.approx(np.sqrt((spread**2).mean()), rel=0.35)
+        assert np.sqrt((reported**2).mean()) == pytest.approx(np.sqrt((spread**2).mean()), rel=0.35)
         spreads.append(np.sqrt((spread**2).mean()))
     assert spreads[0] > 1.5 * spreads[1] > 2 * spreads[2]
 
@@ -61,11 +61,11 @@ def test_pairs_and_leverage_beat_plain_kernel_sampling() -> None:
     """Against KernelSHAP as it is usually drawn: sizes by the kernel, no pairs, with replacement, equal rows."""
     n, pairs, coalition_values = 12, 100, game(12)
     exact = shapley_values(coalition_values)
-    ours = np.mean([np.square(sampled(coalition_values, n, pairs, seed)[0] - exact).sum() for seed in range(30)])
-    theirs = np.mean(
+    computed = np.mean([np.square(sampled(coalition_values, n, pairs, seed)[0] - exact).sum() for seed in range(30)])
+    reference = np.mean(
         [np.square(plain_kernel_shap(coalition_values, n, 2 * pairs, seed) - exact).sum() for seed in range(30)]
     )
-    assert ours < theirs / 2
+    assert computed < reference / 2
 
 
 def plain_kernel_shap(coalition_values: Array, n: int, rows: int, seed: int) -> Array:

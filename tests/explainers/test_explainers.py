@@ -306,9 +306,9 @@ def test_a_mean_over_backgrounds_is_the_mean_of_their_explanations() -> None:
     whole = last(Shapley(baseline="background", grid=2), model, one(1))
     parts = []
     for background in model.card.background:
-        alone = Square()
-        alone.card = dataclasses.replace(alone.card, background=background[None])
-        parts.append(last(Shapley(baseline="background", grid=2), alone, one(1)).segment_values)
+        single = Square()
+        single.card = dataclasses.replace(single.card, background=background[None])
+        parts.append(last(Shapley(baseline="background", grid=2), single, one(1)).segment_values)
     assert whole.segment_values == pytest.approx(np.mean(parts, axis=0), abs=1e-6)
 
 
@@ -369,14 +369,14 @@ def rise_errors(keep: float, n_samples: int) -> tuple[float, float]:
     """Of the values for a fixed image: their spread over seeds, and the standard error that is told; medians."""
     runs = [last(Rise(n_samples=n_samples, keep=keep), Square(), one(1), seed=seed) for seed in range(40)]
     spread = np.std([run.values for run in runs], axis=0)
-    told = np.sqrt(np.mean([np.square(run.stderr) for run in runs], axis=0))
-    return float(np.median(spread)), float(np.median(told))
+    reported = np.sqrt(np.mean([np.square(run.stderr) for run in runs], axis=0))
+    return float(np.median(spread)), float(np.median(reported))
 
 
 @pytest.mark.parametrize("keep", [0.2, 0.5, 0.9])
 def test_the_standard_error_of_rise_is_its_spread_over_seeds(keep: float) -> None:
-    spread, told = rise_errors(keep, 200)
-    assert told / spread == pytest.approx(1.2 if keep == 0.5 else 1, abs=0.2)  # careful where masks are an array's
+    spread, reported = rise_errors(keep, 200)
+    assert reported / spread == pytest.approx(1.2 if keep == 0.5 else 1, abs=0.2)  # careful where masks are an array's
 
 
 def test_rise_has_less_noise_where_its_masks_are_an_orthogonal_array() -> None:
@@ -456,8 +456,8 @@ def test_exact_lime_is_what_sampled_lime_is_on_average() -> None:
     values = np.array([found.segment_values for found in sampled])
     off = (values.mean(axis=0) - exact.segment_values) / (values.std(axis=0) / np.sqrt(len(values)))
     assert np.abs(off).max() < 4
-    told = np.array([np.bincount(found.segments.ravel(), weights=found.stderr.ravel()) for found in sampled])
-    assert told.mean(axis=0) == pytest.approx(values.std(axis=0), rel=0.5)
+    reported = np.array([np.bincount(found.segments.ravel(), weights=found.stderr.ravel()) for found in sampled])
+    assert reported.mean(axis=0) == pytest.approx(values.std(axis=0), rel=0.5)
 
 
 def test_exact_lime_refuses_too_many_segments() -> None:

@@ -125,7 +125,7 @@ class One:
         yield LoadedVersion(card(self.name), Path(), twin=twin(self.name), full=LoadedModel(self.model))
 
 
-def asked(name: str, budget: float, **why: Any) -> Explanation:
+def explanation_of(name: str, budget: float, **why: Any) -> Explanation:
     model = Ticking(net(name))
     levels = np.rint(digits()[3] * 255).astype(int).tolist()
     session = ImmediateSession(RequestContext.within(budget, model.clock))
@@ -134,7 +134,7 @@ def asked(name: str, budget: float, **why: Any) -> Explanation:
 
 @EVERY
 def test_a_contrast_is_explained_and_measured(name: str, method: str) -> None:
-    found = asked(name, 1e6, method=method, target="3", versus="8", quality=True)
+    found = explanation_of(name, 1e6, method=method, target="3", versus="8", quality=True)
     logits = net(name).forward(found.digit.pixels[None])[0]
     assert found.attribution.score == pytest.approx(logits[3] - logits[8], abs=1e-4)
     assert found.target.label == "3, not 8"
@@ -163,20 +163,20 @@ def test_a_budget_buys_the_best_answer_so_far(name: str, method: str) -> None:
     """The fewest calls that give an answer give a partial one; twice as many rows a better one, by its own word."""
     if method not in LONG:  # one look is all that it takes
         with pytest.raises(OutOfTime):
-            asked(name, 0.5, method=method)
-        assert asked(name, 2.5, method=method).attribution.stop == "exact"
+            explanation_of(name, 0.5, method=method)
+        assert explanation_of(name, 2.5, method=method).attribution.stop == "exact"
         return
     first = None
     for budget in range(8):
         try:
-            first = asked(name, budget + 0.5, method=method, options=LONG[method])
+            first = explanation_of(name, budget + 0.5, method=method, options=LONG[method])
             break
         except OutOfTime:
             continue
     assert first is not None
     assert (first.attribution.state, first.attribution.stop) == ("partial", "budget")
     assert np.isfinite(first.attribution.values).all() and first.attribution.values.any()
-    whole = asked(name, 1e6, method=method, options=LONG[method])
+    whole = explanation_of(name, 1e6, method=method, options=LONG[method])
     assert whole.attribution.rows > first.attribution.rows
     if method != "integrated_gradients" and method != "expected_gradients":
         assert whole.attribution.state in ("exact", "converged")

@@ -34,16 +34,16 @@ def agrees_with_lime(
     model: Model, image: Array, seed: int, how: Segmentation = "quickshift", compat: bool = False
 ) -> None:
     """Coefficients and intercept of every class to 1e-6; R2 of the top one, which is all that the package keeps."""
-    theirs = lime_package(model, image, seed, None if compat else segment(image, how, 1.0, 16), 1000)
+    reference = lime_package(model, image, seed, None if compat else segment(image, how, 1.0, 16), 1000)
     explainer = Lime(segmentation=how, compat=compat)
     for index in range(len(model.card.classes)):
-        *_, ours = explainer.refine(model, image, Target.of_class(index, model.card.classes), seed)
-        assert ours.segment_values is not None
-        expected = [value for _, value in sorted(theirs.local_exp[index])]
-        assert ours.segment_values == pytest.approx(expected, abs=1e-6)
-        assert ours.base_value == pytest.approx(theirs.intercept[index], abs=1e-6)
-        if index == theirs.top_labels[0]:
-            assert ours.local_r2 == pytest.approx(theirs.score, abs=1e-6)
+        *_, computed = explainer.refine(model, image, Target.of_class(index, model.card.classes), seed)
+        assert computed.segment_values is not None
+        expected = [value for _, value in sorted(reference.local_exp[index])]
+        assert computed.segment_values == pytest.approx(expected, abs=1e-6)
+        assert computed.base_value == pytest.approx(reference.intercept[index], abs=1e-6)
+        if index == reference.top_labels[0]:
+            assert computed.local_r2 == pytest.approx(reference.score, abs=1e-6)
 
 
 @pytest.mark.parametrize("fake", [Linear, Square, Wavy])
@@ -76,15 +76,15 @@ def test_shapley_gives_what_shaps_exact_explainer_gives() -> None:
     model = Square()
     image = ink(4)
     image[:, 4:] = 0  # ink in eight of the sixteen cells
-    ours = next(Shapley().refine(model, image, Target.of_class(2, tuple(str(k) for k in range(CLASSES))), 0))
-    assert ours.segment_values is not None and ours.segments is not None
-    segments = ours.segments
+    computed = next(Shapley().refine(model, image, Target.of_class(2, tuple(str(k) for k in range(CLASSES))), 0))
+    assert computed.segment_values is not None and computed.segments is not None
+    segments = computed.segments
     players = np.unique(segments[image > 0])
 
     def worth(kept: Array) -> Array:
         pictures = [np.where(np.isin(segments, players[row.astype(bool)]), image, 0) for row in kept]
         return model.forward(np.array(pictures, np.float32))[:, 2]
 
-    theirs = shap.explainers.Exact(worth, np.zeros((1, len(players))))(np.ones((1, len(players))))
-    assert ours.segment_values[players] == pytest.approx(theirs.values[0], abs=1e-6)
-    assert ours.base_value == pytest.approx(float(theirs.base_values[0]), abs=1e-6)
+    reference = shap.explainers.Exact(worth, np.zeros((1, len(players))))(np.ones((1, len(players))))
+    assert computed.segment_values[players] == pytest.approx(reference.values[0], abs=1e-6)
+    assert computed.base_value == pytest.approx(float(reference.base_values[0]), abs=1e-6)

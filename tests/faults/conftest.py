@@ -27,11 +27,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if call.when == "call" or report.outcome != "passed":
         measured = "; ".join(f"{name} {value}" for name, value in item.user_properties)
         outcome = "passed" if report.outcome == "passed" else f"**{report.outcome}**"
-        item.config.stash[tried].append((told(item), f"{outcome}{': ' if measured else ''}{measured}", call.duration))
+        item.config.stash[tried].append(
+            (reported(item), f"{outcome}{': ' if measured else ''}{measured}", call.duration)
+        )
     return report
 
 
-def told(item: pytest.Item) -> str:
+def reported(item: pytest.Item) -> str:
     """The test's name in words."""
     name, _, case = item.name.partition("[")
     words = name.removeprefix("test_").replace("_", " ")
@@ -43,8 +45,8 @@ def taken(config: pytest.Config) -> float:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    told, late = f"{taken(config):.0f} s, of {MOST} at most", taken(config) > MOST
-    terminalreporter.write_line(told, red=late)
+    reported, late = f"{taken(config):.0f} s, of {MOST} at most", taken(config) > MOST
+    terminalreporter.write_line(reported, red=late)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -28,15 +28,15 @@ def predict(connection: HTTPConnection, picture: bytes) -> int:
 
 def holder(server: Running, connection: HTTPConnection) -> int:
     """The worker that answers on it: the process that has the other end, as the kernel tells."""
-    ours, theirs = connection.sock.getsockname()[1], connection.sock.getpeername()[1]
+    local_port, remote_port = connection.sock.getsockname()[1], connection.sock.getpeername()[1]
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         _, local, remote, *rest = line.split()
-        if int(local.rpartition(":")[2], 16) == theirs and int(remote.rpartition(":")[2], 16) == ours:
+        if int(local.rpartition(":")[2], 16) == remote_port and int(remote.rpartition(":")[2], 16) == local_port:
             inode = rest[6]
             found = [one for one in workers(server) if f"socket:[{inode}]" in _files(one)]
             assert len(found) == 1, f"{found} have it"
             return found[0]
-    raise AssertionError(f"no process has the other end of port {ours}")
+    raise AssertionError(f"no process has the other end of port {local_port}")
 
 
 def _files(process: int) -> set[str]:

@@ -31,10 +31,10 @@ def load(
     outcome, stop, lock = Outcome(), Event(), Lock()
 
     def client(number: int) -> None:
-        turn = number
+        repetition = number
         while not stop.is_set():
-            url, body = questions[turn % len(questions)]
-            turn += 1
+            url, body = questions[repetition % len(questions)]
+            repetition += 1
             start = time.perf_counter()
             try:
                 status, _, answer = ask(url, body, timeout)

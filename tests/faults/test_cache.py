@@ -81,9 +81,9 @@ def test_processes_that_are_killed_while_they_write_spoil_nothing(tmp_path: Path
     for kill in range(KILLS):
         with caching(path, 4 * MIB, range(start, start + 1000), numbered(NOISY, 0)) as process:
             assert process.stdout is not None
-            told = [process.stdout.readline().split() for _ in range(10 + 7 * kill)]
+            reported = [process.stdout.readline().split() for _ in range(10 + 7 * kill)]
             process.kill()
-        last = int(told[-1][0])
+        last = int(reported[-1][0])
         assert holds(cache, last), "what was kept before is there"
         assert cache.put(numbered(NOISY, 10**6 + kill)).kept and holds(cache, 10**6 + kill)
         start += 1000
@@ -97,7 +97,7 @@ def question(server: Running, number: int) -> str:
     return f"{server.url}/v1/explain?method=rise&n_samples=50&seed={number}"
 
 
-def explained(server: Running, number: int) -> dict[str, Any]:
+def post_explain(server: Running, number: int) -> dict[str, Any]:
     """The answer, as soon as a worker that has loaded its models gives one."""
     status, _, answer = ask(question(server, number), PHOTO)
     while status == 503:
@@ -113,24 +113,24 @@ def test_a_server_goes_on_without_its_file(tmp_path: Path) -> None:
     with disk(tmp_path / "disk", 4 * MIB) as folder:
         path = folder / "cache.sqlite"
         with serving(tmp_path, {"RECORDS": str(path), "RECORDS_BYTES": str(64 * MIB)}, explain="ready") as server:
-            first = explained(server, 0)
+            first = post_explain(server, 0)
             address = server.url + first["links"]["png"]
             with closing(sqlite3.connect(path, isolation_level=None)) as other:
                 other.execute("BEGIN IMMEDIATE")
-                locked = [explained(server, number) for number in range(1, 11)]
+                locked = [post_explain(server, number) for number in range(1, 11)]
                 assert [one["links"] for one in locked] == [None] * 10
                 assert ask(address)[0] == 200
             numbers = itertools.count(100)
-            eventually(lambda: explained(server, next(numbers))["links"] is not None, "kept again")
+            eventually(lambda: post_explain(server, next(numbers))["links"] is not None, "kept again")
             (folder / "ballast").write_bytes(bytes(_free(folder)))
-            full = [explained(server, number) for number in range(1000, 1030)]
+            full = [post_explain(server, number) for number in range(1000, 1030)]
             assert full[-1]["links"] is None
             (folder / "ballast").unlink()
             numbers = itertools.count(2000)
-            eventually(lambda: explained(server, next(numbers))["links"] is not None, "kept again")
+            eventually(lambda: post_explain(server, next(numbers))["links"] is not None, "kept again")
             for file in folder.iterdir():
                 file.unlink()
-            gone = [explained(server, number) for number in range(3000, 3010)]
+            gone = [post_explain(server, number) for number in range(3000, 3010)]
             assert [one["links"] for one in gone] == [None] * 10 and ask(address)[0] == 404
             assert list(folder.iterdir()) == []
             log = server.log.read_text()
@@ -150,33 +150,33 @@ def explaining(server: Running) -> bool:
 def test_workers_that_are_killed_while_they_explain_leave_what_was_kept(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    settings, told, lost = {"WORKERS": "2", "RECORDS": str(tmp_path / "cache.sqlite")}, [], 0
+    settings, reported, lost = {"WORKERS": "2", "RECORDS": str(tmp_path / "cache.sqlite")}, [], 0
     with serving(tmp_path, settings, explain="ready") as server:
         for kill in range(2):
             eventually(lambda: len(workers(server)) == 2 and explaining(server), "both explain")
             victim = sorted(workers(server))[kill]
             with ExitStack() as stack:
-                asked = [
+                requested = [
                     [(question(server, 10**6 * kill + 10**4 * client + number), PHOTO) for number in range(1000)]
                     for client in range(CLIENTS)
                 ]
-                outcomes = [stack.enter_context(load(questions, 1)) for questions in asked]
+                outcomes = [stack.enter_context(load(questions, 1)) for questions in requested]
                 eventually(lambda outcomes=outcomes: all(len(one.answers) > 5 for one in outcomes), "all are answered")  # type: ignore[misc]
                 os.kill(victim, signal.SIGKILL)
                 eventually(lambda victim=victim: victim not in workers(server), "it is gone")  # type: ignore[misc]
             lost += sum(len(one.failures) for one in outcomes)
             for status, answer in ((s, a) for one in outcomes for s, a in zip(one.statuses, one.answers, strict=True)):
                 if status == 200:
-                    told.append(answer)
+                    reported.append(answer)
                 else:  # the new worker does not explain yet; all have slots, for there are as many as clients
                     assert (status, answer["code"]) == (503, "not_ready"), answer
-        linked = [one for one in told if one["links"] is not None]
+        linked = [one for one in reported if one["links"] is not None]
         for one in linked:
             status, _, answer = ask(server.url + one["links"]["self"])
             assert (status, answer) == (200, one)
-        assert len(linked) > 0.75 * len(told) > 20
+        assert len(linked) > 0.75 * len(reported) > 20
         log = server.log.read_text()
         assert "is deleted" not in log and "Traceback" not in log
-    record_property("explained", len(told))
+    record_property("explained", len(reported))
     record_property("lost with the killed", lost)
     assert lost <= 2 * CLIENTS

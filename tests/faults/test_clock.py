@@ -50,8 +50,8 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
 def served(folder: Path, **settings: str) -> Iterator[Running]:
     """Models that explain in a moment."""
     write_version(folder / "store")
-    ours = {"MODEL_STORE": str(folder / "store"), "MODEL": "fake", "POLL_MS": "100", **settings}
-    with serving(folder, ours, explain="ready", app="tests.support.models.slow_app:app") as server:
+    environment = {"MODEL_STORE": str(folder / "store"), "MODEL": "fake", "POLL_MS": "100", **settings}
+    with serving(folder, environment, explain="ready", app="tests.support.models.slow_app:app") as server:
         yield server
 
 
@@ -69,9 +69,9 @@ def test_steps_of_the_clock_under_load_harm_nobody(tmp_path: Path, clock: Clock)
     with served(tmp_path, WORKERS="2", KEEP_SECONDS="3600") as server:
         eventually(lambda: all(ask(f"{server.url}/readyz")[2]["explain"] == "ready" for _ in range(20)), "both explain")
         both, first = all_answer(server, SEVEN), ask(server.url + EXPLAIN, SEVEN)[2]
-        asked = [f"{EXPLAIN}&seed={number}" for number in range(1000)]  # one is always under way
-        asked = [server.url + path for explain in asked for path in ("/v1/predict", explain)]
-        with load([(url, SEVEN) for url in asked], 2, pause=0.02) as outcome:
+        requested = [f"{EXPLAIN}&seed={number}" for number in range(1000)]  # one is always under way
+        requested = [server.url + path for explain in requested for path in ("/v1/predict", explain)]
+        with load([(url, SEVEN) for url in requested], 2, pause=0.02) as outcome:
             for version, offset in enumerate(STEPS, 2):
                 clock.set_off(offset)
                 seen = len(outcome.statuses)

@@ -97,8 +97,8 @@ def test_a_killed_worker_takes_only_its_own_requests_with_it(
             # one of each of its clients: that which it was answering
             assert Counter(worker for one in clients for worker in one.lost) == {victim: EACH}
             assert {status for one in clients for status in one.statuses} == {200}
-            own = [number for number, one in enumerate(clients) if not one.lost]
-            assert len(own) == EACH and all(after[number] > before[number] for number in own)
+            expected = [number for number, one in enumerate(clients) if not one.lost]
+            assert len(expected) == EACH and all(after[number] > before[number] for number in expected)
             lost += EACH
             answered += sum(sum(one.answered.values()) for one in clients)
         assert len(workers(server)) == 2

@@ -28,7 +28,7 @@ KEPT = 2  # versions beside the latest
 SETTINGS = {"WORKERS": "2", "MODEL": "tiny", "POLL_MS": "100", "LOG_LEVEL": "WARNING"}
 
 
-def told(server: Running) -> Any:
+def reported(server: Running) -> Any:
     return ask(f"{server.url}/v1/models/tiny")[2]
 
 
@@ -46,7 +46,7 @@ def test_a_hundred_reloads_under_load(
             for newest in range(2, RELOADS + 2):
                 copy_version(store, newest, "tiny", nets / "tiny" / "1")
                 point(store, {"stable": newest}, "tiny")
-                eventually(lambda newest=newest: told(server)["default"] == str(newest), "it is served")  # type: ignore[misc]
+                eventually(lambda newest=newest: reported(server)["default"] == str(newest), "it is served")  # type: ignore[misc]
                 if newest > KEPT + 1:
                     shutil.rmtree(store / "tiny" / str(newest - KEPT - 1))
                 if newest - 1 in (WARM, RELOADS):
@@ -163,9 +163,9 @@ def test_a_broken_version_is_refused_and_harms_nobody(server: Running, store: Pa
     with load([(f"{server.url}/v1/predict", SEVEN)], clients=1, pause=0.02) as outcome:
         shutil.copytree(nets / "tiny" / number, store / "tiny" / f".{number}.aside")
         (store / "tiny" / f".{number}.aside").rename(store / "tiny" / number)
-        eventually(lambda: all(number in told(server)["refused"] for _ in range(20)), "both refuse it")
-    assert BREAKS[name][1] in told(server)["refused"][number]
-    assert told(server)["versions"] == ["1"] and set(outcome.statuses) == {200} and outcome.failures == []
+        eventually(lambda: all(number in reported(server)["refused"] for _ in range(20)), "both refuse it")
+    assert BREAKS[name][1] in reported(server)["refused"][number]
+    assert reported(server)["versions"] == ["1"] and set(outcome.statuses) == {200} and outcome.failures == []
     assert ask(f"{server.url}/v1/explain?method=saliency", SEVEN)[0] == 200
 
 
@@ -181,10 +181,10 @@ def test_a_version_that_is_copied_slowly_is_served_when_it_is_whole(server: Runn
             body = path.read_bytes()
             target.write_bytes(body[: int(len(body) * part)])
             if (path, part) != parts[-1]:
-                eventually(lambda: all("50" in told(server)["refused"] for _ in range(10)), "it is refused by both")
+                eventually(lambda: all("50" in reported(server)["refused"] for _ in range(10)), "it is refused by both")
                 looked = time.monotonic() + LOOKS
                 while time.monotonic() < looked:
-                    assert "50" not in told(server)["versions"], (path, part)
+                    assert "50" not in reported(server)["versions"], (path, part)
     assert set(outcome.statuses) == {200} and outcome.failures == []
-    eventually(lambda: all(told(server)["default"] == "50" for _ in range(20)), "it is served by both")
-    assert "50" not in told(server)["refused"]
+    eventually(lambda: all(reported(server)["default"] == "50" for _ in range(20)), "it is served by both")
+    assert "50" not in reported(server)["refused"]

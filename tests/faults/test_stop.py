@@ -74,21 +74,21 @@ def standing_still(processes: list[int]) -> Iterator[None]:
     try:
         for process in processes:
             os.kill(process, signal.SIGSTOP)
-            eventually(lambda process=process: told(process, "State").startswith("T"), "it stands still")  # type: ignore[misc]
+            eventually(lambda process=process: reported(process, "State").startswith("T"), "it stands still")  # type: ignore[misc]
         yield
     finally:
         for process in processes:
             os.kill(process, signal.SIGCONT)
 
 
-def told(process: int, name: str) -> str:
+def reported(process: int, name: str) -> str:
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return next(line.partition(":")[2].strip() for line in lines if line.startswith(f"{name}:"))
 
 
 def is_to_stop(process: int) -> bool:
     """Whether SIGTERM waits for the process to go on."""
-    return bool(int(told(process, "ShdPnd"), 16) >> (signal.SIGTERM - 1) & 1)
+    return bool(int(reported(process, "ShdPnd"), 16) >> (signal.SIGTERM - 1) & 1)
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -96,12 +96,12 @@ def test_who_has_connected_before_a_stop_is_answered(
     tmp_path: Path, record_property: Callable[[str, object], None], number: int
 ) -> None:
     with server(tmp_path, number) as running:
-        ours = workers(running)
-        with standing_still(ours):  # so that nobody is accepted before the signal
-            asked = [(path := question(client), sent(running, path)) for client in range(CLIENTS)]
+        worker_pids = workers(running)
+        with standing_still(worker_pids):  # so that nobody is accepted before the signal
+            requested = [(path := question(client), sent(running, path)) for client in range(CLIENTS)]
             running.process.send_signal(signal.SIGTERM)
-            eventually(lambda: all(is_to_stop(one) for one in ours), "the arbiter has told its workers")
-        answers = [(path, *received(connection)) for path, connection in asked]
+            eventually(lambda: all(is_to_stop(one) for one in worker_pids), "the arbiter has told its workers")
+        answers = [(path, *received(connection)) for path, connection in requested]
         record_property("answered", sum(status > 0 for _, status, _, _ in answers))
         assert [one for one in answers if one[1] not in (200, 503)] == []
         assert {status for path, status, _, _ in answers if path == PREDICT} == {200}

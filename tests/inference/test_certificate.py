@@ -17,12 +17,12 @@ def test_the_probability_is_how_often_the_order_is_right(gap: float) -> None:
     truth = np.array([[5 + 2 * gap, -(5 + gap)], [5, 0.1]])
     stderr = np.full((2, 2), 0.5)
     rng = np.random.default_rng(1)
-    right, told = [], []
+    right, reported = [], []
     for _ in range(400):
         seen = truth + rng.normal(0, stderr)
         right.append((np.argsort(-np.abs(seen).ravel())[:3] == [0, 1, 2]).all())
-        told.append(top_order_probability(attribution(truth, stderr)))
-    assert np.mean(told) == pytest.approx(np.mean(right), abs=0.08)
+        reported.append(top_order_probability(attribution(truth, stderr)))
+    assert np.mean(reported) == pytest.approx(np.mean(right), abs=0.08)
 
 
 def test_exact_values_are_certain_and_unknown_errors_are_not_guessed() -> None:

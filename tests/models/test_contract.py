@@ -30,9 +30,9 @@ def test_every_file_is_what_the_card_says(name: str) -> None:
 
 
 def test_the_twin_answers_like_the_savedmodel(name: str) -> None:
-    ours, theirs = twin(name).forward(digits()), net(name).forward(digits())
-    assert np.abs(ours - theirs).max() < 1e-4
-    assert np.abs(theirs).max() > 1  # an answer, not zeros
+    computed, reference = twin(name).forward(digits()), net(name).forward(digits())
+    assert np.abs(computed - reference).max() < 1e-4
+    assert np.abs(reference).max() > 1  # an answer, not zeros
 
 
 def test_a_row_does_not_depend_on_its_neighbours(name: str) -> None:
@@ -48,8 +48,8 @@ def test_probabilities_are_those_of_the_card(name: str) -> None:
     trackable = tf.saved_model.load(str(folder(name)))
     images = digits()[:20]
     outputs = trackable.signatures["serving_default"](images=tf.constant(images))
-    ours = probabilities_of(net(name).forward(images), card(name).temperature)
-    assert outputs["probabilities"].numpy() == pytest.approx(ours, abs=1e-6)
+    computed = probabilities_of(net(name).forward(images), card(name).temperature)
+    assert outputs["probabilities"].numpy() == pytest.approx(computed, abs=1e-6)
 
 
 def test_pictures_as_bytes_give_what_their_pixels_give(name: str) -> None:

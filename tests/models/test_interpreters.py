@@ -18,9 +18,9 @@ class Thing:
 class Scene:
     """A pool of `capacity`, and what it built and let go of."""
 
-    def __init__(self, capacity: int, most: float = 99) -> None:
+    def __init__(self, capacity: int, max_lent: float = 99) -> None:
         self.built, self.evictions = list[str](), 0
-        self.pool = InterpreterPool(capacity, most, self._evicted)
+        self.pool = InterpreterPool(capacity, max_lent, self._evicted)
 
     def _evicted(self) -> None:
         self.evictions += 1
@@ -111,7 +111,7 @@ def test_lent_interpreters_are_not_evicted_and_others_wait_for_their_room() -> N
 
 
 def test_no_more_are_lent_at_once_than_may_be_although_there_is_room() -> None:
-    scene, order = Scene(9, most=2), list[str]()
+    scene, order = Scene(9, max_lent=2), list[str]()
     scene.use("c")
     with scene.lent("a"):
         with scene.lent("b"):

@@ -32,8 +32,8 @@ def weights(rows: int) -> Array:
     return found
 
 
-def apart(ours: Array, theirs: Array) -> float:
-    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+def apart(computed: Array, reference: Array) -> float:
+    return float(np.abs(computed - reference).max() / np.abs(reference).max())
 
 
 # Answers.
@@ -41,15 +41,15 @@ def apart(ours: Array, theirs: Array) -> float:
 
 @every_net
 def test_it_answers_as_the_savedmodel_does(name: str) -> None:
-    ours, theirs, images = lite(name), net(name), digits()
-    assert np.abs(ours.forward(images) - theirs.forward(images)).max() < SAME
-    assert apart(ours.gradient(images, weights(200)), theirs.gradient(images, weights(200))) < SAME
-    found, expected = (model.features(images[:20], weights(20)) for model in (ours, theirs))
+    computed, reference, images = lite(name), net(name), digits()
+    assert np.abs(computed.forward(images) - reference.forward(images)).max() < SAME
+    assert apart(computed.gradient(images, weights(200)), reference.gradient(images, weights(200))) < SAME
+    found, expected = (model.features(images[:20], weights(20)) for model in (computed, reference))
     for inner in ("embedding", "feature_map", "feature_gradient", "attention"):
         one, other = getattr(found, inner), getattr(expected, inner)
         assert (one is None) == (other is None)
         assert one is None or apart(one, other) < SAME
-    assert ours.verbs == theirs.verbs
+    assert computed.verbs == reference.verbs
 
 
 @every_net
@@ -57,12 +57,12 @@ def test_it_answers_as_the_savedmodel_does(name: str) -> None:
 def test_any_number_of_rows_is_answered_row_for_row(name: str, rows: int) -> None:
     model, images = lite(name), digits()[:rows]
     logits, slopes = model.forward(images), model.gradient(images, weights(rows))
-    alone = np.concatenate([model.forward(images[row : row + 1]) for row in range(rows)])
+    single = np.concatenate([model.forward(images[row : row + 1]) for row in range(rows)])
     assert (logits.shape, slopes.shape) == ((rows, 10), (rows, 28, 28))
-    assert apart(logits, alone) < 1e-6
+    assert apart(logits, single) < 1e-6
     some = range(0, rows, 7)
-    alone = np.concatenate([model.gradient(images[row : row + 1], weights(rows)[row : row + 1]) for row in some])
-    assert apart(slopes[list(some)], alone) < 1e-5
+    single = np.concatenate([model.gradient(images[row : row + 1], weights(rows)[row : row + 1]) for row in some])
+    assert apart(slopes[list(some)], single) < 1e-5
 
 
 @every_net
@@ -94,9 +94,9 @@ def test_every_method_says_the_same_by_litert_and_by_tensorflow(name: str, contr
         models: list[Any] = [lite(name), net(name)]
         if output == "probability":
             models = [ProbabilityModel(model) for model in models]
-        ours, theirs = (explained(model, method, image, target) for model in models)
-        assert ours.rows == theirs.rows, method
-        assert apart(ours.values, theirs.values) < SAME, method
+        computed, reference = (explained(model, method, image, target) for model in models)
+        assert computed.rows == reference.rows, method
+        assert apart(computed.values, reference.values) < SAME, method
 
 
 @every_net
@@ -257,8 +257,8 @@ def test_interpreters_stay_within_the_capacity(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_predictions_are_answered_by_many_threads_at_once() -> None:
-    for most in (1, 3):
-        model, begin = predictor(folder("mlp"), card("mlp"), most), threading.Barrier(8)
+    for largest in (1, 3):
+        model, begin = predictor(folder("mlp"), card("mlp"), largest), threading.Barrier(8)
 
         def ask(number: int, model: LiteRTModel = model, begin: threading.Barrier = begin) -> Any:
             begin.wait(10)
@@ -267,7 +267,7 @@ def test_predictions_are_answered_by_many_threads_at_once() -> None:
         with ThreadPoolExecutor(8) as threads:
             found = list(threads.map(ask, range(8)))
         (source,) = set(model.sources.values())
-        assert 1 <= source.pool.used <= most
+        assert 1 <= source.pool.used <= largest
         expected = twin("mlp").forward(digits()[:40])
         for number, rows in enumerate(found):
             assert np.array_equal(np.array(rows), expected[number::8])
@@ -288,7 +288,7 @@ def test_litert_computes_with_one_thread_of_its_own() -> None:
 @every_net
 def test_the_card_tells_of_every_file(name: str) -> None:
     files = {path.relative_to(folder(name)).as_posix() for path in (STORE / name).rglob("*.tflite")}
-    told = {file.path for file in card(name).litert}
-    assert files == told
+    reported = {file.path for file in card(name).litert}
+    assert files == reported
     assert {verb for file in card(name).litert for verb in file.rows} == {"forward", "gradient", "features"}
     assert [file.path for file in card(name).litert if "predict" in file.roles] == ["assets.extra/model.tflite"]

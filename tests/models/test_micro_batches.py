@@ -38,10 +38,10 @@ ROWS = np.arange(100, dtype=np.float32)
 
 
 def test_half_of_the_rows_go_on_where_all_have_no_room() -> None:
-    told: list[int] = []
-    device, batcher = Device(13), MicroBatcher(40, Exhausted, told.append)
+    reported: list[int] = []
+    device, batcher = Device(13), MicroBatcher(40, Exhausted, reported.append)
     assert np.array_equal(batcher.run(device, ROWS)["out"], ROWS * 3)
-    assert device.tried == told == [40, 20] + 10 * [10]
+    assert device.tried == reported == [40, 20] + 10 * [10]
 
 
 def test_it_is_remembered_for_a_while(caplog: pytest.LogCaptureFixture) -> None:
@@ -124,5 +124,5 @@ def test_a_savedmodel_goes_on_with_fewer_rows(verb: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(model, first, small)
     found = getattr(model, verb)(*arguments)
     assert tried == [100, 50, 25, 25, 25, 25]
-    ours, theirs = (found.embedding, expected.embedding) if verb == "features" else (found, expected)
-    assert ours == pytest.approx(theirs, abs=1e-5)
+    computed, reference = (found.embedding, expected.embedding) if verb == "features" else (found, expected)
+    assert computed == pytest.approx(reference, abs=1e-5)

@@ -57,18 +57,18 @@ def by_tensorflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]
 
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_every_method_is_answered_alike_by_both(question: str, by_default: FlaskClient, by_tensorflow: Running) -> None:
-    ours = by_default.post(question, data=SEVEN)
-    status, _, theirs = ask(f"{by_tensorflow.url}{question}", SEVEN)
-    assert ours.status_code == status
+    answer = by_default.post(question, data=SEVEN)
+    status, _, expected_answer = ask(f"{by_tensorflow.url}{question}", SEVEN)
+    assert answer.status_code == status
     if status != 200:
-        assert status == 422 and ours.get_json()["code"] == theirs["code"] == "method_not_possible"
+        assert status == 422 and answer.get_json()["code"] == expected_answer["code"] == "method_not_possible"
         return
-    found = ours.get_json()
-    assert found["id"] == theirs["id"]
-    assert found["explanation"]["certificate"]["rows"] == theirs["explanation"]["certificate"]["rows"]
-    one, other = (np.array(answer["explanation"]["values"]) for answer in (found, theirs))
+    found = answer.get_json()
+    assert found["id"] == expected_answer["id"]
+    assert found["explanation"]["certificate"]["rows"] == expected_answer["explanation"]["certificate"]["rows"]
+    one, other = (np.array(answer["explanation"]["values"]) for answer in (found, expected_answer))
     assert np.abs(one - other).max() <= 1e-4 * np.abs(other).max()
-    assert (found["explanation"]["runtime"], theirs["explanation"]["runtime"]) == ("litert", "tensorflow")
+    assert (found["explanation"]["runtime"], expected_answer["explanation"]["runtime"]) == ("litert", "tensorflow")
 
 
 def worker(server: Running) -> Path:
@@ -119,8 +119,12 @@ def app_over(store: Path, **settings: Any) -> FlaskClient:
 def test_a_version_without_the_files_is_explained_by_tensorflow(tmp_path: Path) -> None:
     write_tiny(tmp_path)
     client = app_over(tmp_path)
-    told = listed(client, "tiny")
-    assert (told["explain"], told["runtime"], "saliency" in told["methods"]) == ("ready", "tensorflow", True)
+    reported = listed(client, "tiny")
+    assert (reported["explain"], reported["runtime"], "saliency" in reported["methods"]) == (
+        "ready",
+        "tensorflow",
+        True,
+    )
     answer = client.post("/v1/explain?method=saliency", data=SEVEN).get_json()
     assert answer["explanation"]["runtime"] == "tensorflow"
 
@@ -128,9 +132,9 @@ def test_a_version_without_the_files_is_explained_by_tensorflow(tmp_path: Path) 
 def test_with_runtime_litert_the_twin_explains_what_it_can(tmp_path: Path) -> None:
     write_tiny(tmp_path)
     client = app_over(tmp_path, runtime="litert")
-    told = listed(client, "tiny")
-    assert (told["explain"], told["runtime"]) == ("ready", "litert")
-    assert told["methods"] == ["shapley", "lime", "occlusion", "rise"]
+    reported = listed(client, "tiny")
+    assert (reported["explain"], reported["runtime"]) == ("ready", "litert")
+    assert reported["methods"] == ["shapley", "lime", "occlusion", "rise"]
     assert client.post("/v1/explain?method=lime", data=SEVEN).status_code == 200
     refused = client.post("/v1/explain?method=saliency", data=SEVEN)
     assert refused.status_code == 422 and "it has no gradient" in refused.get_json()["error"]
@@ -185,14 +189,14 @@ def test_a_version_without_any_litert_file_is_refused_with_what_helps(tmp_path: 
     (folder / TWIN).unlink()
     sign(folder)
     client = create_app(Settings(model_store=tmp_path, model="tiny", poll_ms=0, runtime="litert")).test_client()
-    told = client.get("/v1/models/tiny").get_json()["error"]
-    assert "no model.tflite" in told and "python -m training convert" in told
+    reported = client.get("/v1/models/tiny").get_json()["error"]
+    assert "no model.tflite" in reported and "python -m training convert" in reported
 
 
 def test_a_file_that_predicts_only_is_served_and_says_why_nothing_explains(tmp_path: Path) -> None:
     folder = copy_version(tmp_path, 1)
-    told = json.loads((folder / CARD).read_text())["litert"][0]
-    changed_card(folder, litert=[{**told, "roles": ["predict"]}])
+    reported = json.loads((folder / CARD).read_text())["litert"][0]
+    changed_card(folder, litert=[{**reported, "roles": ["predict"]}])
     client = create_app(Settings(model_store=tmp_path, model="mlp", poll_ms=0, runtime="litert")).test_client()
     loaded()
     assert client.post("/v1/predict", data=SEVEN).get_json()["prediction"]["label"] == "7"
@@ -216,7 +220,7 @@ def test_inner_views_that_the_card_lists_are_there(tmp_path: Path) -> None:
     assert "have no feature_map, of which its card tells" in client.get("/v1/models/mlp").get_json()["error"]
 
 
-class Alone(Linear):
+class OnlyForward(Linear):
     """Gives no number for one image alone."""
 
     def forward(self, images: Array) -> Array:
@@ -225,7 +229,7 @@ class Alone(Linear):
 
 def test_what_is_refused_lets_go_of_what_it_holds(tmp_path: Path) -> None:
     folder, closed = write_version(tmp_path), list[None]()
-    model = Alone(card_28(), frozenset({"forward"}))
+    model = OnlyForward(card_28(), frozenset({"forward"}))
     explains = LoadedModel(model, "litert", close=lambda: closed.append(None))
     loading = Loading(linear, None, load_litert=lambda folder, card: explains)
     with pytest.raises(BrokenVersion, match="alone nan otherwise than among others"):

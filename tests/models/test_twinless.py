@@ -133,10 +133,10 @@ class Busy:
         """What is answered to so many rows that have `timeout` microseconds."""
         return infer(self.app, "fake", np.zeros((rows, 28, 28)), {"timeout": timeout})
 
-    def later(self, name: str, asked: Callable[[], Any]) -> Request:
+    def later(self, name: str, send: Callable[[], Any]) -> Request:
         """A request in a thread of its own, when its rows wait."""
         self.waits.clear()
-        request = Request(name, asked)
+        request = Request(name, send)
         assert self.waits.wait(PATIENCE)
         return request
 
@@ -173,15 +173,15 @@ def busy(make_app: MakeApp, folder: Path, queue: int = 10_000) -> Iterator[Busy]
 
 def test_late_rows_are_refused_while_the_model_is_busy(make_app: MakeApp, tmp_path: Path) -> None:
     with busy(make_app, tmp_path) as scene:
-        asked = scene.later("asked", lambda: scene.infer(3, timeout=500_000))
-        check_error(asked.join().answer, 504, "out_of_time", ("others asked before", "timeout"))
+        send = scene.later("asked", lambda: scene.infer(3, timeout=500_000))
+        check_error(send.join().answer, 504, "out_of_time", ("others asked before", "timeout"))
         assert scene.model.sizes == [1]
     assert scene.infer(2, timeout=30_000_000).status_code == 200
     assert scene.model.sizes == [1, 2]
 
 
 TENSOR = {"inputs": [{"name": "images", "datatype": "FP32", "shape": [1, 784], "data": [0.5] * 784}]}
-ASKED: dict[str, dict[str, Any]] = {
+REQUESTS: dict[str, dict[str, Any]] = {
     "/v1/predict": {"data": SEVEN, "content_type": "image/png"},
     "/v1/predict?preprocess=none": {"data": SEVEN},
     "/v1/explain": {"data": SEVEN},
@@ -194,18 +194,18 @@ ASKED: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("path", ASKED)
+@pytest.mark.parametrize("path", REQUESTS)
 def test_rows_whose_client_has_left_are_dropped_while_the_model_is_busy(
     path: str, make_app: MakeApp, tmp_path: Path
 ) -> None:
     client, server = socket.socketpair()
     with closing(server), busy(make_app, tmp_path) as scene:
         connected = {"gunicorn.socket": server}
-        asked = scene.later(
-            "asked", lambda: scene.app.test_client().post(path, environ_overrides=connected, **ASKED[path])
+        send = scene.later(
+            "asked", lambda: scene.app.test_client().post(path, environ_overrides=connected, **REQUESTS[path])
         )
         client.close()
-        check_error(asked.join().answer, 499, "client_left")
+        check_error(send.join().answer, 499, "client_left")
         assert scene.model.sizes == [1]
     assert scene.model.sizes == [1]
 

@@ -14,7 +14,7 @@ from server.routes.service import EXTENSION
 from server.types import ModelCard
 from tests.conftest import MakeApp
 from tests.support.models.nets import folder, net
-from tests.support.models.stores import SEVEN, copy_version, look
+from tests.support.models.stores import SEVEN, copy_version, poll_all
 
 QUESTIONS = (
     "method=saliency",  # slopes of a few rows
@@ -65,7 +65,7 @@ def test_the_first_explanations_of_a_new_version_make_nothing_ready(make_app: Ma
             assert client.post(f"/v1/explain?{query}", data=SEVEN).status_code == 200
         copy_version(tmp_path, 2, name, folder(name))
         graphs.count()
-        look(store)
+        poll_all(store)
         assert store.served_models[name].default_number == "2" and graphs.count() > 0
         for query in QUESTIONS:
             response = client.post(f"/v1/explain?{query}", data=SEVEN)

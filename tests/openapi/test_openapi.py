@@ -88,9 +88,9 @@ def test_the_description_is_valid() -> None:
     ids=str,
 )
 def test_a_mistake_in_the_description_is_found(path: str, operation: dict[str, Any]) -> None:
-    few = {"/": document()["paths"]["/"]}
-    assert told_wrong({**document(), "paths": few}) == []
-    assert told_wrong({**document(), "paths": {**few, path: {"get": operation}}}) != []
+    subset = {"/": document()["paths"]["/"]}
+    assert told_wrong({**document(), "paths": subset}) == []
+    assert told_wrong({**document(), "paths": {**subset, path: {"get": operation}}}) != []
 
 
 def test_every_route_and_parameter_is_described() -> None:
@@ -136,19 +136,19 @@ def closed(node: Any) -> Any:
 
 
 def validator(name: str) -> Any:
-    told = document()
+    reported = document()
     return jsonschema_rs.validator_for(
-        {"$ref": f"#/components/schemas/{name}", "components": closed(told["components"])}, validate_formats=False
+        {"$ref": f"#/components/schemas/{name}", "components": closed(reported["components"])}, validate_formats=False
     )
 
 
 def test_a_method_is_listed_with_the_fields_that_are_written_down_and_no_others(make_app: MakeApp) -> None:
-    told = document()["components"]["schemas"]["Method"]["properties"]
+    reported = document()["components"]["schemas"]["Method"]["properties"]
     listed = make_app().test_client().get("/v1/methods").get_json()["methods"]
     references = [method["reference"] for method in listed if method["reference"] is not None]
     assert len(references) == len(REFERENCES)
-    assert [method["name"] for method in listed if set(method) != set(told)] == []
-    assert [found for found in references if set(found) != set(told["reference"]["properties"])] == []
+    assert [method["name"] for method in listed if set(method) != set(reported)] == []
+    assert [found for found in references if set(found) != set(reported["reference"]["properties"])] == []
 
 
 ANSWERS = [

@@ -35,7 +35,7 @@ Key = tuple[str, str, str, str]  # method, address, content type of the body, co
 
 
 @dataclass(frozen=True)
-class Asked:
+class SampleRequest:
     """A request to an address: what stands for {model} and {name} there, and what is sent."""
 
     body: bytes = b""
@@ -45,25 +45,25 @@ class Asked:
     name: str = ""
 
 
-def picture(sent: str, kind: str, query: str) -> Asked:
-    told = f"{FORM}; boundary=x" if sent == FORM else sent
-    return Asked(PICTURES[sent], {"Content-Type": told, "Accept": kind}, query)
+def picture(sent: str, kind: str, query: str) -> SampleRequest:
+    content_type = f"{FORM}; boundary=x" if sent == FORM else sent
+    return SampleRequest(PICTURES[sent], {"Content-Type": content_type, "Accept": kind}, query)
 
 
-def sent_as_json(sent: Mapping[str, Any]) -> Asked:
-    return Asked(json.dumps(sent).encode(), {"Content-Type": JSON})
+def sent_as_json(sent: Mapping[str, Any]) -> SampleRequest:
+    return SampleRequest(json.dumps(sent).encode(), {"Content-Type": JSON})
 
 
-def tensors(sent: str, kind: str, **parameters: str) -> Asked:
+def tensors(sent: str, kind: str, **parameters: str) -> SampleRequest:
     """One row for Open Inference; RAW: its numbers, and those of the answer, behind the JSON."""
     blob = np.full(784, 0.5, "<f4").tobytes() if sent == RAW else b""
     numbers = {"parameters": {"binary_data_size": len(blob)}} if blob else {"data": [0.5] * 784}
     tensor = {"name": "images", "datatype": "FP32", "shape": [1, 784], **numbers}
     head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": kind == RAW, **parameters}}).encode()
-    return Asked(head + blob, {"Content-Type": sent, "Inference-Header-Content-Length": str(len(head))})
+    return SampleRequest(head + blob, {"Content-Type": sent, "Inference-Header-Content-Length": str(len(head))})
 
 
-REQUESTS: dict[Key, Asked] = {  # each content type that can be sent to an address with each that can come back
+REQUESTS: dict[Key, SampleRequest] = {  # each content type that can be sent to an address with each that can come back
     **{
         ("post", path, sent, kind): picture(sent, kind, query)
         for path, query, kinds in (
@@ -76,7 +76,7 @@ REQUESTS: dict[Key, Asked] = {  # each content type that can be sent to an addre
         for kind in kinds
     },
     **{
-        ("get", "/v1/explanations/{id}", NOTHING, kind): Asked(headers={"Accept": kind})
+        ("get", "/v1/explanations/{id}", NOTHING, kind): SampleRequest(headers={"Accept": kind})
         for kind in (JSON, PNG, SVG, NPZ)
     },
     **{
@@ -96,7 +96,7 @@ REQUESTS: dict[Key, Asked] = {  # each content type that can be sent to an addre
         for kind in (JSON, RAW)
     },
     **{
-        ("get", path, NOTHING, JSON): Asked()
+        ("get", path, NOTHING, JSON): SampleRequest()
         for path in (
             *("/", "/livez", "/readyz", "/openapi.json", "/v1/methods", "/v1/models"),
             *(model + end for model in V1_MODELS for end in ("", "/metadata")),
@@ -104,12 +104,12 @@ REQUESTS: dict[Key, Asked] = {  # each content type that can be sent to an addre
             *(model + end for model in V2_MODELS for end in ("", "/ready")),
         )
     },
-    ("get", "/metrics", NOTHING, "text/plain; version=0.0.4; charset=utf-8"): Asked(),
-    ("get", "/docs", NOTHING, "text/html; charset=utf-8"): Asked(),
-    ("get", "/docs/{name}", NOTHING, "text/javascript; charset=utf-8"): Asked(name="docs.js"),
-    ("get", "/docs/{name}", NOTHING, "text/css; charset=utf-8"): Asked(name="swagger-ui.css"),
+    ("get", "/metrics", NOTHING, "text/plain; version=0.0.4; charset=utf-8"): SampleRequest(),
+    ("get", "/docs", NOTHING, "text/html; charset=utf-8"): SampleRequest(),
+    ("get", "/docs/{name}", NOTHING, "text/javascript; charset=utf-8"): SampleRequest(name="docs.js"),
+    ("get", "/docs/{name}", NOTHING, "text/css; charset=utf-8"): SampleRequest(name="swagger-ui.css"),
     **{
-        ("post", f"/v2/repository/{what}", sent, JSON): Asked(body, model="plain")
+        ("post", f"/v2/repository/{what}", sent, JSON): SampleRequest(body, model="plain")
         for what in ("index", "models/{model}/load", "models/{model}/unload")
         for sent, body in ((NOTHING, b""), (JSON, b"{}"))
     },
@@ -121,10 +121,10 @@ def described() -> set[Key]:
     only where nothing else is answered."""
     found = set()
     for method, path in written():
-        told = document()["paths"][path][method]
-        body = told.get("requestBody", {"required": False, "content": {}})
+        content_type = document()["paths"][path][method]
+        body = content_type.get("requestBody", {"required": False, "content": {}})
         sent = [*body["content"], *([] if body["required"] else [NOTHING])]
-        answers = told["responses"]
+        answers = content_type["responses"]
         good = [answers["200"]] if "200" in answers else list(answers.values())
         given = {kind for answer in good for kind in answer["content"]}
         found |= {(method, path, one, kind) for one in sent for kind in given}
@@ -139,17 +139,24 @@ def kinds_given() -> dict[tuple[str, str], set[str]]:
     return found
 
 
-def met(app: Flask, method: str, path: str, asked: Asked) -> TestResponse:
+def met(app: Flask, method: str, path: str, sample: SampleRequest) -> TestResponse:
     """The answer to a request at the address that is described as `path`."""
     client, known = app.test_client(), "0" * 32
     if "{id}" in path:
         known = client.post("/v1/explain?method=saliency", data=SEVEN).get_json().get("id", known)
-    names = {"model": asked.model, "version": 2, "label": "stable", "verb": "classify", "name": asked.name, "id": known}
+    names = {
+        "model": sample.model,
+        "version": 2,
+        "label": "stable",
+        "verb": "classify",
+        "name": sample.name,
+        "id": known,
+    }
     address = path.format(**names)
     rule, _ = app.url_map.bind("localhost").match(address, method.upper(), return_rule=True)
     assert template(rule) == path
     return client.open(
-        address, method=method.upper(), query_string=asked.query, data=asked.body, headers=dict(asked.headers)
+        address, method=method.upper(), query_string=sample.query, data=sample.body, headers=dict(sample.headers)
     )
 
 
@@ -160,10 +167,10 @@ def test_there_is_a_request_for_each_content_type_that_is_described() -> None:
 @pytest.mark.parametrize("tag", [one["name"] for one in document()["tags"]])
 def test_each_content_type_is_read_and_given(make_app: MakeApp, tag: str) -> None:
     app, paths = make_app(), document()["paths"]
-    mine = {key: asked for key, asked in REQUESTS.items() if tag in paths[key[1]][key[0]]["tags"]}
+    mine = {key: sample for key, sample in REQUESTS.items() if tag in paths[key[1]][key[0]]["tags"]}
     assert mine
-    for (method, path, sent, kind), asked in mine.items():
-        answer, status = met(app, method, path, asked), 400 if path.endswith("{verb}") else 200
+    for (method, path, sent, kind), sample in mine.items():
+        answer, status = met(app, method, path, sample), 400 if path.endswith("{verb}") else 200
         got = (method, path, sent, answer.headers["Content-Type"], answer.status_code)
         assert got == (method, path, sent, kind, status), answer.data[:500]
         assert answer.data.startswith(STARTS.get(kind, b"")), got
@@ -171,25 +178,25 @@ def test_each_content_type_is_read_and_given(make_app: MakeApp, tag: str) -> Non
 
 def test_no_answer_can_be_had_in_a_format_that_is_not_described(make_app: MakeApp) -> None:
     """Who asks for another is told of those that there are."""
-    app, told = make_app(), 0
+    app, content_type = make_app(), 0
     for (method, path), kinds in kinds_given().items():
         if len(kinds) > 1 and method == "post" and not path.startswith("/v2"):
             answer = app.test_client().post(path, data=SEVEN, headers={"Accept": "application/pdf"})
             assert answer.status_code == 406
             assert set(answer.get_json()["error"].rpartition(" as ")[2].split(", ")) == kinds
-            told += 1
-    assert told == 3
+            content_type += 1
+    assert content_type == 3
 
 
-WRONG: tuple[Callable[[Asked], Asked], ...] = (
-    lambda asked: asked,
-    lambda asked: replace(asked, query="unknown=1"),
-    lambda asked: replace(asked, headers={**asked.headers, "Accept": "application/pdf"}),
-    lambda asked: replace(asked, headers={**asked.headers, "If-None-Match": "*"}),
-    lambda asked: replace(asked, body=b""),
-    lambda asked: replace(asked, body=b"rubbish"),
-    lambda asked: replace(asked, body=bytes(SMALL_BODY + 1)),
-    lambda asked: replace(asked, model="none"),
+WRONG: tuple[Callable[[SampleRequest], SampleRequest], ...] = (
+    lambda sample: sample,
+    lambda sample: replace(sample, query="unknown=1"),
+    lambda sample: replace(sample, headers={**sample.headers, "Accept": "application/pdf"}),
+    lambda sample: replace(sample, headers={**sample.headers, "If-None-Match": "*"}),
+    lambda sample: replace(sample, body=b""),
+    lambda sample: replace(sample, body=b"rubbish"),
+    lambda sample: replace(sample, body=bytes(SMALL_BODY + 1)),
+    lambda sample: replace(sample, model="none"),
 )
 
 
@@ -211,13 +218,13 @@ def test_every_answer_is_described(
     write_keys(tmp_path / "keys", web="predict")
     files = {name: tmp_path / value for name, value in settings.items() if name in ("model_store", "keys_file")}
     app = make_app(max_body_bytes=SMALL_BODY, **{**settings, **files})
-    one_each: dict[tuple[str, str], Asked] = {}
-    for key, asked in REQUESTS.items():
-        one_each.setdefault(key[:2], asked)
+    one_each: dict[tuple[str, str], SampleRequest] = {}
+    for key, sample in REQUESTS.items():
+        one_each.setdefault(key[:2], sample)
     promised, seen = answers_described(), set()
-    for (method, path), asked in one_each.items():
+    for (method, path), sample in one_each.items():
         for change in WRONG:
-            answer = met(app, method, path, change(asked))
+            answer = met(app, method, path, change(sample))
             seen.add((method, path, answer.status_code, answer.headers.get("Content-Type", NOTHING)))
     assert seen - promised == set()
     assert statuses <= {status for _, _, status, _ in seen}
@@ -228,6 +235,6 @@ def answers_described() -> set[tuple[str, str, int, str]]:
     return {
         (method, path, int(status), kind)
         for method, path in written()
-        for status, told in document()["paths"][path][method]["responses"].items()
-        for kind in told["content"] or [NOTHING]
+        for status, content_type in document()["paths"][path][method]["responses"].items()
+        for kind in content_type["content"] or [NOTHING]
     }

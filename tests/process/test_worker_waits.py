@@ -58,7 +58,7 @@ def begun(running: RunningWorker, path: str) -> None:
     until(lambda: path in running.application.paths, f"{path} is begun")
 
 
-def told(answer: bytes) -> bytes:
+def reported(answer: bytes) -> bytes:
     """Without what is new each time."""
     return b"\r\n".join(line for line in answer.split(b"\r\n") if not line.startswith(b"Date: "))
 
@@ -88,21 +88,21 @@ DATA = [*WHOLE.values(), *REFUSED.values(), *OPEN.values(), b"", GET[:9], GET[:-
 
 def test_what_is_answered_or_refused_is_as_gthread_does_it(running: RunningWorker) -> None:
     with running_worker(ThreadWorker, threads=2) as gthread:
-        expected = [told(gthread.ask(data)) for data in DATA]
-    assert [told(running.ask(data)) for data in DATA] == expected
+        expected = [reported(gthread.ask(data)) for data in DATA]
+    assert [reported(running.ask(data)) for data in DATA] == expected
     assert {answer[9:12] for answer in expected} >= {b"200", b"400", b""}
     connections(running, 0)
 
 
 @pytest.mark.parametrize("data", [data for data in WHOLE.values() if b"HTTP/1.0" not in data])
 def test_a_request_may_come_byte_by_byte(running: RunningWorker, data: bytes) -> None:
-    expected = told(running.ask(data))
+    expected = reported(running.ask(data))
     with running.connected() as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in data:
             connection.sendall(bytes([byte]))
         connection.shutdown(socket.SHUT_WR)
-        assert told(rest(connection)) == expected
+        assert reported(rest(connection)) == expected
 
 
 SLOW = {

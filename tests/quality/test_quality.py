@@ -135,8 +135,8 @@ def test_the_seed_is_the_same_for_all_neighbours() -> None:
         def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
             yield Attribution(np.random.default_rng(seed).normal(size=image.shape), "logit", "exact", 1)
 
-    own = next(OfTheSeed().refine(Linear(), ink(), TARGET, 0)).values
-    assert judged(own, explainer=OfTheSeed())["max_sensitivity"].value == 0
+    expected = next(OfTheSeed().refine(Linear(), ink(), TARGET, 0)).values
+    assert judged(expected, explainer=OfTheSeed())["max_sensitivity"].value == 0
 
 
 class Exhausted(Linear):

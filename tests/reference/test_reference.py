@@ -35,7 +35,7 @@ from server.reference.shapley import ShapleyPackage
 from server.scheduling import ImmediateSession
 from server.types import Array, Explanation, Model, Picture, Target
 from tests.inference.test_inference import Clock, One
-from tests.support.answers import check_error, explained, logits
+from tests.support.answers import check_error, logits, post_explain
 from tests.support.models.fakes import EVERYTHING, Fake, Linear, Square, Wavy, ink
 from tests.support.models.stores import SEVEN, card_28
 from tests.support.servers import ROOT
@@ -61,7 +61,9 @@ STOCHASTIC = [KINDS[0], KINDS[1]]
 ROWS = {"instances": [[0.5] * 784]}
 
 
-def asked(model: Model, method: str, options: dict[str, Any], engine: str = "reference", **why: Any) -> Explanation:
+def explanation_by(
+    model: Model, method: str, options: dict[str, Any], engine: str = "reference", **why: Any
+) -> Explanation:
     clock = why.pop("clock", Clock())
     session = ImmediateSession(RequestContext.within(why.pop("budget", 30.0), clock))
     request = ExplainRequest(method, options, engine=engine, **why)  # type: ignore[arg-type]
@@ -81,18 +83,18 @@ def asked(model: Model, method: str, options: dict[str, Any], engine: str = "ref
 )
 def test_the_lime_package_gives_what_our_lime_gives(fake: type[Fake], why: dict[str, Any]) -> None:
     why = {"options": {}, **why}
-    theirs = asked(fake(card_28()), "lime", **why).attribution
-    ours = asked(fake(card_28()), "lime", engine="inkling", **why).attribution
-    assert theirs.segment_values is not None
-    assert theirs.segment_values == pytest.approx(ours.segment_values, abs=1e-6)
-    assert theirs.values == pytest.approx(ours.values, abs=1e-6)
-    assert np.array_equal(theirs.segments, ours.segments)
+    package = explanation_by(fake(card_28()), "lime", **why).attribution
+    inkling = explanation_by(fake(card_28()), "lime", engine="inkling", **why).attribution
+    assert package.segment_values is not None
+    assert package.segment_values == pytest.approx(inkling.segment_values, abs=1e-6)
+    assert package.values == pytest.approx(inkling.values, abs=1e-6)
+    assert np.array_equal(package.segments, inkling.segments)
     for name in ("score", "base_value", "convergence_delta", "local_r2"):
-        assert getattr(theirs, name) == pytest.approx(getattr(ours, name), abs=1e-6), name
-    assert (theirs.warnings, theirs.unit) == (ours.warnings, ours.unit)
-    assert theirs.state == theirs.stop == "converged"
-    assert theirs.rows == 1001 > ours.rows
-    assert theirs.stderr is None
+        assert getattr(package, name) == pytest.approx(getattr(inkling, name), abs=1e-6), name
+    assert (package.warnings, package.unit) == (inkling.warnings, inkling.unit)
+    assert package.state == package.stop == "converged"
+    assert package.rows == 1001 > inkling.rows
+    assert package.stderr is None
 
 
 def drawn_in(cells: int) -> Array:
@@ -110,25 +112,25 @@ def segments_of(side: int) -> Array:
 def test_shap_over_all_coalitions_gives_our_exact_values(explainer: Any, cells: int) -> None:
     model, image = Square(), drawn_in(cells)
     target = Target.contrast(1, 2, model.card.classes)
-    (theirs,) = ShapleyPackage(explainer=explainer).refine(model, image, target, 0)
-    *_, ours = Shapley().refine(model, image, target, 0)
-    assert theirs.state == ours.state == "exact"
-    assert theirs.segment_values == pytest.approx(ours.segment_values, abs=1e-6)
-    assert theirs.values == pytest.approx(ours.values, abs=1e-6)
+    (package,) = ShapleyPackage(explainer=explainer).refine(model, image, target, 0)
+    *_, inkling = Shapley().refine(model, image, target, 0)
+    assert package.state == inkling.state == "exact"
+    assert package.segment_values == pytest.approx(inkling.segment_values, abs=1e-6)
+    assert package.values == pytest.approx(inkling.values, abs=1e-6)
     for name in ("score", "base_value", "convergence_delta"):
-        assert getattr(theirs, name) == pytest.approx(getattr(ours, name), abs=1e-6), name
-    assert np.count_nonzero(theirs.segment_values) == cells
+        assert getattr(package, name) == pytest.approx(getattr(inkling, name), abs=1e-6), name
+    assert np.count_nonzero(package.segment_values) == cells
 
 
 def test_shap_over_some_coalitions_is_near_and_does_not_say_exact() -> None:
     model, image = Cubic(), drawn_in(12)
     target = Target.of_class(0, model.card.classes)
-    (theirs,) = ShapleyPackage().refine(model, image, target, 0)
-    *_, ours = Shapley().refine(model, image, target, 0)
-    assert (theirs.state, ours.state) == ("converged", "exact")
-    assert 1e-9 < np.abs(theirs.segment_values - ours.segment_values).max() < 0.05 * np.ptp(ours.segment_values)
-    assert theirs.convergence_delta == pytest.approx(0, abs=1e-9)
-    assert theirs.rows == 2048 + 24 + 3
+    (package,) = ShapleyPackage().refine(model, image, target, 0)
+    *_, inkling = Shapley().refine(model, image, target, 0)
+    assert (package.state, inkling.state) == ("converged", "exact")
+    assert 1e-9 < np.abs(package.segment_values - inkling.segment_values).max() < 0.05 * np.ptp(inkling.segment_values)
+    assert package.convergence_delta == pytest.approx(0, abs=1e-9)
+    assert package.rows == 2048 + 24 + 3
 
 
 @pytest.mark.parametrize("explainer", ["kernel", "exact"])
@@ -140,13 +142,13 @@ def test_shap_over_some_coalitions_is_near_and_does_not_say_exact() -> None:
 def test_shaps_cells_and_baselines_are_ours(explainer: str, why: dict[str, Any]) -> None:
     options = {"grid": 3, **why["options"]}
     rest = {name: value for name, value in why.items() if name != "options"}
-    theirs = asked(Square(card_28()), "shapley", {**options, "explainer": explainer}, **rest).attribution
-    ours = asked(Square(card_28()), "shapley", options, engine="inkling", **rest).attribution
-    assert theirs.state == ours.state == "exact"
-    assert np.array_equal(theirs.segments, ours.segments)
-    assert theirs.segment_values == pytest.approx(ours.segment_values, abs=1e-6)
-    assert theirs.base_value == pytest.approx(ours.base_value, abs=1e-6)
-    assert (theirs.score, theirs.unit) == (pytest.approx(ours.score, abs=1e-6), ours.unit)
+    package = explanation_by(Square(card_28()), "shapley", {**options, "explainer": explainer}, **rest).attribution
+    inkling = explanation_by(Square(card_28()), "shapley", options, engine="inkling", **rest).attribution
+    assert package.state == inkling.state == "exact"
+    assert np.array_equal(package.segments, inkling.segments)
+    assert package.segment_values == pytest.approx(inkling.segment_values, abs=1e-6)
+    assert package.base_value == pytest.approx(inkling.base_value, abs=1e-6)
+    assert (package.score, package.unit) == (pytest.approx(inkling.score, abs=1e-6), inkling.unit)
 
 
 @pytest.mark.parametrize("versus", [None, 0])
@@ -163,7 +165,7 @@ def test_partition_down_to_every_pixel_is_known_for_a_linear_model(versus: int |
 @pytest.mark.parametrize("baseline", ["black", "blur"])
 def test_partition_sums_to_the_score_however_soon_it_ends(max_evals: int, baseline: str) -> None:
     options = {"explainer": "partition", "max_evals": max_evals, "baseline": baseline}
-    found = asked(Square(card_28()), "shapley", options, versus="0").attribution
+    found = explanation_by(Square(card_28()), "shapley", options, versus="0").attribution
     assert found.values.sum() == pytest.approx(found.score - found.base_value, abs=1e-6)
     assert found.convergence_delta == pytest.approx(0, abs=1e-6)
     assert abs(found.score - found.base_value) > 0.1
@@ -173,16 +175,16 @@ def test_partition_sums_to_the_score_however_soon_it_ends(max_evals: int, baseli
 @pytest.mark.parametrize(("method", "options"), KINDS)
 def test_rows_are_counted(method: str, options: dict[str, Any]) -> None:
     model = Wavy(card_28())
-    assert asked(model, method, options).attribution.rows == model.rows - 1  # one for the prediction
+    assert explanation_by(model, method, options).attribution.rows == model.rows - 1  # one for the prediction
 
 
 @pytest.mark.parametrize(("method", "options"), KINDS)
 def test_the_same_seed_gives_the_same_values(method: str, options: dict[str, Any]) -> None:
     np.random.seed(1)
-    first = asked(Wavy(card_28()), method, options, seed=5)
+    first = explanation_by(Wavy(card_28()), method, options, seed=5)
     np.random.seed(2)
-    again = asked(Wavy(card_28()), method, options, seed=5)
-    other = asked(Wavy(card_28()), method, options, seed=6)
+    again = explanation_by(Wavy(card_28()), method, options, seed=5)
+    other = explanation_by(Wavy(card_28()), method, options, seed=6)
     assert np.array_equal(first.attribution.values, again.attribution.values)
     assert first.id == again.id != other.id
     if (method, options) in STOCHASTIC:
@@ -198,7 +200,7 @@ def test_nobody_notices(
     np.random.seed(77)
     expected = np.random.random(3)
     np.random.seed(77)
-    asked(Linear(card_28()), method, options)
+    explanation_by(Linear(card_28()), method, options)
     assert np.array_equal(np.random.random(3), expected)
     assert capfd.readouterr() == ("", "")
     assert caplog.records == []
@@ -230,7 +232,7 @@ def test_a_request_out_of_time_leaves_nothing_behind(method: str, options: dict[
     np.random.seed(3)
     before = np.random.get_state()[1].copy()
     with pytest.raises(OutOfTime, match="3000 ms") as caught:
-        asked(model, method, options, budget=3.0, clock=model.clock, output=output)
+        explanation_by(model, method, options, budget=3.0, clock=model.clock, output=output)
     assert caught.value.status == 504
     assert model.clock() == 103  # the prediction, the score, and one call of the package's
     assert np.array_equal(np.random.get_state()[1], before)
@@ -277,12 +279,12 @@ def test_one_request_at_a_time(method: str, options: dict[str, Any]) -> None:
     with somebody_else():
         start = time.monotonic()
         with pytest.raises(PackageBusy, match="busy") as caught:
-            asked(model, method, options, budget=0.05, clock=time.monotonic)
+            explanation_by(model, method, options, budget=0.05, clock=time.monotonic)
         assert time.monotonic() - start < 4  # no longer than the budget, on the slowest machine
         assert model.rows == 1  # the prediction: it waited before the packages were asked
-        assert asked(model, method, {}, engine="inkling", budget=0.05)
+        assert explanation_by(model, method, {}, engine="inkling", budget=0.05)
     assert (caught.value.status, caught.value.retry_after) == (503, 2)
-    assert asked(model, method, options)
+    assert explanation_by(model, method, options)
 
 
 def test_busy_over_http(client: FlaskClient) -> None:
@@ -290,13 +292,13 @@ def test_busy_over_http(client: FlaskClient) -> None:
         response = client.post("/v1/explain?engine=reference&budget_ms=20", data=SEVEN)
         check_error(response, 503, "not_ready", ("busy", "engine=inkling"))
         assert response.headers["Retry-After"] == "2"
-        explained(client, "?engine=inkling&budget_ms=10000")
+        post_explain(client, "?engine=inkling&budget_ms=10000")
 
 
 def test_a_waiting_request_gets_the_lock() -> None:
     found: list[Explanation] = []
     with somebody_else():
-        thread = threading.Thread(target=lambda: found.append(asked(Linear(card_28()), *KINDS[0])))
+        thread = threading.Thread(target=lambda: found.append(explanation_by(Linear(card_28()), *KINDS[0])))
         thread.start()
     thread.join(60)
     assert len(found) == 1
@@ -304,18 +306,18 @@ def test_a_waiting_request_gets_the_lock() -> None:
 
 def test_the_engine_is_in_the_answer_and_in_the_id(client: FlaskClient) -> None:
     query = "?method=lime&n_samples=50"
-    ours, theirs = explained(client, query), explained(client, query + "&engine=reference")
-    assert (ours["explanation"]["engine"], theirs["explanation"]["engine"]) == ("inkling", "reference")
-    assert theirs["explanation"]["options"] == {
+    inkling, package = post_explain(client, query), post_explain(client, query + "&engine=reference")
+    assert (inkling["explanation"]["engine"], package["explanation"]["engine"]) == ("inkling", "reference")
+    assert package["explanation"]["options"] == {
         "n_samples": 50, "segmentation": "quickshift", "kernel_size": 1.0, "n_segments": 16, "compat": False,
     }  # fmt: skip
-    assert "reference package" in theirs["alt"] and "reference package" not in ours["alt"]
-    assert theirs["id"] != ours["id"] == explained(client, query + "&engine=inkling")["id"]
-    assert theirs["explanation"]["segment_values"] == pytest.approx(ours["explanation"]["segment_values"], abs=1e-5)
+    assert "reference package" in package["alt"] and "reference package" not in inkling["alt"]
+    assert package["id"] != inkling["id"] == post_explain(client, query + "&engine=inkling")["id"]
+    assert package["explanation"]["segment_values"] == pytest.approx(inkling["explanation"]["segment_values"], abs=1e-5)
 
 
 def test_the_engine_alone_changes_the_id() -> None:
-    found = asked(Linear(card_28()), *KINDS[0])
+    found = explanation_by(Linear(card_28()), *KINDS[0])
     rest = (found.digit, found.prediction, found.explainer)
     target, versus = str(found.target.index), None if found.target.versus is None else str(found.target.versus)
     requests = [
@@ -327,8 +329,8 @@ def test_the_engine_alone_changes_the_id() -> None:
 
 def test_shap_is_another_name_here_too(client: FlaskClient) -> None:
     query = "?engine=reference&target=0&grid=3"
-    answer = explained(client, query + "&method=shap")
-    assert answer == explained(client, query)
+    answer = post_explain(client, query + "&method=shap")
+    assert answer == post_explain(client, query)
     assert answer["explanation"]["score"] == pytest.approx(float(logits()[0]), abs=1e-4)
     png = client.post(f"/v1/explain{query}&format=png", data=SEVEN)
     assert png.status_code == 200 and png.data.startswith(b"\x89PNG")
@@ -339,8 +341,8 @@ def test_the_listing_has_engines_and_the_references_own_options(client: FlaskCli
     for name, method in listed.items():
         assert method["engines"] == (["inkling", "reference"] if name in REFERENCES else ["inkling"])
         assert (method["reference"] is None) == (name not in REFERENCES)
-    told = {name: {one["name"] for one in listed[name]["reference"]["options"]} for name in REFERENCES}
-    assert told["shapley"] == {"explainer", "segmentation", "grid", "baseline", "n_samples", "max_evals"}
+    reported = {name: {one["name"] for one in listed[name]["reference"]["options"]} for name in REFERENCES}
+    assert reported["shapley"] == {"explainer", "segmentation", "grid", "baseline", "n_samples", "max_evals"}
     assert "package" in listed["lime"]["reference"]["summary"]
 
 
@@ -351,48 +353,48 @@ BOUNDS = [("lime", "n_samples", 10), ("lime", "kernel_size", 6.0), ("lime", "n_s
 
 @pytest.mark.parametrize(("method", "option", "value"), BOUNDS)
 def test_the_ends_of_a_range_are_possible(client: FlaskClient, method: str, option: str, value: float) -> None:
-    answer = explained(client, f"?engine=reference&method={method}&{option}={value}")
+    answer = post_explain(client, f"?engine=reference&method={method}&{option}={value}")
     assert answer["explanation"]["options"][option] == value
 
 
 def test_impossible_requests_are_refused() -> None:
     model = Linear(card_28())
     with pytest.raises(MethodNotPossible, match=r"saliency.*shapley, lime, expected_gradients"):
-        asked(model, "saliency", {})
+        explanation_by(model, "saliency", {})
     with pytest.raises(UnknownMethod, match=r"'shapely'.*shapley, lime"):
-        asked(model, "shapely", {})
+        explanation_by(model, "shapely", {})
     with pytest.raises(UnknownOption, match="'max_rows' for method shapley"):
-        asked(model, "shapley", {"max_rows": 100})
+        explanation_by(model, "shapley", {"max_rows": 100})
     with pytest.raises(InvalidOption, match="kernel, partition, exact"):
-        asked(model, "shapley", {"explainer": "deep"})
+        explanation_by(model, "shapley", {"explainer": "deep"})
     with pytest.raises(MethodNotPossible, match=r"at most 16 cells.*has 49.*smaller grid"):
-        asked(model, "shapley", {"explainer": "exact", "grid": 7, "baseline": "mean"})
+        explanation_by(model, "shapley", {"explainer": "exact", "grid": 7, "baseline": "mean"})
     with pytest.raises(MethodNotPossible, match=r"Keras model.*fake.*engine=inkling"):
-        asked(model, "expected_gradients", {})
+        explanation_by(model, "expected_gradients", {})
     with pytest.raises(MethodNotPossible, match="has no gradient"):
         build("expected_gradients", {}, model.card, EVERYTHING - {"gradient"})
     assert_free()
 
 
-@pytest.mark.parametrize(("method", "missing", "told"), [
+@pytest.mark.parametrize(("method", "missing", "reported"), [
     ("lime", ["lime"], "lime is not"),
     ("shapley", ["shap"], "shap is not"),
     ("expected_gradients", ["tensorflow"], "tensorflow is not"),
     ("expected_gradients", ["shap", "tensorflow"], "shap and tensorflow are not"),
 ])  # fmt: skip
 def test_a_missing_package_is_reported_before_any_work(
-    monkeypatch: pytest.MonkeyPatch, method: str, missing: list[str], told: str
+    monkeypatch: pytest.MonkeyPatch, method: str, missing: list[str], reported: str
 ) -> None:
     for package in missing:
         monkeypatch.setitem(sys.modules, package, None)  # to Python, a package that cannot be imported
     model = Linear(card_28())
-    with pytest.raises(EngineNotInstalled, match=rf"{told} installed.*requirements\.txt.*engine=inkling") as caught:
-        asked(model, method, {})
+    with pytest.raises(EngineNotInstalled, match=rf"{reported} installed.*requirements\.txt.*engine=inkling") as caught:
+        explanation_by(model, method, {})
     assert (caught.value.status, caught.value.code) == (422, "engine_not_installed")
     assert model.rows == 0
     with pytest.raises(UnknownOption):  # a mistake is told as one, whatever is installed
-        asked(model, method, {"grids": 3})
-    assert asked(model, method, {}, engine="inkling")
+        explanation_by(model, method, {"grids": 3})
+    assert explanation_by(model, method, {}, engine="inkling")
 
 
 def test_methods_say_whether_the_packages_are_installed(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,5 +429,9 @@ def test_a_reference_declares_the_packages_that_it_imports(name: str) -> None:
 def test_every_reference_is_of_a_method() -> None:
     assert set(REFERENCES) <= set(EXPLAINERS)
     for name, reference in REFERENCES.items():
-        ours = EXPLAINERS[name]
-        assert (reference.needs, reference.signed, reference.complete) == (ours.needs, ours.signed, ours.complete)
+        inkling = EXPLAINERS[name]
+        assert (reference.needs, reference.signed, reference.complete) == (
+            inkling.needs,
+            inkling.signed,
+            inkling.complete,
+        )

@@ -30,7 +30,7 @@ def test_gradient_explainer_is_traced_once() -> None:
     """A graph for each request would never be given back."""
     graphs = []
     for target in (3, 4, 5, 6):
-        asked("mlp", "expected_gradients", target=str(target), options={"n_samples": 20})
+        explanation_by("mlp", "expected_gradients", target=str(target), options={"n_samples": 20})
         gc.collect()
         graphs.append(sum(isinstance(one, FuncGraph) for one in gc.get_objects()))
     assert graphs[1] == graphs[-1]
@@ -51,7 +51,7 @@ class Net:
         yield LoadedVersion(card(self.name), Path(), full=full)
 
 
-def asked(name: str, method: str, engine: str = "reference", **why: Any) -> Explanation:
+def explanation_by(name: str, method: str, engine: str = "reference", **why: Any) -> Explanation:
     picture = Picture(pixels=digits()[INDEX].tolist())
     request = ExplainRequest(method, why.pop("options", {}), engine=engine, **why)  # type: ignore[arg-type]
     return explain(Net(name), picture, ModelSelector(name), request).value
@@ -60,7 +60,7 @@ def asked(name: str, method: str, engine: str = "reference", **why: Any) -> Expl
 @pytest.mark.parametrize("method", REFERENCES)
 def test_what_is_kept_is_rendered_as_it_was_at_first(method: str) -> None:
     options = {} if method == "shapley" else {"n_samples": 20}
-    first = asked("mlp", method, options=options, output="probability", versus=versus("mlp"))
+    first = explanation_by("mlp", method, options=options, output="probability", versus=versus("mlp"))
     for media_type, render in RENDERERS.items():
         assert render(again(first)) == render(first), media_type
 
@@ -74,23 +74,25 @@ def versus(name: str) -> str:
 @pytest.mark.parametrize("output", ["logit", "probability"])
 def test_lime(name: str, output: Any) -> None:
     why: dict[str, Any] = {"output": output, "versus": versus(name), "options": {"n_samples": 200}}
-    ours, theirs = (asked(name, "lime", engine, **why).attribution for engine in ("inkling", "reference"))
-    assert theirs.segment_values == pytest.approx(ours.segment_values, abs=1e-5)
-    assert theirs.base_value == pytest.approx(ours.base_value, abs=1e-5)
-    assert theirs.local_r2 == pytest.approx(ours.local_r2, abs=1e-5)
-    assert theirs.score == pytest.approx(ours.score, abs=1e-5)
-    assert np.abs(theirs.segment_values).max() > 1e-4
+    inkling, package = (explanation_by(name, "lime", engine, **why).attribution for engine in ("inkling", "reference"))
+    assert package.segment_values == pytest.approx(inkling.segment_values, abs=1e-5)
+    assert package.base_value == pytest.approx(inkling.base_value, abs=1e-5)
+    assert package.local_r2 == pytest.approx(inkling.local_r2, abs=1e-5)
+    assert package.score == pytest.approx(inkling.score, abs=1e-5)
+    assert np.abs(package.segment_values).max() > 1e-4
 
 
 @every_net
 @pytest.mark.parametrize("explainer", ["kernel", "exact"])
 def test_shapley_over_cells(name: str, explainer: str) -> None:
     why: dict[str, Any] = {"versus": versus(name), "options": {"grid": 3}}
-    ours = asked(name, "shapley", "inkling", **why).attribution
-    theirs = asked(name, "shapley", versus=versus(name), options={"grid": 3, "explainer": explainer}).attribution
-    assert theirs.state == ours.state == "exact"
-    assert theirs.segment_values == pytest.approx(ours.segment_values, abs=1e-4)
-    assert theirs.base_value == pytest.approx(ours.base_value, abs=1e-4)
+    inkling = explanation_by(name, "shapley", "inkling", **why).attribution
+    package = explanation_by(
+        name, "shapley", versus=versus(name), options={"grid": 3, "explainer": explainer}
+    ).attribution
+    assert package.state == inkling.state == "exact"
+    assert package.segment_values == pytest.approx(inkling.segment_values, abs=1e-4)
+    assert package.base_value == pytest.approx(inkling.base_value, abs=1e-4)
 
 
 @every_net
@@ -98,7 +100,7 @@ def test_shapley_over_cells(name: str, explainer: str) -> None:
 def test_shapley_over_pixels(name: str, output: Any) -> None:
     """The first halving is at the middle row, so each half's sum is its Shapley value in a game of two."""
     options = {"explainer": "partition", "max_evals": 100}
-    explanation = asked(name, "shapley", versus=versus(name), output=output, options=options)
+    explanation = explanation_by(name, "shapley", versus=versus(name), output=output, options=options)
     found, pixels = explanation.attribution, explanation.digit.pixels
     shown = np.stack([pixels * 0, pixels, pixels, pixels])
     shown[1, 14:], shown[2, :14] = 0, 0
@@ -114,19 +116,19 @@ def test_shapley_over_pixels(name: str, output: Any) -> None:
 def test_expected_gradients(name: str, why: dict[str, Any]) -> None:
     """200 draws of the package's are near our values, and the gap that they leave is told."""
     asks = {"output": why.get("output", "logit"), "versus": versus(name) if "contrast" in why else None}
-    theirs = asked(name, "expected_gradients", seed=2, **asks).attribution
-    ours = asked(name, "expected_gradients", "inkling", **asks).attribution
-    assert np.corrcoef(theirs.values.ravel(), ours.values.ravel())[0, 1] > 0.9
-    assert theirs.unit == ours.unit
-    assert theirs.base_value == pytest.approx(ours.base_value, abs=1e-4)
-    assert theirs.score == pytest.approx(ours.score, abs=1e-4)
-    difference = theirs.score - theirs.base_value
-    assert theirs.convergence_delta == pytest.approx(theirs.values.sum() - difference, abs=1e-6)
-    assert 1e-6 < abs(theirs.convergence_delta) < 0.2 * np.abs(theirs.values).sum()
-    assert theirs.rows == 200 + 1 + 1 + len(card(name).background)
+    package = explanation_by(name, "expected_gradients", seed=2, **asks).attribution
+    inkling = explanation_by(name, "expected_gradients", "inkling", **asks).attribution
+    assert np.corrcoef(package.values.ravel(), inkling.values.ravel())[0, 1] > 0.9
+    assert package.unit == inkling.unit
+    assert package.base_value == pytest.approx(inkling.base_value, abs=1e-4)
+    assert package.score == pytest.approx(inkling.score, abs=1e-4)
+    difference = package.score - package.base_value
+    assert package.convergence_delta == pytest.approx(package.values.sum() - difference, abs=1e-6)
+    assert 1e-6 < abs(package.convergence_delta) < 0.2 * np.abs(package.values).sum()
+    assert package.rows == 200 + 1 + 1 + len(card(name).background)
     # off by about what the standard errors say, where a pixel is drawn often enough to have one
-    often = theirs.stderr > np.quantile(theirs.stderr, 0.8)
-    errors = (theirs.values - ours.values)[often] / theirs.stderr[often]
+    often = package.stderr > np.quantile(package.stderr, 0.8)
+    errors = (package.values - inkling.values)[often] / package.stderr[often]
     assert 0.7 < np.sqrt(np.mean(errors**2)) < 1.4
 
 
@@ -145,7 +147,7 @@ def test_the_same_seed_gives_the_same_values() -> None:
     np.random.seed(4)
     before = np.random.get_state()[1].copy()
     first, again, other = (
-        asked("mlp", "expected_gradients", seed=seed, options={"n_samples": 20}).attribution.values
+        explanation_by("mlp", "expected_gradients", seed=seed, options={"n_samples": 20}).attribution.values
         for seed in (7, 7, 8)
     )
     assert first == pytest.approx(again, abs=1e-6)

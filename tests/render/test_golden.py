@@ -47,8 +47,8 @@ NAME = "inkling saliency"
 
 def test_values_that_change_under_their_revision_are_found_and_not_written_over() -> None:
     now = of_method(Changed())
-    told = complaint(NAME, STORED[NAME], now)
-    assert NAME in told and "raise" in told and "python -m tests.support.golden" in told
+    reported = complaint(NAME, STORED[NAME], now)
+    assert NAME in reported and "raise" in reported and "python -m tests.support.golden" in reported
     with pytest.raises(SystemExit, match="raise"):
         renewed(STORED, {**STORED, NAME: now})
 

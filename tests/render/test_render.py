@@ -242,9 +242,9 @@ def test_the_ink_shows_under_nothing_and_is_outlined() -> None:
 
 
 def test_segments_are_painted_with_their_own_values() -> None:
-    segments, own = quarters(), np.array([1.0, -1.0, 0.5, 0.0])
-    hot = heatmap(explain(np.zeros((28, 28)), segments=segments, segment_values=own))
-    assert (hot.levels == own[segments]).all()
+    segments, expected = quarters(), np.array([1.0, -1.0, 0.5, 0.0])
+    hot = heatmap(explain(np.zeros((28, 28)), segments=segments, segment_values=expected))
+    assert (hot.levels == expected[segments]).all()
     picture = paint(hot).astype(int)
     side = picture.shape[0] // 28
     border = picture[3 * side, 14 * side - 1]
@@ -256,8 +256,8 @@ def test_a_minus_marks_what_speaks_against() -> None:
     (mark,) = marks(hot)
     assert (mark.x, mark.y) == hot.backdrop.point(4.5, 4.5)
     assert marks(heatmap(explain(spot(), explainer=Unsigned()))) == []
-    own = np.array([1.0, -1.0, 0.5, 0.0])
-    (mark,) = marks(heatmap(explain(spot(), segments=quarters(), segment_values=own)))
+    expected = np.array([1.0, -1.0, 0.5, 0.0])
+    (mark,) = marks(heatmap(explain(spot(), segments=quarters(), segment_values=expected)))
     assert abs(mark.x / hot.backdrop.cell - 21) <= 1 and abs(mark.y / hot.backdrop.cell - 7) <= 1
 
 
@@ -420,9 +420,9 @@ def test_json_numbers_read_back_as_the_same_float32() -> None:
 def test_names_that_are_not_unicode_are_escaped_in_json() -> None:
     """Those of files may hold any byte, which Python keeps as half of a surrogate pair."""
     document = {"name": "cnn\udcff", "values": noise(), "largest": noise().max()}
-    told = json.loads(json_text(document))
-    assert told["name"] == "cnn\udcff" and np.float32(told["largest"]) == noise().max()
-    assert (np.array(told["values"], np.float32) == noise()).all()
+    reported = json.loads(json_text(document))
+    assert reported["name"] == "cnn\udcff" and np.float32(reported["largest"]) == noise().max()
+    assert (np.array(reported["values"], np.float32) == noise()).all()
 
 
 @pytest.mark.parametrize("media_type", RENDERERS)
@@ -518,12 +518,14 @@ def test_svg_embeds_the_sent_picture_upright() -> None:
 
 
 def test_npz_round_trip() -> None:
-    own = np.array([1.0, -1.0, 0.5, 0.0])
-    explanation = explain(noise(), segments=quarters(), segment_values=own, stderr=np.ones((28, 28)), index=4, versus=9)
+    expected = np.array([1.0, -1.0, 0.5, 0.0])
+    explanation = explain(
+        noise(), segments=quarters(), segment_values=expected, stderr=np.ones((28, 28)), index=4, versus=9
+    )
     with np.load(io.BytesIO(RENDERERS["application/x-npz"](explanation)), allow_pickle=False) as arrays:
         assert (arrays["values"] == noise()).all() and arrays["values"].dtype == np.float32
         assert (arrays["image"] == stroke()).all() and (arrays["segments"] == quarters()).all()
-        assert (arrays["segment_values"] == own).all() and (arrays["stderr"] == 1).all()
+        assert (arrays["segment_values"] == expected).all() and (arrays["stderr"] == 1).all()
         assert arrays["target_weights"][4] == 1 and arrays["target_weights"][9] == -1
         assert arrays["transform"].tolist() == [1, 0, 0, 0, 1, 0]
         assert arrays["meta"].shape == () and arrays["meta"].dtype.kind == "U"
@@ -571,17 +573,17 @@ def test_a_predictions_json_reads_back_as_what_it_was_written_from() -> None:
         found = replace(found, index=int(rng.integers(10)), probabilities=shares, in_distribution=known)
         placement = placed(np.zeros((9, 9, 3), np.uint8), tuple(rng.normal(size=6) * (rng.random(6) > 0.5)))
         placement = replace(placement, steps=("inverted", "cropped")[: rng.integers(3)])
-        told = json.loads(json_text(prediction_json(found, placement)))
-        assert (np.array(told["probabilities"], np.float32) == shares.astype(np.float32)).all()
-        assert told["prediction"]["class"] == found.index and told["prediction"]["label"] == found.label
-        assert told["prediction"]["probability"] == told["probabilities"][found.index]
-        assert told["in_distribution"]["ok"] == known.ok
-        assert (told["in_distribution"]["score"], told["in_distribution"]["threshold"]) == (
+        reported = json.loads(json_text(prediction_json(found, placement)))
+        assert (np.array(reported["probabilities"], np.float32) == shares.astype(np.float32)).all()
+        assert reported["prediction"]["class"] == found.index and reported["prediction"]["label"] == found.label
+        assert reported["prediction"]["probability"] == reported["probabilities"][found.index]
+        assert reported["in_distribution"]["ok"] == known.ok
+        assert (reported["in_distribution"]["score"], reported["in_distribution"]["threshold"]) == (
             pytest.approx(score, rel=1e-8),
             pytest.approx(threshold, rel=1e-8),
         )
-        assert told["preprocessing"]["steps"] == list(placement.steps)
-        assert told["preprocessing"]["transform"] == pytest.approx(placement.transform, rel=1e-8, abs=0)
+        assert reported["preprocessing"]["steps"] == list(placement.steps)
+        assert reported["preprocessing"]["transform"] == pytest.approx(placement.transform, rel=1e-8, abs=0)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -29,7 +29,7 @@ from server.types import (
 )
 from tests.conftest import MakeApp
 from tests.routes.test_http_limits import Slow, only_version_1
-from tests.support.answers import MODEL, check_error, errors_in, logits, predicted
+from tests.support.answers import MODEL, check_error, errors_in, logits, post_predict
 from tests.support.models.fakes import Fake, Linear
 from tests.support.models.stores import CLASSES, SEVEN, draw_seven, encoded, form, write_version
 from tests.support.servers import ROOT, Running, ask
@@ -89,7 +89,7 @@ def test_the_nearest_flip_of_a_linear_model(client: FlaskClient, method: str, si
 def test_a_found_picture_posted_back_gets_the_same_answer(client: FlaskClient, method: str, target: int | None) -> None:
     query = f"?method={method}&limit={28 if method == 'deepfool' else 1}"
     answer = attacked(client, query if target is None else f"{query}&target={target}")
-    found, before = answer["adversarial"], predicted(client)
+    found, before = answer["adversarial"], post_predict(client)
     assert {name: answer[name] for name in before} == before
     if method != "fgsm":  # one step need not reach every class
         assert found["found"] is True
@@ -133,7 +133,7 @@ class Fickle(Linear):
 
 def test_a_flip_that_the_service_would_not_answer_is_not_reported(make_app: MakeApp) -> None:
     client = make_app(load_twin=lambda path, card: Fickle(card, card.verbs)).test_client()
-    assert attacked(client)["prediction"] == predicted(client)["prediction"]
+    assert attacked(client)["prediction"] == post_predict(client)["prediction"]
     found = attacked(client, "?limit=0.01")["adversarial"]
     assert found["found"] is False
     assert {found[name] for name in NOTHING} == {None}
@@ -238,12 +238,12 @@ def test_no_time(make_app: MakeApp) -> None:
 
 def test_several_pictures_are_answered_in_order_each_with_its_own_error(client: FlaskClient) -> None:
     turned = encoded(draw_seven().transpose(Image.Transpose.ROTATE_90))
-    target = predicted(client)["prediction"]["class"]
-    alone = attacked(client, f"?target={target}", data=turned)
+    target = post_predict(client)["prediction"]["class"]
+    single = attacked(client, f"?target={target}", data=turned)
     response = client.post(f"/v1/adversarial?target={target}", data=form(turned, b"%PDF-1.7", SEVEN, turned))
     assert response.status_code == 200
     first, bad, already, last = response.get_json()["results"]
-    assert first == last == alone
+    assert first == last == single
     assert (bad["code"], already["code"]) == ("unsupported_image", "invalid_option")
     refused = client.post("/v1/adversarial?format=png", data=form(SEVEN, turned))
     check_error(refused, 406, "not_acceptable", ("2", "image/png", "JSON"))
@@ -318,8 +318,8 @@ def test_the_digits_stand_before_and_after_and_titles_tell_answers_and_size() ->
     assert before[3, 5] == 255 and after[3, 5] == round(255 * (1 - 0.9 * 0.25))
     assert before[13, 13] == after[13, 13] == round(255 * (1 - 0.9 * 0.5))
     words = [text.words for text in drawn.texts]
-    for told in ("7 (99.9 %)", "change: L2 0.25", "largest 0.25 of ink", "4 (23.2 %)", "-0.25", "0", "+0.25"):
-        assert told in words
+    for reported in ("7 (99.9 %)", "change: L2 0.25", "largest 0.25 of ink", "4 (23.2 %)", "-0.25", "0", "+0.25"):
+        assert reported in words
     assert drawn.scale is not None
     x, _, width, _ = drawn.scale.bar
     assert drawn.scale.bar_colours[width // 2].min() >= 250 and drawn.scale.zero == x + width / 2

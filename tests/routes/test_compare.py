@@ -25,7 +25,7 @@ from server.scheduling import ImmediateSession
 from server.types import Array, ModelCard, Picture
 from tests.conftest import MakeApp
 from tests.inference.test_inference import Hourglass, One
-from tests.support.answers import MODEL, check_error, digit, errors_in, explained
+from tests.support.answers import MODEL, check_error, digit, errors_in, post_explain
 from tests.support.explanations import explanation
 from tests.support.models.fakes import Fake, Linear
 from tests.support.models.stores import SEVEN, card_28, encoded, form
@@ -57,12 +57,12 @@ def test_each_member_is_what_explain_says_alone(client: FlaskClient) -> None:
     answer = compared(client, f"methods={','.join(METHODS)}&seed=3&lime.n_samples=400&target=2&versus=5")
     for method, one in zip(METHODS, answer["explanations"], strict=True):
         more = "&n_samples=400" if method == "lime" else ""
-        alone = explained(client, f"?method={method}&seed=3&target=2&versus=5{more}")
-        assert one["id"] == alone["id"]
+        single = post_explain(client, f"?method={method}&seed=3&target=2&versus=5{more}")
+        assert one["id"] == single["id"]
         assert np.array(one["explanation"]["values"]) == pytest.approx(
-            np.array(alone["explanation"]["values"]), abs=1e-5
+            np.array(single["explanation"]["values"]), abs=1e-5
         )
-        assert one["explanation"]["options"] == alone["explanation"]["options"]
+        assert one["explanation"]["options"] == single["explanation"]["options"]
 
 
 def test_agreement_is_the_rank_correlation_on_ink(client: FlaskClient) -> None:
@@ -205,12 +205,12 @@ def test_error_names_the_requested_budget() -> None:
 class Moving:
     """A store whose default is another version whenever it is asked."""
 
-    asked = 0
+    requested = 0
 
     @contextmanager
     def handle(self, name: str, version: str | None) -> Iterator[LoadedVersion]:
-        self.asked += 1
-        card = card_28(name, str(self.asked))
+        self.requested += 1
+        card = card_28(name, str(self.requested))
         yield LoadedVersion(card, Path(), twin=Linear(card), full=LoadedModel(Linear(card)))
 
 
@@ -246,18 +246,20 @@ def pictured(client: FlaskClient, query: str) -> Image.Image:
 def test_maps_of_one_unit_share_a_scale(make_app: MakeApp) -> None:
     """The quieter of two versions, drawn beside the louder, is paler than drawn alone; the louder is as alone."""
     client = make_app(load_full=by_version, load_twin=by_version).test_client()
-    asked = "method=saliency&target=4"
-    beside = np.asarray(pictured(client, f"versions=1,10&{asked}").convert("RGB")).astype(int)
-    alone = [
+    requested = "method=saliency&target=4"
+    beside = np.asarray(pictured(client, f"versions=1,10&{requested}").convert("RGB")).astype(int)
+    single = [
         np.asarray(
-            Image.open(BytesIO(client.post(f"/v1/explain?version={v}&{asked}&format=png&frame=model", data=SEVEN).data))
+            Image.open(
+                BytesIO(client.post(f"/v1/explain?version={v}&{requested}&format=png&frame=model", data=SEVEN).data)
+            )
         )
         for v in (1, 10)
     ]
-    width = alone[0].shape[1]
+    width = single[0].shape[1]
     map_ = np.s_[60:420, :]
     colour = [np.ptp(beside[map_][:, k * width : (k + 1) * width], axis=2).mean() for k in range(2)]
-    by_itself = [np.ptp(one[map_].astype(int), axis=2).mean() for one in alone]
+    by_itself = [np.ptp(one[map_].astype(int), axis=2).mean() for one in single]
     assert colour[1] == pytest.approx(by_itself[1], rel=0.02)
     assert colour[0] < 0.8 * by_itself[0]
 

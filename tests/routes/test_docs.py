@@ -57,10 +57,10 @@ def test_a_browser_without_a_network_shows_every_operation(tmp_path: Path) -> No
         command = [str(CHROMIUM), *ALONE, profile, "--dump-dom", f"{running.url}/docs"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     paths = document()["paths"]
-    told = [(method, path, one["summary"]) for path, item in paths.items() for method, one in item.items()]
+    reported = [(method, path, one["summary"]) for path, item in paths.items() for method, one in item.items()]
     shown = re.findall(
         r'class="opblock-summary-method">(\w+)<.*?data-path="([^"]*)".*?class="opblock-summary-description">([^<]*)<',
         done.stdout,
         re.DOTALL,
     )
-    assert sorted((method.lower(), path, unescape(about)) for method, path, about in shown) == sorted(told)
+    assert sorted((method.lower(), path, unescape(about)) for method, path, about in shown) == sorted(reported)

@@ -15,7 +15,7 @@ from server.explainers import describe_all
 from server.explainers.segmentation import grid
 from server.images import decode
 from tests.conftest import MakeApp
-from tests.support.answers import MODEL, check_error, digit, explained, logits, predicted
+from tests.support.answers import MODEL, check_error, digit, logits, post_explain, post_predict
 from tests.support.models.stores import CLASSES, SEVEN, draw_seven, encoded, form, sha256, write_version
 
 
@@ -24,7 +24,7 @@ def b64(body: bytes) -> str:
 
 
 def test_a_prediction_is_what_the_model_says_of_the_normalised_picture(client: FlaskClient) -> None:
-    answer = predicted(client)
+    answer = post_predict(client)
     expected = softmax(logits() / MODEL.card.temperature)
     best = int(expected.argmax())
     assert answer["probabilities"] == pytest.approx(expected.tolist(), abs=1e-6)
@@ -61,7 +61,7 @@ def test_the_same_picture_has_the_same_answer_however_it_is_sent(client: FlaskCl
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "BMP", "GIF"])
 def test_other_formats_are_recognised_by_their_bytes(client: FlaskClient, kind: str) -> None:
     answer = client.post("/v1/predict", data=encoded(draw_seven(), kind), content_type="image/png").get_json()
-    assert answer["probabilities"] == pytest.approx(predicted(client)["probabilities"], abs=0.1)
+    assert answer["probabilities"] == pytest.approx(post_predict(client)["probabilities"], abs=0.1)
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -80,18 +80,18 @@ def test_pixels_are_taken_as_they_are(client: FlaskClient, whole: bool) -> None:
 @pytest.mark.parametrize("path", ["/v1/predict", "/v1/explain"])
 def test_several_pictures_are_answered_in_order_and_a_bad_one_harms_no_other(client: FlaskClient, path: str) -> None:
     other = encoded(draw_seven().transpose(Image.Transpose.ROTATE_90))
-    alone = [client.post(path, data=body).get_json() for body in (SEVEN, other)]
-    assert alone[0] != alone[1]
+    single = [client.post(path, data=body).get_json() for body in (SEVEN, other)]
+    assert single[0] != single[1]
     response = client.post(path, data=form(SEVEN, b"%PDF-1.7", other, b""), headers={"X-Request-ID": "mine"})
     assert response.status_code == 200
     first, bad, third, empty = response.get_json()["results"]
-    assert [first, third] == alone
+    assert [first, third] == single
     assert (bad["code"], empty["code"]) == ("unsupported_image", "empty_body")
     assert "PDF" in bad["error"] and bad["request_id"] == "mine"
 
 
 def test_preprocess_none_takes_the_whole_picture_as_it_is(client: FlaskClient) -> None:
-    answer = predicted(client, "?preprocess=none")
+    answer = post_predict(client, "?preprocess=none")
     whole = decode(SEVEN, MODEL.card.image, "none").pixels
     assert answer["preprocessing"]["steps"] == []
     expected = softmax(MODEL.forward(whole[None])[0] / MODEL.card.temperature)
@@ -129,9 +129,9 @@ def test_shapley_values_of_a_linear_model_are_its_terms(
     client: FlaskClient, target: int | None, versus: int | None
 ) -> None:
     index = int(logits().argmax()) if target is None else target
-    asked = {"target": target, "versus": versus}
-    query = "&".join(f"{name}={value}" for name, value in asked.items() if value is not None)
-    answer = explained(client, "?" + query)
+    requested = {"target": target, "versus": versus}
+    query = "&".join(f"{name}={value}" for name, value in requested.items() if value is not None)
+    answer = post_explain(client, "?" + query)
     weights = MODEL.directions()[index] - (0 if versus is None else MODEL.directions()[versus])
     cells = grid((28, 28), (4, 4))
     terms = np.bincount(cells.ravel(), (weights * digit().pixels).ravel())
@@ -147,7 +147,7 @@ def test_shapley_values_of_a_linear_model_are_its_terms(
 
 
 def test_of_the_probability(client: FlaskClient) -> None:
-    answer = explained(client, "?target=0&output=probability")
+    answer = post_explain(client, "?target=0&output=probability")
     found = answer["explanation"]
     assert (found["unit"], found["output"]) == ("probability", "probability")
     assert found["score"] == pytest.approx(answer["probabilities"][0], abs=1e-6)
@@ -157,12 +157,12 @@ def test_of_the_probability(client: FlaskClient) -> None:
 
 
 def test_shap_is_another_name_for_the_default(client: FlaskClient) -> None:
-    assert explained(client, "?method=shap") == explained(client, "?method=shapley") == explained(client)
+    assert post_explain(client, "?method=shap") == post_explain(client, "?method=shapley") == post_explain(client)
 
 
 def test_options_and_seed_reach_the_method(client: FlaskClient) -> None:
     query = "?method=lime&n_samples=50&kernel_size=2.5&seed=%d"
-    first, other = explained(client, query % 3), explained(client, query % 4)
+    first, other = post_explain(client, query % 3), post_explain(client, query % 4)
     assert first["explanation"]["options"].items() >= {"n_samples": 50, "kernel_size": 2.5}.items()
     assert first["explanation"]["seed"] == 3 and other["explanation"]["seed"] == 4
     assert first["explanation"]["segment_values"] != other["explanation"]["segment_values"]
@@ -180,17 +180,17 @@ BOUNDS = [
 
 @pytest.mark.parametrize(("method", "option", "value"), BOUNDS)
 def test_the_listed_ends_of_a_range_are_possible(client: FlaskClient, method: str, option: str, value: float) -> None:
-    answer = explained(client, f"?method={method}&{option}={value}")
+    answer = post_explain(client, f"?method={method}&{option}={value}")
     assert answer["explanation"]["options"][option] == value
 
 
 def test_a_picture_unlike_the_training_data_is_said_to_be(make_app: MakeApp, tmp_path: Path) -> None:
-    energy = predicted(make_app().test_client())["in_distribution"]["score"]
+    energy = post_predict(make_app().test_client())["in_distribution"]["score"]
     for version, threshold in (("1", energy - 0.1), ("2", energy + 0.1)):
         write_version(tmp_path, "fake", version, in_distribution={"threshold": threshold})
     client = make_app(model_store=tmp_path).test_client()
-    assert predicted(client, "?version=1")["in_distribution"]["ok"] is True
-    assert predicted(client, "?version=2")["in_distribution"]["ok"] is False
+    assert post_predict(client, "?version=1")["in_distribution"]["ok"] is True
+    assert post_predict(client, "?version=2")["in_distribution"]["ok"] is False
 
 
 def test_error_mentions_a_form_part_without_a_name(client: FlaskClient) -> None:

@@ -19,7 +19,7 @@ from server.types import Array, ModelCard
 from tests.auth.test_keys import bearer, write_keys
 from tests.conftest import MakeApp
 from tests.openapi.test_openapi import validator
-from tests.support.answers import check_error, digit, explained
+from tests.support.answers import check_error, digit, post_explain
 from tests.support.models.fakes import Fake, Linear, Wavy
 from tests.support.models.stores import SEVEN, encoded, form, write_version
 from tests.support.servers import ROOT, Running
@@ -120,7 +120,7 @@ def test_of_several_pictures_each_has_its_links(client: FlaskClient) -> None:
 
 
 def test_each_request_chooses_the_frame(client: FlaskClient) -> None:
-    address = explained(client)["links"]["png"]
+    address = post_explain(client)["links"]["png"]
     original, model = (client.get(f"{address}?frame={frame}") for frame in ("original", "model"))
     assert client.get(address).data == original.data != model.data
     assert original.headers["ETag"] != model.headers["ETag"]
@@ -128,7 +128,7 @@ def test_each_request_chooses_the_frame(client: FlaskClient) -> None:
 
 
 def test_a_tag_that_is_still_right_spares_the_body(client: FlaskClient) -> None:
-    links = explained(client)["links"]
+    links = post_explain(client)["links"]
     tags = {kind: client.get(links[kind]).headers["ETag"] for kind in LINKED}
     assert len({*tags.values(), client.get(links["self"]).headers["ETag"]}) == 4
     for sent in (tags["png"], f"W/{tags['png']}", f'"other", {tags["png"]}', "*"):
@@ -153,7 +153,7 @@ def test_answers_have_cache_headers(client: FlaskClient) -> None:
 
 
 def test_head_is_get_without_the_body(client: FlaskClient) -> None:
-    address = explained(client)["links"]["png"]
+    address = post_explain(client)["links"]["png"]
     got, head = client.get(address), client.head(address)
     assert head.data == b"" and head.content_length == len(got.data)
     for name in ("ETag", "Cache-Control", "Content-Type", "Vary"):
@@ -173,14 +173,14 @@ def test_each_picture_has_its_own_place_though_they_give_the_same_pixels(client:
     computed = full.rows
     large, png = (client.post(f"{address}&format={name}", data=enlarged(2)) for name in ("json", "png"))
     assert full.rows == computed
-    told = large.get_json()
-    assert (small["preprocessing"]["transform"], told["preprocessing"]["transform"]) == (
+    reported = large.get_json()
+    assert (small["preprocessing"]["transform"], reported["preprocessing"]["transform"]) == (
         [1, 0, 0, 0, 1, 0], [2, 0, 0, 0, 2, 0],
     )  # fmt: skip
-    assert {**small, "preprocessing": 0} == {**told, "preprocessing": 0}
+    assert {**small, "preprocessing": 0} == {**reported, "preprocessing": 0}
     # by the id one has the picture that was sent last, so that its sender sees no other
-    assert client.get(told["links"]["self"]).data == large.data
-    assert client.get(told["links"]["png"]).data == png.data
+    assert client.get(reported["links"]["self"]).data == large.data
+    assert client.get(reported["links"]["png"]).data == png.data
     assert client.post(address, data=enlarged(1)).get_json() == small
 
 
@@ -217,23 +217,23 @@ def test_a_partial_answer_is_not_kept(make_app: MakeApp) -> None:
     client = make_app(lambda path, card: Glass(card, card.verbs)).test_client()
     address = f"/v1/explain?method=integrated_gradients&n_steps=2&tolerance=1e-6&budget_ms={BUDGET * 1000:.0f}"
     partial = client.post(address, data=SEVEN)
-    told = partial.get_json()
-    assert told["explanation"]["certificate"]["state"] == "partial"
-    assert told["links"] is None and "ETag" not in partial.headers
-    validator("Explanation").validate(told)
-    check_error(client.get(f"/v1/explanations/{told['id']}"), 404, "unknown_explanation", ("complete",))
+    reported = partial.get_json()
+    assert reported["explanation"]["certificate"]["state"] == "partial"
+    assert reported["links"] is None and "ETag" not in partial.headers
+    validator("Explanation").validate(reported)
+    check_error(client.get(f"/v1/explanations/{reported['id']}"), 404, "unknown_explanation", ("complete",))
 
 
 def test_what_cannot_be_looked_up_may_be_there(make_app: MakeApp, full: Counting, tmp_path: Path) -> None:
     path = tmp_path / "file"
     before = make_app(full, records=path)
-    told = before.test_client().post("/v1/explain?method=lime", data=SEVEN).get_json()
+    reported = before.test_client().post("/v1/explain?method=lime", data=SEVEN).get_json()
     before.extensions["inkling"].cache.close()
     client = make_app(full, records=path).test_client()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
-        found = client.get(f"/v1/explanations/{told['id']}")
+        found = client.get(f"/v1/explanations/{reported['id']}")
         check_error(found, 503, "not_ready", ("just now",))
         assert found.headers["Retry-After"] == "2"
 
@@ -241,13 +241,16 @@ def test_what_cannot_be_looked_up_may_be_there(make_app: MakeApp, full: Counting
 def test_the_switch_that_keeps_nothing(make_app: MakeApp, full: Counting, tmp_path: Path) -> None:
     client = make_app(full, keep="off", run_dir=tmp_path, records=tmp_path / "file").test_client()
     first = client.post("/v1/explain?method=lime", data=SEVEN)
-    told, computed = first.get_json(), full.rows
-    assert told["links"] is None and first.headers["Cache-Control"] == "no-store"
-    validator("Explanation").validate(told)
+    reported, computed = first.get_json(), full.rows
+    assert reported["links"] is None and first.headers["Cache-Control"] == "no-store"
+    validator("Explanation").validate(reported)
     assert client.post("/v1/explain?method=lime", data=SEVEN).data == first.data
     assert full.rows == 2 * computed
     check_error(
-        client.get(f"/v1/explanations/{told['id']}.png"), 404, "unknown_explanation", ("keeps no", "INKLING_KEEP=off")
+        client.get(f"/v1/explanations/{reported['id']}.png"),
+        404,
+        "unknown_explanation",
+        ("keeps no", "INKLING_KEEP=off"),
     )
     assert list(tmp_path.glob("*.sqlite*")) == []
 
@@ -257,31 +260,31 @@ def test_workers_share_what_is_kept_and_a_version_that_is_gone_is_still_explaine
 ) -> None:
     write_version(tmp_path / "models", "fake", "7")
     before = make_app(model_store=tmp_path / "models", records=tmp_path / "file").test_client()
-    told = explained(before)
+    reported = post_explain(before)
     after = make_app(records=tmp_path / "file").test_client()
     assert "7" not in after.get("/v1/models/fake").get_json()["versions"]
-    for address in told["links"].values():
+    for address in reported["links"].values():
         assert after.get(address).data == before.get(address).data
 
 
 def test_the_file_and_its_age_are_settings(make_app: MakeApp, tmp_path: Path) -> None:
     path = tmp_path / "kept" / "here"
     client = make_app(records=path, keep_seconds=50).test_client()
-    address = explained(client)["links"]["self"]
+    address = post_explain(client)["links"]["self"]
     assert path.is_file()
     assert client.get(address).headers["Cache-Control"] == "private, max-age=50"
 
 
 def test_without_a_folder_of_its_own_an_application_has_a_temporary_one(make_app: MakeApp) -> None:
     one, other = make_app().test_client(), make_app().test_client()
-    address = explained(one)["links"]["self"]
+    address = post_explain(one)["links"]["self"]
     assert one.get(address).status_code == 200 and other.get(address).status_code == 404
 
 
 def test_what_is_kept_is_answered_while_models_load(make_app: MakeApp, tmp_path: Path) -> None:
-    told = explained(make_app(run_dir=tmp_path).test_client())
+    reported = post_explain(make_app(run_dir=tmp_path).test_client())
     client = make_app(explain="off", run_dir=tmp_path).test_client()
-    assert explained(client) == told
+    assert post_explain(client) == reported
     check_error(client.post("/v1/explain?seed=9&method=lime", data=SEVEN), 503, "not_ready")
 
 
@@ -300,14 +303,14 @@ def test_where_keys_are_on_the_links_are_signed(make_app: MakeApp, tmp_path: Pat
     assert under.startswith("/under/v1/explanations/")
     assert client.get(under.removeprefix("/under"), environ_overrides={"SCRIPT_NAME": "/under"}).status_code == 200
     # links that expire may not be taken for still good
-    told = client.get(links["self"])
-    assert told.headers["Cache-Control"] == "no-store"
-    assert "ETag" not in told.headers and "ETag" not in first.headers
+    reported = client.get(links["self"])
+    assert reported.headers["Cache-Control"] == "no-store"
+    assert "ETag" not in reported.headers and "ETag" not in first.headers
 
 
 def test_look_ups_are_counted(client: FlaskClient) -> None:
-    address = explained(client)["links"]["self"]
-    explained(client)
+    address = post_explain(client)["links"]["self"]
+    post_explain(client)
     client.get(address)
     client.get("/v1/explanations/" + "0" * 32)
     text = client.get("/metrics").text
@@ -319,9 +322,9 @@ def test_rows_and_gaps_are_counted_where_they_are_computed(
 ) -> None:
     client = make_app(full, access_log="on").test_client()
     with caplog.at_level("INFO", ACCESS):
-        told, *_ = explained(client), explained(client)
+        reported, *_ = post_explain(client), post_explain(client)
     first, again = (record.__dict__["facts"] for record in caplog.records if record.name == ACCESS)
-    assert first["rows"] == told["explanation"]["certificate"]["rows"] and "rows" not in again
+    assert first["rows"] == reported["explanation"]["certificate"]["rows"] and "rows" not in again
     assert first["explanation"] == again["explanation"] == "shapley"
     assert 'inkling_explanation_gap_count{method="shapley"} 1.0' in client.get("/metrics").text
 
@@ -334,13 +337,13 @@ def test_over_a_real_connection(explaining: Running) -> None:
             response = connection.getresponse()
             return response, response.read()
 
-        told = json.loads(ask("POST", "/v1/explain", PHOTO)[1])
-        png, body = ask("GET", told["links"]["png"])
+        reported = json.loads(ask("POST", "/v1/explain", PHOTO)[1])
+        png, body = ask("GET", reported["links"]["png"])
         assert body == ask("POST", "/v1/explain?format=png", PHOTO)[1]
-        again, nothing = ask("GET", told["links"]["png"], If_None_Match=png.headers["ETag"])
+        again, nothing = ask("GET", reported["links"]["png"], If_None_Match=png.headers["ETag"])
         assert (again.status, nothing) == (304, b"")
         assert [len(one.headers.get_all("Date")) for one in (png, again)] == [1, 1]
         assert again.headers["ETag"] == png.headers["ETag"] and "Content-Length" not in again.headers
-        head, nothing = ask("HEAD", told["links"]["png"])
+        head, nothing = ask("HEAD", reported["links"]["png"])
         assert (head.status, head.headers["Content-Length"], nothing) == (200, str(len(body)), b"")
-        assert ask("GET", told["links"]["self"])[1] == ask("POST", "/v1/explain", PHOTO)[1]
+        assert ask("GET", reported["links"]["self"])[1] == ask("POST", "/v1/explain", PHOTO)[1]

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from server.types import Array, ModelCard
 from tests.conftest import MakeApp
-from tests.support.answers import check_error, check_next, errors_in, predicted
+from tests.support.answers import check_error, check_next, errors_in, post_predict
 from tests.support.models.fakes import Fake, Linear
 from tests.support.models.stores import SEVEN, form, linear
 
@@ -44,7 +44,7 @@ def test_a_body_that_is_too_large(make_app: MakeApp, caplog: pytest.LogCaptureFi
 ], ids=["with a length", "chunked", "chunked and small"])  # fmt: skip
 def test_a_body_that_is_just_small_enough_is_read(make_app: MakeApp, sent: dict[str, Any]) -> None:
     client = make_app(max_body_bytes=LIMIT).test_client()
-    assert client.post("/v1/predict", **sent).get_json() == predicted(client)
+    assert client.post("/v1/predict", **sent).get_json() == post_predict(client)
 
 
 def test_a_form_of_too_many_fields_is_not_said_to_be_too_long(client: FlaskClient) -> None:

@@ -81,7 +81,7 @@ def test_several_pictures_are_one_line(logged: FlaskClient, lines: Lines) -> Non
     assert [json.loads(line)["rows"] for line in lines.lines] == [3]
 
 
-@pytest.mark.parametrize(("address", "body", "told"), [
+@pytest.mark.parametrize(("address", "body", "reported"), [
     ("/v1/models/fake:predict", {"instances": ROWS}, {"model": "fake", "version": "2", "rows": 3}),
     ("/v1/models/fake/versions/1:predict", {"inputs": ROWS}, {"version": "1", "rows": 3}),
     ("/v1/models/plain:explain", {"instances": ROWS, "parameters": {"method": "saliency"}},
@@ -91,12 +91,12 @@ def test_several_pictures_are_one_line(logged: FlaskClient, lines: Lines) -> Non
      {"version": "10", "explanation": "saliency"}),
 ])  # fmt: skip
 def test_other_dialects_log_as_much(
-    logged: FlaskClient, lines: Lines, address: str, body: dict[str, Any], told: dict[str, Any]
+    logged: FlaskClient, lines: Lines, address: str, body: dict[str, Any], reported: dict[str, Any]
 ) -> None:
     response = logged.post(address, json=body)
     assert response.status_code == 200, response.data
-    assert lines.last() | told == lines.last()
-    verb = "explain" if "explanation" in told else "predict"
+    assert lines.last() | reported == lines.last()
+    verb = "explain" if "explanation" in reported else "predict"
     assert f"inkling_{verb}_seconds_count{{" in logged.get("/metrics").text
 
 

@@ -66,10 +66,10 @@ def outputs(response: TestResponse) -> dict[str, Any]:
     """The outputs by name, whichever way they came."""
     assert response.status_code == 200, response.data
     size = int(response.headers.get(LENGTH, len(response.data)))
-    told, blob = json.loads(response.data[:size]), response.data[size:]
+    reported, blob = json.loads(response.data[:size]), response.data[size:]
     assert response.headers["Content-Type"] == ("application/octet-stream" if blob else "application/json")
     found: dict[str, Any] = {}
-    for one in told["outputs"]:
+    for one in reported["outputs"]:
         if "parameters" in one:
             mine, blob = blob[: one["parameters"]["binary_data_size"]], blob[one["parameters"]["binary_data_size"] :]
             assert "data" not in one
@@ -129,16 +129,16 @@ def test_datatypes_of_pixels(client: FlaskClient, datatype: str, dtype: str, exa
 
 
 def test_the_answer_names_what_answered_and_echoes_the_id(client: FlaskClient) -> None:
-    told = post(client, request(id="7", model_name="x", unknown=1)).get_json()
-    assert (told["model_name"], told["model_version"], told["id"]) == ("fake", "2", "7")
-    logits, probabilities = told["outputs"]
+    reported = post(client, request(id="7", model_name="x", unknown=1)).get_json()
+    assert (reported["model_name"], reported["model_version"], reported["id"]) == ("fake", "2", "7")
+    logits, probabilities = reported["outputs"]
     assert (logits["name"], logits["shape"], logits["datatype"]) == ("logits", [3, 10], "FP32")
     assert len(probabilities["data"]) == 30
     assert "id" not in post(client, request()).get_json()
     assert post(client, request(id="a\ud800")).get_json()["id"] == "a\ud800"  # half of a pair, as JSON may have it
     for address, version in (("1", "1"), ("canary", "10")):
-        told = post(client, request(), f"/v2/models/fake/versions/{address}/infer").get_json()
-        assert told["model_version"] == version
+        reported = post(client, request(), f"/v2/models/fake/versions/{address}/infer").get_json()
+        assert reported["model_version"] == version
 
 
 @pytest.mark.parametrize(("changes", "names", "raw"), [
@@ -158,8 +158,8 @@ def test_outputs_that_are_wanted(client: FlaskClient, changes: Any, names: list[
     for body in (request(**changes), binary(**changes)):
         response = post(client, body)
         check_outputs(response, names)
-        told = json.loads(response.data[: int(response.headers.get(LENGTH, len(response.data)))])
-        assert [one["name"] for one in told["outputs"] if "parameters" in one] == raw
+        reported = json.loads(response.data[: int(response.headers.get(LENGTH, len(response.data)))])
+        assert [one["name"] for one in reported["outputs"] if "parameters" in one] == raw
 
 
 def wrong_tensor(**changes: Any) -> dict[str, Any]:
@@ -325,11 +325,11 @@ def test_explain_answers_typed_tensors(client: FlaskClient) -> None:
         assert found["probabilities"] == pytest.approx(PROBABILITIES, rel=1e-6)
         assert found["target"].tolist() == [7, 7, 7]
         for text in found["certificates"]:
-            told = json.loads(text)
-            assert told["model"]["version"] == "1"
-            assert told["explanation"]["certificate"]["state"] == "exact"
-            assert told["explanation"]["method"] == "gradient_x_input"
-            assert "values" not in told["explanation"]
+            reported = json.loads(text)
+            assert reported["model"]["version"] == "1"
+            assert reported["explanation"]["certificate"]["state"] == "exact"
+            assert reported["explanation"]["method"] == "gradient_x_input"
+            assert "values" not in reported["explanation"]
 
 
 def test_the_predicted_class_is_explained_and_outputs_can_be_chosen(client: FlaskClient) -> None:
@@ -375,9 +375,9 @@ def test_rows_share_the_time_that_is_left() -> None:
 
 def test_server_and_model_metadata(client: FlaskClient) -> None:
     for path in ("/v2", "/v2/"):
-        told = client.get(path).get_json()
-        assert told["name"] == "inkling"
-        assert {"binary_tensor_data", "model_repository", "explain"} <= set(told["extensions"])
+        reported = client.get(path).get_json()
+        assert reported["name"] == "inkling"
+        assert {"binary_tensor_data", "model_repository", "explain"} <= set(reported["extensions"])
     assert client.get("/v2/models").get_json() == {"models": ["fake", "plain"]}
     for path in ("/v2/models/fake", "/v2/models/fake/versions/1"):
         assert client.get(path).get_json() == {
@@ -437,9 +437,9 @@ def test_a_version_that_cannot_predict_is_not_ready(make_app: MakeApp, tmp_path:
     for path in ("/v2/models/fake/ready", "/v2/models/fake/versions/1/ready"):
         check_error(client.get(path), 503, "not_ready", ("fake", "not ready"))
     check_error(post(client, request()), 503, "not_ready", ("could not be loaded",))
-    told = client.get("/v1/models/fake")
-    assert (told.status_code, told.get_json()["ready"]) == (200, False)
-    (state,) = told.get_json()["model_version_status"]
+    reported = client.get("/v1/models/fake")
+    assert (reported.status_code, reported.get_json()["ready"]) == (200, False)
+    (state,) = reported.get_json()["model_version_status"]
     assert (state["state"], state["status"]["error_code"]) == ("END", "UNKNOWN")
     assert "could not be loaded" in state["status"]["error_message"]
     (entry,) = client.post("/v2/repository/index").get_json()

@@ -16,7 +16,7 @@ class FakeStorage(MemoryStorage):
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
-        self.asked, self.away = 0, False
+        self.requested, self.away = 0, False
 
     def incr(self, key: str, expiry: float, amount: int = 1) -> int:
         return self._answer(super().incr(key, expiry, amount))
@@ -25,7 +25,7 @@ class FakeStorage(MemoryStorage):
         return self._answer(super().get_expiry(key))
 
     def _answer(self, answer: Any) -> Any:
-        self.asked += 1
+        self.requested += 1
         if self.away:
             raise ConnectionError("nobody there")
         return answer
@@ -50,14 +50,14 @@ def test_a_small_limit_is_exact_over_processes_with_one_question_a_request(share
         997,
     ]
     assert let_through(one, 500) + let_through(other, 600) == 997
-    assert shared.asked == 1103 + 1  # the other asks once when the window ends
+    assert shared.requested == 1103 + 1  # the other asks once when the window ends
     assert let_through(other, 1, "key two") == 1
 
 
 def test_a_large_limit_needs_few_calls_and_is_never_exceeded(shared: FakeStorage) -> None:
     one, other = RateLimiter("20000/hour", ""), RateLimiter("20000/hour", "")
-    told = [one.take("key one")[0].remaining for _ in range(100)]
-    assert told == list(range(19999, 19899, -1)) and shared.asked < 10
+    reported = [one.take("key one")[0].remaining for _ in range(100)]
+    assert reported == list(range(19999, 19899, -1)) and shared.requested < 10
     let = 100 + let_through(other, 5) + let_through(one, 30_000)
     assert 20_000 - 20_000 // rate_limiter.SHARE <= let <= 20_000
     assert let + let_through(other, 30_000) == 20_000
@@ -87,8 +87,8 @@ def test_when_the_storage_answers_again_it_counts_again(shared: FakeStorage, cap
     process = RateLimiter("2/hour", "", now=lambda: clock[0])
     assert let_through(process, 1) == 1
     shared.away = True
-    asked = shared.asked
-    assert let_through(process, 3) == 2 and shared.asked == asked + 1
+    requested = shared.requested
+    assert let_through(process, 3) == 2 and shared.requested == requested + 1
     clock[0] += rate_limiter.RETRY_AFTER
     shared.away = False
     assert process.take("key two")[0].remaining == 1

@@ -21,7 +21,7 @@ from tests.support.servers import ROOT
 PAGE = "https://a.example"
 
 
-def asked(client: FlaskClient, times: int, **sent: Any) -> list[int]:
+def requested(client: FlaskClient, times: int, **sent: Any) -> list[int]:
     return [client.get("/v1/models", **sent).status_code for _ in range(times)]
 
 
@@ -32,7 +32,7 @@ def test_beyond_the_limit_retry_after_is_sent(make_app: MakeApp) -> None:
     assert first.headers["RateLimit-Policy"] == '"hour";q=3;w=3600'
     name, rest, reset = first.headers["RateLimit"].split(";")
     assert (name, rest) == ('"hour"', "r=2") and 0 < int(reset.removeprefix("t=")) <= 3600
-    assert asked(client, 3) == [200, 200, 429]
+    assert requested(client, 3) == [200, 200, 429]
     response = client.post("/v1/explain", data=SEVEN)
     check_error(response, 429, "too_many_requests", ("more than 3 per hour", "address 127.0.0.1", "ask again in"))
     assert 0 < int(response.headers["Retry-After"]) <= 3600
@@ -42,7 +42,7 @@ def test_beyond_the_limit_retry_after_is_sent(make_app: MakeApp) -> None:
 def test_several_limits_hold_together(make_app: MakeApp) -> None:
     client = make_app(rate_limit="2/minute;1000/day").test_client()
     assert client.get("/v1/models").headers["RateLimit-Policy"] == '"minute";q=2;w=60, "day";q=1000;w=86400'
-    assert asked(client, 2) == [200, 429]
+    assert requested(client, 2) == [200, 429]
     response = client.get("/v1/models")
     check_error(response, 429, "too_many_requests", ("more than 2 per minute from",))
     assert int(response.headers["Retry-After"]) <= 60
@@ -50,7 +50,7 @@ def test_several_limits_hold_together(make_app: MakeApp) -> None:
 
 def test_health_metrics_and_preflights_are_not_counted(make_app: MakeApp) -> None:
     client = make_app(rate_limit="1/hour").test_client()
-    assert asked(client, 2) == [200, 429]
+    assert requested(client, 2) == [200, 429]
     for path in ("/", "/livez", "/readyz", "/metrics"):
         response = client.get(path)
         assert response.status_code == 200 and "RateLimit" not in response.headers
@@ -61,15 +61,15 @@ def test_a_key_is_counted_wherever_it_asks_from_and_an_address_by_itself(make_ap
     keys = write_keys(tmp_path / "keys", one="predict", two="predict")
     client = make_app(rate_limit="2/hour", keys_file=tmp_path / "keys").test_client()
     here, there = ({"environ_overrides": {"REMOTE_ADDR": f"10.0.0.{number}"}} for number in (1, 2))
-    assert asked(client, 1, headers=bearer(keys["one"]), **here) == [200]
-    assert asked(client, 2, headers=bearer(keys["one"]), **there) == [200, 429]
-    assert asked(client, 1, headers=bearer(keys["two"]), **there) == [200]
-    told = client.get("/v1/models", headers=bearer(keys["one"])).get_json()["error"]
-    assert "key one" in told and keys["one"] not in told
+    assert requested(client, 1, headers=bearer(keys["one"]), **here) == [200]
+    assert requested(client, 2, headers=bearer(keys["one"]), **there) == [200, 429]
+    assert requested(client, 1, headers=bearer(keys["two"]), **there) == [200]
+    reported = client.get("/v1/models", headers=bearer(keys["one"])).get_json()["error"]
+    assert "key one" in reported and keys["one"] not in reported
 
     open_to_all = make_app(rate_limit="1/hour").test_client()
-    assert asked(open_to_all, 2, **here) == [200, 429]
-    assert asked(open_to_all, 2, **there) == [200, 429]
+    assert requested(open_to_all, 2, **here) == [200, 429]
+    assert requested(open_to_all, 2, **there) == [200, 429]
 
 
 @pytest.mark.parametrize(("proxies", "second"), [(0, 429), (1, 200)])
@@ -78,7 +78,7 @@ def test_what_a_header_says_of_the_address_counts_behind_proxies_only(
 ) -> None:
     client = make_app(rate_limit="1/hour", proxies=proxies).test_client()
     for address, status in (("10.0.0.1", 200), ("10.0.0.2", second), ("10.0.0.9, 10.0.0.1", 429)):
-        assert asked(client, 1, headers={"X-Forwarded-For": address}) == [status]
+        assert requested(client, 1, headers={"X-Forwarded-For": address}) == [status]
 
 
 class Away(MemoryStorage):
@@ -98,7 +98,7 @@ class Away(MemoryStorage):
 
 def test_each_process_counts_on_its_own_while_the_storage_is_away(make_app: MakeApp) -> None:
     client = make_app(rate_limit="2/hour", rate_limit_storage="away://").test_client()
-    assert asked(client, 3) == [200, 200, 429]
+    assert requested(client, 3) == [200, 200, 429]
 
 
 def test_an_unknown_storage_is_refused(make_app: MakeApp) -> None:
@@ -161,16 +161,18 @@ def test_pages_of_others_may_not(pages: FlaskClient, origin: str) -> None:
     assert "Access-Control-Allow-Origin" not in pages.get("/v1/models", headers={"Origin": origin}).headers
 
 
-@pytest.mark.parametrize(("origins", "sent", "told"), [
+@pytest.mark.parametrize(("origins", "sent", "reported"), [
     ("*", {}, {"Access-Control-Allow-Origin": "*"}),
     (PAGE, {}, {"Access-Control-Allow-Origin": PAGE}),  # what a cache keeps is good for the page too
     (PAGE, {"Origin": PAGE.upper()}, {"Access-Control-Allow-Origin": PAGE.upper()}),
     (f"https://b.example,{PAGE}", {"Origin": PAGE}, {"Access-Control-Allow-Origin": PAGE, "Vary": "Origin"}),
 ])  # fmt: skip
-def test_a_page_gets_cors_headers(make_app: MakeApp, origins: str, sent: dict[str, str], told: dict[str, str]) -> None:
+def test_a_page_gets_cors_headers(
+    make_app: MakeApp, origins: str, sent: dict[str, str], reported: dict[str, str]
+) -> None:
     headers = make_app(cors_origins=origins).test_client().get("/livez", headers=sent).headers
     about = {"Access-Control-Allow-Origin", "Access-Control-Allow-Methods", "Vary"}
-    assert {name: value for name, value in headers if name in about} == told
+    assert {name: value for name, value in headers if name in about} == reported
 
 
 @pytest.mark.parametrize(("method", "wanted", "methods", "names"), [

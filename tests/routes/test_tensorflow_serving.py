@@ -328,12 +328,12 @@ def test_explain_answers_predictions_and_explanations(client: FlaskClient) -> No
         assert list(answer) == ["predictions", "explanations"]
         check_rows(answer["predictions"])
         directions = MODEL.directions()
-        for image, told in zip(ROWS, answer["explanations"], strict=True):
-            assert told["model"]["version"] == "1"
-            assert told["target"] == {"class": 7, "versus": 3, "label": "7, not 3"}
-            values = np.array(told["explanation"]["values"])
+        for image, reported in zip(ROWS, answer["explanations"], strict=True):
+            assert reported["model"]["version"] == "1"
+            assert reported["target"] == {"class": 7, "versus": 3, "label": "7, not 3"}
+            values = np.array(reported["explanation"]["values"])
             assert values == pytest.approx(image * (directions[7] - directions[3]), rel=1e-5, abs=1e-6)
-            assert told["explanation"]["certificate"]["state"] == "exact"
+            assert reported["explanation"]["certificate"]["state"] == "exact"
 
 
 def test_an_explanation_of_a_row_is_that_of_the_same_pixels(client: FlaskClient) -> None:
@@ -381,9 +381,9 @@ AVAILABLE = {"state": "AVAILABLE", "status": {"error_code": "OK", "error_message
 
 
 def test_status(client: FlaskClient) -> None:
-    told = client.get("/v1/models/fake").get_json()
-    assert (told["name"], told["ready"], told["default"]) == ("fake", True, "2")
-    assert told["model_version_status"] == [{"version": version, **AVAILABLE} for version in ("10", "2", "1")]
+    reported = client.get("/v1/models/fake").get_json()
+    assert (reported["name"], reported["ready"], reported["default"]) == ("fake", True, "2")
+    assert reported["model_version_status"] == [{"version": version, **AVAILABLE} for version in ("10", "2", "1")]
     for address, version in (("versions/1", "1"), ("labels/canary", "10")):
         pure = client.get(f"/v1/models/fake/{address}").get_json()
         assert pure == {"model_version_status": [{"version": version, **AVAILABLE}]}
@@ -391,9 +391,9 @@ def test_status(client: FlaskClient) -> None:
 
 def test_metadata(client: FlaskClient) -> None:
     for address, version in (("", "2"), ("/versions/1", "1"), ("/labels/canary", "10")):
-        told = client.get(f"/v1/models/fake{address}/metadata").get_json()
-        assert told["model_spec"] == {"name": "fake", "signature_name": "", "version": version}
-        signature = told["metadata"]["signature_def"]["signature_def"]["serving_default"]
+        reported = client.get(f"/v1/models/fake{address}/metadata").get_json()
+        assert reported["model_spec"] == {"name": "fake", "signature_name": "", "version": version}
+        signature = reported["metadata"]["signature_def"]["signature_def"]["serving_default"]
         assert signature["inputs"]["images"]["dtype"] == "DT_FLOAT"
         assert [one["size"] for one in signature["inputs"]["images"]["tensor_shape"]["dim"]] == ["-1", "28", "28"]
         assert [one["size"] for one in signature["outputs"]["logits"]["tensor_shape"]["dim"]] == ["-1", "10"]

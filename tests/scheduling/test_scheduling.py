@@ -85,7 +85,7 @@ class Process:
         return self.scheduler.session(Client().context(budget))
 
 
-def told(outcome: list[Any]) -> tuple[Any, str]:
+def value_and_source(outcome: list[Any]) -> tuple[Any, str]:
     """The value and where it came from."""
     (found,) = outcome
     assert isinstance(found, Outcome), found
@@ -193,7 +193,7 @@ def test_work_that_overruns_too_far_is_answered_with_the_latest_partial() -> Non
     with Process().submitted(work, budget=3.0, now=clock) as outcome:
         clock.seconds += 5.5
         wait_for(outcome)
-        assert told(outcome) == ("newer", "computed")
+        assert value_and_source(outcome) == ("newer", "computed")
 
 
 def test_a_pool_that_stops_gives_its_work_so_long() -> None:
@@ -271,10 +271,10 @@ def test_equal_work_is_computed_once_and_needs_one_permit() -> None:
         for outcome in outcomes:
             wait_for(outcome)
     assert work.runs == 1
-    assert sorted(map(told, outcomes)) == [("done", "computed"), *[("done", "shared")] * 5]
+    assert sorted(map(value_and_source, outcomes)) == [("done", "computed"), *[("done", "shared")] * 5]
     with process.session() as session:
         later = session.submit(work, KEY).result()
-    assert told([later]) == ("done", "computed") and work.runs == 2  # nothing is kept without a cache
+    assert value_and_source([later]) == ("done", "computed") and work.runs == 2  # nothing is kept without a cache
 
 
 def test_no_more_requests_wait_for_others_than_may() -> None:
@@ -289,19 +289,19 @@ def test_no_more_requests_wait_for_others_than_may() -> None:
             work.go.set()
             for outcome in outcomes:
                 wait_for(outcome)
-        assert [told(outcome)[0] for outcome in outcomes] == ["done"] * 3
+        assert [value_and_source(outcome)[0] for outcome in outcomes] == ["done"] * 3
     assert work.runs == 2
 
 
 def test_a_request_that_has_a_permit_computes_itself_where_it_may_not_wait() -> None:
-    process, work, own = Process(2, max_waiters=0), HeldWork(), HeldWork("own")
-    own.go.set()
+    process, work, second_work = Process(2, max_waiters=0), HeldWork(), HeldWork("own")
+    second_work.go.set()
     with process.submitted(work) as first, process.session() as session:
         session.submit(lambda publish, interrupt: 1).result()  # its first picture
-        assert told([session.submit(own, KEY).result()]) == ("own", "computed")
+        assert value_and_source([session.submit(second_work, KEY).result()]) == ("own", "computed")
         work.go.set()
         wait_for(first)
-    assert told(first) == ("done", "computed")
+    assert value_and_source(first) == ("done", "computed")
 
 
 def test_a_request_that_was_refused_does_not_count_as_waiting() -> None:
@@ -338,7 +338,7 @@ def test_work_that_ends_late_does_not_take_its_successor_along() -> None:
                 next_.go.set()
                 wait_for(first)
                 wait_for(second)
-    assert (told(first), told(second)) == (("next", "computed"), ("next", "shared"))
+    assert (value_and_source(first), value_and_source(second)) == (("next", "computed"), ("next", "shared"))
 
 
 @pytest.mark.parametrize("other", [None, TaskKey("another"), TaskKey(KEY.id, frozenset({"quality"}))])
@@ -349,7 +349,7 @@ def test_work_that_is_not_equal_is_not_shared(other: TaskKey | None) -> None:
         two.go.set()
         wait_for(first)
         wait_for(second)
-    assert (told(first), told(second)) == (("one", "computed"), ("two", "computed"))
+    assert (value_and_source(first), value_and_source(second)) == (("one", "computed"), ("two", "computed"))
 
 
 def test_work_without_a_key_is_neither_shared_nor_kept() -> None:
@@ -369,7 +369,7 @@ def test_the_first_may_leave() -> None:
         work.go.set()
         wait_for(stayed)
     assert isinstance(left[0], ClientLeft)
-    assert told(stayed) == ("done", "shared") and work.runs == 1
+    assert value_and_source(stayed) == ("done", "shared") and work.runs == 1
 
 
 def test_when_all_have_left_the_next_begins_anew() -> None:
@@ -389,64 +389,64 @@ def test_when_all_have_left_the_next_begins_anew() -> None:
         with process.submitted(next_) as third:
             next_.go.set()
             wait_for(third)
-    assert told(third) == ("anew", "computed") and (work.runs, next_.runs) == (1, 1)
+    assert value_and_source(third) == ("anew", "computed") and (work.runs, next_.runs) == (1, 1)
 
 
 @pytest.mark.parametrize("gives", [PART, OutOfTime("too little"), PackageBusy("of the first")])
 def test_a_request_with_more_time_than_the_first_computes_itself(gives: Any) -> None:
     clock = Clock()
-    process, work, own = Process(2), HeldWork(gives), HeldWork("whole")
+    process, work, second_work = Process(2), HeldWork(gives), HeldWork("whole")
     with (
         process.submitted(work, budget=5, now=clock) as first,
-        process.submitted(own, budget=60, now=clock) as second,
+        process.submitted(second_work, budget=60, now=clock) as second,
     ):
         clock.seconds += 5
         work.go.set()
         wait_for(first)
-        own.go.set()
+        second_work.go.set()
         wait_for(second)
-    assert told(second) == ("whole", "computed") and own.runs == 1
-    assert first == [gives] if isinstance(gives, Exception) else told(first) == (PART, "computed")
+    assert value_and_source(second) == ("whole", "computed") and second_work.runs == 1
+    assert first == [gives] if isinstance(gives, Exception) else value_and_source(first) == (PART, "computed")
 
 
 @pytest.mark.parametrize("gives", [PART, OutOfTime("too little")])
 def test_a_request_with_no_more_time_than_the_first_takes_what_it_got(gives: Any) -> None:
     clock = Clock()
-    process, work, own = Process(), HeldWork(gives), HeldWork()
+    process, work, second_work = Process(), HeldWork(gives), HeldWork()
     with (
         process.submitted(work, budget=5, now=clock) as first,
-        process.submitted(own, budget=6, now=clock) as second,
+        process.submitted(second_work, budget=6, now=clock) as second,
     ):
         clock.seconds += 4
         work.go.set()
         wait_for(first)
         wait_for(second)
-    assert own.runs == 0
+    assert second_work.runs == 0
     if isinstance(gives, Exception):
         assert isinstance(second[0], OutOfTime) and "6000 ms" in str(second[0])  # not what the first had
     else:
-        assert told(second) == (PART, "shared")
+        assert value_and_source(second) == (PART, "shared")
 
 
 def test_a_request_that_cannot_compute_itself_takes_the_part() -> None:
-    process, work, own, clock, client = Process(), HeldWork(PART), HeldWork(), Clock(), Client()
+    process, work, second_work, clock, client = Process(), HeldWork(PART), HeldWork(), Clock(), Client()
     keeping = process.scheduler.session(client.context(5, clock))  # its permit, for its next picture
     with keeping:
         task = keeping.submit(work, KEY, wants=is_whole)
-        with process.submitted(own, now=clock) as second:
+        with process.submitted(second_work, now=clock) as second:
             work.go.set()
             assert task.result().value == PART
             wait_for(second)
-    assert told(second) == (PART, "shared") and own.runs == 0
+    assert value_and_source(second) == (PART, "shared") and second_work.runs == 0
 
 
 def test_a_request_with_less_time_gets_the_latest_partial_at_its_deadline() -> None:
     clock, cache = Clock(), InMemory()
-    process, own, client = Process(cache=cache), HeldWork(), Client()
+    process, second_work, client = Process(cache=cache), HeldWork(), Client()
     work = HeldWork("whole", publishes=("older", "newer"))
     with (
         process.submitted(work, budget=60, now=clock) as first,
-        process.submitted(own, budget=10, now=clock, client=client) as second,
+        process.submitted(second_work, budget=10, now=clock, client=client) as second,
     ):
         assert work.begun.wait(PATIENCE)
         clock.seconds += 9.9
@@ -454,18 +454,20 @@ def test_a_request_with_less_time_gets_the_latest_partial_at_its_deadline() -> N
         assert not second
         clock.seconds += 0.1
         wait_for(second)
-        assert told(second) == ("newer", "shared") and not first  # the first goes on
+        assert value_and_source(second) == ("newer", "shared") and not first  # the first goes on
         work.go.set()
         wait_for(first)
-    assert told(first) == ("whole", "computed") and own.runs == 0 and cache.kept == {KEY.id: "whole"}
+    assert (
+        value_and_source(first) == ("whole", "computed") and second_work.runs == 0 and cache.kept == {KEY.id: "whole"}
+    )
 
 
 def test_a_request_with_less_time_is_out_of_time_when_nothing_was_published() -> None:
     clock, client = Clock(), Client()
-    process, work, own = Process(), HeldWork(), HeldWork()
+    process, work, second_work = Process(), HeldWork(), HeldWork()
     with (
         process.submitted(work, budget=60, now=clock) as first,
-        process.submitted(own, budget=10, now=clock, client=client) as second,
+        process.submitted(second_work, budget=10, now=clock, client=client) as second,
     ):
         client.is_looked_for()
         assert not second
@@ -473,7 +475,7 @@ def test_a_request_with_less_time_is_out_of_time_when_nothing_was_published() ->
         wait_for(second)
         work.go.set()
         wait_for(first)
-    assert isinstance(second[0], OutOfTime) and "10000 ms" in str(second[0]) and told(first)[0] == "done"
+    assert isinstance(second[0], OutOfTime) and "10000 ms" in str(second[0]) and value_and_source(first)[0] == "done"
 
 
 def test_all_waiting_requests_get_the_failure() -> None:
@@ -531,16 +533,16 @@ def test_a_lease_has_one_of_several_processes_compute() -> None:
             lock.release()
 
     one, other = (Process(cache=cache, lease=lease) for _ in range(2))
-    work, own = HeldWork(), HeldWork()
+    work, second_work = HeldWork(), HeldWork()
     with one.submitted(work) as first:
         assert work.begun.wait(PATIENCE)
-        with other.submitted(own) as second:
+        with other.submitted(second_work) as second:
             assert contended.wait(PATIENCE)
             work.go.set()
             wait_for(first)
             wait_for(second)
-    assert (told(first), told(second)) == (("done", "computed"), ("done", "cache"))
-    assert (work.runs, own.runs) == (1, 0)
+    assert (value_and_source(first), value_and_source(second)) == (("done", "computed"), ("done", "cache"))
+    assert (work.runs, second_work.runs) == (1, 0)
 
 
 def test_without_a_lease_two_processes_compute_twice() -> None:
@@ -550,7 +552,10 @@ def test_without_a_lease_two_processes_compute_twice() -> None:
         work.go.set()
         wait_for(first)
         wait_for(second)
-    assert (told(first), told(second)) == (("done", "computed"), ("done", "computed")) and work.runs == 2
+    assert (value_and_source(first), value_and_source(second)) == (
+        ("done", "computed"),
+        ("done", "computed"),
+    ) and work.runs == 2
 
 
 # Updates.

@@ -23,13 +23,13 @@ def logits() -> Array:
     return MODEL.forward(digit().pixels[None])[0]
 
 
-def predicted(client: FlaskClient, query: str = "") -> dict[str, Any]:
+def post_predict(client: FlaskClient, query: str = "") -> dict[str, Any]:
     response = client.post(f"/v1/predict{query}", data=SEVEN)
     assert response.status_code == 200, response.data
     return response.get_json()
 
 
-def explained(client: FlaskClient, query: str = "") -> dict[str, Any]:
+def post_explain(client: FlaskClient, query: str = "") -> dict[str, Any]:
     response = client.post(f"/v1/explain{query}", data=SEVEN)
     assert response.status_code == 200, response.data
     return response.get_json()
@@ -39,17 +39,17 @@ def check_error(response: TestResponse, status: int, code: str, words: tuple[str
     """The one shape of errors, with a message that has these words."""
     assert response.status_code == status, response.data
     assert response.headers["Content-Type"] == "application/json"
-    told = response.get_json()
-    assert set(told) == {"error", "code", "request_id"}
-    assert told["code"] == code
-    assert told["request_id"] == response.headers["X-Request-ID"]
+    reported = response.get_json()
+    assert set(reported) == {"error", "code", "request_id"}
+    assert reported["code"] == code
+    assert reported["request_id"] == response.headers["X-Request-ID"]
     for word in words:
-        assert word in told["error"]
+        assert word in reported["error"]
 
 
 def check_next(client: FlaskClient) -> None:
     """The next good request is answered."""
-    assert explained(client, "?version=2")["prediction"]["class"] == int(logits().argmax())
+    assert post_explain(client, "?version=2")["prediction"]["class"] == int(logits().argmax())
 
 
 def errors_in(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:

@@ -33,14 +33,14 @@ def noisy(found: Explanation, side: int = 128) -> Explanation:
 
 
 @contextmanager
-def caching(path: Path, most: int, numbers: range, found: Explanation) -> Iterator["subprocess.Popen[bytes]"]:
+def caching(path: Path, max_bytes: int, numbers: range, found: Explanation) -> Iterator["subprocess.Popen[bytes]"]:
     """A process that keeps `found` under each of the numbers, and prints a line for each: whether it was kept."""
     command = [
         sys.executable,
         "-m",
         "tests.support.caching",
         str(path),
-        str(most),
+        str(max_bytes),
         str(numbers.start),
         str(numbers.stop),
     ]
@@ -54,11 +54,11 @@ def caching(path: Path, most: int, numbers: range, found: Explanation) -> Iterat
             process.kill()
 
 
-def keep(path: Path, most: int, first: int, last: int) -> None:
+def keep(path: Path, max_bytes: int, first: int, last: int) -> None:
     """What that process does."""
     entry, hours = sys.stdin.buffer.read(), count(0.0, 3600.0)  # a clock by which it never backs off
     found = decode(entry, f"{0:032x}")
-    cache = SqliteCache(path, most, now=lambda: next(hours))
+    cache = SqliteCache(path, max_bytes, now=lambda: next(hours))
     for number in range(first, last):
         sys.stdout.write(f"{number} {cache.put(numbered(found, number)).kept}\n")
         sys.stdout.flush()

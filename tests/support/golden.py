@@ -120,11 +120,11 @@ def renewed(before: Golden, now: Golden) -> Golden:
     Raises:
         SystemExit: something changed and its revision did not.
     """
-    told = {name: complaint(name, before.get(name), one) for name, one in now.items()}
-    wrong = [text for text in told.values() if text and "new revision" not in text]
+    reported = {name: complaint(name, before.get(name), one) for name, one in now.items()}
+    wrong = [text for text in reported.values() if text and "new revision" not in text]
     if wrong:
         raise SystemExit("\n".join(wrong))
-    return {name: one if told[name] else before[name] for name, one in now.items()}
+    return {name: one if reported[name] else before[name] for name, one in now.items()}
 
 
 if __name__ == "__main__":

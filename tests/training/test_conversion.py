@@ -144,9 +144,9 @@ def test_others_are_left_as_they_are(stride: int, channels: int, padding: str) -
 
 
 def test_what_was_converted_is_accepted(trackable: Any, files: list[ConvertedFile]) -> None:
-    told = litert.compare(files, trackable, thousand())
-    assert told["forward"]["images"] == 1000 and told["gradient"]["images"] == litert.GRADIENTS
-    assert all(0 <= one["max_error"] <= litert.TOLERANCE for one in told.values())
+    reported = litert.compare(files, trackable, thousand())
+    assert reported["forward"]["images"] == 1000 and reported["gradient"]["images"] == litert.GRADIENTS
+    assert all(0 <= one["max_error"] <= litert.TOLERANCE for one in reported.values())
     assert [(file.name, file.predict, file.functions) for file in files] == [
         ("model.tflite", True, ("forward_1",)),
         ("explain.tflite", False, ("forward_32", "gradient_1", "gradient_16")),

@@ -75,10 +75,10 @@ ASKED = [(path, node) for path, document in DOCUMENTS.items() for node in nodes(
 
 
 @bounded
-@given(asked=st.sampled_from(ASKED), value=VALUES, pieces=st.just([]) | PIECES)
+@given(requested=st.sampled_from(ASKED), value=VALUES, pieces=st.just([]) | PIECES)
 def test_generated_json(
-    client: Client, asked: tuple[str, Path], value: Any, pieces: list[tuple[int, int, bytes]]
+    client: Client, requested: tuple[str, Path], value: Any, pieces: list[tuple[int, int, bytes]]
 ) -> None:
-    path, node = asked
+    path, node = requested
     body = edited(json.dumps(replaced(DOCUMENTS[path], node, value)).encode(), pieces)
     check(*client.post(path, body), body, ALSO.get(path, 200))

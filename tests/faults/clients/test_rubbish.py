@@ -17,7 +17,7 @@ from tests.faults.processes import resident, workers
 from tests.support.servers import Running, serving
 
 NUMBER = 2000
-EXPLAINED = 150  # of each kind
+EXPLAIN_PATHS = 150  # of each kind
 WARM = 300 / NUMBER  # share of the requests before the memory is first looked at
 GROWTH, TENSORFLOW = 24 << 20, 64 << 20  # bytes, after that; where new shapes come, TensorFlow keeps room for each
 TENSOR = {"name": "images", "shape": [1, 784], "datatype": "FP32", "data": [0.5] * 784}
@@ -46,34 +46,34 @@ class Client:
 def check(status: int, answer: bytes, kind: str, sent: bytes, also: int = 200) -> None:
     assert status in (200, also) or 400 <= status < 500, (status, answer[:300], sent[:200])
     assert kind == "application/json"
-    told = json.loads(answer)
+    reported = json.loads(answer)
     if status != 200:
-        assert told["error"] and told["code"] != "internal_error"
+        assert reported["error"] and reported["code"] != "internal_error"
 
 
-def turns(server: Running, number: int, most: int = GROWTH) -> Iterator[int]:
+def repetitions(server: Running, number: int, limit: int = GROWTH) -> Iterator[int]:
     """0 to `number`, in which the worker's memory must not grow by more than `most`, and in the second half by half as
     much: caches are filled then."""
     (worker,) = workers(server)
-    for turn in range(number):
-        if turn == int(WARM * number):
+    for repetition in range(number):
+        if repetition == int(WARM * number):
             before = resident(worker)
-        if turn == int((1 + WARM) / 2 * number):
+        if repetition == int((1 + WARM) / 2 * number):
             middle = resident(worker)
-        yield turn
+        yield repetition
     after = resident(worker)
-    assert after - before < most and after - middle < most / 2, (before, middle, after)
+    assert after - before < limit and after - middle < limit / 2, (before, middle, after)
     assert workers(server) == [worker]
 
 
 def test_spoilt_pictures(server: Running) -> None:
     rng, seeds, statuses = np.random.default_rng(0), corpus(), Counter[int]()
     with closing((client := Client(server)).connection):
-        for number in turns(server, NUMBER):
-            turn, seed = divmod(number, len(seeds))
+        for number in repetitions(server, NUMBER):
+            repetition, seed = divmod(number, len(seeds))
             body = spoilt(seeds[seed], rng)
-            told = {"Content_Type": "image/png"} if turn % 2 else {}
-            status, answer, kind = client.post("/v1/predict", body, **told)
+            reported = {"Content_Type": "image/png"} if repetition % 2 else {}
+            status, answer, kind = client.post("/v1/predict", body, **reported)
             check(status, answer, kind, body)
             statuses[status] += 1
     assert {200, 400, 415} <= set(statuses)  # they reach beyond the first look, and some do no harm
@@ -104,7 +104,7 @@ PREDICTS_ONLY = {"/v1/models/mlp:explain": 503}  # what else may be answered
 def test_spoilt_json(server: Running, path: str) -> None:
     rng, statuses = np.random.default_rng(1), Counter[int]()
     with closing((client := Client(server)).connection):
-        for _ in turns(server, NUMBER // len(DOCUMENTS)):
+        for _ in repetitions(server, NUMBER // len(DOCUMENTS)):
             body = spoilt_json(DOCUMENTS[path], rng)
             status, answer, kind = client.post(path, body)
             check(status, answer, kind, body, PREDICTS_ONLY.get(path, 200))
@@ -122,7 +122,7 @@ def test_spoilt_binary_tensors(server: Running) -> None:
     }
     head = json.dumps({"inputs": [inputs], "parameters": {"binary_data_output": True}}).encode()
     with closing((client := Client(server)).connection):
-        for _ in turns(server, NUMBER):
+        for _ in repetitions(server, NUMBER):
             length = len(head) if rng.random() < 0.7 else int(rng.integers(-2, 2 * len(head)))
             body = spoilt(head, rng) + raw if rng.random() < 0.5 else head + spoilt(raw, rng)
             status, answer, kind = client.post(
@@ -151,7 +151,7 @@ def test_spoilt_json_to_explain(explaining: Running, path: str) -> None:
     rng, statuses = np.random.default_rng(4), Counter[int]()
     with closing((client := Client(explaining)).connection):
         assert client.post(path, json.dumps(TO_EXPLAIN[path]).encode())[0] == 200
-        for _ in turns(explaining, EXPLAINED, TENSORFLOW):
+        for _ in repetitions(explaining, EXPLAIN_PATHS, TENSORFLOW):
             body = spoilt_json(TO_EXPLAIN[path], rng)
             status, answer, kind = client.post(path, body)
             check(status, answer, kind, body)
@@ -162,7 +162,7 @@ def test_spoilt_json_to_explain(explaining: Running, path: str) -> None:
 def test_spoilt_pictures_to_explain(explaining: Running) -> None:
     rng, seeds, statuses = np.random.default_rng(5), corpus(), Counter[int]()
     with closing((client := Client(explaining)).connection):
-        for number in turns(explaining, EXPLAINED, TENSORFLOW):
+        for number in repetitions(explaining, EXPLAIN_PATHS, TENSORFLOW):
             body = spoilt(seeds[number % len(seeds)], rng)
             status, answer, kind = client.post("/v1/explain?method=saliency", body)
             check(status, answer, kind, body)

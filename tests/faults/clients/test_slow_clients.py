@@ -137,14 +137,16 @@ def test_five_hundred_that_send_nothing_or_half_a_head_delay_nobody(
 ) -> None:
     """And they are let go, which delays nobody either."""
     with bare(tmp_path) as port, ExitStack() as stack:
-        alone = sorted(seconds_to_predict(port) for _ in range(100))
-        clients = [stack.enter_context(closing(begun(port, SMALL[: 30 * (turn % 2)]))) for turn in range(MANY)]
+        single = sorted(seconds_to_predict(port) for _ in range(100))
+        clients = [
+            stack.enter_context(closing(begun(port, SMALL[: 30 * (repetition % 2)]))) for repetition in range(MANY)
+        ]
         beside, start = [seconds_to_predict(port)], time.monotonic()
         assert all(map(waits, clients))
         while any(map(waits, clients)):
             assert time.monotonic() < start + LONG_ENOUGH
             beside.append(seconds_to_predict(port))
-        record_property("median ms alone", f"{1000 * alone[50]:.1f}")
+        record_property("median ms alone", f"{1000 * single[50]:.1f}")
         record_property("the first beside them", f"{1000 * beside[0]:.1f}")
         record_property("until they are let go", f"{1000 * sorted(beside)[len(beside) // 2]:.1f}")
         assert sorted(beside[:9])[len(beside[:9]) // 2] < DELAY
@@ -235,10 +237,10 @@ def check_refusal(port: int, size: int, status: int, code: str) -> Message:
 
 
 def check_error(response: HTTPResponse, status: int, code: str) -> Message:
-    told = json.loads(response.read())
+    reported = json.loads(response.read())
     assert (response.status, response.headers["Content-Type"]) == (status, "application/json")
-    assert told["error"] and told["code"] == code
-    assert told["request_id"] == response.headers["X-Request-ID"]
+    assert reported["error"] and reported["code"] == code
+    assert reported["request_id"] == response.headers["X-Request-ID"]
     return response.headers
 
 
@@ -250,7 +252,7 @@ def test_behind_nginx_five_hundred_of_them_harm_nobody(
         serving(tmp_path, {"EXPLAIN": "off", "THREADS": str(THREADS)}) as server,
         nginx(tmp_path, int(server.url.rpartition(":")[2])) as port,
     ):
-        alone = sorted(seconds_to_predict(port) for _ in range(100))
+        single = sorted(seconds_to_predict(port) for _ in range(100))
         with slow_clients(port, MANY) as clients, closing(begun(port)) as silent:
             beside, start = [], time.monotonic()
             while time.monotonic() < start + LONG_ENOUGH:
@@ -259,7 +261,7 @@ def test_behind_nginx_five_hundred_of_them_harm_nobody(
             assert sum(map(waits, clients)) == MANY
             eventually(lambda: not waits(silent), "nginx lets go who is silent", TIMEOUT)
         middle = sorted(beside)[len(beside) // 2]
-        record_property("median ms alone", f"{1000 * alone[50]:.1f}")
+        record_property("median ms alone", f"{1000 * single[50]:.1f}")
         record_property(f"beside them, {LONG_ENOUGH} s long", f"{1000 * middle:.1f}")
         assert len(beside) > 100  # every one was answered, within PATIENT
-        assert middle < 10 * alone[50] + 0.05
+        assert middle < 10 * single[50] + 0.05

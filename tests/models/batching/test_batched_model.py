@@ -68,9 +68,9 @@ def test_a_batched_model_answers_as_its_model_does() -> None:
     assert found.card is model.card and found.verbs == model.verbs and isinstance(found, BatchedModel)
     assert np.array_equal(found.forward(images(5)), model.forward(images(5)))
     assert np.array_equal(found.gradient(images(3), WEIGHTS), model.gradient(images(3), WEIGHTS))
-    ours, theirs = found.features(images(3), WEIGHTS), model.features(images(3), WEIGHTS)
+    computed, reference = found.features(images(3), WEIGHTS), model.features(images(3), WEIGHTS)
     for name in ("embedding", "feature_map", "feature_gradient", "attention"):
-        assert np.array_equal(getattr(ours, name), getattr(theirs, name))
+        assert np.array_equal(getattr(computed, name), getattr(reference, name))
 
 
 def test_what_a_model_does_not_have_stays_away() -> None:
@@ -87,9 +87,9 @@ def test_rows_of_different_explanations_are_put_together() -> None:
     """Four `occlusion` at once, in a third of the calls of one after the other, with the same answers."""
     explainer, target = EXPLAINERS["occlusion"](patch=2, stride=2), one("mlp", 1)
     target = type(target)(WEIGHTS[1], 1, None, "1")
-    alone = Slow()
-    alone.began.set()
-    expected = [next(iter(explainer.refine(alone, ink(seed), target, 0))).values for seed in range(4)]
+    single = Slow()
+    single.began.set()
+    expected = [next(iter(explainer.refine(single, ink(seed), target, 0))).values for seed in range(4)]
     clock, model = Clock(), Slow()
     found = before(model, clock)
     busy = Request("busy", lambda: found.forward(images(3)))
@@ -105,8 +105,8 @@ def test_rows_of_different_explanations_are_put_together() -> None:
     assert busy.join().error is None
     for request, values in zip(asked, expected, strict=True):
         assert request.join().answer[-1].values == pytest.approx(values, abs=1e-9)
-    assert len(model.sizes) - 1 <= len(alone.sizes) // 3
-    assert sum(model.sizes) - 3 == sum(alone.sizes)
+    assert len(model.sizes) - 1 <= len(single.sizes) // 3
+    assert sum(model.sizes) - 3 == sum(single.sizes)
 
 
 BAD = {
@@ -302,11 +302,11 @@ def test_200_requests_of_many_sizes_trace_nothing(name: str) -> None:
     model, rng = net(name), np.random.default_rng(0)
     weights = np.repeat(one(name).weights[None], 200, axis=0)
     traced = model.retraces
-    for turn in range(200):
+    for repetition in range(200):
         rows = rng.integers(0, 200, rng.integers(1, 40))
-        if turn % 3 == 0:
+        if repetition % 3 == 0:
             model.forward(digits()[rows])
-        elif turn % 3 == 1:
+        elif repetition % 3 == 1:
             model.gradient(digits()[rows], weights[rows])
         else:
             model.features(digits()[rows], weights[rows])

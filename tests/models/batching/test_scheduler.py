@@ -114,7 +114,7 @@ def the_queue_is_bounded(kind: type[BatchScheduler]) -> None:
     assert [len(scene.answered(name)) for name in "acd"] == [50, 9, 1]
 
 
-class Alone(BatchScheduler):
+class OneByOne(BatchScheduler):
     def _next_batch(self) -> Any:
         one, many = self.limits, Limits(1, 2, 10_000)
         self.limits = many
@@ -186,7 +186,7 @@ class OneBound(BatchScheduler):
 
 
 PROPERTIES: dict[Callable[[type[BatchScheduler]], None], list[type[BatchScheduler]]] = {
-    what_waits_goes_together: [Alone],
+    what_waits_goes_together: [OneByOne],
     predictions_go_first_and_lead: [Unordered, LeadsOn],
     a_prediction_waits_for_one_slice_at_most: [Unsliced, Unordered],
     large_requests_take_turns: [Unsliced],
@@ -313,12 +313,12 @@ def test_many_threads_get_each_their_own() -> None:
 
     def work(thread: int) -> int:
         rng, right = np.random.default_rng(thread), 0
-        for turn in range(60):
+        for repetition in range(60):
             rows = rng.integers(0, 600, rng.integers(1, 41)).astype(float)
-            if turn % 7 == thread % 7:
+            if repetition % 7 == thread % 7:
                 rows[0] = 666
             try:
-                (answer, _) = scheduler.submit([rows], CallOptions(turn % 3 == 0))
+                (answer, _) = scheduler.submit([rows], CallOptions(repetition % 3 == 0))
             except ArithmeticError:
                 right += rows[0] == 666
             else:

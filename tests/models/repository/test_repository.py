@@ -10,7 +10,7 @@ from server.models.repository.store import Store
 from server.protocols import NO_DEADLINE
 from server.types import ModelCard
 from tests.support.models.fakes import Fake
-from tests.support.models.stores import linear, loaded, look, make_store, write_version
+from tests.support.models.stores import linear, loaded, make_store, poll_all, write_version
 
 
 def states(store: Store, name: str = "fake") -> dict[str, tuple[str, str]]:
@@ -41,7 +41,7 @@ def test_all_workers_unload_and_load(tmp_path: Path) -> None:
         with pytest.raises(UnknownModel, match="unloaded"), store.handle("fake"):
             pass
     third = make_store(tmp_path)
-    look(first, second, third)
+    poll_all(first, second, third)
     assert [list(store.served_models) for store in (first, second, third)] == 3 * [["plain"]]
 
     stop = threading.Event()
@@ -146,5 +146,5 @@ def test_the_index_tells_loading_and_unwanted_versions(tmp_path: Path) -> None:
     }
     gate.set()
     loaded()
-    look(store)
+    poll_all(store)
     assert states(store)["3"] == ("READY", "")

@@ -96,19 +96,19 @@ def test_a_worker_that_is_killed_while_it_writes_leaves_what_was_there(tmp_path:
 
 
 def test_readers_find_whole_files_while_others_write(tmp_path: Path) -> None:
-    ours, theirs = SharedState(tmp_path), SharedState(tmp_path)
-    write(ours, 0)
+    writer, reader = SharedState(tmp_path), SharedState(tmp_path)
+    write(writer, 0)
     over = threading.Event()
 
     def until_over() -> list[tuple[int, int]]:
         found = []
         while not over.is_set():
-            found.append(read(theirs))
+            found.append(read(reader))
         return found
 
     reading = Request("reading", until_over)
     for number in range(1, WRITES):
-        write(ours, number)
+        write(writer, number)
     over.set()
     assert reading.join().error is None, reading.error
     assert reading.answer == sorted(reading.answer) and len(set(reading.answer)) > 10

@@ -19,11 +19,11 @@ from tests.support.answers import errors_in
 from tests.support.models.fakes import Fake, Linear
 from tests.support.models.stores import (
     CLASSES,
-    TOLD,
+    REASONS,
     linear,
     loaded,
-    look,
     make_store,
+    poll_all,
     sha256,
     write_labels,
     write_version,
@@ -43,7 +43,7 @@ def test_a_card_is_read_with_all_that_it_says(tmp_path: Path) -> None:
     assert card.classes == tuple(str(k) for k in range(CLASSES))
     assert (card.image.height, card.image.width) == (28, 28)
     assert (card.temperature, card.energy_threshold) == (2.0, 4.5)
-    assert (card.metrics, card.training) == (TOLD["metrics"], TOLD["training"])
+    assert (card.metrics, card.training) == (REASONS["metrics"], REASONS["training"])
     with np.load(folder / BACKGROUND) as stored:
         assert np.array_equal(card.background, stored["centroids"])
 
@@ -111,8 +111,14 @@ def unpackable() -> bytes:
 
 def litert(**changes: Any) -> Callable[[Path], Any]:
     """Tell of the twin as format 2 does, but for some of it."""
-    told = {"file": TWIN.as_posix(), "roles": ["predict"], "rows": {"forward": [1]}, "memory_bytes": 1000, **changes}
-    return changed_card(format=2, litert=[told])
+    reported = {
+        "file": TWIN.as_posix(),
+        "roles": ["predict"],
+        "rows": {"forward": [1]},
+        "memory_bytes": 1000,
+        **changes,
+    }
+    return changed_card(format=2, litert=[reported])
 
 
 BREAKS: dict[str, tuple[Callable[[Path], Any], str]] = {
@@ -172,13 +178,13 @@ def test_a_broken_version_is_refused_and_logged_once(
     breaks, words = BREAKS[name]
     breaks(tmp_path / "fake" / "3")
     store = make_store(tmp_path)
-    look(store)
+    poll_all(store)
     assert list(store.served_models["fake"].versions) == ["1", "2"]
     (record,) = errors_in(caplog)
     assert str(tmp_path / "fake" / "3") in record.getMessage()
     assert words in record.getMessage()
-    told = store.served_models["fake"].refused
-    assert list(told) == ["3"] and words in told["3"] and str(tmp_path) not in told["3"]
+    reported = store.served_models["fake"].refused
+    assert list(reported) == ["3"] and words in reported["3"] and str(tmp_path) not in reported["3"]
 
 
 def test_a_version_without_a_card_is_not_there_yet(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -189,7 +195,7 @@ def test_a_version_without_a_card_is_not_there_yet(tmp_path: Path, caplog: pytes
     assert list(store.served_models["fake"].versions) == ["1"]
     assert store.served_models["fake"].refused == {} and not errors_in(caplog)
     card.rename(tmp_path / "fake" / "2" / CARD)
-    look(store)
+    poll_all(store)
     assert list(store.served_models["fake"].versions) == ["1", "2"]
 
 
@@ -334,11 +340,11 @@ def test_versions_are_found_by_number_and_label_and_errors_list_them(tmp_path: P
         write_version(tmp_path, "fake", version)
     write_labels(tmp_path, {"canary": 1, "gone": 7})
     store = make_store(tmp_path)
-    for asked, version in ((None, "2"), ("1", "1"), ("2", "2"), ("canary", "1")):
-        with store.handle("fake", asked) as served:
+    for requested, version in ((None, "2"), ("1", "1"), ("2", "2"), ("canary", "1")):
+        with store.handle("fake", requested) as served:
             assert served.card.version == version
-    for asked in ("3", "stable", "gone", "", "01"):
-        with pytest.raises(UnknownModel, match=f"'{asked}'.*1, 2, canary"), store.handle("fake", asked):
+    for requested in ("3", "stable", "gone", "", "01"):
+        with pytest.raises(UnknownModel, match=f"'{requested}'.*1, 2, canary"), store.handle("fake", requested):
             pass
     with pytest.raises(UnknownModel, match=r"'other'.*fake"), store.handle("other"):
         pass

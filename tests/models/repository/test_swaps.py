@@ -19,7 +19,7 @@ from server.types import Array, Features, ModelCard
 from tests.conftest import MakeApp
 from tests.support.batching import PATIENCE, Request
 from tests.support.models.fakes import Linear
-from tests.support.models.stores import SEVEN, look, write_labels, write_version
+from tests.support.models.stores import SEVEN, poll_all, write_labels, write_version
 
 ROWS = np.random.default_rng(0).random((2, 28, 28), np.float32)
 V1 = {"instances": ROWS.tolist(), "parameters": {"method": "smooth_grad", "n_samples": 200}}
@@ -96,8 +96,8 @@ def of_each(answer: Any) -> list[str]:
 
 
 def of_tensors(answer: Any) -> list[str]:
-    told = next(one for one in answer["outputs"] if one["name"] == "certificates")
-    return [answer["model_version"], *(json.loads(text)["model"]["version"] for text in told["data"])]
+    reported = next(one for one in answer["outputs"] if one["name"] == "certificates")
+    return [answer["model_version"], *(json.loads(text)["model"]["version"] for text in reported["data"])]
 
 
 LONG = "method=smooth_grad&n_samples=200"
@@ -117,10 +117,10 @@ QUESTIONS: dict[str, tuple[str, Any, Callable[[Any], list[str]]]] = {
 
 def post(client: FlaskClient, name: str) -> list[str]:
     """The versions that an answer tells."""
-    path, body, told = QUESTIONS[name]
+    path, body, reported = QUESTIONS[name]
     response = client.post(path, data=body if isinstance(body, bytes) else json.dumps(body))
     assert response.status_code == 200, response.data
-    return told(response.get_json())
+    return reported(response.get_json())
 
 
 @pytest.fixture
@@ -153,15 +153,15 @@ def test_an_answer_is_of_one_version_also_during_a_swap(
     request = Request(name, lambda: post(client, name))
     try:
         assert scene.middle.wait(PATIENCE)
-        asked = len(scene.calls)
+        requested = len(scene.calls)
         swap(tmp_path)
-        look(store)
+        poll_all(store)
         assert store.served_models["fake"].default_number == "2" and scene.closed == []
     finally:
         scene.go.set()
-    told = request.join().answer
+    reported = request.join().answer
     assert request.error is None, request.error
-    assert set(told) == {"1"}
-    assert set(scene.calls) == {"1"} and len(scene.calls) > asked
+    assert set(reported) == {"1"}
+    assert set(scene.calls) == {"1"} and len(scene.calls) > requested
     scene.calls.clear()
     assert set(post(client, name)) == {"2"} and set(scene.calls) == {"2"}

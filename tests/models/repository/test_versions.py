@@ -20,7 +20,7 @@ from server.protocols import NO_DEADLINE
 from server.types import ModelCard
 from tests.support.answers import errors_in
 from tests.support.models.fakes import Fake, Linear
-from tests.support.models.stores import linear, loaded, look, make_store, write_labels, write_version
+from tests.support.models.stores import linear, loaded, make_store, poll_all, write_labels, write_version
 
 
 class Clock:
@@ -67,7 +67,7 @@ def test_a_new_version_is_served_when_it_is_loaded(tmp_path: Path) -> None:
     write_version(tmp_path, "fake", "2")
     write_version(tmp_path, "other", "7")
     assert default(store) == "1"
-    look(store)
+    poll_all(store)
     assert (served(store), default(store)) == (["1", "2"], "2")
     with store.handle("other") as version:
         assert version.for_explain(NO_DEADLINE).card.version == "7"
@@ -104,7 +104,7 @@ def test_a_broken_version_is_refused_whenever_it_appears(tmp_path: Path, when: s
     spoil(tmp_path, "3")
     if when == "at the start":
         store = make_store(tmp_path, load_full=broken("2"))
-    look(store)
+    poll_all(store)
     assert (served(store), default(store)) == (["1"], "1")
     refused = store.served_models["fake"].refused
     assert "could not be loaded" in refused["2"] and "saved_model.pb has SHA-256" in refused["3"]
@@ -118,10 +118,10 @@ def test_a_refused_version_is_tried_again_when_its_files_change(
     spoil(tmp_path, "2")
     store = make_store(tmp_path)
     for _ in range(3):
-        look(store)
+        poll_all(store)
     assert len(errors_in(caplog)) == 1
     (tmp_path / "fake" / "2" / "saved_model.pb").write_bytes(b"a graph")
-    look(store)
+    poll_all(store)
     assert served(store) == ["1", "2"] and store.served_models["fake"].refused == {}
 
 
@@ -130,7 +130,7 @@ def test_a_loaded_version_goes_on_when_its_files_are_spoilt(tmp_path: Path) -> N
     write_version(tmp_path, "fake", "2")
     store = make_store(tmp_path)
     spoil(tmp_path, "2")
-    look(store)
+    poll_all(store)
     assert served(store) == ["1", "2"] and "SHA-256" in store.served_models["fake"].refused["2"]
     with store.handle("fake") as version:
         assert version.for_explain(NO_DEADLINE).card.version == "2"
@@ -143,7 +143,7 @@ def test_another_version_in_the_same_folder_takes_its_place(tmp_path: Path) -> N
         before = store.served_models["fake"].default_version.card.digest
         shutil.rmtree(tmp_path / "fake" / "1")
         write_version(tmp_path, "fake", "1", architecture=f"another {time}")
-        look(store)
+        poll_all(store)
         card = store.served_models["fake"].default_version.card
         assert card.architecture == f"another {time}" and card.digest != before
 
@@ -158,7 +158,7 @@ def test_while_no_version_is_known_to_be_good_all_that_predict_go_on(tmp_path: P
         write_version(tmp_path, "fake", number)
     write_labels(tmp_path, {"stable": 2})
     store = make_store(tmp_path, load_full=never)
-    look(store)
+    poll_all(store)
     assert served(store) == ["1", "2", "3"] and default(store) == "2"
     assert list(store.served_models["fake"].refused) == ["1", "2", "3"]
 
@@ -178,7 +178,7 @@ def test_of_the_latest_two_the_earlier_stays_while_a_third_loads(tmp_path: Path)
         store.poll()
     assert served(store) == ["1", "2"]
     gate.set()
-    look(store)
+    poll_all(store)
     assert served(store) == ["2", "3"]
 
 
@@ -188,15 +188,15 @@ def test_a_version_whose_folder_is_gone_goes_unless_it_is_the_last(tmp_path: Pat
     write_labels(tmp_path, {"stable": 2})
     store = make_store(tmp_path)
     shutil.rmtree(tmp_path / "fake" / "3")
-    look(store)
+    poll_all(store)
     assert served(store) == ["1", "2"] and store.served_models["fake"].notes == ()
     shutil.rmtree(tmp_path / "fake")
-    look(store)
+    poll_all(store)
     assert served(store) == ["2"] and "version 2 is gone" in store.served_models["fake"].notes[0]
     with store.handle("fake") as version:
         assert version.for_explain(NO_DEADLINE).card.version == "2"
     write_version(tmp_path, "fake", "4")
-    look(store)
+    poll_all(store)
     assert served(store) == ["4"] and store.served_models["fake"].notes == ()
 
 
@@ -206,13 +206,13 @@ def test_a_label_moves_when_its_version_is_served_and_not_to_one_that_is_not(tmp
     write_labels(tmp_path, {"stable": 1})
     store = make_store(tmp_path)
     write_labels(tmp_path, {"stable": 7, "canary": 2})
-    look(store)
+    poll_all(store)
     assert default(store) == "1" and store.served_models["fake"].labels == {"stable": "1", "canary": "2"}
     assert store.served_models["fake"].notes == (
         "label stable points at version 7, which is not served; it stays at 1",
     )
     write_labels(tmp_path, {"stable": 2})
-    look(store)
+    poll_all(store)
     assert default(store) == "2" and store.served_models["fake"].labels == {"stable": "2"}
 
 
@@ -223,14 +223,14 @@ def test_broken_labels_leave_the_old_ones(tmp_path: Path, caplog: pytest.LogCapt
     store = make_store(tmp_path)
     (tmp_path / "fake" / "labels.json").write_text('{"stable": ')
     for _ in range(3):
-        look(store)
+        poll_all(store)
     assert default(store) == "1" and "JSONDecodeError" in store.served_models["fake"].refused["labels.json"]
     assert len(errors_in(caplog)) == 1
     write_labels(tmp_path, {"stable": 2})
-    look(store)
+    poll_all(store)
     assert default(store) == "2" and store.served_models["fake"].refused == {}
     (tmp_path / "fake" / "labels.json").unlink()
-    look(store)
+    poll_all(store)
     assert store.served_models["fake"].labels == {}
 
 
@@ -279,10 +279,10 @@ def test_the_latest_go_on_until_later_ones_are_good(tmp_path: Path) -> None:
     store = make_store(tmp_path, load_full=broken("3"), policy="latest:1")
     assert served(store) == ["2"]
     write_version(tmp_path, "fake", "3")
-    look(store)
+    poll_all(store)
     assert served(store) == ["2"]
     write_version(tmp_path, "fake", "4")
-    look(store)
+    poll_all(store)
     assert served(store) == ["4"]
 
 
@@ -290,7 +290,7 @@ def test_a_server_that_only_predicts_refuses_what_has_no_twin(tmp_path: Path) ->
     write_version(tmp_path, "fake", "1")
     store = make_store(tmp_path, explains=False)
     write_version(tmp_path, "fake", "2", twin=False)
-    look(store)
+    poll_all(store)
     assert (served(store), default(store)) == (["1"], "1")
     assert "no model.tflite" in store.served_models["fake"].refused["2"]
 
@@ -318,7 +318,7 @@ def test_of_a_new_model_the_version_that_is_to_answer_comes_first(
     finally:
         gate.set()
         loaded()
-    look(store)
+    poll_all(store)
     assert (served(store), default(store)) == (["1", "2", "3"], first)
 
 
@@ -334,7 +334,7 @@ def test_a_request_keeps_its_version_and_the_last_one_to_leave_frees_it(tmp_path
     with store.handle("fake") as first, store.handle("fake") as second:
         lane = weakref.ref(first.for_explain(NO_DEADLINE))
         shutil.rmtree(tmp_path / "fake" / "2")
-        look(store)
+        poll_all(store)
         assert default(store) == "1"
         loaded()
         assert first is second and first.for_explain(NO_DEADLINE) is lane() and closed == []
@@ -352,7 +352,7 @@ def test_a_version_that_was_let_go_of_is_not_used_again(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     old = store.served_models["fake"].default_version
     shutil.rmtree(tmp_path / "fake" / "2")
-    look(store)
+    poll_all(store)
     loaded()
     assert old.hold() is False
     with pytest.raises(NotReady, match="served no more"):
@@ -376,10 +376,10 @@ def test_served_models_are_immutable_snapshots(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     before = store.served_models
     write_version(tmp_path, "fake", "2")
-    look(store)
+    poll_all(store)
     assert list(before["fake"].versions) == ["1"] and served(store) == ["1", "2"]
     after = store.served_models
-    look(store)
+    poll_all(store)
     assert store.served_models is after  # nothing new, nothing swapped
 
 
@@ -427,7 +427,7 @@ def test_workers_serve_a_new_version_together(tmp_path: Path) -> None:
     assert default(first) == default(second) == "1"
     gate.set()
     loaded()
-    look(first, second)
+    poll_all(first, second)
     assert default(first) == default(second) == "2"
 
 
@@ -442,8 +442,8 @@ def test_what_one_worker_refuses_none_serves_and_none_tries_again(tmp_path: Path
     first = make_store(tmp_path, load_full=broken("2"))
     second = make_store(tmp_path, load_full=noting)
     write_version(tmp_path, "fake", "2")
-    look(first, second)
-    look(first, second)
+    poll_all(first, second)
+    poll_all(first, second)
     assert served(first) == served(second) == ["1"]
     assert first.served_models["fake"].refused == second.served_models["fake"].refused != {}
     third = make_store(tmp_path, load_full=noting)
@@ -471,7 +471,7 @@ def test_a_worker_that_comes_later_serves_what_the_others_do(tmp_path: Path) -> 
             version.for_explain(NO_DEADLINE)
     gate.set()
     loaded()
-    look(first, second)
+    poll_all(first, second)
     assert served(first) == served(second) == ["1", "2", "3"] and default(first) == default(second) == "1"
 
 
@@ -480,10 +480,10 @@ def test_a_worker_does_not_answer_by_another_version_than_the_one_it_cannot_open
     for number in ("1", "2"):
         write_version(tmp_path, "fake", number)
     first = make_store(tmp_path)
-    look(first)
+    poll_all(first)
     spoil(tmp_path, "2")
     second = make_store(tmp_path)
-    look(first, second)
+    poll_all(first, second)
     assert default(first) == "2"
     for asked in (None, "2"):
         with pytest.raises(NotReady, match="fake version 2"), second.handle("fake", asked):
@@ -496,7 +496,7 @@ def test_a_dead_worker_does_not_delay_the_others(tmp_path: Path) -> None:
     write_version(tmp_path, "fake", "1")
     clock = Clock()
     alive, dead = make_store(tmp_path, now=clock), make_store(tmp_path, now=clock)
-    look(alive, dead)
+    poll_all(alive, dead)
     write_version(tmp_path, "fake", "2")
     for _ in range(5):
         clock.time += HEARTBEAT_TIMEOUT / 6
@@ -514,12 +514,12 @@ def test_a_dead_worker_does_not_delay_the_others(tmp_path: Path) -> None:
 def test_a_dead_process_does_not_count_even_with_a_fresh_heartbeat(tmp_path: Path) -> None:
     write_version(tmp_path, "fake", "1")
     store = make_store(tmp_path)
-    look(store)
+    poll_all(store)
     (mine,) = (tmp_path / ".run" / "versions" / "workers").iterdir()
     gone = {**json.loads(mine.read_text()), "worker": "gone", "pid": 2**22 + 1}  # above what Linux gives out
     (mine.parent / "gone.json").write_text(json.dumps(gone))
     write_version(tmp_path, "fake", "2")
-    look(store)
+    poll_all(store)
     assert default(store) == "2"
 
 
@@ -527,13 +527,13 @@ def test_a_lock_held_for_long_does_not_keep_workers_from_answering(tmp_path: Pat
     for number in ("1", "2"):
         write_version(tmp_path, "fake", number)
     store = make_store(tmp_path)
-    look(store)
+    poll_all(store)
     write_labels(tmp_path, {"stable": 1})
-    with SharedState(tmp_path / ".run").locked() as alone:
-        assert alone
+    with SharedState(tmp_path / ".run").locked() as has_lock:
+        assert has_lock
         store.poll()
         assert default(store) == "2"  # nothing is agreed yet
-    look(store)
+    poll_all(store)
     assert default(store) == "1"
 
 
@@ -544,7 +544,7 @@ def test_a_state_that_cannot_be_read_is_made_anew(tmp_path: Path, text: str) -> 
     write_version(tmp_path, "fake", "1")
     store = make_store(tmp_path)
     (tmp_path / ".run" / "versions" / "state.json").write_text(text)
-    look(store)
+    poll_all(store)
     assert served(store) == served(make_store(tmp_path)) == ["1"]
 
 
@@ -555,5 +555,5 @@ def test_a_card_that_goes_while_a_version_is_being_removed_is_no_error(
     write_version(tmp_path, "fake", "2")
     store = make_store(tmp_path)
     (tmp_path / "fake" / "2" / CARD).unlink()
-    look(store)
+    poll_all(store)
     assert served(store) == ["1"] and not errors_in(caplog)

@@ -24,7 +24,7 @@ from tests.support.models.fakes import EVERYTHING, Fake, Linear, make_card
 SHIPPED = Path(__file__).parent.parent.parent.parent / "model_store"
 SIDE, CLASSES = 28, 10
 GRADIENT = frozenset({"forward", "gradient"})
-TOLD = {"metrics": {"accuracy": 0.9}, "training": {"epochs": 1}}
+REASONS = {"metrics": {"accuracy": 0.9}, "training": {"epochs": 1}}
 
 
 def card_28(name: str = "fake", version: str = "1") -> ModelCard:
@@ -75,7 +75,7 @@ def loaded() -> None:
             assert not thread.is_alive()
 
 
-def look(*stores: Store) -> None:
+def poll_all(*stores: Store) -> None:
     """Let each look twice in turn, and load what it wants: after that all know of each other what there is to know."""
     for store in 2 * stores:
         store.poll()
@@ -111,7 +111,7 @@ def write_version(
         "verbs": sorted(verbs),
         "temperature": card.temperature,
         "in_distribution": {"threshold": card.energy_threshold},
-        **TOLD,
+        **REASONS,
         "files": {path.relative_to(folder).as_posix(): sha256(path) for path in files},
     }
     (folder / CARD).write_text(json.dumps({**stored, **changes}))
