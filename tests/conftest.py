@@ -62,7 +62,7 @@ def model_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def make_app(model_store: Path) -> MakeApp:
     """Applications over `model_store` (or another); returned when loading is done, unless `wait` is False. What models
-    answer is not checked, unless a `check` is given: those of many tests answer wrong. They look only when told to."""
+    answer is not checked, unless a `check` is given: those of many tests answer wrong. They poll on command only."""
 
     def make(
         load_full: LoadAny = linear,

@@ -144,7 +144,7 @@ def test_without_models_the_service_starts_and_says_what_is_missing(
 
 
 def test_what_this_worker_does_not_have_yet_is_not_ready_in_any_dialect(make_app: MakeApp, tmp_path: Path) -> None:
-    """Others serve it: whoever asks again will be answered."""
+    """Other workers serve it: a second request will be answered."""
     store, shared = tmp_path / "store", tmp_path / "run"
     for number in ("1", "2"):
         write_version(store, version=number)

@@ -329,7 +329,7 @@ def test_the_walk_rejects_a_global_draw(source: str) -> None:
 
 
 def pickles(tree: ast.AST) -> list[str]:
-    """What could make objects, and run code, out of bytes that somebody else may have written."""
+    """What could make objects, and run code, out of foreign bytes."""
     named = [name for name, _ in imports(tree) if name.split(".")[0] in PICKLES]
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     by_text = [word for call in calls for word in call.args if isinstance(word, ast.Constant) and word.value in PICKLES]

@@ -147,5 +147,5 @@ def test_targeted_margin_is_the_lead_over_all_others() -> None:
 
     images = grey()[None]
     assert Objective(Fixed(), 1, None).margins(images) == pytest.approx([-1])
-    assert Objective(Fixed(), 2, 0).margins(images) == pytest.approx([-2])  # 1 leads, whoever loses
+    assert Objective(Fixed(), 2, 0).margins(images) == pytest.approx([-2])  # 1 leads, for any source class
     assert Objective(Fixed(), 0, None).margins(images) == pytest.approx([2])

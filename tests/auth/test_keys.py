@@ -1,4 +1,4 @@
-"""API keys: the file, who is let in where, and that a key is never kept, shown or taken from a query."""
+"""API keys: the file, which key opens which route, and that a key is never stored, shown or taken from a query."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""The file of kept explanations: shared by processes, bounded, in nobody's way when it is locked, lost or spoilt."""
+"""The cache file: shared by processes, bounded, and no hindrance to answers when it is locked, lost or spoilt."""
 
 import itertools
 import logging
@@ -150,7 +150,7 @@ def test_processes_share_one_file_within_its_bytes(tmp_path: Path) -> None:
         reader.result()
         printed = [line.split() for writer in (one, other) for line in writer.stdout or ()]
     refused = [number for number, put in printed if put != b"True"]
-    assert len(printed) == 160 and len(refused) < 40  # whoever waits too long goes on without
+    assert len(printed) == 160 and len(refused) < 40  # a process that waits too long goes on without
     last = rows(tmp_path)
     assert len(last) > 30 and {int(id_, 16) // 1000 for id_ in last} <= {0, 1}
     assert all(holds(cache, int(id_, 16)) for id_ in last)
@@ -195,7 +195,7 @@ def test_threads_share_one_connection(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         done = list(pool.map(work, range(200)))
-    assert sum(done) > 150  # whoever waits too long goes on without
+    assert sum(done) > 150  # a process that waits too long goes on without
     assert sum(holds(cache, number) for number in range(200)) >= sum(done)
 
 

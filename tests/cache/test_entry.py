@@ -185,7 +185,7 @@ FACTS = np.frombuffer(json.dumps({"format": FORMAT}).encode(), np.uint8)
 
 
 def packed(level: int = zipfile.ZIP_STORED, **members: Any) -> bytes:
-    """An npz as numpy writes it, whatever is in it; bytes are a member as it is."""
+    """An npz as numpy writes it, with any members; bytes are written as they are."""
     file = BytesIO()
     with zipfile.ZipFile(file, "w", level) as npz:
         for name, content in members.items():

@@ -1,4 +1,4 @@
-"""What `make` starts ends as what it starts is told to."""
+"""Stopping `make serve` stops the server in order."""
 
 import os
 import signal

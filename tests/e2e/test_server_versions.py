@@ -89,7 +89,7 @@ def test_a_killed_worker_comes_back_with_what_the_others_serve(server: Running, 
         time.sleep(0.05)  # polls another process
     soon(server, lambda now: now == before)
     number = max(map(int, before["versions"])) + 1
-    copy_version(store, number)  # the dead one holds nobody up
+    copy_version(store, number)  # the dead one does not delay the others
     soon(server, lambda now: str(number) in now["versions"])
 
 

@@ -29,7 +29,7 @@ IN_USE = re.compile(r"^inkling_explain_slots_in_use(?:{.*})? (\S+)$", re.MULTILI
 
 
 def short() -> str:
-    """A question that nobody asked before, so that no answer is kept."""
+    """A new question, so that no answer to it is cached."""
     return f"/v1/explain?method=saliency&seed={next(SEEDS)}"
 
 
@@ -175,7 +175,7 @@ def test_comparisons_and_attacks_take_slots_too(server: Running, path: str) -> N
 
 @pytest.mark.parametrize(("grace", "state"), [("45", "converged"), ("2", "partial")])
 def test_a_stopping_server_answers_what_it_has_accepted(tmp_path: Path, grace: str, state: str) -> None:
-    """Whole where the grace time is enough, else what it has by then; and what has nothing then is told so."""
+    """Whole where the grace time is enough, else what it has by then; a request without any result gets an error."""
     with serving(
         tmp_path, settings(tmp_path, GRACE=grace), explain="ready", app="tests.support.models.slow_app:app"
     ) as server:

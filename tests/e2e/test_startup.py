@@ -1,4 +1,4 @@
-"""Starting, and what those who run the service do beside it: one line for a mistake, settings shown without secrets,
+"""Starting, and the commands for operators: one line for a mistake, settings shown without secrets,
 keys made; and two real workers that count, log and guard as one server.
 """
 
@@ -260,7 +260,7 @@ def test_two_workers_count_as_one_and_a_killed_one_leaves_its_counts_only(
         assert time.monotonic() < deadline, held()
         time.sleep(0.1)  # polls another process
     assert held() == predict_until(two, keys["web"], 3) - {victim}
-    assert answered() == len(predictions(two)) >= 32  # those that the dead one answered too
+    assert answered() == len(predictions(two)) >= 32  # with the requests that the dead worker answered
     numbers = scraped(two, keys["boss"])
     assert number(numbers, "inkling_model_versions", model="cnn") == 1
 

@@ -1,4 +1,4 @@
-"""The worker of a real gunicorn: clients that are slow to hang up hold up nobody, and kept connections lose nothing."""
+"""The worker of a real gunicorn: clients that hang up slowly delay no others, and kept connections lose nothing."""
 
 import signal
 import socket

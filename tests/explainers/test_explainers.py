@@ -366,7 +366,7 @@ def test_rise_finds_the_weights_of_a_linear_model() -> None:
 
 
 def rise_errors(keep: float, n_samples: int) -> tuple[float, float]:
-    """Of the values for a fixed image: their spread over seeds, and the standard error that is told; medians."""
+    """Of the values for a fixed image: their spread over seeds, and the reported standard error; medians."""
     runs = [last(Rise(n_samples=n_samples, keep=keep), Square(), one(1), seed=seed) for seed in range(40)]
     spread = np.std([run.values for run in runs], axis=0)
     reported = np.sqrt(np.mean([np.square(run.stderr) for run in runs], axis=0))

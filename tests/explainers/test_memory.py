@@ -1,4 +1,4 @@
-"""No method holds more than 64 MB beyond its model, whatever the options that the limits allow: rows come in chunks."""
+"""No method holds more than 64 MB beyond its model for any allowed options: rows come in chunks."""
 
 import gc
 import tracemalloc

@@ -46,7 +46,7 @@ def ready(running: Running) -> bool:
 
 
 def question(number: int) -> str:
-    """A prediction, or in each third place an explanation that nobody asked for before."""
+    """A prediction, or in each third place an explanation that is not cached yet."""
     return f"/v1/explain?method=saliency&seed={next(SEEDS)}" if number % 3 == 0 else PREDICT
 
 
@@ -97,7 +97,7 @@ def test_who_has_connected_before_a_stop_is_answered(
 ) -> None:
     with server(tmp_path, number) as running:
         worker_pids = workers(running)
-        with standing_still(worker_pids):  # so that nobody is accepted before the signal
+        with standing_still(worker_pids):  # so that no connection is accepted before the signal
             requested = [(path := question(client), sent(running, path)) for client in range(CLIENTS)]
             running.process.send_signal(signal.SIGTERM)
             eventually(lambda: all(is_to_stop(one) for one in worker_pids), "the arbiter has told its workers")

@@ -13,7 +13,7 @@ def attribution(values: Array, stderr: Array | None, state: State = "converged")
 
 @pytest.mark.parametrize("gap", [0.0, 0.5, 1.5])
 def test_the_probability_is_how_often_the_order_is_right(gap: float) -> None:
-    """Measured the other way round: true values known, estimates drawn, and the told probabilities averaged."""
+    """Measured the other way round: true values known, estimates drawn, and the reported probabilities averaged."""
     truth = np.array([[5 + 2 * gap, -(5 + gap)], [5, 0.1]])
     stderr = np.full((2, 2), 0.5)
     rng = np.random.default_rng(1)

@@ -1,4 +1,4 @@
-"""LiteRT files as a Model: they answer as the SavedModel does, whatever else runs, within their memory."""
+"""LiteRT files as a Model: they answer as the SavedModel does, also beside other work, within their memory."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What computes explanations: LiteRT or TensorFlow, by wish or by what a version has; and what is imported for it."""
+"""Which runtime computes explanations, LiteRT or TensorFlow, as set or as a version allows; and what is imported."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Every content type that the description names is sent and given, and whatever is answered is one that it names."""
+"""Every content type in the description can be sent and had, and every answer has one that is described."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -177,7 +177,7 @@ def test_each_content_type_is_read_and_given(make_app: MakeApp, tag: str) -> Non
 
 
 def test_no_answer_can_be_had_in_a_format_that_is_not_described(make_app: MakeApp) -> None:
-    """Who asks for another is told of those that there are."""
+    """A request for another type gets the list of types."""
     app, content_type = make_app(), 0
     for (method, path), kinds in kinds_given().items():
         if len(kinds) > 1 and method == "post" and not path.startswith("/v2"):

@@ -44,7 +44,7 @@ REFUSED = {
     "a bare line feed at the end": b"GET /livez HTTP/1.1\r\nHost: x\r\n\n",
     "line feeds only": GET.replace(b"\r\n", b"\n"),
 }
-OPEN = {  # what a thread has to read: how long it is, nobody knows yet, or ever
+OPEN = {  # requests of unknown length, which a thread has to read
     "chunks": request(b"Transfer-Encoding: chunked"),
     "a wait for 100": request(b"Expect: 100-continue", b"Content-Length: 5"),
     "two lengths": request(b"Content-Length: 5", b"Content-Length: 50"),

@@ -1,4 +1,4 @@
-"""engine=reference on models with known explanations: that it is the packages' word, and that nobody else notices."""
+"""engine=reference on models with known explanations: it gives the packages' values, without side effects."""
 
 import ast
 import logging
@@ -195,7 +195,7 @@ def test_the_same_seed_gives_the_same_values(method: str, options: dict[str, Any
 def test_nobody_notices(
     method: str, options: dict[str, Any], capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither numpy's global generator, nor who reads the log."""
+    """Neither numpy's global generator nor the log changes."""
     caplog.set_level(logging.INFO)
     np.random.seed(77)
     expected = np.random.random(3)
@@ -392,7 +392,7 @@ def test_a_missing_package_is_reported_before_any_work(
         explanation_by(model, method, {})
     assert (caught.value.status, caught.value.code) == (422, "engine_not_installed")
     assert model.rows == 0
-    with pytest.raises(UnknownOption):  # a mistake is told as one, whatever is installed
+    with pytest.raises(UnknownOption):  # a mistake is reported as one, installed or not
         explanation_by(model, method, {"grids": 3})
     assert explanation_by(model, method, {}, engine="inkling")
 

@@ -114,7 +114,7 @@ def test_shapley_over_pixels(name: str, output: Any) -> None:
 @every_net
 @pytest.mark.parametrize("why", [{}, {"contrast": True}, {"output": "probability"}])
 def test_expected_gradients(name: str, why: dict[str, Any]) -> None:
-    """200 draws of the package's are near our values, and the gap that they leave is told."""
+    """200 draws of the package's are near our values, and the gap that they leave is reported."""
     asks = {"output": why.get("output", "logit"), "versus": versus(name) if "contrast" in why else None}
     package = explanation_by(name, "expected_gradients", seed=2, **asks).attribution
     inkling = explanation_by(name, "expected_gradients", "inkling", **asks).attribution

@@ -1,4 +1,4 @@
-"""POST /v1/adversarial: what is found is what is served, in every format, and every mistake is told."""
+"""POST /v1/adversarial: what is found is what is served, in every format, and every mistake is reported."""
 
 import io
 import json
@@ -54,7 +54,7 @@ def posted_back(client: FlaskClient, pixels: list[list[float]]) -> dict[str, Any
 
 
 def check_told(answer: dict[str, Any], again: dict[str, Any]) -> None:
-    """The prediction of the changed picture is the one that was told, and it is another one."""
+    """The prediction of the changed picture is the reported one, and it is another one."""
     found = answer["adversarial"]
     assert found["found"] is True
     assert again["prediction"] == {name: found[name] for name in ("class", "label", "probability")}

@@ -1,4 +1,5 @@
-"""Kept explanations over HTTP: answered again without computing, had by their id in every format, cached as told."""
+"""Kept explanations over HTTP: answered again without computing, had by their id in every format, cached as the headers
+say."""
 
 import json
 import sqlite3

@@ -158,7 +158,7 @@ def test_it_is_off_unless_it_is_switched_on(client: FlaskClient, lines: Lines) -
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_the_level_does_not_silence_the_lines_of_requests(form: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also: whoever took care of logging before is left alone."""
+    """Also: logging that is configured already is left alone."""
     err, before = io.StringIO(), logging.root.handlers[:]
     assert before  # pytest's
     configure(form, "ERROR")

@@ -63,7 +63,7 @@ def post(client: FlaskClient, body: Any, path: str = INFER, **headers: str) -> T
 
 
 def outputs(response: TestResponse) -> dict[str, Any]:
-    """The outputs by name, whichever way they came."""
+    """The outputs by name, from JSON or from raw bytes."""
     assert response.status_code == 200, response.data
     size = int(response.headers.get(LENGTH, len(response.data)))
     reported, blob = json.loads(response.data[:size]), response.data[size:]
@@ -397,7 +397,7 @@ def test_a_model_that_is_unloaded_meanwhile_is_unknown(make_app: MakeApp) -> Non
     service = app.extensions[EXTENSION]
 
     class Leaving:
-        """Everything is unloaded as soon as somebody holds it."""
+        """Everything is unloaded as soon as a request holds it."""
 
         served_models: Mapping[str, Any] = {}
 

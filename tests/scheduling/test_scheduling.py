@@ -1,4 +1,4 @@
-"""The door to explaining: never a queue, equal work computed once, and nobody harmed by those who leave or fail."""
+"""The scheduler: it never queues, computes equal work once, and no request harms another by leaving or failing."""
 
 import gc
 import os
@@ -311,7 +311,7 @@ def test_a_request_that_was_refused_does_not_count_as_waiting() -> None:
             assert isinstance(caught(lambda: session.submit(work, KEY)), Busy)
         client.left.set()
         wait_for(left)
-        assert work.released.wait(PATIENCE) and not work.go.is_set()  # nobody waits for it
+        assert work.released.wait(PATIENCE) and not work.go.is_set()  # no request waits for it
 
 
 def test_work_that_has_ended_is_not_held_any_more() -> None:
@@ -382,7 +382,7 @@ def test_when_all_have_left_the_next_begins_anew() -> None:
             client.left.set()
         wait_for(one)
         wait_for(two)
-        with process.session() as session:  # nobody joins what is about to end
+        with process.session() as session:  # no request joins a task that is about to end
             assert isinstance(caught(lambda: session.submit(next_, KEY)), Busy)
         work.deaf = False
         acquired(process.pool).release()
@@ -587,7 +587,7 @@ def test_updates_are_the_latest_partials_and_a_slow_reader_skips_the_others() ->
         assert found == sorted(set(found))
         steps[1].set()
         assert list(updates) == [] and task.result().value == 5
-    assert made == [1, *found]  # a partial that nobody reads is not made
+    assert made == [1, *found]  # a partial value that is not read is not made
 
 
 def test_a_joined_request_sees_the_updates_too() -> None:

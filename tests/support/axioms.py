@@ -1,4 +1,4 @@
-"""What every explanation method must hold, whatever the model: each axiom takes a method and a subject, and raises
+"""What must hold for every explanation method and model: each axiom takes a method and a subject, and raises
 AssertionError where it does not hold. test_explainers.py shows each to reject a broken method.
 """
 

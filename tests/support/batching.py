@@ -1,4 +1,4 @@
-"""Requests in threads of their own before a model that computes when it is told to, so that who waits is known."""
+"""Requests in threads of their own before a model that computes on command, so that tests know which wait."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -18,8 +18,8 @@ PREDICTION, EXPLANATION = CallOptions(is_prediction=True), CallOptions(is_predic
 
 
 class Clock:
-    """Seconds that pass when they are told to. Whoever reads it has been seen: a thread that waits in a queue did, to
-    learn for how long."""
+    """A clock that the test sets. It records the threads that read it: a thread that waits in a queue did, to learn for
+    how long."""
 
     def __init__(self) -> None:
         self.seconds = 100.0
@@ -91,12 +91,12 @@ class Scene:
         self.requests: dict[str, Request] = {}
 
     def ask(self, name: str, rows: Any, options: CallOptions = EXPLANATION) -> Request:
-        """Rows that are waiting when this returns, unless they are refused or nobody is before them."""
+        """Rows that are waiting when this returns, unless they are refused or the model is idle."""
         array = np.asarray(rows, np.float32)
         self.requests[name] = request = Request(name, lambda: self.scheduler.submit([array], options))
         seen = self.clock.seen(name)
         while not seen.wait(0.01) and request.thread.is_alive():
-            pass  # whoever is refused never reads the clock
+            pass  # a refused request never reads the clock
         return request
 
     def end(self) -> None:
@@ -116,7 +116,7 @@ class Scene:
 
 @contextmanager
 def busy(kind: type[BatchScheduler], limits: Limits = LARGE) -> Iterator[Scene]:
-    """A model that is busy with one row of an explanation; whatever is asked within waits."""
+    """A model that is busy with one row of an explanation; calls within the block wait."""
     scene = Scene(kind, limits)
     scene.ask("busy", [0])
     assert scene.compute.began.wait(PATIENCE)

@@ -25,7 +25,7 @@ class Clock:
 
 @dataclass
 class Client:
-    """Somebody who waits; `looked` is set when the server looks whether they are still there."""
+    """A client that waits; `looked` is set when the server checks whether it is still connected."""
 
     left: threading.Event = field(default_factory=threading.Event)
     looked: threading.Event = field(default_factory=threading.Event)

@@ -147,7 +147,7 @@ TO_EXPLAIN: dict[str, Any] = {
 
 @pytest.mark.parametrize("path", TO_EXPLAIN)
 def test_spoilt_json_to_explain(explaining: Running, path: str) -> None:
-    """By a server that explains: not even a 503, as nobody else asks."""
+    """By a server that explains: not even a 503, as there are no other requests."""
     rng, statuses = np.random.default_rng(4), Counter[int]()
     with closing((client := Client(explaining)).connection):
         assert client.post(path, json.dumps(TO_EXPLAIN[path]).encode())[0] == 200

@@ -1,4 +1,4 @@
-"""Clients that send nothing, or a byte a second: they delay nobody else, at a bare worker and behind nginx."""
+"""Clients that send nothing, or a byte a second, do not delay others, at a bare worker and behind nginx."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ MANY = 500
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 TIMEOUT = 15  # seconds between two bytes of a body, for which nginx waits: deploy/nginx.conf
 LONG_ENOUGH = 20  # seconds that are more than that
-PATIENT = 1.0  # seconds that a client waits who is used to milliseconds
+PATIENT = 1.0  # seconds that an ordinary client waits
 DELAY = 0.1  # seconds that it may take beside slow clients
 
 
@@ -135,7 +135,7 @@ def bare(folder: Path) -> Iterator[int]:
 def test_five_hundred_that_send_nothing_or_half_a_head_delay_nobody(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """And they are let go, which delays nobody either."""
+    """And they are closed, which does not delay others either."""
     with bare(tmp_path) as port, ExitStack() as stack:
         single = sorted(seconds_to_predict(port) for _ in range(100))
         clients = [

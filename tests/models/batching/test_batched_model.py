@@ -157,7 +157,7 @@ WRAPPED: dict[str, Callable[[BatchedModel], Model]] = {
 
 @pytest.mark.parametrize("wrapper", WRAPPED)
 def test_a_request_is_an_explanation_that_ends_with_its_time(wrapper: str) -> None:
-    """Whatever stands between: predictions overtake its rows, and they are dropped when its time is over."""
+    """Through any wrappers: predictions overtake its rows, and they are dropped at its deadline."""
     clock, model = Clock(), Slow()
     found = before(model, clock)
     busy = Request("busy", lambda: found.forward(images(1)))

@@ -1,4 +1,5 @@
-"""Who is computed when and with whom. Each property is a function of the class: broken ones are seen to fail."""
+"""Which rows are computed when, and together with which. Each property is a function of the class, so that broken
+schedulers are seen to fail."""
 
 import gc
 import threading
@@ -130,7 +131,7 @@ class Unordered(BatchScheduler):
 
 
 class LeadsOn(BatchScheduler):
-    """The lead goes to who waits longest, whoever it is."""
+    """The lead goes to the request that has waited longest, prediction or not."""
 
     def _pass_lead(self, leader: Any) -> bool:
         predictions, self._predictions = self._predictions, type(self._predictions)()
@@ -251,7 +252,7 @@ def test_a_cancelled_call_returns_while_the_model_is_busy() -> None:
 
 @pytest.mark.parametrize("options", [PREDICTION, EXPLANATION])
 def test_a_single_call_does_not_wait(options: CallOptions) -> None:
-    """Half of those who do take less than half a millisecond; in truth some ten microseconds."""
+    """The median call takes less than half a millisecond; in truth some ten microseconds."""
     scene = Scene(BatchScheduler)
     scene.compute.began.set()  # no call waits
     rows, seconds = [np.zeros(1)], []
@@ -327,4 +328,4 @@ def test_many_threads_get_each_their_own() -> None:
 
     threads = [Request(str(number), lambda number=number: work(number)) for number in range(8)]
     assert [request.join().answer for request in threads] == [60] * 8
-    assert scheduler.submit([np.ones(1)], PREDICTION)[0] is not None  # nobody has kept the lead
+    assert scheduler.submit([np.ones(1)], PREDICTION)[0] is not None  # no request has kept the lead

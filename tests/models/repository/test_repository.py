@@ -1,4 +1,4 @@
-"""Loading and unloading by wish: all workers follow, and the index says what each version is doing."""
+"""Loading and unloading on request: all workers follow, and the index has the state of each version."""
 
 import threading
 from pathlib import Path
@@ -18,7 +18,7 @@ def states(store: Store, name: str = "fake") -> dict[str, tuple[str, str]]:
 
 
 class Ticks:
-    """Half a second passes whenever somebody looks: nobody waits for long."""
+    """A clock that advances by half a second at each reading, so that no test waits for long."""
 
     def __init__(self) -> None:
         self.time = 0.0
@@ -55,7 +55,7 @@ def test_all_workers_unload_and_load(tmp_path: Path) -> None:
     polling.start()
     try:
         first.load("fake")
-        for store in (first, second, third):  # they followed before the wish was answered
+        for store in (first, second, third):  # they followed before the request was answered
             assert list(store.served_models) == ["fake", "plain"] and states(store) == {"1": ("READY", "")}
     finally:
         stop.set()

@@ -1,4 +1,4 @@
-"""What the workers of a server agree on and tell, as it lies on disk: whole at every moment, whoever stops where."""
+"""The shared state on disk: its files are whole at every moment, wherever a worker stops."""
 
 import multiprocessing
 import resource
@@ -27,13 +27,13 @@ def stamps(number: int) -> dict[str, dict[str, list[str]]]:
 
 
 def write(shared: SharedState, number: int) -> None:
-    """Tell and agree on something that is told by its number."""
+    """Write a heartbeat and a state that are known by their number."""
     shared.heartbeat(shared.new_report(number, stamps(number), stamps(number), {}))
     shared.commit(state(number))
 
 
 def read(shared: SharedState) -> tuple[int, int]:
-    """The numbers of what is told and agreed. What is not whole, or not there, fails."""
+    """The numbers of the heartbeat and of the state. A file that is missing or not whole fails."""
     (report,) = shared.reports()
     agreed = shared.state()
     assert agreed is not None and agreed == state(agreed.generation)
@@ -53,7 +53,7 @@ def room(size: int) -> Iterator[None]:
 
 
 def half(folder: Path) -> int:
-    """Bytes of the smaller of what is told and agreed, in half."""
+    """Half the bytes of the smaller file."""
     return min(path.stat().st_size for path in folder.rglob("*.json")) // 2
 
 

@@ -24,7 +24,7 @@ from tests.support.models.stores import linear, loaded, make_store, poll_all, wr
 
 
 class Clock:
-    """Time that passes when told to."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.time = 1000.0
@@ -139,7 +139,7 @@ def test_a_loaded_version_goes_on_when_its_files_are_spoilt(tmp_path: Path) -> N
 def test_another_version_in_the_same_folder_takes_its_place(tmp_path: Path) -> None:
     write_version(tmp_path, "fake", "1")
     store = make_store(tmp_path)
-    for time in range(6):  # whichever stamp is the greater
+    for time in range(6):  # for each order of the stamps
         before = store.served_models["fake"].default_version.card.digest
         shutil.rmtree(tmp_path / "fake" / "1")
         write_version(tmp_path, "fake", "1", architecture=f"another {time}")

@@ -63,7 +63,7 @@ class Fake:
 
 
 class Linear(Fake):
-    """logits_k = w_k . x + k: a pixel's part is w x, whatever the method."""
+    """logits_k = w_k . x + k: a pixel's part is w x for every method."""
 
     def logits(self, images: Array) -> Array:
         return np.einsum("nhw,khw->nk", images, self.directions()) + np.arange(len(self.card.classes))

@@ -58,7 +58,7 @@ def make_store(
     wait: bool = True,
     explains: bool = True,
 ) -> Store:
-    """One worker's store, which looks only when told to; those over one root are the workers of one server. Returned
+    """One worker's store, which polls on command only; stores over one root are the workers of one server. Returned
     when loading is done, unless `wait` is False."""
     loading = Loading(load_twin, as_loaded(load_full), explains=explains)
     store = Store(root, loading, SharedState(root / ".run", now), VersionPolicy.parse(policy))

@@ -12,7 +12,7 @@ from server.models.card import CARD, TWIN
 from tests.support.models.stores import sha256, write_version
 
 IMAGES = tf.TensorSpec((None, 28, 28), tf.float32, name="images")
-HIDDEN = 512  # as wide as the shipped MLP, so that whatever is kept of a net is noticed
+HIDDEN = 512  # as wide as the shipped MLP, so that memory kept of a net is noticed
 
 
 def save(
