@@ -121,7 +121,7 @@ def _loading(
 
 
 def _scheduler(settings: Settings, cache: ExplanationCache, metrics: Metrics) -> Scheduler:
-    """Where explaining runs: a few threads, and as few requests that wait for what others compute."""
+    """The scheduler of explanations: a few threads, and few requests that wait for others' work."""
     pool = BoundedPool(settings.explain_slots, NICENESS, on_change=metrics.add_slots)
     return Scheduler(pool, cache, max_waiters=settings.max_waiters)
 
@@ -152,7 +152,7 @@ def _store(settings: Settings, run_dir: Path, loading: Loading) -> Store:
 
 
 def _links(settings: Settings, run_dir: Path) -> Links | None:
-    """What signs links, where keys are on."""
+    """The signer of links, where keys are required."""
     if settings.keys_file is None:
         return None
     given = settings.link_secret
@@ -160,7 +160,7 @@ def _links(settings: Settings, run_dir: Path) -> Links | None:
 
 
 def _cache(settings: Settings, run_dir: Path, metrics: Metrics) -> ExplanationCache:
-    """Where explanations are kept."""
+    """The cache of explanations, or one that keeps nothing."""
     if settings.keep == "off":
         return NoCache("this server keeps no explanations (INKLING_KEEP=off)")
 

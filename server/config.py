@@ -114,7 +114,7 @@ class Settings:
 
     @property
     def max_waiters(self) -> int:
-        """Requests that may wait for what others compute: half of the threads that are no slot's."""
+        """Requests that may wait for others' explanations: half of the threads beside the slots."""
         return max(0, self.threads - self.explain_slots) // 2
 
     @property
@@ -189,7 +189,7 @@ def _read(key: str, raw: str, hint: Any, facts: Mapping[str, Any]) -> Any:
 
 @dataclass(frozen=True)
 class Shown:
-    """One setting as people are told it; a secret is only told to be there."""
+    """One setting as `python -m server config` shows it; of a secret only that it is set."""
 
     variable: str
     value: str | int | None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 class ServiceError(Exception):
-    """Base of all: `status` and `code` go to the caller beside the message."""
+    """Base of all errors: `status` and `code` go to the client beside the message."""
 
     status = 500
     code = "internal_error"
@@ -57,7 +57,7 @@ class InvalidOption(BadRequest):
 
 
 class AlreadyAnswered(InvalidOption, PictureError):
-    """An attack towards the class that is answered to this picture anyway."""
+    """An attack towards the class that is predicted already."""
 
 
 class InvalidPixels(PictureError):
@@ -259,7 +259,7 @@ class OutOfTime(ServiceError):
 
 
 class PackageBusy(OutOfTime):
-    """Another request was with a package of engine=reference until the deadline."""
+    """Another request used the packages of engine=reference until the deadline."""
 
     status = 503
     code = "not_ready"

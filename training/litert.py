@@ -77,7 +77,7 @@ def faster_block(models: Mapping[str, bytes], small: str, large: str) -> str:
 
 
 def seconds_of(model: bytes) -> float:
-    """That one call takes; 0 for a model that does not run, which is told when it is compared."""
+    """That one call takes; 0 for a model that does not run, which the comparison reports."""
     try:
         runner = Interpreter(model_content=model, num_threads=1).get_signature_runner()
     except (RuntimeError, ValueError):

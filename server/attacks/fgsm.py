@@ -1,4 +1,4 @@
-"""FGSM: one step along the sign of the slope, as long as it must be."""
+"""FGSM (fast gradient sign method): one step along the sign of the slope, as short as possible."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,5 @@
-"""PGD: many small steps up the margin inside a box around the picture, for boxes of many sizes at once."""
+"""PGD (projected gradient descent): many small steps up the margin inside a box around the picture, for boxes of many
+sizes at once."""
 
 from dataclasses import dataclass
 from typing import ClassVar

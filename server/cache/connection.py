@@ -3,7 +3,7 @@ entries nor HTTP.
 
 WAL, so that reading and writing do not wait for each other. Any process may lock the file or fill its disk: methods
 raise sqlite3.Error or OSError then, and work again later. A file that is not this cache's, is damaged, or is taken away
-while the server runs raises Unusable: it is not repaired, because it may be somebody else's.
+while the server runs raises UnusableFile: it is not repaired, because it may belong to another program.
 """
 
 import os
@@ -47,9 +47,9 @@ class Row(NamedTuple):
 
 
 class CacheFile:
-    """Opened when it is first used, so that processes that are forked before that do not share a connection.
+    """The file of the cache, opened at its first use, so that processes forked before that do not share a connection.
 
-    File and log have at most `most` bytes together. The log gets a reserve of them: half of it for one entry, a quarter
+    File and log have at most `max_bytes` together. The log gets a reserve of them: half of it for one entry, a quarter
     for what was written before, and the rest for its index. For one thread at a time.
     """
 
@@ -69,7 +69,7 @@ class CacheFile:
         return self._with_file(work)
 
     def write(self, id_: str, made: float, body: bytes, outdated: tuple[float, float] | None) -> bool:
-        """Put an entry in; whether it was small enough. Entries made before or after `outdated` are deleted."""
+        """Write an entry; whether it was small enough. Entries made before or after `outdated` are deleted."""
         if len(body) > self._max_entry:
             return False
 
@@ -103,7 +103,7 @@ class CacheFile:
             raise
 
     def _connected(self) -> sqlite3.Connection:
-        """The connection to the file that was at the path at first."""
+        """The connection, if the path still has the file that was there at first."""
         if self._inode_at_first is None:
             self._inode_at_first = _check_or_create(self.path)
         if self._inode_at_first != _inode(self.path):
@@ -166,7 +166,7 @@ def _check_or_create(path: Path) -> tuple[int, int]:
     Reads its first bytes, because SQLite itself may write into a file that it only opens, to complete a transaction.
 
     Raises:
-        Unusable: it is no file of ours.
+        UnusableFile: it is not a cache file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     has_log = path.with_name(f"{path.name}-wal").exists()  # asked first: another process may be making both

@@ -1,4 +1,4 @@
-"""Explanation <-> the bytes of a cache entry: all that rendering reads, and no more of the model's card than that.
+"""Serialises an explanation as a cache entry: all that rendering reads, and no more of the model's card than that.
 
 An entry is an npz, compressed: its arrays, and its facts as JSON. What was answered once is answered again byte for
 byte, even if the model's version is gone by then. The frame is not kept: it belongs to the request. Knows no file.
@@ -55,7 +55,7 @@ class StaleEntry(Exception):
 
 
 def encode(explanation: Explanation) -> bytes:
-    """Raises ValueError or TypeError for what has no form in an entry, or is too large."""
+    """The bytes of an explanation. Raises ValueError or TypeError for values that an entry cannot hold, or too many."""
     return pack(_facts(explanation), _arrays(explanation))
 
 
@@ -76,7 +76,8 @@ def decode(entry: bytes, identity: str) -> Explanation:
 
 
 def pack(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> bytes:
-    """`facts` is what JSON can say. Raises ValueError or TypeError for what cannot be packed, or is too large."""
+    """The bytes of `facts` (JSON values) and arrays. Raises ValueError or TypeError for others, or if they are too
+    large."""
     if any(array.dtype.kind not in KINDS for array in arrays.values()):
         raise TypeError(f"only plain numbers are kept, got {[array.dtype.str for array in arrays.values()]}")
     encoded = json.dumps({"format": FORMAT, **facts}).encode()

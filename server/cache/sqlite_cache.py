@@ -40,7 +40,7 @@ class Backoff:
 
 
 class SqliteCache:
-    """Explanations in the file at `path`, of at most `most` bytes.
+    """Explanations in the file at `path`, of at most `max_bytes`.
 
     `seconds`: how long one is kept at most; 0 = until newer ones need the room. `on_event` is called with each event,
     for metrics. `now` measures how long it backs off after an error; `clock` dates entries, across starts: one that is
@@ -95,7 +95,7 @@ class SqliteCache:
         return replace(explanation, kept=kept)
 
     def close(self) -> None:
-        """Before a process ends, for the sake of order; nothing is lost without."""
+        """Close the file. Not needed for safety: nothing is lost without."""
         with self._lock:
             self._file.close()
 
@@ -130,7 +130,7 @@ class SqliteCache:
         return self._stopped or self._now() < backoff.until
 
     def _attempt(self, backoff: Backoff, work: Callable[[], T]) -> T | None:
-        """What `work` on the file gives; None where it fails, or has failed a short while ago."""
+        """The result of `work` on the file; None where it fails, or has failed a short while ago."""
         if self._is_backing_off(backoff) or not self._lock.acquire(timeout=2 * TIMEOUT):
             return None
         try:
@@ -151,7 +151,7 @@ class SqliteCache:
             self._lock.release()
 
     def _stop(self, error: UnusableFile) -> None:
-        """Keep nothing from now on; for the thread that has the lock."""
+        """Keep nothing from now on. The caller must hold the lock."""
         self._stopped = True
         self._file.close()
         path = self._file.path

@@ -15,7 +15,7 @@ class GradientXInput:
     """a = x * d(target) / dx.
 
     For a linear model this is what each pixel adds; for others it is integrated gradients with the single step at the
-    image, so the values miss score - f(black) by the told gap. Cost: one gradient, two forwards.
+    image, so the values miss score - f(black) by the reported gap. Cost: one gradient, two forwards.
     """
 
     name: ClassVar[str] = "gradient_x_input"

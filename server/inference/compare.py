@@ -71,7 +71,7 @@ def compare(
 
         explanations = session.submit(work, resources=resources).result().value
     rows = sum(one.memo.rows for one in seen.values())
-    return Comparison(tuple(explanations), agreement(explanations), _difference(explanations), rows)
+    return Comparison(tuple(explanations), rank_correlations(explanations), _difference(explanations), rows)
 
 
 def _versions(store: ModelStore, cases: Sequence[Case], resources: ExitStack) -> list[ModelVersion]:
@@ -90,7 +90,7 @@ def _class(request: ExplainRequest, before: Sequence[Explanation]) -> str | None
     return before[0].prediction.card.classes[before[0].target.index]
 
 
-def agreement(explanations: Sequence[Explanation]) -> Array:
+def rank_correlations(explanations: Sequence[Explanation]) -> Array:
     """Spearman's rank correlation (m, m) of the values on ink, in float32 as answers have them, with ties at their mean
     rank; NaN where one has but one value or the images differ in size."""
     ink = explanations[0].digit.pixels > 0

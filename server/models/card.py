@@ -1,4 +1,4 @@
-"""A version's folder -> its ModelCard, with every file checked against the hash that the card lists.
+"""Reads the card of a version, and checks every file against the hash that the card lists.
 
 Must not run the model: a card is read before TensorFlow is imported.
 """
@@ -50,7 +50,7 @@ def read_card(folder: Path) -> ModelCard:
     except BrokenVersion:
         raise
     except Exception as error:  # foreign files may raise anything; other versions must go on
-        message = str(error).replace(f"{folder}{os.sep}", "")  # where the store lies is nobody's business
+        message = str(error).replace(f"{folder}{os.sep}", "")  # the message must not reveal where the store lies
         raise BrokenVersion(f"{CARD} cannot be used ({type(error).__name__}: {message})") from None
     if card.background.shape[1:] != (card.image.height, card.image.width) or not len(card.background):
         shape = f"(m, {card.image.height}, {card.image.width})"

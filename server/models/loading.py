@@ -1,6 +1,6 @@
-"""A version's folder -> a LoadedVersion that may serve: opened (card, hashes, LiteRT files, checks: milliseconds), and
-where TensorFlow explains complete only after some seconds more, with the SavedModel. Takes the functions that load, so
-that it imports neither LiteRT nor TensorFlow.
+"""Loads a version from its folder in two steps: `open` (card, hashes, LiteRT files, checks: milliseconds), and where
+TensorFlow explains `complete` with the SavedModel (seconds). Takes the functions that load as parameters, so that it
+imports neither LiteRT nor TensorFlow.
 """
 
 from collections.abc import Callable

@@ -211,7 +211,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 conn.close()
 
     def _end_queued(self, now: float) -> None:
-        """An upload whose client has hung up needs no turn, for nobody waits to read what there is of it."""
+        """Hand over uploads whose client has hung up at once, and refuse those that have waited too long."""
         watch, queue = select.poll(), self._queue
         for conn in queue:
             watch.register(conn.sock, HUNG_UP)

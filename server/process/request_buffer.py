@@ -65,7 +65,7 @@ class RequestBuffer:
 
 
 def _body_length(head: bytes) -> int | None:
-    """Bytes of the body; None where the head does not tell, or the client waits to be told to send it."""
+    """Bytes of the body; None where the head does not tell, or the client expects a 100 Continue."""
     fields = FRAMING.findall(head)
     if not fields:
         return 0

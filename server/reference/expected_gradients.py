@@ -21,9 +21,9 @@ class ExpectedGradientsPackage:
     background is that of the card.
 
     The package draws background and step at random and says neither a base value nor how far the values miss the sum:
-    base_value is the mean score of the background, and the gap is told. `stderr` comes from what it calls variances,
-    which are var / sqrt(n). It cannot be stopped once it has begun, so the clock is looked at just before. Cost:
-    n_samples gradients, a forward for each of the background, two for the image, and seconds to trace an LSTM.
+    base_value is the mean score of the background, and the gap is reported. `stderr` comes from what it calls
+    variances, which are var / sqrt(n). It cannot be stopped once it has begun, so the clock is looked at just before.
+    Cost: n_samples gradients, a forward for each of the background, two for the image, and seconds to trace an LSTM.
     """
 
     name: ClassVar[str] = "expected_gradients"

@@ -1,4 +1,4 @@
-"""Nested lists of JSON <-> arrays. Knows no dialect: they differ in what stands around their lists."""
+"""Converts nested lists of JSON to arrays. Knows no dialect: they share this format of tensors."""
 
 from itertools import chain
 from typing import Any

@@ -166,7 +166,7 @@ class PooledTask(Generic[T]):
         self._joined = False
 
     def begin(self) -> None:
-        """Kept already? Being computed? Admitted? Run. Raises Busy."""
+        """Cached already? Being computed? Admitted? Run. Raises Busy."""
         if self._key is None:
             self._task, self._joined = self._start(self._unshared), False
         else:

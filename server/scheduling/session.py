@@ -11,9 +11,9 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 Publish = Callable[[Callable[[], T]], None]
-"""Offers the latest partial value, as a function that makes it: it is made only if somebody reads it."""
+"""Offers the latest partial value, as a function that makes it: it is made only if a request reads it."""
 Interrupt = Callable[[], None]
-"""Raises a ServiceError when the work must not go on: nobody waits for it any more, or the server stops."""
+"""Raises a ServiceError when the work must not go on: every request has left, or the server stops."""
 Work = Callable[[Publish[T], Interrupt], T]
 
 

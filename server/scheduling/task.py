@@ -52,7 +52,7 @@ class SharedTask(Generic[T]):
             raise
 
     def join(self) -> bool:
-        """Wait for it too; False if it is about to end because nobody did."""
+        """Wait for it too; False if it is cancelled already and about to end."""
         with self._changed:
             if not self._cancelled:
                 self._waiting += 1

@@ -16,7 +16,7 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from server.errors import OutOfTime
-from server.inference.compare import agreement, compare
+from server.inference.compare import compare, rank_correlations
 from server.inference.explain import ExplainRequest
 from server.inference.predict import ModelSelector
 from server.models.repository.store import LoadedModel, LoadedVersion
@@ -83,7 +83,7 @@ def test_equal_values_share_their_mean_rank() -> None:
         replace(found, digit=replace(found.digit, pixels=pixels), attribution=replace(found.attribution, values=one))
         for one in values
     ]
-    assert agreement(ones) == pytest.approx(np.array([[1, 0.9**0.5], [0.9**0.5, 1]]))
+    assert rank_correlations(ones) == pytest.approx(np.array([[1, 0.9**0.5], [0.9**0.5, 1]]))
 
 
 def test_a_map_that_is_the_same_everywhere_agrees_with_nothing(client: FlaskClient) -> None:

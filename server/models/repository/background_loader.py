@@ -41,7 +41,7 @@ class BackgroundLoader:
         self._complete: set[VersionKey] = set()
         self._refused: dict[VersionKey, Refusal] = {}
         self._wanted: dict[VersionKey, int] = {}  # -> attempt, in the order in which to complete them
-        self._idle: list[LoadedVersion] = []  # retired, and used by nobody
+        self._idle: list[LoadedVersion] = []  # retired and not in use
         self._working = False
 
     def get(self, key: VersionKey) -> LoadedVersion | None:
