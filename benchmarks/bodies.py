@@ -35,7 +35,7 @@ class Body:
     kind: str  # its Content-Type
 
     @property
-    def told(self) -> str:
+    def reported(self) -> str:
         return NAMES[self.name]
 
     @property

@@ -34,7 +34,7 @@ class Comparison:
         return self.label or self.method
 
     @property
-    def asked(self) -> str:
+    def call(self) -> str:
         """The method with its options, as one would write it."""
         return f"{self.method}({', '.join(f'{name}={value}' for name, value in self.options.items())})"
 

@@ -39,29 +39,29 @@ Ask = Callable[[int], Burst]
 
 
 def main() -> None:
-    asked = arguments()
+    given = arguments()
     load = os.getloadavg()[0]
     model = ours.loaded()
     source, digits = ours.digits(DIGITS)
-    case = ours.case_of(model, digits[:: DIGITS // asked.images][: asked.images])
-    chosen = [one for one in COMPARISONS if asked.methods is None or one.method in asked.methods]
+    case = ours.case_of(model, digits[:: DIGITS // given.images][: given.images])
+    chosen = [one for one in COMPARISONS if given.methods is None or one.method in given.methods]
     with ExitStack() as stack:
-        workers = started(stack, case, asked.libraries)
+        workers = started(stack, case, given.libraries)
         versions = {name: value for one in workers.values() for name, value in one.versions.items()}
-        rows = [row for one in chosen for row in compared(one, model, case, workers, asked.rounds)]
-    figures = {} if asked.methods else {**single.exact_shapley(model, digits), **single.saliency_served(digits)}
+        rows = [row for one in chosen for row in compared(one, model, case, workers, given.rounds)]
+    figures = {} if given.methods else {**single.exact_shapley(model, digits), **single.saliency_served(digits)}
     setting = Setting(
-        machine(), versions, f"{datetime.now(UTC):%Y-%m-%d}", source, len(case.images), asked.rounds, DIGITS, load
+        machine(), versions, f"{datetime.now(UTC):%Y-%m-%d}", source, len(case.images), given.rounds, DIGITS, load
     )
     results = Results(rows, figures)
     PLACE.mkdir(parents=True, exist_ok=True)
     (PLACE / "explain.json").write_text(
         json.dumps({"setting": asdict(setting), "rows": [asdict(row) for row in rows], "figures": figures}, indent=1)
     )
-    if asked.out is None:
+    if given.out is None:
         write_part("explanations", document(results, setting))
     else:
-        asked.out.write_text(document(results, setting))
+        given.out.write_text(document(results, setting))
 
 
 def arguments() -> argparse.Namespace:
@@ -97,22 +97,24 @@ def compared(
     explain = ours.explain(model, case, comparison.method, comparison.options)
     asks: list[Ask] = [partial(burst, explain, len(case.images))]
     asks += [partial(workers[peer.library].burst, peer.name) for peer in peers]
-    own, *theirs = in_turns(asks, rounds)
+    own, *theirs = interleaved(asks, rounds)
     if isinstance(own, PeerFailed):
         raise own
     expected = expectation(comparison, case)
     first = summary(method, "inkling", comparison.method, own, expected, comparison.centred)
-    yield _told(first)
+    yield _reported(first)
     for peer, bursts in zip(peers, theirs, strict=True):
         if isinstance(bursts, PeerFailed):
-            yield _told(Row.failed(method, peer.library, peer.name, str(bursts)))
+            yield _reported(Row.failed(method, peer.library, peer.name, str(bursts)))
             continue
         row = summary(method, peer.library, peer.name, bursts, expected, comparison.centred)
         difference = largest_difference(own, bursts) if peer.alike else None
-        yield _told(replace(row, times=row.ms / first.ms, cpu_times=row.cpu_ms / first.cpu_ms, difference=difference))
+        yield _reported(
+            replace(row, times=row.ms / first.ms, cpu_times=row.cpu_ms / first.cpu_ms, difference=difference)
+        )
 
 
-def in_turns(asks: Sequence[Ask], rounds: int) -> list[list[Burst] | PeerFailed]:
+def interleaved(asks: Sequence[Ask], rounds: int) -> list[list[Burst] | PeerFailed]:
     """The bursts of each, one for each seed 1 .. rounds, taken in turns so that what else the machine does meets all
     alike. A round before warms up and is not counted."""
     found: list[list[Burst] | PeerFailed] = [[] for _ in asks]
@@ -135,7 +137,7 @@ def expectation(comparison: Comparison, case: Case) -> tuple[Array, Array] | Non
     return case.scores, case.black if comparison.base == "black" else case.typical
 
 
-def _told(row: Row) -> Row:
+def _reported(row: Row) -> Row:
     print(f"{row.method:36s} {row.library:8s} {row.name:30s} {row.error or f'{row.ms:8.2f} ms'}", flush=True)
     return row
 

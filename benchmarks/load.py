@@ -56,7 +56,7 @@ Loads = dict[Load, list[Measured]]
 """What each round measured."""
 
 
-class Turn(NamedTuple):
+class Run(NamedTuple):
     """A load, the address of its server, what is asked there, and the seconds that it has to last at least."""
 
     load: Load
@@ -73,16 +73,16 @@ def wrk() -> str:
     return found
 
 
-def in_turns(folder: Path, turns: Sequence[Turn], rounds: int, seconds: int) -> Loads:
+def interleaved(folder: Path, runs: Sequence[Run], rounds: int, seconds: int) -> Loads:
     """What each load measured in each round. Loads that are compared follow each other, because a machine that is
     shared is faster at one time than at another. A second or more of each before, at AT connections, is not
     counted."""
-    for load, url, question, least in turns:
+    for load, url, question, least in runs:
         if load.connections == AT:
             loaded(folder, url, question, AT, least)
     found: Loads = {}
     for _ in range(rounds):
-        for load, url, question, least in turns:
+        for load, url, question, least in runs:
             one = loaded(folder, url, question, load.connections, max(seconds, least))
             found.setdefault(load, []).append(one)
     for load, several in found.items():
@@ -103,7 +103,7 @@ def loaded(folder: Path, url: str, question: Question, connections: int, seconds
     script.write_text(SCRIPT.format(body=str(body), headers=headers))
     command = [wrk(), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", script, url + question.path]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 60)
-    told = json.loads(done.stdout.strip().splitlines()[-1])
-    if not told["requests"]:
+    reported = json.loads(done.stdout.strip().splitlines()[-1])
+    if not reported["requests"]:
         raise RuntimeError(f"{url}{question.path} answered nothing to {connections} clients within {seconds} s")
-    return Measured(told["requests"] / told["seconds"], told["p50"], told["p99"], told["wrong"])
+    return Measured(reported["requests"] / reported["seconds"], reported["p50"], reported["p99"], reported["wrong"])

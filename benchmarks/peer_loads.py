@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 from benchmarks.bodies import TELEPHONE, Body
-from benchmarks.load import AT, Load, Loads, Question, Turn, in_turns
+from benchmarks.load import AT, Load, Loads, Question, Run, interleaved
 from benchmarks.peer_servers import PEERS, Peer
 from benchmarks.posted import PLAIN
 from benchmarks.running import ROOT
@@ -21,20 +21,20 @@ def peer_loads(folder: Path, posted: Sequence[Body], workers: int, rounds: int, 
     small = [body for body in posted if body.name != TELEPHONE]
     found = {}
     for name, peer in PEERS.items() if small else ():
-        asked = {body: peer.question(base64.b64encode(body.content).decode()) for body in small}
-        probe = asked[small[0]]
+        questions = {body: peer.question(base64.b64encode(body.content).decode()) for body in small}
+        probe = questions[small[0]]
         for count, batch in peer.settings:
             what = f"{name}, {count or 'no'} worker{'' if count == 1 else 's'}, batches of {batch}"
             with ours(workers, EXPLAIN="off") as own, peer.start(MODEL, count, batch, probe, folder) as url:
-                turns: list[Turn] = []
-                for body, question in asked.items():
+                runs: list[Run] = []
+                for body, question in questions.items():
                     same = Question("/v1/predict?model=cnn", body.content, {"Content-Type": body.kind})
                     check(what, peer, url, question, own, same)
-                    turns += [
-                        Turn(Load(PLAIN, body.name, AT), own, same),
-                        Turn(Load(what, body.name, AT), url, question),
+                    runs += [
+                        Run(Load(PLAIN, body.name, AT), own, same),
+                        Run(Load(what, body.name, AT), url, question),
                     ]
-                found[what] = in_turns(folder, turns, rounds, seconds)
+                found[what] = interleaved(folder, runs, rounds, seconds)
     return found
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks import servers
 from benchmarks.bodies import Body
 from benchmarks.case import Array
-from benchmarks.load import AT, Load, Loads, Question, Turn, in_turns
+from benchmarks.load import AT, Load, Loads, Question, Run, interleaved
 
 NULL = "null handler"
 NAIVE = "naive handler"
@@ -26,31 +26,31 @@ def posted_loads(folder: Path, posted: Sequence[Body], digit: Array, workers: in
     with ExitStack() as stack:
         secured, headers = stack.enter_context(servers.production(workers, probe))
         plain = stack.enter_context(servers.ours(workers, EXPLAIN="off"))
-        asked = {
+        questions = {
             NULL: (stack.enter_context(servers.handler("null", workers, probe)), "/", {}),
             NAIVE: (stack.enter_context(servers.handler("naive", workers, probe)), "/", {}),
             PLAIN: (plain, PREDICT, {}),
             PRODUCTION: (secured, PREDICT, headers),
         }
-        turns: list[Turn] = []
+        runs: list[Run] = []
         for body in posted:
             for count in body.connections:
-                turns += compared(body, count, asked)
+                runs += compared(body, count, questions)
                 if (body.name, count) == ("png", AT):
-                    turns += [Turn(Load(name, "png", AT), plain, one) for name, one in others(body, digit).items()]
-        return in_turns(folder, turns, rounds, seconds)
+                    runs += [Run(Load(name, "png", AT), plain, one) for name, one in others(body, digit).items()]
+        return interleaved(folder, runs, rounds, seconds)
 
 
-def compared(body: Body, count: int, asked: Mapping[str, tuple[str, str, Mapping[str, str]]]) -> list[Turn]:
+def compared(body: Body, count: int, questions: Mapping[str, tuple[str, str, Mapping[str, str]]]) -> list[Run]:
     """One picture, asked of all servers; by each server's name its address, the path, and the headers that it wants."""
     return [
-        Turn(
+        Run(
             Load(name, body.name, count),
             url,
             Question(path, body.content, {"Content-Type": body.kind, **headers}),
             body.seconds,
         )
-        for name, (url, path, headers) in asked.items()
+        for name, (url, path, headers) in questions.items()
     ]
 
 

@@ -55,16 +55,16 @@ class Answer:
 
 
 def main() -> None:
-    asked = arguments()
+    given = arguments()
     mnist()  # says at once if there is none
     load = os.getloadavg()[0]
-    names = [name for name in (MNIST, *KINDS) if not asked.kinds or name in asked.kinds]
+    names = [name for name in (MNIST, *KINDS) if not given.kinds or name in given.kinds]
     with ProcessPoolExecutor() as pool:  # most of the time goes into making the pictures
-        readings = list(pool.map(partial(reading_of, each=asked.each, failures=asked.failures), names))
-    if asked.images:
-        readings.append(reading(STRANGERS, list(strangers(asked.images)), nets(), asked.failures))
+        readings = list(pool.map(partial(reading_of, each=given.each, failures=given.failures), names))
+    if given.images:
+        readings.append(reading(STRANGERS, list(strangers(given.images)), nets(), given.failures))
     text = read_table.document(readings, f"{datetime.now(UTC):%Y-%m-%d}", load)
-    if asked.kinds:
+    if given.kinds:
         print(text)
     else:
         write_part("reading", text)

@@ -29,8 +29,8 @@ def answers(url: str, body: bytes | None = None, headers: Mapping[str, str] | No
     """A request to `url` is answered with 200."""
 
     def ready() -> bool:
-        asked = Request(url, body, {"Content-Type": "application/json", **(headers or {})})
-        with urlopen(asked, timeout=10) as answer:
+        request = Request(url, body, {"Content-Type": "application/json", **(headers or {})})
+        with urlopen(request, timeout=10) as answer:
             return bool(answer.status == 200)
 
     return ready

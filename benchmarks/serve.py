@@ -20,28 +20,28 @@ from benchmarks.start import first_answers
 
 
 def main() -> None:
-    asked = arguments()
+    given = arguments()
     wrk()
     load = os.getloadavg()[0]
     workers = min(4, os.cpu_count() or 1)
     source, digits = net.digits(1)
-    posted = bodies(digits[0], asked.bodies)
-    every = (workers, asked.rounds, asked.seconds)
+    posted = bodies(digits[0], given.bodies)
+    every = (workers, given.rounds, given.seconds)
     with TemporaryDirectory() as name:
         folder = Path(name)
         found = Found(
             loads=posted_loads(folder, posted, digits[0], *every),
-            beside={} if asked.alone else peer_loads(folder, posted, *every),
+            beside={} if given.alone else peer_loads(folder, posted, *every),
             busy=beside_explanations(folder, small(digits[0]).content, *every),
             starts=first_answers(),
             memory=memory(posted),
         )
     sizes = {body.name: len(body.content) for body in posted}
     text = document(found, Setting(f"{datetime.now(UTC):%Y-%m-%d}", source, sizes, *every, load))
-    if asked.out is None:
+    if given.out is None:
         write_part("serving", text)
     else:
-        asked.out.write_text(text)
+        given.out.write_text(text)
 
 
 def arguments() -> argparse.Namespace:

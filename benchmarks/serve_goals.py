@@ -71,12 +71,12 @@ def in_production(loads: Loads) -> Verdict:
 def worst(loads: Loads, server: str, other: str, figure: str = "rate") -> tuple[str, float]:
     """The picture for which `times` is the least, or the most where less is better, and that; NaN where none was
     measured."""
-    ratios = {told: times(loads, server, other, body, figure) for body, told in NAMES.items()}
-    measured = {told: ratio for told, ratio in ratios.items() if not math.isnan(ratio)}
+    ratios = {reported: times(loads, server, other, body, figure) for body, reported in NAMES.items()}
+    measured = {reported: ratio for reported, ratio in ratios.items() if not math.isnan(ratio)}
     if not measured:
         return "", math.nan
-    told = (min if figure == "rate" else max)(measured, key=lambda one: measured[one])
-    return told, measured[told]
+    reported = (min if figure == "rate" else max)(measured, key=lambda one: measured[one])
+    return reported, measured[reported]
 
 
 def beside_null(loads: Loads) -> list[Verdict]:
@@ -109,9 +109,9 @@ def beside_explanations(busy: Busy) -> list[Verdict]:
     for method, pairs in busy.items():
         ratio = median(loaded.p99 / idle.p99 for idle, loaded in pairs)
         idle, loaded = (median(pair[side].p99 for pair in pairs) for side in (0, 1))
-        told = f"{ratio:.1f} ({idle:.1f} ms idle, {loaded:.1f} ms beside)"
+        reported = f"{ratio:.1f} ({idle:.1f} ms idle, {loaded:.1f} ms beside)"
         about = f"p99 of predictions while `{method}` is asked for by twice as many as there are slots, beside idle"
-        found.append(Verdict(about, "at most 2", told, ratio <= 2))
+        found.append(Verdict(about, "at most 2", reported, ratio <= 2))
     return found
 
 

@@ -71,8 +71,8 @@ def _loads(loads: Loads) -> str:
     head = "".join(f" {one} conn. | p50 | p99 |" for one in counts)
     lines = [f"| | |{head}", "|---|---|" + "---|---|---|" * len(counts)]
     for body, server in dict.fromkeys((load.body, load.server) for load in loads):
-        told = "".join(_cells(loads.get(Load(server, body, count))) for count in counts)
-        lines.append(f"| {NAMES[body]} | {server} |{told}")
+        reported = "".join(_cells(loads.get(Load(server, body, count))) for count in counts)
+        lines.append(f"| {NAMES[body]} | {server} |{reported}")
     return "\n".join(lines) + "\n"
 
 
@@ -100,9 +100,9 @@ def _beside(beside: Mapping[str, Loads]) -> str:
 
 
 def _peer_rows(beside: Mapping[str, Loads]) -> Iterator[str]:
-    for body, told in NAMES.items():
+    for body, reported in NAMES.items():
         for what, loads in beside.items():
             ratio = times(loads, PLAIN, what, body)
             if not math.isnan(ratio):
                 own = median(one.rate for one in loads[Load(PLAIN, body, AT)])
-                yield f"| {told} | {what} |{_cells(loads[Load(what, body, AT)])} {_rate(own)} | {ratio:.1f} |"
+                yield f"| {reported} | {what} |{_cells(loads[Load(what, body, AT)])} {_rate(own)} | {ratio:.1f} |"

@@ -21,8 +21,8 @@ def ours(workers: int, log: str = "inkling", packages: Path | None = None, **set
     runs/bench/<log>.log; `packages` is a folder of some that it has beside its own."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    asked = {"HOST": "127.0.0.1", "PORT": str(port), "WORKERS": str(workers), "LOG_LEVEL": "WARNING", **settings}
-    environment = {f"INKLING_{name}": value for name, value in asked.items()}
+    chosen = {"HOST": "127.0.0.1", "PORT": str(port), "WORKERS": str(workers), "LOG_LEVEL": "WARNING", **settings}
+    environment = {f"INKLING_{name}": value for name, value in chosen.items()}
     if packages is not None:
         environment["PYTHONPATH"] = str(packages)
     command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]
@@ -64,9 +64,9 @@ def _check(url: str, headers: dict[str, str], picture: bytes, redis_port: int) -
     """Raises RuntimeError: what production adds is not on, so that it would be measured without."""
     with urlopen(Request(f"{url}/v1/predict", picture, headers), timeout=10) as answer:
         missing = [name for name in ("RateLimit", "Access-Control-Allow-Origin") if name not in answer.headers]
-    with socket.create_connection(("127.0.0.1", redis_port), timeout=10) as asked:
-        asked.sendall(b"DBSIZE\r\n")
-        if asked.recv(64).strip() == b":0":  # where Redis cannot be used, each worker counts alone
+    with socket.create_connection(("127.0.0.1", redis_port), timeout=10) as connection:
+        connection.sendall(b"DBSIZE\r\n")
+        if connection.recv(64).strip() == b":0":  # where Redis cannot be used, each worker counts alone
             missing.append("what Redis counts")
     if '"inkling.access"' not in (PLACE / "production.log").read_text():
         missing.append("the access log")

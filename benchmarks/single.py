@@ -45,9 +45,9 @@ def saliency_served(images: Array) -> dict[str, float]:
     bodies = [_png(image) for image in images[: WARMING + ASKED]]
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder), {}, explain="ready") as server:
         connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
-        asked = [_ask(connection, body) for body in bodies][WARMING:]
+        timings = [_ask(connection, body) for body in bodies][WARMING:]
         connection.close()
-    return {f"server_{name}": float(np.median([one[name] for one in asked])) for name in asked[0]}
+    return {f"server_{name}": float(np.median([one[name] for one in timings])) for name in timings[0]}
 
 
 def _png(image: Array) -> bytes:
@@ -66,5 +66,5 @@ def _ask(connection: http.client.HTTPConnection, body: bytes) -> dict[str, float
     round_trip = (time.perf_counter() - start) * 1000
     if response.status != 200:
         raise RuntimeError(f"the server answered {response.status}: {answer[:200]!r}")
-    told = {name: float(value) for name, value in DURATION.findall(response.headers["Server-Timing"])}
-    return {**told, "round_trip": round_trip}
+    reported = {name: float(value) for name, value in DURATION.findall(response.headers["Server-Timing"])}
+    return {**reported, "round_trip": round_trip}

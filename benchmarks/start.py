@@ -14,12 +14,12 @@ SEVEN = (EXAMPLES / "7.png").read_bytes()
 def first_answers() -> dict[str, float]:
     """Median seconds from the start of gunicorn with one worker to its first answer: a prediction, predicting only and
     as usual, and an explanation."""
-    asked = {
+    commands = {
         "first prediction, predicting only": ({"EXPLAIN": "off"}, "/v1/predict"),
         "first prediction": ({}, "/v1/predict"),
         "first explanation": ({}, "/v1/explain?method=lime"),
     }
-    return {what: median(_seconds(*one) for _ in range(TIMES)) for what, one in asked.items()}
+    return {what: median(_seconds(*one) for _ in range(TIMES)) for what, one in commands.items()}
 
 
 def _seconds(settings: dict[str, str], path: str) -> float:

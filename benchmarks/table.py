@@ -30,7 +30,7 @@ class Setting:
 def document(results: Results, setting: Setting) -> str:
     """The whole file."""
     verdicts = [goal(results) for goal in GOALS]
-    told = [one for one in COMPARISONS if any(row.method == one.key for row in results.rows)]
+    reported = [one for one in COMPARISONS if any(row.method == one.key for row in results.rows)]
     parts = [
         "# Explanations, ours and theirs\n",
         "Written by `make bench-explain`; [README.md](README.md) says how it measures.\n",
@@ -38,7 +38,7 @@ def document(results: Results, setting: Setting) -> str:
         "## Targets\n",
         targets(verdicts),
         "## Method by method\n",
-        *(_section(one, results) for one in told),
+        *(_section(one, results) for one in reported),
         "## Ours alone\n",
         _figures(results.figures, setting),
     ]
@@ -65,7 +65,7 @@ def _setting(setting: Setting) -> str:
 def _section(comparison: Comparison, results: Results) -> str:
     rows = [row for row in results.rows if row.method == comparison.key]
     note = f"\n{comparison.note[0].upper()}{comparison.note[1:]}\n" if comparison.note else ""
-    return "\n".join([f"### `{comparison.asked}`\n{note}", HEAD, *map(_row, rows)]) + "\n"
+    return "\n".join([f"### `{comparison.call}`\n{note}", HEAD, *map(_row, rows)]) + "\n"
 
 
 def _row(row: Row) -> str:
@@ -98,8 +98,10 @@ def _figures(figures: Mapping[str, float], setting: Setting) -> str:
             f"{figures['shapley_exact']:.0%} of them exact.".replace("%", " %")
         )
     if "server_explain" in figures:
-        told = {name.removeprefix("server_"): value for name, value in figures.items() if name.startswith("server_")}
-        stages = ", ".join(f"{name} {_ms(told[name])}" for name in told if name not in ("total", "round_trip"))
+        reported = {
+            name.removeprefix("server_"): value for name, value in figures.items() if name.startswith("server_")
+        }
+        stages = ", ".join(f"{name} {_ms(reported[name])}" for name in reported if name not in ("total", "round_trip"))
         lines.append(
             f"- `saliency` inside the server, over one connection: the method {_ms(figures['server_explain'])} ms; the "
             f"whole request {_ms(figures['server_total'])} ms ({stages}); the round trip "

@@ -42,7 +42,7 @@ def _error(net: Net, case: Case, index: int) -> float:
     return max(float(np.abs(one).max()) for one in errors)
 
 
-class Asked:
+class Subject:
     """The net with the images as tensors, and how many rows it has seen."""
 
     def __init__(self, case: Case, net: Net) -> None:
@@ -73,7 +73,7 @@ class Asked:
 
 def methods(case: Case, net: Net) -> dict[str, Method]:
     """Each with the options that ours has beside it."""
-    asked = Asked(case, net)
+    subject = Subject(case, net)
     grids = np.repeat(case.cells[None], len(case.images), axis=0)
     background = torch.from_numpy(case.background)
     saliency = attr.Saliency(net).attribute
@@ -83,15 +83,15 @@ def methods(case: Case, net: Net) -> dict[str, Method]:
     cam = attr.LayerGradCam(net, net.feature_map).attribute
 
     def in_batches(attribute: Any, segments: Array | None = None, **options: Any) -> Method:
-        return Method(lambda b: asked.method(attribute, segments, perturbations_per_eval=b, **options), BATCHES)
+        return Method(lambda b: subject.method(attribute, segments, perturbations_per_eval=b, **options), BATCHES)
 
     return {
-        "Saliency": Method(lambda _: asked.method(saliency, abs=False)),
-        "InputXGradient": Method(lambda _: asked.method(attr.InputXGradient(net).attribute)),
-        "NoiseTunnel": Method(lambda _: asked.method(noisy, nt_samples=50, stdevs=0.2, abs=False)),
-        "IntegratedGradients": Method(lambda _: asked.method(steps, n_steps=50)),
-        "GradientShap": Method(lambda _: asked.method(shap, baselines=background, n_samples=200)),
-        "LayerGradCam": Method(lambda _: asked.method(cam, relu_attributions=True)),
+        "Saliency": Method(lambda _: subject.method(saliency, abs=False)),
+        "InputXGradient": Method(lambda _: subject.method(attr.InputXGradient(net).attribute)),
+        "NoiseTunnel": Method(lambda _: subject.method(noisy, nt_samples=50, stdevs=0.2, abs=False)),
+        "IntegratedGradients": Method(lambda _: subject.method(steps, n_steps=50)),
+        "GradientShap": Method(lambda _: subject.method(shap, baselines=background, n_samples=200)),
+        "LayerGradCam": Method(lambda _: subject.method(cam, relu_attributions=True)),
         "Occlusion": in_batches(attr.Occlusion(net).attribute, sliding_window_shapes=(4, 4), strides=(2, 2)),
         "Lime": in_batches(attr.Lime(net).attribute, case.segments, n_samples=1000),
         "KernelShap": in_batches(attr.KernelShap(net).attribute, grids, n_samples=1000),

@@ -21,7 +21,7 @@ from benchmarks.case import Array, Case
 from benchmarks.peers.protocol import Explain, Method, serve
 
 
-class Asked:
+class Subject:
     """The SavedModel as a function of arrays, and how many rows it has seen."""
 
     def __init__(self, case: Case, folder: Path) -> None:
@@ -44,7 +44,7 @@ class Asked:
 
         return counted
 
-    def worths(self, index: int) -> tuple[Array, Callable[[Array], Array]]:
+    def coalition_values(self, index: int) -> tuple[Array, Callable[[Array], Array]]:
         """The cells with ink (n,), the only ones that can matter, and the target's logit (m,) of coalitions (m, n)."""
         image, cells, target = self.case.images[index], self.case.cells, int(self.case.targets[index])
         inked = np.unique(cells[image > 0])
@@ -64,46 +64,46 @@ class Asked:
         return all_cells
 
 
-def lime_package(asked: Asked, index: int, seed: int) -> Array:
+def lime_package(subject: Subject, index: int, seed: int) -> Array:
     """Over the same superpixels; asked for the one class only, which is less work than its default of five."""
-    target = int(asked.case.targets[index])
+    target = int(subject.case.targets[index])
     found = LimeImageExplainer(random_state=seed, verbose=False).explain_instance(
-        asked.case.images[index],
-        lambda pictures: asked.forward(pictures[..., 0]),
+        subject.case.images[index],
+        lambda pictures: subject.forward(pictures[..., 0]),
         labels=(target,),
         top_labels=None,
         num_samples=1000,
-        segmentation_fn=lambda _: asked.case.segments[index],
+        segmentation_fn=lambda _: subject.case.segments[index],
     )
     return np.array([value for _, value in sorted(found.local_exp[target])])
 
 
-def kernel_explainer(asked: Asked, index: int, seed: int) -> Array:
-    inked, worth = asked.worths(index)
+def kernel_explainer(subject: Subject, index: int, seed: int) -> Array:
+    inked, worth = subject.coalition_values(index)
     np.random.seed(seed)
     explainer = shap.KernelExplainer(worth, np.zeros((1, len(inked))))
     values = explainer.shap_values(np.ones((1, len(inked))), silent=True, l1_reg=False)
-    return asked.spread(inked, np.asarray(values).reshape(-1))
+    return subject.spread(inked, np.asarray(values).reshape(-1))
 
 
-def exact_explainer(asked: Asked, batch: Any, index: int, seed: int) -> Array:
-    inked, worth = asked.worths(index)
+def exact_explainer(subject: Subject, batch: Any, index: int, seed: int) -> Array:
+    inked, worth = subject.coalition_values(index)
     explainer = shap.explainers.Exact(worth, np.zeros((1, len(inked))))
-    return asked.spread(inked, explainer(np.ones((1, len(inked))), batch_size=batch).values[0])
+    return subject.spread(inked, explainer(np.ones((1, len(inked))), batch_size=batch).values[0])
 
 
-def partition_explainer(asked: Asked, batch: Any, index: int, seed: int) -> Array:
+def partition_explainer(subject: Subject, batch: Any, index: int, seed: int) -> Array:
     """Owen values of pixels: another game, in which halves of the image are the first players."""
-    image, target = asked.case.images[index], int(asked.case.targets[index])
+    image, target = subject.case.images[index], int(subject.case.targets[index])
     masker = shap.maskers.Image(np.zeros((*image.shape, 1)), (*image.shape, 1))
-    explainer = shap.explainers.Partition(lambda pictures: asked.forward(pictures[..., 0])[:, target], masker)
+    explainer = shap.explainers.Partition(lambda pictures: subject.forward(pictures[..., 0])[:, target], masker)
     found = explainer(image[None, ..., None], max_evals=500, batch_size=batch, silent=True)
     return np.asarray(found.values)
 
 
-def gradient_explainer(asked: Asked, folder: Path, every_class: bool, batch: int) -> Explain:
+def gradient_explainer(subject: Subject, folder: Path, every_class: bool, batch: int) -> Explain:
     """200 samples for the one class, or, as is its default, for each of all classes."""
-    case = asked.case
+    case = subject.case
     images = keras.Input(case.images.shape[1:])
     logits = keras.layers.TFSMLayer(str(folder), call_endpoint="serving_default")(images)["logits"]
     model = keras.Model(images, keras.layers.Activation("linear")(logits))  # shap takes its last layer's only output
@@ -125,14 +125,14 @@ def gradient_explainer(asked: Asked, folder: Path, every_class: bool, batch: int
 
 def methods(case: Case, folder: Path) -> dict[str, Method]:
     """Each with the options that ours has beside it."""
-    asked = Asked(case, folder)
+    subject = Subject(case, folder)
     return {
-        "LimeImageExplainer": Method(lambda _: asked.method(partial(lime_package, asked))),
-        "ExactExplainer": Method(lambda b: asked.method(partial(exact_explainer, asked, b)), (256,)),
-        "KernelExplainer": Method(lambda _: asked.method(partial(kernel_explainer, asked))),
-        "PartitionExplainer": Method(lambda b: asked.method(partial(partition_explainer, asked, b)), (10, 64)),
-        "GradientExplainer": Method(lambda b: gradient_explainer(asked, folder, False, b), (50, 200)),
-        "GradientExplainer, all classes": Method(lambda b: gradient_explainer(asked, folder, True, b), (50,)),
+        "LimeImageExplainer": Method(lambda _: subject.method(partial(lime_package, subject))),
+        "ExactExplainer": Method(lambda b: subject.method(partial(exact_explainer, subject, b)), (256,)),
+        "KernelExplainer": Method(lambda _: subject.method(partial(kernel_explainer, subject))),
+        "PartitionExplainer": Method(lambda b: subject.method(partial(partition_explainer, subject, b)), (10, 64)),
+        "GradientExplainer": Method(lambda b: gradient_explainer(subject, folder, False, b), (50, 200)),
+        "GradientExplainer, all classes": Method(lambda b: gradient_explainer(subject, folder, True, b), (50,)),
     }
 
 

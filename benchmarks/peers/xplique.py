@@ -41,7 +41,7 @@ def rebuilt(case: Case, weights: Path) -> keras.Model:
     return model
 
 
-class Asked:
+class Subject:
     """The digits in the form that xplique takes."""
 
     def __init__(self, case: Case) -> None:
@@ -68,20 +68,20 @@ class Asked:
 
 def methods(case: Case, weights: Path, folder: Path) -> dict[str, Method]:
     """Each with the options that ours has beside it."""
-    asked = Asked(case)
+    subject = Subject(case)
     net = served(folder, *case.images.shape[1:])
     grids = np.repeat(case.cells[None], len(case.images), axis=0)
 
     def of(name: str, rows: int, segments: Array | None = None, **options: Any) -> Method:
         kind = getattr(attributions, name)
         if segments is not None:
-            options["map_to_interpret_space"] = asked.mapping
-        return Method(lambda batch: asked.method(kind(net, batch_size=batch, **options), rows, segments), BATCHES)
+            options["map_to_interpret_space"] = subject.mapping
+        return Method(lambda batch: subject.method(kind(net, batch_size=batch, **options), rows, segments), BATCHES)
 
     def grad_cam(batch: int) -> Explain:
         model = rebuilt(case, weights)
         last = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Activation)][-1]
-        return asked.method(attributions.GradCAM(model, batch_size=batch, conv_layer=last), 1)
+        return subject.method(attributions.GradCAM(model, batch_size=batch, conv_layer=last), 1)
 
     return {
         "Saliency": of("Saliency", 1),

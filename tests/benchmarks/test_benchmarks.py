@@ -11,7 +11,7 @@ import pytest
 from benchmarks import weights
 from benchmarks.case import Case, per_segment
 from benchmarks.comparisons import COMPARISONS, LIBRARIES
-from benchmarks.explain import in_turns
+from benchmarks.explain import interleaved
 from benchmarks.goals import GOALS, Results, alike, as_sure, below, faster, smaller_gap
 from benchmarks.measures import Row, gap, largest_difference, seed_noise, summary
 from benchmarks.peers.protocol import Burst, Method, burst, fastest
@@ -110,7 +110,7 @@ def test_rounds_alternate_and_the_first_is_not_counted() -> None:
             raise PeerFailed("cannot")
         return Burst([float(seed)], [0.0], [1], [[0.0]])
 
-    a, b, c = in_turns([lambda seed, name=name: ask(name, seed) for name in "abc"], 2)  # type: ignore[misc]
+    a, b, c = interleaved([lambda seed, name=name: ask(name, seed) for name in "abc"], 2)  # type: ignore[misc]
     assert requested == [("a", 0), ("b", 0), ("c", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]
     assert [one.ms for one in a] == [one.ms for one in b] == [[1.0], [2.0]]
     assert isinstance(c, PeerFailed)

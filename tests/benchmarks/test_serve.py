@@ -56,11 +56,11 @@ def test_the_large_photo_is_always_the_same_and_small_enough_to_be_posted() -> N
 
 def test_every_server_gets_a_picture_before_the_next_one() -> None:
     body = bodies(np.zeros((28, 28)), ["png"])[0]
-    turns = compared(body, 8, {"a": ("http://a", "/", {}), "b": ("http://b", "/p", {"X-API-Key": "k"})})
-    assert [(turn.load, turn.url, turn.question.path) for turn in turns] == [
+    runs = compared(body, 8, {"a": ("http://a", "/", {}), "b": ("http://b", "/p", {"X-API-Key": "k"})})
+    assert [(turn.load, turn.url, turn.question.path) for turn in runs] == [
         (Load("a", "png", 8), "http://a", "/"), (Load("b", "png", 8), "http://b", "/p"),
     ]  # fmt: skip
-    assert turns[1].question.headers == {"Content-Type": "image/png", "X-API-Key": "k"}
+    assert runs[1].question.headers == {"Content-Type": "image/png", "X-API-Key": "k"}
     assert MLP in others(body, np.zeros((28, 28), np.float32))
 
 
