@@ -72,12 +72,12 @@ def serve(versions: Mapping[str, str], methods: Mapping[str, Method], images: in
     out = _own_stdout()
     _answer(out, {"versions": dict(versions)})
     ready: dict[str, Explain] = {}
-    for subject in _lines(sys.stdin):
-        name = subject["method"]
+    for command in _lines(sys.stdin):
+        name = command["method"]
         try:
             if name not in ready:
                 ready[name] = fastest(methods[name], images)
-            answer = asdict(burst(ready[name], images, subject["seed"]))
+            answer = asdict(burst(ready[name], images, command["seed"]))
         except Exception as error:  # a stranger's; the driver shall say which method cannot be compared, and why
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}"}

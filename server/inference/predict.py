@@ -58,7 +58,7 @@ def predict(
     context: RequestContext = NO_DEADLINE,
     stages: Stages | None = None,
 ) -> tuple[Digit, Prediction]:
-    """What the digit is.
+    """Predict the digit in a picture.
 
     Raises:
         ServiceError: the picture cannot be read; there is no such model; or, where predictions wait for their turn at
@@ -71,7 +71,7 @@ def predict(
 def decode_and_predict(
     version: ModelVersion, picture: Picture, selector: ModelSelector, context: RequestContext, stages: Stages
 ) -> tuple[Digit, Prediction]:
-    """The digit as this version takes it, and what it is."""
+    """The digit as this version takes it, and its prediction."""
     with stages("decode"):
         digit = _digit(picture, version.card.image, selector.preprocess)
     with stages("predict"):
@@ -79,12 +79,12 @@ def decode_and_predict(
 
 
 def predict_pixels(version: ModelVersion, pixels: Array, context: RequestContext) -> Prediction:
-    """What this version answers to a model's image (H, W)."""
+    """The prediction of this version for a model's image (H, W)."""
     return to_prediction(version.card, version.for_predict(context).forward(pixels[None]))
 
 
 def to_prediction(card: ModelCard, logits: Array) -> Prediction:
-    """What logits (1, K) say."""
+    """The prediction that logits (1, K) stand for."""
     numbers = logits[0].tolist()
     if not all(map(math.isfinite, numbers)):
         raise FloatingPointError(f"{card.name} version {card.version} gave logits that are not finite")

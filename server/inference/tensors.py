@@ -50,7 +50,7 @@ def checked_images(sent: Array, spec: ImageSpec, limit: int) -> Array:
 
 
 def blank_rows(images: Array) -> list[int]:
-    """Which of the checked images have no ink that stands out, so that what is answered to them means nothing."""
+    """The rows without ink that stands out, whose answers mean nothing."""
     return [int(row) for row in np.flatnonzero(looks_blank(images))]
 
 

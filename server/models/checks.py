@@ -86,7 +86,7 @@ def _check_explains(card: ModelCard, twin: Model | None, model: Model) -> None:
 
 
 def _blocks(card: ModelCard) -> Iterator[int]:
-    """The numbers of rows that its functions take."""
+    """The numbers of rows that the card's functions take."""
     return (rows for file in card.litert for several in file.rows.values() for rows in several)
 
 

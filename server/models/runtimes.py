@@ -91,7 +91,7 @@ def _set_niceness(niceness: int) -> None:
 
 
 def _cores() -> int:
-    """That this process may run on."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

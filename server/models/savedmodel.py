@@ -1,4 +1,4 @@
-"""A SavedModel folder -> Model. With graphs.py the only server file that imports tensorflow: that costs seconds and
+"""Makes a Model of a SavedModel. With graphs.py the only server file that imports tensorflow: that costs seconds and
 600 MB, so it is itself imported only in the background (runtimes.py).
 """
 

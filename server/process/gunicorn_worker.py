@@ -108,7 +108,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         del self._collecting[conn]
 
     def _receive(self, conn: Any, buffer: RequestBuffer) -> bool:
-        """Take what has arrived; whether nothing more is to be waited for here."""
+        """Read what has arrived; whether the poller has nothing more to wait for."""
         try:
             data = conn.sock.recv(buffer.room)
         except (BlockingIOError, InterruptedError):
@@ -122,7 +122,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         return buffer.ready or not data
 
     def _hand_over(self, conn: Any, buffer: RequestBuffer) -> None:
-        """Give a thread the request, now or when it is its turn."""
+        """Give a thread the request, now or when an upload before it has ended."""
         if buffer.needs is Needs.REFUSAL:
             longest = f"the head is longer than {COLLECTED} bytes; send fewer or shorter header fields"
             self._refuse(conn, "431 Request Header Fields Too Large", "bad_request", longest)
@@ -151,13 +151,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             raise BrokenPipeError(errno.EPIPE, "the client does not read its answer") from error
 
     def _end_upload(self, conn: Any) -> None:
-        """A body has been read: it is another one's turn."""
+        """Begin the next uploads after a body has been read."""
         self._uploads.discard(conn)
         while self._queue and len(self._uploads) < self._max_uploads:
             self._upload(self._queue.popleft())
 
     def finish_request(self, conn: Any, fs: Any) -> None:
-        """Called after each request; what remains open is gthread's business."""
+        """Called after each request; gthread itself goes on with connections that stay open."""
         self._end_upload(conn)
         if fs.cancelled() or fs.exception() is not None or fs.result():
             super().finish_request(conn, fs)
@@ -290,7 +290,7 @@ class _Announcing:
 
 
 def _refusal(status: str, code: str, error: str) -> bytes:
-    """An error as the application tells it."""
+    """The bytes of an error in the application's JSON shape."""
     identifier = uuid.uuid4().hex
     body = f'{{"error":"{error}","code":"{code}","request_id":"{identifier}"}}\n'
     head = [

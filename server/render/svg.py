@@ -48,7 +48,7 @@ def escaped(words: str) -> str:
 
 
 def _map(explanation: Explanation, hot: Heatmap, minuses: list[Mark], frame: Legend) -> Iterator[str]:
-    """Ground, heat and lines. A nested svg cuts off cells that would lie beyond the picture."""
+    """Backdrop, heat and lines. A nested svg cuts off cells that would lie beyond the picture."""
     height, width = hot.backdrop.grey.shape
     sent = explanation.frame == "original"
     yield f'<svg x="{frame.left}" y="{frame.top}" width="{width}" height="{height}">'

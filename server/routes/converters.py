@@ -1,4 +1,4 @@
-"""What may stand at a place in a path, for all dialects alike (URL converters)."""
+"""URL converters: what a place in a path may contain, for all dialects alike."""
 
 from werkzeug.routing import BaseConverter
 

@@ -45,7 +45,7 @@ class Reloader:
 
     @property
     def generation(self) -> int:
-        """Of the state that this worker serves."""
+        """The generation of the state that this worker serves."""
         return self._state.generation
 
     @property

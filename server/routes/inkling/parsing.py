@@ -1,4 +1,4 @@
-"""An HTTP request -> its pictures, its query, and which model answers it."""
+"""Parses an HTTP request into its pictures, its query, and the model that answers it."""
 
 import binascii
 from base64 import b64decode
