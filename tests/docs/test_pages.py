@@ -101,7 +101,7 @@ def test_the_shown_explainer_works_as_shown() -> None:
     exec(compile(shown(ROOT / "CONTRIBUTING.md", "python"), "CONTRIBUTING.md", "exec"), names)
     model = Linear()
     (found,) = names["GradientXInput"]().refine(model, ink(), Target.of_class(1, model.card.classes), 0)
-    assert found.values == pytest.approx(model._directions()[1] * ink())
+    assert found.values == pytest.approx(model.directions()[1] * ink())
     assert found.rows == model.rows
 
 

@@ -1,4 +1,4 @@
-"""Stopping `make serve` stops the server in order."""
+"""What make does: stopping `make serve` stops the server in order, and `make test-quick` leaves out what there is."""
 
 import os
 import signal
@@ -13,6 +13,7 @@ import pytest
 
 from tests.faults.processes import eventually
 from tests.support.servers import ROOT, free_port
+from tests.support.slow import SLOW, TESTS
 
 GRACE = 5  # seconds
 SERVE = {"serve": (".venv/serve.stamp", "BIN"), "serve-lite": (".venv-lite/stamp", "LITE")}  # what it needs, and where
@@ -62,3 +63,7 @@ def test_stopping_make_stops_the_server(make: "subprocess.Popen[bytes]", port: i
     os.kill(started, signal.SIGTERM)
     eventually(lambda: not any(map(is_there, below)), "the arbiter and its worker are gone", GRACE + 5)
     assert not is_answered(port)
+
+
+def test_all_that_a_quick_run_leaves_out_is_there() -> None:
+    assert [one for one in SLOW if not (TESTS / one).exists()] == []

@@ -25,7 +25,7 @@ SLOW = (  # folders and files
     "models/test_runtimes.py",
     "models/test_twinless.py",
     "models/test_warm.py",
-    "models/batching/test_lane.py",
+    "models/batching/test_batched_model.py",
     "models/repository/test_store.py",
     "models/repository/test_swaps.py",
     "models/repository/test_versions.py",
@@ -33,7 +33,7 @@ SLOW = (  # folders and files
     "process",  # gunicorn
     "reference",  # the packages lime and shap
     "render/test_golden.py",  # these packages again
-    "routes/test_adversarial.py",  # attacks on every shipped net
+    "routes/test_attack.py",  # attacks on every shipped net
     "routes/test_docs.py",  # a browser
     "training",  # TensorFlow
 )
