@@ -17,19 +17,10 @@ from server.openapi import document
 from server.routes.middleware.scopes import NEEDS, Need, need
 from tests.conftest import MakeApp
 from tests.support.answers import check_error
+from tests.support.clock import Clock
 from tests.support.models.stores import SEVEN
 
 DIGEST = "ab" * 32
-
-
-class Clock:
-    """Seconds that pass when the test says so."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 def write_keys(path: Path, **scopes: str) -> dict[str, str]:

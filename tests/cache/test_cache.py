@@ -8,7 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,12 @@ import pytest
 from server.cache import Event, SqliteCache, fingerprint
 from server.errors import NotReady
 from tests.support.caching import ROUNDS, caching, make_files, noisy, numbered
+from tests.support.clock import Clock
 from tests.support.explanations import explanation
 
 MIB = 1 << 20
 FOUND = explanation()
 NOISY = noisy(FOUND)  # of 49 kB
-
-
-@dataclass
-class Clock:
-    seconds: float = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 def opened(path: Path, largest: int = 8 * MIB, **settings: Any) -> SqliteCache:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.clock import PATIENCE
 from tests.support.models.stores import copy_version, point
 from tests.support.servers import ROOT, Running, ask, serving
 
 SEVEN = (ROOT / "examples" / "7.png").read_bytes()
-PATIENCE = 30  # seconds, on a busy machine
 ASKED = 24  # times: that one of two workers answers none of them does not happen
 NOTICED = 5  # seconds until a new version is served, looked for as often as it is by default
 AGREED = 0.5  # seconds without another word, five looks of each worker

@@ -28,11 +28,11 @@ from server.models.repository.store import LOAD_TIMEOUT, RELOAD_TIMEOUT
 from server.scheduling.task import OVERRUN
 from tests.auth.test_keys import bearer, write_keys
 from tests.faults.processes import workers
+from tests.support.clock import PATIENCE
 from tests.support.servers import ROOT, Running, ask, serving
 from tests.test_metrics import Numbers, number, parsed
 
 SEVEN = (ROOT / "examples" / "7.png").read_bytes()
-PATIENCE = 30  # seconds
 
 
 @pytest.mark.parametrize(("settings", "words"), [

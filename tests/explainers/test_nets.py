@@ -30,6 +30,7 @@ from tests.support.axioms import (
     sums_to_the_score,
     tells_its_score_and_rows,
 )
+from tests.support.clock import Clock
 from tests.support.models.nets import NAMES, card, digits, net, one, twin
 
 BOTH = [(name, method) for name in NAMES for method in EXPLAINERS if EXPLAINERS[method].needs <= card(name).verbs]
@@ -80,14 +81,6 @@ def test_64_nodes_close_the_gap_of_integrated_gradients(name: str) -> None:
 
 
 # As a request: picture, contrast, budget and quality.
-
-
-@dataclass
-class Clock:
-    seconds: float = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 @dataclass

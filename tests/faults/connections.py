@@ -7,7 +7,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.faults.processes import PATIENCE, workers
+from tests.faults.processes import workers
+from tests.support.clock import PATIENCE
 from tests.support.servers import Running
 
 AT_ONCE = 16  # connections that are opened together, so that no single worker takes them all

@@ -4,9 +4,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.support.clock import PATIENCE
 from tests.support.servers import Running
-
-PATIENCE = 60  # seconds
 
 
 def workers(server: Running) -> list[int]:

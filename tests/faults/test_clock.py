@@ -26,8 +26,8 @@ EXPLAIN = "/v1/explain?method=saliency&version=1"
 
 
 @dataclass(frozen=True)
-class Clock:
-    """That of the servers that are started while it is there."""
+class ServersClock:
+    """The clock of the servers that are started while it is there."""
 
     path: Path
 
@@ -38,8 +38,8 @@ class Clock:
 
 
 @pytest.fixture
-def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock(tmp_path / "offset")
+def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServersClock:
+    clock = ServersClock(tmp_path / "offset")
     clock.set_off(0)
     monkeypatch.setenv(FILE, str(clock.path))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "clock"))
@@ -65,7 +65,7 @@ def all_serve(server: Running, version: str) -> bool:
     return all(ask(f"{server.url}/v1/models/fake")[2]["default"] == version for _ in range(20))
 
 
-def test_steps_of_the_clock_under_load_harm_nobody(tmp_path: Path, clock: Clock) -> None:
+def test_steps_of_the_clock_under_load_harm_nobody(tmp_path: Path, clock: ServersClock) -> None:
     with served(tmp_path, WORKERS="2", KEEP_SECONDS="3600") as server:
         eventually(lambda: all(ask(f"{server.url}/readyz")[2]["explain"] == "ready" for _ in range(20)), "both explain")
         both, first = all_answer(server, SEVEN), ask(server.url + EXPLAIN, SEVEN)[2]
@@ -87,7 +87,7 @@ def test_steps_of_the_clock_under_load_harm_nobody(tmp_path: Path, clock: Clock)
         assert "Traceback" not in server.log.read_text()
 
 
-def test_signed_links_go_by_the_clock_as_it_is(tmp_path: Path, clock: Clock) -> None:
+def test_signed_links_go_by_the_clock_as_it_is(tmp_path: Path, clock: ServersClock) -> None:
     """One made before a step on has ended, and is good again when that is undone."""
     key = write_keys(tmp_path / "keys", web="predict,explain")["web"]
 

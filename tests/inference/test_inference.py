@@ -17,16 +17,9 @@ from server.models.repository.store import LoadedModel, LoadedVersion
 from server.protocols import RequestContext
 from server.scheduling import ImmediateSession
 from server.types import Array, Explanation, Model, Picture, Target
+from tests.support.clock import Clock
 from tests.support.models.fakes import Wavy
 from tests.support.models.stores import SEVEN, card_28, draw_seven, encoded
-
-
-@dataclass
-class Clock:
-    seconds: float = 100.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 @dataclass

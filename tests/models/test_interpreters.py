@@ -7,8 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from server.models.interpreters import InterpreterPool
-
-PATIENCE = 10
+from tests.support.clock import PATIENCE
 
 
 class Thing:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from server.errors import OutOfMemory
 from server.models.micro_batches import BACKOFF, MicroBatcher
 from server.types import Array
-from tests.support.batching import Clock
+from tests.support.clock import Clock
 from tests.support.models.nets import digits, net
 
 

@@ -30,7 +30,8 @@ from server.routes.service import EXTENSION
 from server.types import Array, Model, ModelCard
 from tests.conftest import MakeApp
 from tests.support.answers import check_error
-from tests.support.batching import PATIENCE, Request
+from tests.support.batching import Request
+from tests.support.clock import PATIENCE
 from tests.support.models.fakes import Linear
 from tests.support.models.nets import digits, twin
 from tests.support.models.stores import SEVEN, copy_version, linear, loaded, write_version

@@ -13,7 +13,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from server.process import gunicorn_worker as waits
 from server.process.gunicorn_worker import COLLECTED, Worker
 from tests.process.test_request_buffer import OPEN, REFUSED, WHOLE
-from tests.support.workers import PATIENCE, RunningWorker, rest, running_worker
+from tests.support.workers import SOON, RunningWorker, rest, running_worker
 
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 SHORT = 0.3  # seconds
@@ -42,7 +42,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningWorker]:
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + SOON
     while not holds():
         assert time.monotonic() < end, what
         threading.Event().wait(0.005)
@@ -79,7 +79,7 @@ def silent(connection: socket.socket) -> bool:
     except TimeoutError:
         return True
     finally:
-        connection.settimeout(PATIENCE)
+        connection.settimeout(SOON)
     return False
 
 
@@ -201,7 +201,7 @@ def test_a_head_that_comes_byte_by_byte_has_no_more_time(impatient: RunningWorke
         with suppress(OSError):
             while silent(connection):
                 connection.sendall(b"A: b\r\n")
-                assert time.monotonic() < start + PATIENCE
+                assert time.monotonic() < start + SOON
         assert time.monotonic() > start + SHORT / 2
 
 
@@ -292,4 +292,4 @@ def test_a_quit_that_comes_while_a_thread_is_given_a_request_ends_the_worker(run
         ended.set()
 
     threading.Thread(target=interrupted, daemon=True).start()
-    assert ended.wait(PATIENCE)
+    assert ended.wait(SOON)

@@ -34,8 +34,9 @@ from server.reference.exclusive import exclusive
 from server.reference.shapley import ShapleyPackage
 from server.scheduling import ImmediateSession
 from server.types import Array, Explanation, Model, Picture, Target
-from tests.inference.test_inference import Clock, One
+from tests.inference.test_inference import One
 from tests.support.answers import check_error, logits, post_explain
+from tests.support.clock import Clock
 from tests.support.models.fakes import EVERYTHING, Fake, Linear, Square, Wavy, ink
 from tests.support.models.stores import SEVEN, card_28
 from tests.support.servers import ROOT

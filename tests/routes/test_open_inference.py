@@ -25,6 +25,7 @@ from server.scheduling import ImmediateSession
 from server.types import Array, Model, ModelCard
 from tests.conftest import MakeApp
 from tests.support.answers import MODEL, check_error, errors_in
+from tests.support.clock import Clock
 from tests.support.models.stores import linear, write_version
 
 INFER = "/v2/models/fake/infer"
@@ -273,20 +274,9 @@ def test_more_rows_than_are_answered(make_app: MakeApp) -> None:
     check_outputs(post(client, binary(ROWS[:2])), rows=2)
 
 
-class Clock:
-    """A second passes between two looks."""
-
-    def __init__(self) -> None:
-        self.seconds = 0
-
-    def __call__(self) -> float:
-        self.seconds += 1
-        return self.seconds
-
-
 def until(seconds: float) -> RequestContext:
     """A request that waits until then, by such a clock."""
-    return RequestContext(seconds, seconds, Clock())
+    return RequestContext(seconds, seconds, Clock(0.0, step=1.0))
 
 
 class One:

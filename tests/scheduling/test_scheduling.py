@@ -16,7 +16,8 @@ from server.errors import Busy, ClientLeft, OutOfTime, PackageBusy, Stopping
 from server.protocols import RequestContext
 from server.scheduling import BoundedPool, Interrupt, Outcome, PooledSession, Publish, Scheduler, TaskKey
 from server.scheduling.scheduler import Lease, no_lease
-from tests.support.waiting import PATIENCE, Client, Clock, HeldWork, acquired, caught, wait_for
+from tests.support.clock import PATIENCE, Clock
+from tests.support.waiting import Client, HeldWork, acquired, caught, wait_for
 
 KEY = TaskKey("an id")
 PART = "part"

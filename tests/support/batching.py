@@ -11,18 +11,17 @@ import numpy as np
 from server.models.batching.request import CallOptions, Limits, Outputs
 from server.models.batching.scheduler import BatchScheduler
 from server.types import Array
+from tests.support.clock import PATIENCE, Clock
 
-PATIENCE = 60  # seconds, on the slowest machine
 LARGE = Limits(batch=512, explain=512, queue=10_000)
 PREDICTION, EXPLANATION = CallOptions(is_prediction=True), CallOptions(is_prediction=False)
 
 
-class Clock:
-    """A clock that the test sets. It records the threads that read it: a thread that waits in a queue did, to learn for
-    how long."""
+class WatchedClock(Clock):
+    """Records the threads that read it: a thread that waits in a queue did, to learn for how long."""
 
     def __init__(self) -> None:
-        self.seconds = 100.0
+        super().__init__()
         self._seen: dict[str, threading.Event] = {}
         self._lock = threading.Lock()
 
@@ -32,7 +31,7 @@ class Clock:
 
     def __call__(self) -> float:
         self.seen(threading.current_thread().name).set()
-        return self.seconds
+        return super().__call__()
 
 
 @dataclass
@@ -85,7 +84,7 @@ class Scene:
     """A scheduler before `Doubling`, which is busy with a row of a request called `busy` until `end`."""
 
     def __init__(self, kind: type[BatchScheduler], limits: Limits = LARGE) -> None:
-        self.clock, self.compute = Clock(), Doubling()
+        self.clock, self.compute = WatchedClock(), Doubling()
         self.reported: list[int] = []
         self.scheduler = kind(self.compute, limits, self.clock, self.reported.append)
         self.requests: dict[str, Request] = {}

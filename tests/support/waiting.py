@@ -11,16 +11,7 @@ from server.errors import Busy, ClientLeft
 from server.protocols import RequestContext
 from server.scheduling import BoundedPool, Interrupt, Publish
 from server.scheduling.pool import Permit
-
-PATIENCE = 20  # seconds, on the slowest machine
-
-
-@dataclass
-class Clock:
-    seconds: float = 100.0
-
-    def __call__(self) -> float:
-        return self.seconds
+from tests.support.clock import PATIENCE
 
 
 @dataclass

@@ -14,7 +14,7 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
 LARGE = 64 << 20  # bytes, more than any socket keeps
-PATIENCE = 10  # seconds, on the slowest machine; less than a worker waits for a client
+SOON = 10  # seconds, on the slowest machine; less than a worker waits for a client, whose patience is tested
 
 
 class Application:
@@ -32,7 +32,7 @@ class Application:
         self.paths.append(environ["PATH_INFO"])
         body = environ["wsgi.input"].read()
         if environ["PATH_INFO"] == "/hold":
-            self.released.wait(PATIENCE)
+            self.released.wait(SOON)
         if environ["PATH_INFO"] == "/large":
             start_response("200 OK", [("Content-Length", str(LARGE))])
             return [bytes(LARGE)]
@@ -48,7 +48,7 @@ class RunningWorker:
     address: tuple[str, int]
 
     def connected(self, sent: bytes = b"") -> socket.socket:
-        connection = socket.create_connection(self.address, timeout=PATIENCE)
+        connection = socket.create_connection(self.address, timeout=SOON)
         connection.sendall(sent)
         return connection
 
@@ -96,5 +96,5 @@ def running_worker(kind: type[ThreadWorker], **settings: Any) -> Iterator[Runnin
             finally:
                 application.released.set()
                 worker.handle_exit(15, None)
-                thread.join(PATIENCE)
+                thread.join(SOON)
         assert not thread.is_alive()

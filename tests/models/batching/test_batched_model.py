@@ -26,7 +26,8 @@ from server.models.wrappers import DeadlineModel, MemoizedModel
 from server.protocols import RequestContext
 from server.types import Array, Features, Model
 from tests.explainers.test_oracles import agrees_with_lime
-from tests.support.batching import PATIENCE, Clock, Request
+from tests.support.batching import Request, WatchedClock
+from tests.support.clock import PATIENCE
 from tests.support.models.fakes import Linear, Square, ink
 from tests.support.models.nets import NAMES, card, digits, folder, net, one
 
@@ -90,7 +91,7 @@ def test_rows_of_different_explanations_are_put_together() -> None:
     single = Slow()
     single.began.set()
     expected = [next(iter(explainer.refine(single, ink(seed), target, 0))).values for seed in range(4)]
-    clock, model = Clock(), Slow()
+    clock, model = WatchedClock(), Slow()
     found = before(model, clock)
     busy = Request("busy", lambda: found.forward(images(3)))
     assert model.began.wait(PATIENCE)
@@ -138,7 +139,7 @@ def test_large_numbers_are_numbers() -> None:
 
 def test_logits_of_the_background_are_kept() -> None:
     """While the model is busy with others: every explanation asks it."""
-    clock, model = Clock(), Slow()
+    clock, model = WatchedClock(), Slow()
     found = before(model, clock)
     busy = Request("busy", lambda: found.forward(images(5)))
     assert model.began.wait(PATIENCE)
@@ -158,13 +159,13 @@ WRAPPED: dict[str, Callable[[BatchedModel], Model]] = {
 @pytest.mark.parametrize("wrapper", WRAPPED)
 def test_a_request_is_an_explanation_that_ends_with_its_time(wrapper: str) -> None:
     """Through any wrappers: predictions overtake its rows, and they are dropped at its deadline."""
-    clock, model = Clock(), Slow()
+    clock, model = WatchedClock(), Slow()
     found = before(model, clock)
     busy = Request("busy", lambda: found.forward(images(1)))
     assert model.began.wait(PATIENCE)
     timed = {}
     for name, left in (("a", 500), ("b", 900)):
-        context = RequestContext.within(left, Clock())
+        context = RequestContext.within(left, WatchedClock())
         timed[name] = DeadlineModel(WRAPPED[wrapper](found.for_explain(context)), context)
     asked = []
     for number, (name, model_of_request) in enumerate(timed.items()):
@@ -182,7 +183,7 @@ def test_a_request_is_an_explanation_that_ends_with_its_time(wrapper: str) -> No
 
 
 def test_an_interrupt_reaches_what_waits() -> None:
-    clock, model = Clock(), Slow()
+    clock, model = WatchedClock(), Slow()
     found = before(model, clock)
     busy = Request("busy", lambda: found.forward(images(1)))
     assert model.began.wait(PATIENCE)
@@ -201,7 +202,7 @@ def test_an_interrupt_reaches_what_waits() -> None:
 
 
 def test_a_prediction_with_a_deadline_comes_first_and_ends_with_it() -> None:
-    clock, model = Clock(), Slow()
+    clock, model = WatchedClock(), Slow()
     found = before(model, clock)
     busy = Request("busy", lambda: found.forward(images(1)))
     assert model.began.wait(PATIENCE)

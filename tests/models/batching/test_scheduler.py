@@ -15,7 +15,8 @@ import pytest
 from server.errors import NotReady, OutOfTime, QueueFull
 from server.models.batching.request import CallOptions, Limits
 from server.models.batching.scheduler import BatchScheduler
-from tests.support.batching import EXPLANATION, LARGE, PATIENCE, PREDICTION, Doubling, Request, Scene, busy
+from tests.support.batching import EXPLANATION, LARGE, PREDICTION, Doubling, Request, Scene, busy
+from tests.support.clock import PATIENCE
 
 
 def what_waits_goes_together(kind: type[BatchScheduler]) -> None:

@@ -17,7 +17,8 @@ from server.models.repository.store import Store
 from server.routes.service import EXTENSION
 from server.types import Array, Features, ModelCard
 from tests.conftest import MakeApp
-from tests.support.batching import PATIENCE, Request
+from tests.support.batching import Request
+from tests.support.clock import PATIENCE
 from tests.support.models.fakes import Linear
 from tests.support.models.stores import SEVEN, poll_all, write_labels, write_version
 

@@ -19,18 +19,9 @@ from server.process.periodic import PeriodicTask
 from server.protocols import NO_DEADLINE
 from server.types import ModelCard
 from tests.support.answers import errors_in
+from tests.support.clock import Clock
 from tests.support.models.fakes import Fake, Linear
 from tests.support.models.stores import linear, loaded, make_store, poll_all, write_labels, write_version
-
-
-class Clock:
-    """A clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def __call__(self) -> float:
-        return self.time
 
 
 def served(store: Store) -> list[str]:
@@ -499,11 +490,11 @@ def test_a_dead_worker_does_not_delay_the_others(tmp_path: Path) -> None:
     poll_all(alive, dead)
     write_version(tmp_path, "fake", "2")
     for _ in range(5):
-        clock.time += HEARTBEAT_TIMEOUT / 6
+        clock.seconds += HEARTBEAT_TIMEOUT / 6
         alive.poll()
         loaded()
     assert default(alive) == "1"  # the other is only slow, as far as anyone knows
-    clock.time += HEARTBEAT_TIMEOUT / 3
+    clock.seconds += HEARTBEAT_TIMEOUT / 3
     alive.poll()
     assert default(alive) == "2"
     assert len(list((tmp_path / ".run" / "versions" / "workers").iterdir())) == 1
