@@ -226,7 +226,7 @@ class Attribution:
     unit: Unit
     state: State
     rows: int
-    segments: Array | None = None  # (H, W) int, labels 0 .. n-1
+    segments: Array | None = None  # (H, W) int, the number 0 .. n-1 of each pixel's segment
     segment_values: Array | None = None  # (n,)
     score: float | None = None
     base_value: float | None = None

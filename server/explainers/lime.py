@@ -116,7 +116,9 @@ def sampled_masks(n: int, n_samples: int, seed: int) -> WeightedMasks:
 def mean_colours(image: Array, segments: Array) -> Array:
     """The image (H, W) with every superpixel in its mean colour: what a dropped superpixel shows."""
     # lime takes this mean in the image's own float32, and in the same order of pixels
-    means = np.array([image[segments == label].mean() for label in range(segments.max() + 1)], np.float32)
+    means = np.array(
+        [image[segments == segment_number].mean() for segment_number in range(segments.max() + 1)], np.float32
+    )
     painted: Array = means[segments]
     return painted
 

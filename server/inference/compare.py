@@ -84,7 +84,7 @@ def _versions(store: ModelStore, cases: Sequence[Case], resources: ExitStack) ->
 
 
 def _class(request: ExplainRequest, before: Sequence[Explanation]) -> str | None:
-    """The label of the class that is explained: the first explanation decides for all."""
+    """The class label to explain: the first explanation decides for all."""
     if not before:
         return request.target
     return before[0].prediction.card.classes[before[0].target.index]

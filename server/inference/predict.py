@@ -24,7 +24,7 @@ class ModelSelector:
     """Which model answers, and whether the picture is normalised before it does."""
 
     model: str
-    version: str | None = None  # a number or a label; None = the default
+    version: str | None = None  # a number or a version label; None = the default
     preprocess: Literal["auto", "none"] = "auto"
 
 
@@ -99,12 +99,14 @@ def _digit(picture: Picture, spec: ImageSpec, preprocess: Literal["auto", "none"
     return images.decode(picture.body, spec, preprocess)
 
 
-def class_index(name: str, label: str, classes: tuple[str, ...]) -> int:
-    """The class of that label; `name` is the option that named it.
+def class_index(name: str, class_label: str, classes: tuple[str, ...]) -> int:
+    """The index of the class with this label; `name` is the option that named it.
 
     Raises:
         InvalidOption: there is none.
     """
-    if label not in classes:
-        raise InvalidOption(f"{name}={shown(label)} is no class of this model; expected one of {', '.join(classes)}")
-    return classes.index(label)
+    if class_label not in classes:
+        raise InvalidOption(
+            f"{name}={shown(class_label)} is no class of this model; expected one of {', '.join(classes)}"
+        )
+    return classes.index(class_label)

@@ -123,11 +123,11 @@ def _limit(strengths: Array) -> float:
     return usual if present[-1] > OUTLIER * usual else float(present[-1])
 
 
-def _borders(labels: Array) -> Array:
-    """Pixels whose right or lower neighbour has another label: a line one pixel wide. (h, w) bool."""
-    border = np.zeros(labels.shape, bool)
-    border[:, :-1] |= labels[:, :-1] != labels[:, 1:]
-    border[:-1] |= labels[:-1] != labels[1:]
+def _borders(regions: Array) -> Array:
+    """Pixels whose right or lower neighbour is in another region: a line one pixel wide. (h, w) bool."""
+    border = np.zeros(regions.shape, bool)
+    border[:, :-1] |= regions[:, :-1] != regions[:, 1:]
+    border[:-1] |= regions[:-1] != regions[1:]
     return border
 
 

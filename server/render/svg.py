@@ -113,10 +113,10 @@ def _lines(hot: Heatmap) -> Iterator[str]:
     yield _path(hot.ink, _grey(DARK), OUTLINE if hot.backdrop.cell >= ROOMY else FINE, 1.2 * pixel)
 
 
-def _path(labels: Array, colour: str, opacity: float, width: float) -> str:
-    """A line between all neighbours of different labels, in cells."""
-    beside = np.argwhere(labels[:, :-1] != labels[:, 1:]).tolist()
-    below = np.argwhere(labels[:-1] != labels[1:]).tolist()
+def _path(regions: Array, colour: str, opacity: float, width: float) -> str:
+    """A line between all neighbours in different regions, in cells."""
+    beside = np.argwhere(regions[:, :-1] != regions[:, 1:]).tolist()
+    below = np.argwhere(regions[:-1] != regions[1:]).tolist()
     steps = [f"M{x + 1} {y}v1" for y, x in beside] + [f"M{x} {y + 1}h1" for y, x in below]
     style = f'stroke="{colour}" stroke-opacity="{opacity}" stroke-width="{width:.3g}" stroke-linecap="square"'
     return f'<path d="{"".join(steps) or "M0 0"}" fill="none" {style}/>'
