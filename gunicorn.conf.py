@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import sys
 import tempfile
 from typing import Any, NoReturn
@@ -11,6 +10,7 @@ from gunicorn.glogging import Logger
 
 from server.config import Settings, SettingsError
 from server.logs import logging_config
+from server.process.graceful_stop import stop_explaining_at_sigterm
 from server.process.gunicorn_worker import Worker
 from server.process.malloc import share_arenas, trim_heaps
 from server.process.periodic import PeriodicTask
@@ -108,14 +108,7 @@ def child_exit(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """At SIGTERM a worker also stops its explanations, so that all are answered within the grace time."""
-
-    def stop(number: int, frame: Any) -> None:
-        worker.wsgi.extensions["inkling"].scheduler.stop_within(settings.grace - min(5, settings.grace / 2))
-        worker.handle_exit(number, frame)
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.siginterrupt(signal.SIGTERM, False)
+    stop_explaining_at_sigterm(worker, settings.grace)
     if not prefers_tensorflow(settings):
         PeriodicTask(trim_heaps, 2, "memory could not be given back").start()
 

@@ -13,7 +13,7 @@ from server.config import Settings
 from server.explainers import build
 from server.explainers.segmentation import grid, segment
 from server.models.card import read_card
-from server.models.runtimes import litert_loader
+from server.models.model_loaders import litert_loader
 from server.types import Attribution, Explainer, Model, Target
 from training import data
 

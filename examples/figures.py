@@ -14,9 +14,9 @@ from server.inference.explain import ExplainRequest, explain
 from server.inference.predict import ModelSelector
 from server.models.litert import predictor
 from server.models.loading import Loading
+from server.models.model_loaders import litert_loader
 from server.models.repository.shared_state import SharedState
 from server.models.repository.store import Store
-from server.models.runtimes import litert_loader
 from server.render import RENDERERS
 from server.types import Picture
 

@@ -16,18 +16,18 @@ from flask import Flask, Response, g, request
 
 from server import logs
 from server.auth.keys import Keyring
-from server.auth.links import Links, shared_secret
+from server.auth.signed_links import Links, shared_secret
 from server.cache import Event, SqliteCache
 from server.config import Settings
 from server.explainers.segmentation import warm
 from server.inference.predict import Stages
 from server.metrics import Metrics
-from server.models import runtimes
+from server.models import model_loaders
 from server.models.checks import Check, check_answers
 from server.models.litert import predictor
 from server.models.loading import Loading
 from server.models.repository.shared_state import HEARTBEAT_TIMEOUT, SharedState
-from server.models.repository.store import LoadFull, LoadTwin, Store
+from server.models.repository.store import LoadSavedModel, LoadTwin, Store
 from server.models.repository.version_policy import VersionPolicy
 from server.models.versions import LoadLiteRT
 from server.process.periodic import PeriodicTask
@@ -55,17 +55,17 @@ log = logging.getLogger(__name__)
 def create_app(
     settings: Settings,
     load_twin: LoadTwin | None = None,
-    load_full: LoadFull | None = None,
+    load_savedmodel: LoadSavedModel | None = None,
     check: Check = check_answers,
 ) -> Flask:
-    """The application; `load_twin` and `load_full` load a version's files, and `check` tries what they give."""
+    """The application; `load_twin` and `load_savedmodel` load a version's files, and `check` tries what they give."""
     logs.configure(settings.log_format, settings.log_level)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
     run_dir = _run_dir(app, settings)
     metrics, links = Metrics(), _links(settings, run_dir)
-    loading = _loading(settings, metrics, load_twin, load_full, check)
+    loading = _loading(settings, metrics, load_twin, load_savedmodel, check)
     store = _store(settings, run_dir, loading)
     cache = _cache(settings, run_dir, metrics)
     app.extensions[EXTENSION] = Service(
@@ -97,27 +97,31 @@ def create_app(
 
 
 def _loading(
-    settings: Settings, metrics: Metrics, load_twin: LoadTwin | None, load_full: LoadFull | None, check: Check
+    settings: Settings,
+    metrics: Metrics,
+    load_twin: LoadTwin | None,
+    load_savedmodel: LoadSavedModel | None,
+    check: Check,
 ) -> Loading:
     """How versions are loaded; loaders that are given take the place of LiteRT and TensorFlow."""
-    explains, given = settings.explain == "on", load_full is not None
-    if load_full is None and has_tensorflow():
+    explains, given = settings.explain == "on", load_savedmodel is not None
+    if load_savedmodel is None and has_tensorflow():
         worker = int(os.environ.get("INKLING_WORKER", "0"))
-        load_full = runtimes.savedmodel_loader(
+        load_savedmodel = model_loaders.savedmodel_loader(
             settings.device, worker, metrics.observe_batch, metrics.count_retrace, metrics.add_queued_rows
         )
     load_litert: LoadLiteRT | None = None
     if explains and not given and not prefers_tensorflow(settings):
-        partly = settings.runtime == "litert" or load_full is None
-        load_litert = runtimes.litert_loader(
-            load_full, settings.interpreter_bytes, partly, NICENESS, metrics.observe_batch
+        partly = settings.runtime == "litert" or load_savedmodel is None
+        load_litert = model_loaders.litert_loader(
+            load_savedmodel, settings.interpreter_bytes, partly, NICENESS, metrics.observe_batch
         )
     if settings.runtime == "litert":
-        load_full = None
+        load_savedmodel = None
     if explains and not given:
         Thread(target=warm, name="warm", daemon=True).start()
     twin = load_twin or partial(predictor, max_interpreters=_interpreters(settings))
-    return Loading(twin, load_full, check, explains, load_litert)
+    return Loading(twin, load_savedmodel, check, explains, load_litert)
 
 
 def _scheduler(settings: Settings, cache: ExplanationCache, metrics: Metrics) -> Scheduler:
@@ -181,10 +185,10 @@ def _guard(app: Flask, settings: Settings, links: Links | None) -> None:
     if settings.keys_file is not None and links is not None:
         auth.protect(app, Keyring(settings.keys_file), links)
     if settings.rate_limit is not None:
-        from server.routes.middleware import limits
+        from server.routes.middleware import rate_limits
         from server.routes.middleware.rate_limiter import RateLimiter
 
-        limits.limit(app, RateLimiter(settings.rate_limit, settings.rate_limit_storage), settings.proxies)
+        rate_limits.limit(app, RateLimiter(settings.rate_limit, settings.rate_limit_storage), settings.proxies)
 
 
 def _begin() -> None:

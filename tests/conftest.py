@@ -65,14 +65,16 @@ def make_app(model_store: Path) -> MakeApp:
     answer is not checked, unless a `check` is given: those of many tests answer wrong. They poll on command only."""
 
     def make(
-        load_full: LoadAny = linear,
+        load_savedmodel: LoadAny = linear,
         load_twin: LoadTwin = linear,
         wait: bool = True,
         check: Check = unchecked,
         **settings: Any,
     ) -> Flask:
         chosen = {"model_store": model_store, "model": "fake", "poll_ms": 0, **settings}
-        app = create_app(Settings(**chosen), load_twin, None if load_full is None else as_loaded(load_full), check)
+        app = create_app(
+            Settings(**chosen), load_twin, None if load_savedmodel is None else as_loaded(load_savedmodel), check
+        )
         if wait:
             loaded()
         return app

@@ -16,7 +16,7 @@ def top_of(room: str) -> set[str]:
 
 WORDS = {"server.__version__", "server.types", "server.errors"}  # everybody may import them
 LEAVES = [
-    "server.auth.links", "server.config", "server.errors", "server.inference.certificate", "server.logs",
+    "server.auth.signed_links", "server.config", "server.errors", "server.inference.certificate", "server.logs",
     "server.metrics", "server.options", "server.process", "server.protocols", "server.types",
 ]  # fmt: skip
 MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
@@ -42,10 +42,10 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
     "server.cli.verify": {"server.models", "server.process.preflight"},
     "server.auth": {"server.config"},
     "server.process.preflight": {"server.auth.keys", "server.config"},
-    "server.process.gunicorn_worker": {"server.process.request_buffer"},
+    "server.process.gunicorn_worker": {"server.process.request_framing"},
     "server.routes": {
         *top_of("server.routes"),
-        "server.auth.links",
+        "server.auth.signed_links",
         "server.explainers",
         "server.inference.explain",
         "server.metrics",
@@ -60,7 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
     "server.routes.inkling": {
         *top_of("server.routes"),
         "server.attacks",
-        "server.auth.links",
+        "server.auth.signed_links",
         "server.cache",
         "server.explainers",
         "server.inference",
@@ -90,7 +90,10 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
         "server.metrics",
         "server.routes.middleware.scopes",
     },
-    "server.routes.middleware.limits": {"server.routes.middleware.rate_limiter", "server.routes.middleware.scopes"},
+    "server.routes.middleware.rate_limits": {
+        "server.routes.middleware.rate_limiter",
+        "server.routes.middleware.scopes",
+    },
     "server.routes.middleware.rate_limiter": {"server.config"},
     "server.inference": {
         "server.explainers",
@@ -162,7 +165,7 @@ ADDRESSES = {  # third party -> the only files that may import it
     "sklearn": {"training"},
     "click": {"training.__main__", "server.__main__", "server.cli"},
     "prometheus_client": {"server.metrics"},
-    "itsdangerous": {"server.auth.links"},
+    "itsdangerous": {"server.auth.signed_links"},
     "orjson": {"server.render.jsonable"},
     "limits": {"server.routes.middleware.rate_limiter"},
     "flask_cors": {"server.routes.middleware.cors"},
@@ -172,9 +175,9 @@ ADDRESSES = {  # third party -> the only files that may import it
 BARRED = {"server.routes.middleware.rate_limiter": {"flask", "werkzeug"}}  # it counts without knowing HTTP
 LATE = {"lime", "shap", "skimage"}  # imported when first asked for: they cost seconds, or megabytes that not all need
 ALLOWED_INSIDE = {  # imports inside functions, loaded on purpose after start
-    ("server.models.runtimes", "server.models.savedmodel"),
+    ("server.models.model_loaders", "server.models.savedmodel"),
     ("server.app", "server.routes.middleware.cors"),
-    ("server.app", "server.routes.middleware.limits"),
+    ("server.app", "server.routes.middleware.rate_limits"),
     ("server.app", "server.routes.middleware.rate_limiter"),
     ("server.__main__", "server.cli.config"),
     ("server.__main__", "server.cli.keys"),
@@ -182,11 +185,11 @@ ALLOWED_INSIDE = {  # imports inside functions, loaded on purpose after start
     ("training.data", "keras"),
     ("training.data", "sklearn.datasets"),
     ("training.__main__", "training.architectures"),
-    ("training.__main__", "training.convert"),
+    ("training.__main__", "training.next_version"),
     ("training.__main__", "training.evaluate"),
     ("training.__main__", "training.export"),
     ("training.__main__", "training.fit"),
-    ("training.__main__", "training.litert"),
+    ("training.__main__", "training.litert_conversion"),
     ("server.explainers.segmentation", "skimage.segmentation"),
     ("server.explainers.perturbation", "scipy.ndimage"),
     ("server.reference.lime", "lime"),
@@ -272,7 +275,7 @@ def test_imports_follow_the_layers(path: Path) -> None:
         ("server.models.loading", "from server.models.repository.store import Store"),
         ("server.models.batching.batched_model", "from server.models.litert import predictor"),
         ("server.process.malloc", "from server.config import Settings"),
-        ("server.auth.links", "from server.config import Settings"),
+        ("server.auth.signed_links", "from server.config import Settings"),
         ("server.models.repository.store", "def f():\n    import json"),
         ("training.fit", "from server.types import ModelCard"),
         ("server.models.card", "from training import export"),
@@ -280,7 +283,7 @@ def test_imports_follow_the_layers(path: Path) -> None:
         ("server.reference.lime", "from lime import lime_image"),
         ("server.reference.lime", "def f():\n    import shap"),
         ("server.inference.predict", "from prometheus_client import Counter"),
-        ("server.routes.middleware.limits", "from limits import parse_many"),
+        ("server.routes.middleware.rate_limits", "from limits import parse_many"),
         ("server.routes.middleware.auth", "from server.routes.middleware import rate_limiter"),
         ("server.routes.middleware.rate_limiter", "from flask import request"),
         ("server.app", "from flask_cors import CORS"),

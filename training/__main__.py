@@ -168,8 +168,8 @@ def evaluate(version: Path, data: str) -> None:
 def convert(version: Path, data: str | None) -> None:
     """Write the next version from a stored VERSION, such as model_store/cnn/2, with LiteRT files, without training."""
     images = None if data is None else _checked_data(data, 0).validation_images
-    from training import convert as conversion
-    from training.litert import ConversionError
+    from training import next_version as conversion
+    from training.litert_conversion import ConversionError
 
     try:
         click.echo(f"wrote {conversion.convert(version, images)}")

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.cluster import KMeans
 
-from training import calibrate, evaluate, litert
+from training import calibrate, evaluate, litert_conversion
 from training.augment import augment
 from training.data import Array, Dataset
 from training.fold import folded
@@ -107,8 +107,8 @@ def write_litert(folder: Path, images: Array, source: str) -> dict[str, Any]:
         ConversionError: they cannot be had, or answer otherwise than the SavedModel on images (n, H, W).
     """
     trackable = tf.saved_model.load(str(folder))  # the files are those of what was written, not of what was trained
-    files = litert.convert(trackable)
-    comparisons = litert.compare(files, trackable, images)
+    files = litert_conversion.convert(trackable)
+    comparisons = litert_conversion.compare(files, trackable, images)
     described = []
     for file in files:
         path = folder / EXTRA / file.name

@@ -1,6 +1,6 @@
 """The cache of explanations by id: one SQLite file that all workers of a server share.
 
-sqlite_cache.py decides what is kept, and never fails; connection.py is the file, bounded in bytes; entry.py is the
+sqlite_cache.py decides what is kept, and never fails; cache_file.py is the file, bounded in bytes; entry.py is the
 bytes of one explanation. Knows neither HTTP nor models. No pickle anywhere.
 """
 

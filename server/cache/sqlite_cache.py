@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from server.cache.connection import TIMEOUT, CacheFile, Row, UnusableFile
+from server.cache.cache_file import TIMEOUT, CacheFile, Row, UnusableFile
 from server.cache.entry import StaleEntry, decode, encode
 from server.errors import NotReady
 from server.types import Explanation

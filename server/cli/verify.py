@@ -9,9 +9,9 @@ from server.models.card import BrokenVersion
 from server.models.checks import check_answers, check_same
 from server.models.litert import predictor
 from server.models.loading import NOT_LOADED, Loading
+from server.models.model_loaders import litert_loader, savedmodel_loader
 from server.models.repository.scan import LABELS, ModelListing, scan
-from server.models.runtimes import litert_loader, savedmodel_loader
-from server.models.versions import LoadedVersion, LoadFull
+from server.models.versions import LoadedVersion, LoadSavedModel
 from server.process.preflight import has_tensorflow
 
 CAPACITY = 256 << 20  # bytes of interpreters
@@ -32,8 +32,8 @@ class Finding:
 def findings(root: Path) -> Iterator[Finding]:
     """One for each version, as they are found, and one for labels that cannot be followed. A store without any
     version is broken too. LiteRT files are compared with the SavedModel where TensorFlow is installed."""
-    load_full = savedmodel_loader("cpu", 0) if has_tensorflow() else None
-    loading = Loading(predictor, load_full, load_litert=litert_loader(None, CAPACITY, partly=False))
+    load_savedmodel = savedmodel_loader("cpu", 0) if has_tensorflow() else None
+    loading = Loading(predictor, load_savedmodel, load_litert=litert_loader(None, CAPACITY, partly=False))
     listings = scan(root)
     if not any(listing.versions for listing in listings.values()):
         yield Finding(root, "it has no version; expected <name>/<version>/assets.extra/model_card.json")
@@ -48,10 +48,10 @@ def _wrong(loading: Loading, folder: Path) -> str | None:
     version: LoadedVersion | None = None
     try:
         version = loading.open(folder)
-        if version.full is None:
+        if version.explaining is None:
             loading.complete(version)
-        elif loading.load_full is not None:
-            _compare(version, loading.load_full)
+        elif loading.load_savedmodel is not None:
+            _compare(version, loading.load_savedmodel)
     except BrokenVersion as error:
         cause, reason = error.__cause__, str(error).replace("; the server's log says why", "")
         return reason if cause is None else f"{reason} ({type(cause).__name__}: {' '.join(str(cause).split())[:300]})"
@@ -61,18 +61,18 @@ def _wrong(loading: Loading, folder: Path) -> str | None:
     return None
 
 
-def _compare(version: LoadedVersion, load_full: LoadFull) -> None:
+def _compare(version: LoadedVersion, load_savedmodel: LoadSavedModel) -> None:
     """Compare the model that explains without TensorFlow with its SavedModel. Raises BrokenVersion."""
-    assert version.full is not None  # it was opened with LiteRT files
+    assert version.explaining is not None  # it was opened with LiteRT files
     try:
-        saved = load_full(version.folder, version.card)
+        saved = load_savedmodel(version.folder, version.card)
     except BrokenVersion:
         raise
     except Exception as error:  # a SavedModel may raise anything
         raise BrokenVersion(NOT_LOADED) from error
     try:
         check_answers(version.card, version.twin, saved.model, version.card.background)
-        check_same(version.card, version.full.model, saved.model)
+        check_same(version.card, version.explaining.model, saved.model)
     finally:
         saved.close()
 

@@ -67,8 +67,8 @@ def _main_digit(body: bytes, picture: UprightPicture, spec: ImageSpec) -> Digit:
 def _strokes(
     body: bytes, picture: UprightPicture, channel: Channel, sighting: Sighting
 ) -> tuple[Strokes, float, float, float]:
-    """The strokes of a digit, where (0, 0) of what they are from lies in the sent picture, left and top, and how many
-    of its pixels are one of those."""
+    """The strokes of a digit; the left and top of what they were cut from, in the sent picture; and how many of the
+    sent picture's pixels are as wide as one of its."""
     page = picture.factor * sighting.factor  # pixels of the sent picture for one of the page
     if sighting.found.longest >= ENOUGH and sighting.found.pen >= LEAST_PEN:
         return strokes_on_page(sighting), picture.left, picture.top, page

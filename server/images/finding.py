@@ -49,7 +49,7 @@ class Sighting:
         """What was done to find it."""
         done = {
             "sheet found": self.page.is_sheet,
-            "inverted": not self.page.turned,
+            "inverted": not self.page.light_ink,
             "light evened": self.ink.uneven,
             "lines removed": self.found.lines is not None,
             "box removed": self.found.boxed,

@@ -29,15 +29,15 @@ GLARE = 0.05  # of the pixels, at most, may be half as far again above that: str
 @dataclass(frozen=True)
 class Page:
     """grey (h, w) uint8, dark ink on light paper, begins at (left, top) of the picture, and has these `tones`. A sheet
-    has `inside` (h, w) uint8, which is 0 where it does not lie. `turned`: the picture has light ink, and was made a
-    negative."""
+    has `inside` (h, w) uint8, which is 0 where it does not lie. `light_ink`: the picture's ink is light; the page is
+    its negative."""
 
     grey: Array
     tones: Histogram
     left: int = 0
     top: int = 0
     inside: Array | None = None
-    turned: bool = False
+    light_ink: bool = False
 
     @property
     def is_sheet(self) -> bool:
@@ -52,7 +52,7 @@ def as_paper(light_ink: bool) -> Array:
 def page_of(grey: Array, tones: Histogram, light_ink: bool) -> Page:
     """All of the picture, grey (h, w) uint8 with these tones, by one of the two ideas of what its ink is."""
     table = as_paper(light_ink)
-    return Page(cv2.LUT(grey, table), tones.mapped(table), turned=light_ink)
+    return Page(cv2.LUT(grey, table), tones.mapped(table), light_ink=light_ink)
 
 
 def sheets(whole: Page) -> Iterator[Page]:
@@ -150,7 +150,7 @@ def even_paper(page: Page) -> int | None:
     """The one tone that the page has without dark ink; None: it has not one."""
     light = page.tones.above(page.tones.parting())
     tone = light.median()
-    room = tone - DARKEST_TURNED if page.turned else tone
+    room = tone - DARKEST_TURNED if page.light_ink else tone
     near = EVEN * room + 1
     even = light.share_near(tone, near) >= MOST and light.share_above(min(255, tone + 1.5 * near)) <= GLARE
     return tone if tone and even else None

@@ -59,7 +59,7 @@ def strokes_in(window: Window, sighting: Sighting) -> Strokes:
     """The strokes of the digit in the window, which holds all of it."""
     ink, found, page = sighting.ink, sighting.found, sighting.page
     top, left = found.box[0] + page.top, found.box[1] + page.left
-    light = cv2.LUT(window.grey, as_paper(page.turned))
+    light = cv2.LUT(window.grey, as_paper(page.light_ink))
     if not isinstance(ink.paper, int):
         light = light_of(light, window.of(ink.paper, page.left, page.top, cv2.BORDER_REPLICATE))
     group = cv2.threshold(window.of(found.mask * 255, left, top), 127, 255, cv2.THRESH_BINARY)[1]

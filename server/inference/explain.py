@@ -91,8 +91,8 @@ def explain(
         key = TaskKey(
             identity(digit, prediction, explainer, request), frozenset({"quality"} if request.quality else ())
         )
-        wants = partial(is_complete, quality=request.quality)
-        outcome = session.submit(work, key, resources, wants).result()
+        is_enough = partial(is_complete, quality=request.quality)
+        outcome = session.submit(work, key, resources, is_enough).result()
     return replace(outcome, value=rebase_on_picture(outcome.value, digit, request, session))
 
 

@@ -250,7 +250,7 @@ def predictor(folder: Path, card: ModelCard, max_interpreters: int = 1) -> LiteR
     return LiteRTModel(card, sources)
 
 
-def explainer(
+def explaining_model(
     folder: Path,
     card: ModelCard,
     pool: InterpreterPool,

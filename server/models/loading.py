@@ -9,7 +9,7 @@ from pathlib import Path
 
 from server.models.card import BrokenVersion, read_card
 from server.models.checks import Check, check_answers, check_explains
-from server.models.versions import LoadedModel, LoadedVersion, LoadFull, LoadLiteRT, LoadTwin
+from server.models.versions import LoadedModel, LoadedVersion, LoadLiteRT, LoadSavedModel, LoadTwin
 from server.types import Model, ModelCard
 
 NO_EXPLANATIONS = "explanations are switched off on this server (INKLING_EXPLAIN=off)"
@@ -27,10 +27,10 @@ NOT_LOADED = "its SavedModel could not be loaded; the server's log says why"
 @dataclass(frozen=True)
 class Loading:
     """How versions are loaded. The model that explains comes from `load_litert` where that gives one, else from
-    `load_full` if that is set. A server that does not explain calls neither."""
+    `load_savedmodel` if that is set. A server that does not explain calls neither."""
 
     load_twin: LoadTwin
-    load_full: LoadFull | None
+    load_savedmodel: LoadSavedModel | None
     check: Check = check_answers
     explains: bool = True
     load_litert: LoadLiteRT | None = None
@@ -46,18 +46,18 @@ class Loading:
         if (card.name, card.version) != (folder.parent.name, folder.name):
             raise BrokenVersion(f"its card is that of {card.name} version {card.version}")
         twin = self._twin(folder, card)
-        full = self._litert(folder, card)
-        if twin is None and not (self.explains and (full or self.load_full)):
+        explaining = self._litert(folder, card)
+        if twin is None and not (self.explains and (explaining or self.load_savedmodel)):
             raise BrokenVersion(NO_TWIN)
-        if full is None:
+        if explaining is None:
             self.check(card, twin, None, card.background[:1])  # finds most of what can be wrong
         else:
             try:
-                self.check_explains(card, twin, full.model)
+                self.check_explains(card, twin, explaining.model)
             except BrokenVersion:
-                full.close()
+                explaining.close()
                 raise
-        return LoadedVersion(card, folder, twin, full, failure=self._failure(full))
+        return LoadedVersion(card, folder, twin, explaining, failure=self._failure(explaining))
 
     def complete(self, version: LoadedVersion) -> None:
         """Load its SavedModel where it explains, and check all that it and its twin answer.
@@ -65,23 +65,25 @@ class Loading:
         Raises:
             BrokenVersion: it does not load, or what it answers is wrong.
         """
-        if version.full is not None:
+        if version.explaining is not None:
             return
-        full = self._full(version)
+        explaining = self._savedmodel(version)
         try:
-            self.check(version.card, version.twin, None if full is None else full.model, version.card.background)
+            self.check(
+                version.card, version.twin, None if explaining is None else explaining.model, version.card.background
+            )
         except BrokenVersion:
-            if full is not None:
-                full.close()
+            if explaining is not None:
+                explaining.close()
             raise
-        version.full = full
-        version.failure = self._failure(full)
+        version.explaining = explaining
+        version.failure = self._failure(explaining)
 
-    def _failure(self, full: LoadedModel | None) -> str | None:
+    def _failure(self, explaining: LoadedModel | None) -> str | None:
         """Why a version will never explain; None if it will."""
         if not self.explains:
             return NO_EXPLANATIONS
-        return NO_EXPLAINER if full is None and self.load_full is None else None
+        return NO_EXPLAINER if explaining is None and self.load_savedmodel is None else None
 
     def _twin(self, folder: Path, card: ModelCard) -> Model | None:
         """The twin, which predicts; without one the SavedModel does. A twin that does not load breaks the version."""
@@ -101,11 +103,11 @@ class Loading:
         except Exception as error:  # a runtime may raise anything; other versions must go on
             raise BrokenVersion(f"its LiteRT files cannot be loaded ({type(error).__name__})") from error
 
-    def _full(self, version: LoadedVersion) -> LoadedModel | None:
-        if not self.explains or self.load_full is None:
+    def _savedmodel(self, version: LoadedVersion) -> LoadedModel | None:
+        if not self.explains or self.load_savedmodel is None:
             return None
         try:
-            return self.load_full(version.folder, version.card)
+            return self.load_savedmodel(version.folder, version.card)
         except BrokenVersion:
             raise
         except Exception as error:  # a SavedModel may raise anything; other versions must go on

@@ -1,5 +1,5 @@
 """Makes a Model of a SavedModel. With graphs.py the only server file that imports tensorflow: that costs seconds and
-600 MB, so it is itself imported only in the background (runtimes.py).
+600 MB, so it is itself imported only in the background (model_loaders.py).
 """
 
 import logging

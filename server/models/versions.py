@@ -24,19 +24,19 @@ class LoadedModel:
 
     model: Model
     runtime: Runtime = "tensorflow"
-    requests: RequestModels | None = None  # before `model`, where a request's rows can wait or be dropped
+    per_request: RequestModels | None = None  # before `model`, where a request's rows can wait or be dropped
     keras_view: KerasViewOf | None = None
     close: Callable[[], None] = _nothing  # releases what the model holds beside its memory
 
     def for_predict(self, context: RequestContext) -> Model:
-        return self.model if self.requests is None else self.requests.for_predict(context)
+        return self.model if self.per_request is None else self.per_request.for_predict(context)
 
     def for_explain(self, context: RequestContext) -> Model:
-        return self.model if self.requests is None else self.requests.for_explain(context)
+        return self.model if self.per_request is None else self.per_request.for_explain(context)
 
 
 LoadTwin = Callable[[Path, ModelCard], Model]
-LoadFull = Callable[[Path, ModelCard], LoadedModel]
+LoadSavedModel = Callable[[Path, ModelCard], LoadedModel]
 LoadLiteRT = Callable[[Path, ModelCard], LoadedModel | None]
 """None where TensorFlow is to explain."""
 
@@ -51,7 +51,7 @@ class LoadedVersion:
     card: ModelCard
     folder: Path
     twin: Model | None = None
-    full: LoadedModel | None = None
+    explaining: LoadedModel | None = None
     failure: str | None = None
     _users: int = 0
     _when_idle: Callable[["LoadedVersion"], None] | None = None  # set when it is retired
@@ -60,21 +60,21 @@ class LoadedVersion:
 
     @property
     def verbs(self) -> frozenset[Verb]:
-        full = self.full  # another thread may free it
-        return self.card.verbs if full is None else full.model.verbs
+        explaining = self.explaining  # another thread may free it
+        return self.card.verbs if explaining is None else explaining.model.verbs
 
     @property
     def explain(self) -> Literal["ready", "loading", "off"]:
         """Whether this version can explain: now, shortly, or never."""
-        return "ready" if self.full is not None else "loading" if self.failure is None else "off"
+        return "ready" if self.explaining is not None else "loading" if self.failure is None else "off"
 
     @property
     def predicts(self) -> bool:
         """Whether predictions are answered already."""
-        return self.twin is not None or self.full is not None
+        return self.twin is not None or self.explaining is not None
 
     def for_predict(self, context: RequestContext) -> Model:
-        """The twin where there is one, which never makes a request wait; else the SavedModel.
+        """The twin where there is one, whose own interpreters only predict; else the SavedModel.
 
         Raises:
             NotReady: the SavedModel is still loading, or could not be loaded.
@@ -93,13 +93,13 @@ class LoadedVersion:
     @property
     def runtime(self) -> Runtime | None:
         """What computes explanations; None while nothing does."""
-        full = self.full  # another thread may free it
-        return None if full is None else full.runtime
+        explaining = self.explaining  # another thread may free it
+        return None if explaining is None else explaining.runtime
 
     def _loaded(self, verb: str) -> LoadedModel:
-        full = self.full
-        if full is not None:
-            return full
+        explaining = self.explaining
+        if explaining is not None:
+            return explaining
         which = f"{self.card.name} version {self.card.version}"
         if self.failure is not None:
             raise NotReady(f"{which} cannot {verb}: {self.failure}", retry_after=60)
@@ -134,8 +134,8 @@ class LoadedVersion:
             if self._users or self._freed:
                 return False
             self._freed = True
-            full, self.twin, self.full = self.full, None, None
+            explaining, self.twin, self.explaining = self.explaining, None, None
             self.failure = "it is served no more"
-        if full is not None:
-            full.close()
+        if explaining is not None:
+            explaining.close()
         return True

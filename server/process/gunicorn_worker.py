@@ -2,7 +2,7 @@
 
 gthread gives a thread to each connection that is accepted, and to each that was kept as soon as it is readable. The
 thread then waits for the rest of the request, so that as many slow clients as there are threads hold up all the others.
-Here the poller waits: a thread gets a request when all of it has arrived (request_buffer.py). One that is larger than
+Here the poller waits: a thread gets a request when all of it has arrived (request_framing.py). One that is larger than
 COLLECTED, or does not tell its length, is read by a thread after all; so many such uploads as `max_uploads` are read at
 once, and the others wait in the order in which they came, unread, so that TCP slows their clients down. Waits are
 bounded: see `PATIENCE` and `UPLOAD_PATIENCE`. With TLS, HTTP/2 or another protocol gthread does it in its own way.
@@ -35,7 +35,7 @@ from typing import Any
 from gunicorn.workers.base import Worker as BaseWorker
 from gunicorn.workers.gthread import ThreadWorker
 
-from server.process.request_buffer import Needs, RequestBuffer
+from server.process.request_framing import Needs, RequestFraming
 
 COLLECTED = 65536  # bytes of a request that wait for the others; times worker_connections is the most that all take
 PATIENCE = 15.0  # seconds that a head may take, and that may pass between two pieces of a body, as in deploy/nginx.conf
@@ -59,7 +59,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         super().__init__(*args, **kwargs)
         only_http1 = self.cfg.protocol == "http" and "h2" not in self.cfg.http_protocols
         self._collects = only_http1 and not self.cfg.is_ssl and self.cfg.proxy_protocol == "off"
-        self._collecting: dict[Any, RequestBuffer] = {}  # connections in the poller whose request is not whole
+        self._collecting: dict[Any, RequestFraming] = {}  # connections in the poller whose request is not whole
         self._max_uploads = self.max_uploads or max(1, self.cfg.threads // 2)
         self._uploads: set[Any] = set()  # connections whose body a thread is reading
         self._queue: deque[Any] = deque()  # connections whose upload waits for its turn
@@ -89,7 +89,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             conn.init()
             _bound_waits(conn.sock)
         conn.sock.setblocking(False)
-        buffer = RequestBuffer(COLLECTED, conn.parser.unreader.take_buffered())
+        buffer = RequestFraming(COLLECTED, conn.parser.unreader.take_buffered())
         conn.timeout = time.monotonic() + (PATIENCE if buffer.received else self.cfg.keepalive)
         if buffer.ready or self._receive(conn, buffer):
             self._hand_over(conn, buffer)
@@ -107,7 +107,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.poller.unregister(conn.sock)
         del self._collecting[conn]
 
-    def _receive(self, conn: Any, buffer: RequestBuffer) -> bool:
+    def _receive(self, conn: Any, buffer: RequestFraming) -> bool:
         """Read what has arrived; whether the poller has nothing more to wait for."""
         try:
             data = conn.sock.recv(buffer.room)
@@ -121,7 +121,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             conn.timeout = time.monotonic() + PATIENCE
         return buffer.ready or not data
 
-    def _hand_over(self, conn: Any, buffer: RequestBuffer) -> None:
+    def _hand_over(self, conn: Any, buffer: RequestFraming) -> None:
         """Give a thread the request, now or when an upload before it has ended."""
         if buffer.needs is Needs.REFUSAL:
             longest = f"the head is longer than {COLLECTED} bytes; send fewer or shorter header fields"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flask import current_app, request
 
-from server.auth.links import Links
+from server.auth.signed_links import Links
 from server.errors import ClientLeft
 from server.metrics import Metrics
 from server.models.repository.store import Store

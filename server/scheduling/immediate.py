@@ -35,7 +35,7 @@ class ImmediateSession:
         work: Work[T],
         key: TaskKey | None = None,
         resources: ExitStack | None = None,
-        wants: Callable[[T], bool] = always,
+        is_enough: Callable[[T], bool] = always,
     ) -> _Done[T]:
         start = self.context.now()
         value = work(lambda make: None, self.context.raise_if_cancelled)

@@ -4,7 +4,6 @@ Equal work that is submitted at the same time is computed once (single-flight): 
 request that leaves, or had too little time, harms none of the others. Must not know what the work is, nor HTTP.
 """
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from math import inf
@@ -13,13 +12,12 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, cast
 
 from server.errors import Busy, OutOfTime, Stopping
 from server.protocols import NoCache, RequestContext
-from server.scheduling.pool import BoundedPool, Permit
+from server.scheduling.concurrency_limit import BoundedPool, Permit
 from server.scheduling.session import Interrupt, Outcome, Publish, TaskKey, Work, always
-from server.scheduling.task import SharedTask
+from server.scheduling.shared_task import SharedTask
+from server.scheduling.single_flight import SingleFlight
 
 T = TypeVar("T")
-
-SOON = 1  # seconds after which to retry for work in flight: then it may be cached
 
 
 class Cache(Protocol):
@@ -43,7 +41,7 @@ def no_lease(identity: str, context: RequestContext) -> AbstractContextManager[b
 
 
 class Scheduler:
-    """The work in flight in this process, and the requests that wait for it."""
+    """What all sessions of a process share: the pool, the cache, and the work in flight."""
 
     def __init__(
         self,
@@ -55,9 +53,7 @@ class Scheduler:
         """At most `max_waiters` requests wait for others' work: each of them keeps a thread that could predict."""
         self.pool, self.lease = pool, lease
         self.cache: Cache = NoCache() if cache is None else cache
-        self._max_waiters, self._waiters = max_waiters, 0
-        self._lock = threading.Lock()
-        self._in_flight: dict[TaskKey, SharedTask[Any]] = {}
+        self.single_flight = SingleFlight(max_waiters)
 
     def session(self, context: RequestContext) -> "PooledSession":
         """One permit and one budget for all pictures of a request."""
@@ -66,39 +62,6 @@ class Scheduler:
     def stop_within(self, seconds: float) -> None:
         """Have all work end after so long, with what it has by then. Takes no lock: a signal handler calls it."""
         self.pool.stop_within(seconds)
-
-    def join_or_start(
-        self, key: TaskKey, start: Callable[[], SharedTask[T]], has_permit: bool
-    ) -> tuple[SharedTask[T], bool]:
-        """The task of this key, and whether it was joined; else `start` begins it, for others to join. A request that
-        `has_permit` and may not wait begins one of its own beside it.
-
-        Raises:
-            Busy: too many wait for others' work; or as `start` does.
-        """
-        with self._lock:
-            task = self._in_flight.get(key)
-            if task is None or not task.join():
-                task = self._in_flight[key] = start()
-                return task, False
-            if self._waiters >= self._max_waiters:
-                task.leave()
-                if has_permit:
-                    return start(), False
-                raise Busy(f"{self._waiters} others wait for an explanation already, as many as may", SOON)
-            self._waiters += 1
-            return task, True
-
-    def left(self) -> None:
-        """A request that had joined a task waits for it no longer."""
-        with self._lock:
-            self._waiters -= 1
-
-    def ended(self, key: TaskKey, task: SharedTask[Any]) -> None:
-        """The task is not to be joined any more."""
-        with self._lock:
-            if self._in_flight.get(key) is task:
-                del self._in_flight[key]
 
 
 class PooledSession:
@@ -127,9 +90,9 @@ class PooledSession:
         work: Work[T],
         key: TaskKey | None = None,
         resources: ExitStack | None = None,
-        wants: Callable[[T], bool] = always,
+        is_enough: Callable[[T], bool] = always,
     ) -> "PooledTask[T]":
-        task = PooledTask(self, work, key, ExitStack() if resources is None else resources, wants)
+        task = PooledTask(self, work, key, ExitStack() if resources is None else resources, is_enough)
         task.begin()
         return task
 
@@ -156,10 +119,10 @@ class PooledTask(Generic[T]):
         work: Work[T],
         key: TaskKey | None,
         resources: ExitStack,
-        wants: Callable[[T], bool],
+        is_enough: Callable[[T], bool],
     ) -> None:
         self._session, self._scheduler, self._context = session, session.scheduler, session.context
-        self._work, self._key, self._resources, self._wants = work, key, resources, wants
+        self._work, self._key, self._resources, self._is_enough = work, key, resources, is_enough
         self._submitted = self._context.now()
         self._kept: T | None = None
         self._task: SharedTask[T] | None = None
@@ -172,7 +135,7 @@ class PooledTask(Generic[T]):
         else:
             self._kept = self._look_up(self._key)
             if self._kept is None:
-                self._task, self._joined = self._scheduler.join_or_start(
+                self._task, self._joined = self._scheduler.single_flight.join_or_start(
                     self._key, lambda: self._start(self._shared), self._session.has_permit
                 )
         if self._task is not None:
@@ -182,12 +145,12 @@ class PooledTask(Generic[T]):
         """The value. A request with more time than the first had gets work of its own when the first ends partial."""
         partial: T | None = None
         while self._task is not None:
-            joined, has_more_time = self._joined, self._compare_time(self._task)
+            joined, has_more_time = self._joined, self._has_more_time_than(self._task)
             try:
                 value, source = self._wait(self._task)
                 if not joined:
                     return self._outcome(value, source)
-                if self._wants(value) or not has_more_time():
+                if self._is_enough(value) or not has_more_time():
                     return self._outcome(value, "shared")
                 partial = value
             except OutOfTime as error:
@@ -215,7 +178,7 @@ class PooledTask(Generic[T]):
             return
         self._task.leave()
         if self._joined:
-            self._scheduler.left()
+            self._scheduler.single_flight.left()
         self._task = None
         self._session.open.discard(self)
 
@@ -226,8 +189,8 @@ class PooledTask(Generic[T]):
             self.leave()
             del task  # a raised error has this frame, and the task the error
 
-    def _compare_time(self, task: SharedTask[T]) -> Callable[[], bool]:
-        """Whether this request has more time left than the task has had, at the time of asking."""
+    def _has_more_time_than(self, task: SharedTask[T]) -> Callable[[], bool]:
+        """Says, whenever it is called, whether this request has more time left than the task has had."""
         context, began = self._context, task.began
         return lambda: context.remaining() > context.now() - began
 
@@ -236,7 +199,7 @@ class PooledTask(Generic[T]):
 
     def _look_up(self, key: TaskKey) -> T | None:
         found = cast("T | None", self._scheduler.cache.get(key.id))
-        return found if found is not None and self._wants(found) else None
+        return found if found is not None and self._is_enough(found) else None
 
     def _start(self, work_of: Callable[[SharedTask[T]], Work[T]]) -> SharedTask[T]:
         permit = self._session.permit()
@@ -250,7 +213,7 @@ class PooledTask(Generic[T]):
     def _shared(self, task: SharedTask[T]) -> Work[T]:
         """The work on behalf of all who submit equal work; its value is kept if it is complete."""
         assert self._key is not None
-        key, work, wants, look_up = self._key, self._work, self._wants, self._look_up
+        key, work, is_enough, look_up = self._key, self._work, self._is_enough, self._look_up
         scheduler, context = self._scheduler, self._context
 
         def shared(publish: Publish[T], interrupt: Interrupt) -> T:
@@ -260,8 +223,8 @@ class PooledTask(Generic[T]):
                         task.source = "cache"
                         return kept
                     value = work(publish, interrupt)
-                    return cast(T, scheduler.cache.put(value)) if wants(value) else value
+                    return cast(T, scheduler.cache.put(value)) if is_enough(value) else value
             finally:
-                scheduler.ended(key, task)
+                scheduler.single_flight.ended(key, task)
 
         return shared

@@ -61,14 +61,14 @@ class Session(Protocol):
         work: Work[T],
         key: TaskKey | None = None,
         resources: ExitStack | None = None,
-        wants: Callable[[T], bool] = always,
+        is_enough: Callable[[T], bool] = always,
     ) -> Task[T]:
         """Begin the work, unless its value is kept or being computed under an equal `key`; without a key it is neither
         looked up nor shared.
 
-        `resources` are closed when the work ends, which may be after this request has, or cannot be begun; if none is
-        begun they stay the caller's. `wants` says whether a value is all that the request wants: only such values are
-        kept, and a request with more time than another had does not settle for less.
+        `resources` go over to the work when it begins, and are closed when it ends, perhaps after this request; where
+        none begins they stay the caller's. `is_enough` says whether a value is all that the request wants: only
+        such values are kept, and a request with more time than another had does not settle for less.
 
         Raises:
             Busy: no permit is left, or too many wait for others' work.

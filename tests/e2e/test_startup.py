@@ -25,7 +25,7 @@ from server.__main__ import main
 from server.auth.keys import read_keys
 from server.config import Settings, shown_settings
 from server.models.repository.store import LOAD_TIMEOUT, RELOAD_TIMEOUT
-from server.scheduling.task import OVERRUN
+from server.scheduling.shared_task import OVERRUN
 from tests.auth.test_keys import bearer, write_keys
 from tests.faults.processes import workers
 from tests.support.clock import PATIENCE

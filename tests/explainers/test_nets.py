@@ -115,7 +115,7 @@ class One:
 
     @contextmanager
     def handle(self, name: str, version: str | None) -> Iterator[LoadedVersion]:
-        yield LoadedVersion(card(self.name), Path(), twin=twin(self.name), full=LoadedModel(self.model))
+        yield LoadedVersion(card(self.name), Path(), twin=twin(self.name), explaining=LoadedModel(self.model))
 
 
 def explanation_of(name: str, budget: float, **why: Any) -> Explanation:

@@ -41,7 +41,7 @@ class One:
 
     @contextmanager
     def handle(self, name: str, version: str | None) -> Iterator[LoadedVersion]:
-        yield LoadedVersion(self.model.card, Path(), twin=self.model, full=LoadedModel(self.model))
+        yield LoadedVersion(self.model.card, Path(), twin=self.model, explaining=LoadedModel(self.model))
 
 
 def explained(

@@ -15,7 +15,7 @@ import pytest
 from server.errors import ClientLeft, OutOfTime
 from server.explainers import build, methods_for
 from server.models.interpreters import InterpreterPool
-from server.models.litert import LiteRTModel, explainer, plan_blocks, predictor
+from server.models.litert import LiteRTModel, explaining_model, plan_blocks, predictor
 from server.models.wrappers import ProbabilityModel
 from server.protocols import RequestContext
 from server.types import Array, Attribution, Model, Target
@@ -103,7 +103,7 @@ def test_every_method_says_the_same_by_litert_and_by_tensorflow(name: str, contr
 def test_the_same_request_gives_the_same_bits_beside_other_work(name: str) -> None:
     pool = InterpreterPool(64 << 20)
     with ThreadPoolExecutor(3) as helpers:
-        models = [explainer(folder(one), card(one), pool, helpers, 4) for one in NAMES]
+        models = [explaining_model(folder(one), card(one), pool, helpers, 4) for one in NAMES]
         model = models[NAMES.index(name)]
         target, over = CONTRASTS["two"], threading.Event()
         methods = ("shapley", "smooth_grad", "integrated_gradients", "lime")
@@ -221,7 +221,7 @@ def test_a_helper_takes_a_share_while_a_core_is_idle() -> None:
 def test_after_a_full_block_the_rest_needs_no_other_interpreter() -> None:
     """Those of an unrolled net lie in files of their own, and might push each other out again and again."""
     pool = InterpreterPool(64 << 20)
-    model = explainer(folder("lstm"), card("lstm"), pool)
+    model = explaining_model(folder("lstm"), card("lstm"), pool)
     (block,) = [file for file in card("lstm").litert if file.rows.get("gradient", (1,)) > (1,)]
     rows = block.rows["gradient"][0] + 2
     slopes = model.gradient(digits()[:rows], weights(rows))
@@ -235,7 +235,10 @@ def test_after_a_full_block_the_rest_needs_no_other_interpreter() -> None:
 def test_it_needs_its_files_no_more_when_it_is_loaded(tmp_path: Path) -> None:
     """Its version may be replaced or removed while it is served, and interpreters are built for it later."""
     shutil.copytree(folder("mlp"), tmp_path / "2")
-    model, other = explainer(tmp_path / "2", card("mlp"), InterpreterPool(1)), predictor(tmp_path / "2", card("mlp"))
+    model, other = (
+        explaining_model(tmp_path / "2", card("mlp"), InterpreterPool(1)),
+        predictor(tmp_path / "2", card("mlp")),
+    )
     shutil.rmtree(tmp_path / "2")
     assert np.array_equal(model.forward(digits()), lite("mlp").forward(digits()))
     assert np.array_equal(model.gradient(digits(), weights(200)), lite("mlp").gradient(digits(), weights(200)))
@@ -244,7 +247,7 @@ def test_it_needs_its_files_no_more_when_it_is_loaded(tmp_path: Path) -> None:
 
 def test_interpreters_stay_within_the_capacity(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = InterpreterPool(64 << 20)
-    models = [explainer(folder(name), card(name), pool) for name in NAMES]
+    models = [explaining_model(folder(name), card(name), pool) for name in NAMES]
     for _ in range(2):
         for model in models:
             model.forward(digits()[:40])
@@ -276,7 +279,7 @@ def test_predictions_are_answered_by_many_threads_at_once() -> None:
 def test_litert_computes_with_one_thread_of_its_own() -> None:
     """Or explanations would take the cores of predictions."""
     before = len(os.listdir("/proc/self/task"))
-    model = explainer(folder("cnn"), card("cnn"), InterpreterPool(64 << 20))
+    model = explaining_model(folder("cnn"), card("cnn"), InterpreterPool(64 << 20))
     model.forward(digits())
     model.gradient(digits(), weights(200))
     assert len(os.listdir("/proc/self/task")) <= before  # those of tests before may have ended

@@ -100,7 +100,7 @@ def test_explanations_are_computed_by_threads_of_lower_priority_than_answers(mak
 
         return lambda path, card: Watched(card, card.verbs)
 
-    client = make_app(load_full=loading("full"), load_twin=loading("twin")).test_client()
+    client = make_app(load_savedmodel=loading("full"), load_twin=loading("twin")).test_client()
     leader = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     assert client.post("/v1/explain?method=occlusion", data=SEVEN).status_code == 200
     assert found["twin"] and all(one == leader for one in found["twin"])
@@ -158,7 +158,7 @@ def busy(make_app: MakeApp, folder: Path, queue: int = 10_000) -> Iterator[Busy]
         models.append(Held(card, card.verbs))
         limits = dict.fromkeys(BATCH_ROWS, Limits(batch=64, explain=64, queue=queue))
         found = batched_model(models[0], limits, on_wait=lambda change: change > 0 and waits.set())
-        return LoadedModel(models[0], requests=found)
+        return LoadedModel(models[0], per_request=found)
 
     write_version(folder, "fake", "1", twin=False)
     app = make_app(load, model_store=folder)

@@ -48,7 +48,7 @@ class Net:
     @contextmanager
     def handle(self, name: str, version: str | None) -> Iterator[LoadedVersion]:
         full = LoadedModel(net(self.name), keras_view=lambda context: net(self.name).keras_model)
-        yield LoadedVersion(card(self.name), Path(), full=full)
+        yield LoadedVersion(card(self.name), Path(), explaining=full)
 
 
 def explanation_by(name: str, method: str, engine: str = "reference", **why: Any) -> Explanation:

@@ -103,7 +103,7 @@ def test_pictures_that_two_methods_need_are_computed_once(client: FlaskClient) -
 
 
 def test_versions_differ_by_what_their_weights_differ(make_app: MakeApp) -> None:
-    client = make_app(load_full=by_version, load_twin=by_version).test_client()
+    client = make_app(load_savedmodel=by_version, load_twin=by_version).test_client()
     answer = compared(client, "versions=1,10&method=integrated_gradients&target=4")
     assert [one["model"]["version"] for one in answer["explanations"]] == ["1", "10"]
     terms = Linear(MODEL.card).directions()[4] * digit().pixels
@@ -115,7 +115,7 @@ def test_versions_differ_by_what_their_weights_differ(make_app: MakeApp) -> None
 
 def test_the_same_seed_cancels_in_the_difference(make_app: MakeApp) -> None:
     """RISE draws masks: of two versions that differ by a factor, the difference is exactly the first map again."""
-    client = make_app(load_full=by_version, load_twin=by_version).test_client()
+    client = make_app(load_savedmodel=by_version, load_twin=by_version).test_client()
     answer = compared(client, "versions=1,10&method=rise&n_samples=100&target=4&seed=9")
     first = np.array(answer["explanations"][0]["explanation"]["values"])
     assert np.array(answer["difference"]["values"]) == pytest.approx(first, abs=1e-4)
@@ -126,7 +126,7 @@ def test_all_models_explain_the_class_of_the_first(make_app: MakeApp, model_stor
         fake = Linear(card, card.verbs)
         return Negative(card, card.verbs) if card.name == "plain" else fake
 
-    client = make_app(load_full=turned, load_twin=turned).test_client()
+    client = make_app(load_savedmodel=turned, load_twin=turned).test_client()
     answer = compared(client, "models=fake,plain&method=saliency")
     first, second = answer["explanations"]
     assert first["prediction"]["class"] != second["prediction"]["class"]
@@ -211,7 +211,7 @@ class Moving:
     def handle(self, name: str, version: str | None) -> Iterator[LoadedVersion]:
         self.requested += 1
         card = card_28(name, str(self.requested))
-        yield LoadedVersion(card, Path(), twin=Linear(card), full=LoadedModel(Linear(card)))
+        yield LoadedVersion(card, Path(), twin=Linear(card), explaining=LoadedModel(Linear(card)))
 
 
 def test_methods_are_compared_on_one_version_also_during_a_swap() -> None:
@@ -221,7 +221,7 @@ def test_methods_are_compared_on_one_version_also_during_a_swap() -> None:
 
 
 def test_the_alt_text_describes_the_difference(make_app: MakeApp) -> None:
-    client = make_app(load_full=by_version, load_twin=by_version).test_client()
+    client = make_app(load_savedmodel=by_version, load_twin=by_version).test_client()
     answer = compared(client, "versions=1,10&method=integrated_gradients&target=4")
     assert "Difference: version 10 says more" in answer["alt"]
 
@@ -245,7 +245,7 @@ def pictured(client: FlaskClient, query: str) -> Image.Image:
 
 def test_maps_of_one_unit_share_a_scale(make_app: MakeApp) -> None:
     """The quieter of two versions, drawn beside the louder, is paler than drawn alone; the louder is as alone."""
-    client = make_app(load_full=by_version, load_twin=by_version).test_client()
+    client = make_app(load_savedmodel=by_version, load_twin=by_version).test_client()
     requested = "method=saliency&target=4"
     beside = np.asarray(pictured(client, f"versions=1,10&{requested}").convert("RGB")).astype(int)
     single = [
@@ -265,7 +265,7 @@ def test_maps_of_one_unit_share_a_scale(make_app: MakeApp) -> None:
 
 
 def test_the_difference_is_a_third_map_and_zero_is_paper(make_app: MakeApp) -> None:
-    client = make_app(load_full=by_version, load_twin=by_version).test_client()
+    client = make_app(load_savedmodel=by_version, load_twin=by_version).test_client()
     picture = pictured(client, "versions=1,10&method=integrated_gradients&target=4")
     two = pictured(client, "methods=integrated_gradients,saliency")
     assert picture.width * 2 == two.width * 3

@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from server.images import plain_pixels
 from server.models.wrappers import probabilities_of
 from server.render import json_text
-from server.routes.tensorflow_serving import signatures
+from server.routes.tensorflow_serving import messages
 from server.types import Array
 from tests.conftest import MakeApp
 from tests.support.answers import MODEL, check_error, errors_in
@@ -97,10 +97,10 @@ def test_the_number_of_a_version_chooses_it(make_app: MakeApp) -> None:
 
 def test_a_single_output_is_bare() -> None:
     logits = {"logits": np.array([[1.5, -2.0]], np.float32)}
-    assert json_text(signatures.by_row(logits)) == json_text(signatures.by_output(logits)) == b"[[1.5,-2.0]]"
+    assert json_text(messages.by_row(logits)) == json_text(messages.by_output(logits)) == b"[[1.5,-2.0]]"
     two = logits | {"probabilities": np.array([[0.0, 1.0]], np.float32)}
-    assert json_text(signatures.by_row(two)) == b'[{"logits":[1.5,-2.0],"probabilities":[0.0,1.0]}]'
-    assert json_text(signatures.by_output(two)) == b'{"logits":[[1.5,-2.0]],"probabilities":[[0.0,1.0]]}'
+    assert json_text(messages.by_row(two)) == b'[{"logits":[1.5,-2.0],"probabilities":[0.0,1.0]}]'
+    assert json_text(messages.by_output(two)) == b'{"logits":[[1.5,-2.0]],"probabilities":[[0.0,1.0]]}'
 
 
 @pytest.mark.parametrize(("encoding", "squeezed"), [

@@ -433,7 +433,7 @@ def test_a_request_that_cannot_compute_itself_takes_the_part() -> None:
     process, work, second_work, clock, client = Process(), HeldWork(PART), HeldWork(), Clock(), Client()
     keeping = process.scheduler.session(client.context(5, clock))  # its permit, for its next picture
     with keeping:
-        task = keeping.submit(work, KEY, wants=is_whole)
+        task = keeping.submit(work, KEY, is_enough=is_whole)
         with process.submitted(second_work, now=clock) as second:
             work.go.set()
             assert task.result().value == PART
@@ -494,7 +494,7 @@ def test_all_waiting_requests_get_the_failure() -> None:
 def test_a_kept_value_is_not_computed() -> None:
     process, work = Process(cache=InMemory({KEY.id: "kept"})), HeldWork()
     with process.session() as session:
-        found = session.submit(work, KEY, wants=is_whole).result()
+        found = session.submit(work, KEY, is_enough=is_whole).result()
         assert (found.value, found.source) == ("kept", "cache") and work.runs == 0
         process.pool.acquire(0).release()  # nor is a permit acquired
 
@@ -503,7 +503,7 @@ def test_a_kept_value_that_is_not_all_that_is_wanted_is_computed_and_replaced() 
     process, work = Process(cache=InMemory({KEY.id: PART})), HeldWork("whole")
     work.go.set()
     with process.session() as session:
-        assert session.submit(work, KEY, wants=is_whole).result().value == "whole"
+        assert session.submit(work, KEY, is_enough=is_whole).result().value == "whole"
     assert process.cache == InMemory({KEY.id: "whole"})
 
 
@@ -511,7 +511,7 @@ def test_an_incomplete_value_is_not_kept() -> None:
     process, work = Process(cache=InMemory()), HeldWork(PART)
     work.go.set()
     with process.session() as session:
-        assert session.submit(work, KEY, wants=is_whole).result().value == PART
+        assert session.submit(work, KEY, is_enough=is_whole).result().value == PART
     assert process.cache == InMemory()
 
 

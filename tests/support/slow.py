@@ -22,7 +22,7 @@ SLOW = (  # folders and files
     "models/test_graphs.py",
     "models/test_litert.py",
     "models/test_micro_batches.py",
-    "models/test_runtimes.py",
+    "models/test_model_loaders.py",
     "models/test_twinless.py",
     "models/test_warm.py",
     "models/batching/test_batched_model.py",

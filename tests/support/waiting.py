@@ -10,7 +10,7 @@ from typing import Any
 from server.errors import Busy, ClientLeft
 from server.protocols import RequestContext
 from server.scheduling import BoundedPool, Interrupt, Publish
-from server.scheduling.pool import Permit
+from server.scheduling.concurrency_limit import Permit
 from tests.support.clock import PATIENCE
 
 

@@ -16,16 +16,16 @@ from click.testing import CliRunner
 
 from server.models.card import CARD, read_card
 from server.models.interpreters import InterpreterPool
-from server.models.litert import explainer, predictor
+from server.models.litert import explaining_model, predictor
 from server.models.savedmodel import SavedModel
 from tests.support.models.nets import digits
 from tests.support.models.tiny import save, write_tiny
-from training import litert
+from training import litert_conversion
 from training.__main__ import main
-from training.convert import convert
 from training.data import DataError
 from training.flatbuffer import ALIGNMENT, join, operators
-from training.litert import ConversionError, ConvertedFile
+from training.litert_conversion import ConversionError, ConvertedFile
+from training.next_version import convert
 from training.subpixel import rewritten
 
 
@@ -38,8 +38,8 @@ def trackable(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def files(trackable: Any) -> list[ConvertedFile]:
     """Blocks are chosen as if a row were quicker in the larger ones: what is measured is not the same every time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(litert, "faster_block", lambda models, small, large: large)
-        return litert.convert(trackable)
+        patch.setattr(litert_conversion, "faster_block", lambda models, small, large: large)
+        return litert_conversion.convert(trackable)
 
 
 def thousand() -> np.ndarray:
@@ -98,8 +98,8 @@ def test_the_larger_block_is_taken_where_a_row_is_quicker_in_it(
 ) -> None:
     """Seconds of a call of 8 and of 16 rows."""
     models = {"small_8": b"8", "large_16": b"16"}
-    monkeypatch.setattr(litert, "seconds_of", dict(zip(models.values(), times, strict=True)).get)
-    assert litert.faster_block(models, "small_8", "large_16") == expected
+    monkeypatch.setattr(litert_conversion, "seconds_of", dict(zip(models.values(), times, strict=True)).get)
+    assert litert_conversion.faster_block(models, "small_8", "large_16") == expected
 
 
 # Transposed convolutions.
@@ -144,9 +144,9 @@ def test_others_are_left_as_they_are(stride: int, channels: int, padding: str) -
 
 
 def test_what_was_converted_is_accepted(trackable: Any, files: list[ConvertedFile]) -> None:
-    reported = litert.compare(files, trackable, thousand())
-    assert reported["forward"]["images"] == 1000 and reported["gradient"]["images"] == litert.GRADIENTS
-    assert all(0 <= one["max_error"] <= litert.TOLERANCE for one in reported.values())
+    reported = litert_conversion.compare(files, trackable, thousand())
+    assert reported["forward"]["images"] == 1000 and reported["gradient"]["images"] == litert_conversion.GRADIENTS
+    assert all(0 <= one["max_error"] <= litert_conversion.TOLERANCE for one in reported.values())
     assert [(file.name, file.predict, file.functions) for file in files] == [
         ("model.tflite", True, ("forward_1",)),
         ("explain.tflite", False, ("forward_32", "gradient_1", "gradient_16")),
@@ -171,35 +171,37 @@ def test_files_that_answer_differently_are_refused(tmp_path: Path, files: list[C
     changes, words = OTHERS[name]
     other = tf.saved_model.load(str(save(tmp_path / "net", **changes)))
     with pytest.raises(ConversionError, match=words):
-        litert.compare(files, other, thousand())
+        litert_conversion.compare(files, other, thousand())
 
 
 def test_answers_that_are_no_numbers_are_refused(tmp_path: Path, trackable: Any) -> None:
-    wrong = litert.convert(tf.saved_model.load(str(save(tmp_path / "net", outputs=outputs(lambda all: all * np.nan)))))
+    wrong = litert_conversion.convert(
+        tf.saved_model.load(str(save(tmp_path / "net", outputs=outputs(lambda all: all * np.nan))))
+    )
     with pytest.raises(ConversionError, match="not finite"):
-        litert.compare(wrong, trackable, thousand())
+        litert_conversion.compare(wrong, trackable, thousand())
 
 
 def test_too_few_images_are_refused(trackable: Any, files: list[ConvertedFile]) -> None:
     with pytest.raises(ConversionError, match="999 images; expected at least 1000"):
-        litert.compare(files, trackable, thousand()[:999])
+        litert_conversion.compare(files, trackable, thousand()[:999])
 
 
 def test_error_names_an_operation_that_litert_lacks(tmp_path: Path) -> None:
     """It would convert with TensorFlow's own operations, which the runtime does not have."""
     net = save(tmp_path / "net", outputs=outputs(lambda logits: tf.math.lgamma(1 + tf.nn.relu(logits))))
     with pytest.raises(ConversionError, match="cannot be converted to LiteRT"):
-        litert.convert(tf.saved_model.load(str(net)))
+        litert_conversion.convert(tf.saved_model.load(str(net)))
 
 
 def test_large_functions_lie_apart(monkeypatch: pytest.MonkeyPatch, trackable: Any) -> None:
     """An interpreter prepares all subgraphs of its file."""
-    monkeypatch.setattr(litert, "LARGE", 1)
-    monkeypatch.setattr(litert, "faster_block", lambda models, small, large: large)
-    found = litert.convert(trackable)
+    monkeypatch.setattr(litert_conversion, "LARGE", 1)
+    monkeypatch.setattr(litert_conversion, "faster_block", lambda models, small, large: large)
+    found = litert_conversion.convert(trackable)
     assert [file.name for file in found] == ["model.tflite", *(f"{one}.tflite" for one in (
         "forward_32", "gradient_1", "gradient_16"))]  # fmt: skip
-    litert.compare(found, trackable, thousand())
+    litert_conversion.compare(found, trackable, thousand())
 
 
 # The next version.
@@ -225,7 +227,7 @@ def test_the_next_version_has_the_same_savedmodel_and_explains_without_it(tiny: 
     for name, expected in card["files"].items():
         assert hashlib.sha256((found / name).read_bytes()).hexdigest() == expected
     read = read_card(found)
-    model, truth = explainer(found, read, InterpreterPool(64 << 20)), SavedModel(found, read)
+    model, truth = explaining_model(found, read, InterpreterPool(64 << 20)), SavedModel(found, read)
     weights = np.eye(10, dtype=np.float32)[np.arange(40) % 10]
     assert model.verbs == truth.verbs == {"forward", "gradient"}
     assert model.gradient(digits()[:40], weights) == pytest.approx(truth.gradient(digits()[:40], weights), abs=1e-5)
@@ -250,7 +252,7 @@ def test_the_command_tells_what_it_wrote(tiny: Path) -> None:
 
 
 def test_a_conversion_that_fails_leaves_nothing(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = litert.convert
+    right = litert_conversion.convert
 
     def wrong(trackable: Any) -> list[ConvertedFile]:
         first, second = right(trackable)

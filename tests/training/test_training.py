@@ -15,7 +15,7 @@ import tensorflow as tf
 from click.testing import CliRunner
 from keras import layers
 
-from training import augment, calibrate, data, litert, outliers
+from training import augment, calibrate, data, litert_conversion, outliers
 from training.__main__ import main
 from training.architectures import ARCHITECTURES, cnn, lstm, mlp
 from training.fit import Fit, FitOptions
@@ -287,7 +287,7 @@ def test_a_version_is_exported_whole_and_evaluates_to_its_card(trained: Path) ->
     assert card["metrics"]["accuracy"] > 0.9
     assert card["format"] == 2
     for verb in ("forward", "gradient", "features"):
-        assert card["compared"][verb]["max_error"] <= litert.TOLERANCE
+        assert card["compared"][verb]["max_error"] <= litert_conversion.TOLERANCE
     assert card["parameters"] == 784 * 64 + 64 + 64 * 10 + 10  # batch normalisation is a part of the dense layer
     assert card["training"]["outliers"] == 0.05
     found = CliRunner().invoke(main, ["evaluate", str(version), "--data", "digits"], catch_exceptions=False)

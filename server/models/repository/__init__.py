@@ -2,5 +2,5 @@
 one state, which all workers serve.
 
 Must not know how a model computes: loading.py opens versions. Read store.py first: it is the only entrance. Then
-reload.py, which calls the rest.
+live_versions.py, which calls the rest.
 """

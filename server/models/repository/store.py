@@ -13,14 +13,14 @@ from typing import Literal, TypedDict
 
 from server.errors import BrokenModel, NotReady, UnknownModel
 from server.models.loading import Loading
-from server.models.repository.reload import Reloader
+from server.models.repository.live_versions import LiveVersions
 from server.models.repository.scan import ModelListing
 from server.models.repository.served_model import ServedModel
 from server.models.repository.shared_state import SharedState
 from server.models.repository.version_policy import VersionPolicy
-from server.models.versions import LoadedModel, LoadedVersion, LoadFull, LoadTwin
+from server.models.versions import LoadedModel, LoadedVersion, LoadSavedModel, LoadTwin
 
-__all__ = ["Handle", "IndexEntry", "LoadFull", "LoadTwin", "LoadedModel", "LoadedVersion", "ServedModel", "Store"]
+__all__ = ["Handle", "IndexEntry", "LoadSavedModel", "LoadTwin", "LoadedModel", "LoadedVersion", "ServedModel", "Store"]
 
 Readiness = Literal["READY", "UNAVAILABLE", "LOADING"]
 READY: Readiness = "READY"
@@ -65,7 +65,7 @@ class Store:
     """All versions under `root` that the policy wants and that are good."""
 
     def __init__(self, root: Path, loading: Loading, shared: SharedState, policy: VersionPolicy | None = None) -> None:
-        self._reloader = Reloader(root, loading, shared, policy or VersionPolicy())
+        self._reloader = LiveVersions(root, loading, shared, policy or VersionPolicy())
 
     @property
     def served_models(self) -> Mapping[str, ServedModel]:

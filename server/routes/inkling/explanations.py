@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from flask import Blueprint, Response, g, request
 
-from server.auth.links import QUERY
+from server.auth.signed_links import QUERY
 from server.errors import UnknownExplanation
 from server.options import shown
 from server.routes.inkling import links, parsing

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from flask import Flask, Response, g, request
 
 from server.auth.keys import ApiKey, Keyring
-from server.auth.links import QUERY, Links
+from server.auth.signed_links import QUERY, Links
 from server.errors import Forbidden, KeyInQuery, ServiceError, Unauthorized
 from server.routes.middleware.scopes import LINKED, Need, need
 

@@ -18,7 +18,7 @@ from server.routes.middleware import access_log
 from server.routes.parameters import explain_request_in
 from server.routes.responses import json_answer
 from server.routes.service import request_context, service, session
-from server.routes.tensorflow_serving import signatures
+from server.routes.tensorflow_serving import messages
 
 blueprint = Blueprint("tensorflow_serving", __name__)
 blueprint.register_error_handler(ServiceError, answer_in_protocol)
@@ -35,13 +35,13 @@ def predict(model: str, version: int | None = None, label: str | None = None) ->
     with g.stages("decode"):
         fields = bodies.json_object(bodies.body())
     with _served(model, version, label) as served:
-        signature_input = signatures.input_of(fields, signatures.INPUTS[signatures.signature_of(fields)])
+        signature_input = messages.input_of(fields, messages.INPUTS[messages.signature_of(fields)])
         outputs = _outputs(served, signature_input)
         access_log.record_prediction(served.card, len(outputs["logits"]))
     with g.stages("render"):
         if signature_input.by_row:
-            return json_answer({"predictions": signatures.by_row(outputs)})
-        return json_answer({"outputs": signatures.by_output(outputs)})
+            return json_answer({"predictions": messages.by_row(outputs)})
+        return json_answer({"outputs": messages.by_output(outputs)})
 
 
 @blueprint.post(f"{MODEL}:explain")
@@ -52,18 +52,18 @@ def explain(model: str, version: int | None = None, label: str | None = None) ->
         fields = bodies.json_object(bodies.body())
     with ExitStack() as resources:
         served = resources.enter_context(_served(model, version, label))
-        name = signatures.signature_of(fields)
-        if name != signatures.DEFAULT:
+        name = messages.signature_of(fields)
+        if name != messages.DEFAULT:
             raise BadRequest(f"signature {name} cannot be explained; post a picture to /v1/explain, or send numbers")
         wanted, budget = explain_request_in(bodies.parameters_of(fields), f"{model}:explain")
-        sent = signatures.input_of(fields, signatures.INPUTS[name]).images()
+        sent = messages.input_of(fields, messages.INPUTS[name]).images()
         images = tensors.checked_images(sent, served.card.image, service().max_images)
         with session(budget) as explain_session:
             found = tensors.explain_rows(served, images, wanted, explain_session, resources, g.stages)
     for one in found:
         access_log.record_explanation(one)
     with g.stages("render"):
-        predictions = signatures.by_row(tensors.outputs_of(found))
+        predictions = messages.by_row(tensors.outputs_of(found))
         return json_answer({"predictions": predictions, "explanations": [explanation_json(one) for one in found]})
 
 
@@ -77,7 +77,7 @@ def classify(model: str, verb: str, version: int | None = None, label: str | Non
     with _served(model, version, label):
         raise BadRequest(
             f"Expected {kind} signature method_name to be tensorflow/serving/{verb}. Was: tensorflow/serving/predict, "
-            f"as is that of {signatures.signature_of(fields)}; use :predict"
+            f"as is that of {messages.signature_of(fields)}; use :predict"
         )
 
 
@@ -95,7 +95,7 @@ def status(model: str, version: int | None = None, label: str | None = None) -> 
 @blueprint.get(f"{LABEL}/metadata")
 def metadata(model: str, version: int | None = None, label: str | None = None) -> Response:
     with _served(model, version, label) as served:
-        return json_answer(signatures.metadata(served.card))
+        return json_answer(messages.metadata(served.card))
 
 
 @contextmanager
@@ -122,9 +122,9 @@ def _served(model: str, version: int | None, label: str | None) -> Iterator[Mode
         yield served
 
 
-def _outputs(served: ModelVersion, signature_input: signatures.SignatureInput) -> tensors.Outputs:
+def _outputs(served: ModelVersion, signature_input: messages.SignatureInput) -> tensors.Outputs:
     limit = service().max_rows
-    if signature_input.name == signatures.INPUTS[signatures.DEFAULT]:
+    if signature_input.name == messages.INPUTS[messages.DEFAULT]:
         images = tensors.checked_images(signature_input.images(), served.card.image, limit)
         with g.stages("predict"):
             return tensors.predict_rows(served, images, request_context())

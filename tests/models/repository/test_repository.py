@@ -105,7 +105,7 @@ def test_loading_tries_again_what_was_refused(tmp_path: Path) -> None:
 
     write_version(tmp_path, "fake", "1")
     write_version(tmp_path, "fake", "2")
-    store = make_store(tmp_path, load_full=sometimes)
+    store = make_store(tmp_path, load_savedmodel=sometimes)
     assert states(store)["2"] == ("UNAVAILABLE", "its SavedModel could not be loaded; the server's log says why")
     before = store.served_models["fake"].versions["1"]
     store.load("fake")
@@ -135,7 +135,7 @@ def test_the_index_tells_loading_and_unwanted_versions(tmp_path: Path) -> None:
 
     for number in ("1", "2"):
         write_version(tmp_path, "fake", number)
-    store = make_store(tmp_path, load_full=slow, policy="latest:1")
+    store = make_store(tmp_path, load_savedmodel=slow, policy="latest:1")
     write_version(tmp_path, "fake", "3")
     store.poll()
     store.poll()

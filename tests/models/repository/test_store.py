@@ -358,7 +358,7 @@ def test_the_twin_predicts_and_the_savedmodel_does_the_rest(tmp_path: Path) -> N
         assert gate.wait(10)
         return linear(folder, card)
 
-    store = make_store(tmp_path, load_full=slow, wait=False)
+    store = make_store(tmp_path, load_savedmodel=slow, wait=False)
     with store.handle("fake") as served:
         twin = served.for_predict(NO_DEADLINE)
         with pytest.raises(NotReady, match="loading"):
@@ -372,5 +372,7 @@ def test_the_twin_predicts_and_the_savedmodel_does_the_rest(tmp_path: Path) -> N
 def test_what_the_savedmodel_can_do_counts_more_than_its_card(tmp_path: Path) -> None:
     write_version(tmp_path)
     assert "attention" in read_card(tmp_path / "fake" / "1").verbs
-    with make_store(tmp_path, load_full=lambda _, card: Linear(card, frozenset({"forward"}))).handle("fake") as served:
+    with make_store(tmp_path, load_savedmodel=lambda _, card: Linear(card, frozenset({"forward"}))).handle(
+        "fake"
+    ) as served:
         assert served.verbs == {"forward"}

@@ -72,7 +72,7 @@ def test_a_new_version_answers_nothing_before_it_is_loaded_and_checked(tmp_path:
         return linear(folder, card)
 
     write_version(tmp_path, "fake", "1")
-    store = make_store(tmp_path, load_full=slow)
+    store = make_store(tmp_path, load_savedmodel=slow)
     write_version(tmp_path, "fake", "2")
     write_labels(tmp_path, {"stable": 2})
     store.poll()
@@ -89,12 +89,12 @@ def test_a_new_version_answers_nothing_before_it_is_loaded_and_checked(tmp_path:
 def test_a_broken_version_is_refused_whenever_it_appears(tmp_path: Path, when: str) -> None:
     write_version(tmp_path, "fake", "1")
     if when == "later":
-        store = make_store(tmp_path, load_full=broken("2"))
+        store = make_store(tmp_path, load_savedmodel=broken("2"))
     write_version(tmp_path, "fake", "2")
     write_version(tmp_path, "fake", "3")
     spoil(tmp_path, "3")
     if when == "at the start":
-        store = make_store(tmp_path, load_full=broken("2"))
+        store = make_store(tmp_path, load_savedmodel=broken("2"))
     poll_all(store)
     assert (served(store), default(store)) == (["1"], "1")
     refused = store.served_models["fake"].refused
@@ -148,7 +148,7 @@ def test_while_no_version_is_known_to_be_good_all_that_predict_go_on(tmp_path: P
     for number in ("1", "2", "3"):
         write_version(tmp_path, "fake", number)
     write_labels(tmp_path, {"stable": 2})
-    store = make_store(tmp_path, load_full=never)
+    store = make_store(tmp_path, load_savedmodel=never)
     poll_all(store)
     assert served(store) == ["1", "2", "3"] and default(store) == "2"
     assert list(store.served_models["fake"].refused) == ["1", "2", "3"]
@@ -163,7 +163,7 @@ def test_of_the_latest_two_the_earlier_stays_while_a_third_loads(tmp_path: Path)
 
     for number in ("1", "2"):
         write_version(tmp_path, "fake", number)
-    store = make_store(tmp_path, load_full=slow, policy="latest:2")
+    store = make_store(tmp_path, load_savedmodel=slow, policy="latest:2")
     write_version(tmp_path, "fake", "3")
     for _ in range(3):
         store.poll()
@@ -267,7 +267,7 @@ def test_a_policy_that_says_nothing_is_refused(text: str) -> None:
 def test_the_latest_go_on_until_later_ones_are_good(tmp_path: Path) -> None:
     for number in ("1", "2"):
         write_version(tmp_path, "fake", number)
-    store = make_store(tmp_path, load_full=broken("3"), policy="latest:1")
+    store = make_store(tmp_path, load_savedmodel=broken("3"), policy="latest:1")
     assert served(store) == ["2"]
     write_version(tmp_path, "fake", "3")
     poll_all(store)
@@ -298,7 +298,7 @@ def test_of_a_new_model_the_version_that_is_to_answer_comes_first(
             assert gate.wait(10)
         return linear(folder, card)
 
-    store = make_store(tmp_path, load_full=slow)
+    store = make_store(tmp_path, load_savedmodel=slow)
     for number in ("1", "2", "3"):
         write_version(tmp_path, "fake", number)
     write_labels(tmp_path, labels)
@@ -321,7 +321,7 @@ def test_a_request_keeps_its_version_and_the_last_one_to_leave_frees_it(tmp_path
 
     for number in ("1", "2"):
         write_version(tmp_path, "fake", number)
-    store = make_store(tmp_path, load_full=closing)
+    store = make_store(tmp_path, load_savedmodel=closing)
     with store.handle("fake") as first, store.handle("fake") as second:
         lane = weakref.ref(first.for_explain(NO_DEADLINE))
         shutil.rmtree(tmp_path / "fake" / "2")
@@ -409,7 +409,7 @@ def test_workers_serve_a_new_version_together(tmp_path: Path) -> None:
 
     write_version(tmp_path, "fake", "1")
     first = make_store(tmp_path)
-    second = make_store(tmp_path, load_full=slow, wait=False)
+    second = make_store(tmp_path, load_savedmodel=slow, wait=False)
     write_version(tmp_path, "fake", "2")
     first.poll()
     second.poll()
@@ -430,14 +430,14 @@ def test_what_one_worker_refuses_none_serves_and_none_tries_again(tmp_path: Path
         return linear(folder, card)
 
     write_version(tmp_path, "fake", "1")
-    first = make_store(tmp_path, load_full=broken("2"))
-    second = make_store(tmp_path, load_full=noting)
+    first = make_store(tmp_path, load_savedmodel=broken("2"))
+    second = make_store(tmp_path, load_savedmodel=noting)
     write_version(tmp_path, "fake", "2")
     poll_all(first, second)
     poll_all(first, second)
     assert served(first) == served(second) == ["1"]
     assert first.served_models["fake"].refused == second.served_models["fake"].refused != {}
-    third = make_store(tmp_path, load_full=noting)
+    third = make_store(tmp_path, load_savedmodel=noting)
     assert served(third) == ["1"] and "2" not in tried[tried.index("1") + 2 :]
 
 
@@ -454,7 +454,7 @@ def test_a_worker_that_comes_later_serves_what_the_others_do(tmp_path: Path) -> 
         assert gate.wait(10)
         return linear(folder, card)
 
-    second = make_store(tmp_path, load_full=slow, wait=False)
+    second = make_store(tmp_path, load_savedmodel=slow, wait=False)
     assert served(second) == ["1", "2"] and default(second) == "1"
     with second.handle("fake") as version:
         assert version.for_predict(NO_DEADLINE).card.version == "1"

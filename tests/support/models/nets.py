@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 
 from server.models.card import read_card
 from server.models.interpreters import InterpreterPool
-from server.models.litert import LiteRTModel, explainer, predictor
+from server.models.litert import LiteRTModel, explaining_model, predictor
 from server.models.savedmodel import SavedModel
 from server.types import Array, ModelCard, Target
 from training import data
@@ -41,7 +41,7 @@ def twin(name: str) -> LiteRTModel:
 @cache
 def lite(name: str) -> LiteRTModel:
     """What explains without TensorFlow."""
-    return explainer(folder(name), card(name), InterpreterPool(256 << 20))
+    return explaining_model(folder(name), card(name), InterpreterPool(256 << 20))
 
 
 @cache

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from server.models.card import BACKGROUND, CARD, TWIN
 from server.models.loading import Loading
 from server.models.repository.shared_state import SharedState
-from server.models.repository.store import LoadedModel, LoadFull, LoadTwin, Store
+from server.models.repository.store import LoadedModel, LoadSavedModel, LoadTwin, Store
 from server.models.repository.version_policy import VersionPolicy
 from server.types import Model, ModelCard
 from tests.support.models.fakes import EVERYTHING, Fake, Linear, make_card
@@ -39,7 +39,7 @@ def linear(path: Path, card: ModelCard) -> Fake:
 LoadAny = Callable[[Path, ModelCard], "Model | LoadedModel"]
 
 
-def as_loaded(load: LoadAny) -> LoadFull:
+def as_loaded(load: LoadAny) -> LoadSavedModel:
     """A loader of SavedModels from one that gives no more than a model."""
 
     def full(folder: Path, card: ModelCard) -> LoadedModel:
@@ -52,7 +52,7 @@ def as_loaded(load: LoadAny) -> LoadFull:
 def make_store(
     root: Path,
     load_twin: LoadTwin = linear,
-    load_full: LoadAny = linear,
+    load_savedmodel: LoadAny = linear,
     policy: str = "all",
     now: Callable[[], float] = time.monotonic,
     wait: bool = True,
@@ -60,7 +60,7 @@ def make_store(
 ) -> Store:
     """One worker's store, which polls on command only; stores over one root are the workers of one server. Returned
     when loading is done, unless `wait` is False."""
-    loading = Loading(load_twin, as_loaded(load_full), explains=explains)
+    loading = Loading(load_twin, as_loaded(load_savedmodel), explains=explains)
     store = Store(root, loading, SharedState(root / ".run", now), VersionPolicy.parse(policy))
     if wait:
         loaded()

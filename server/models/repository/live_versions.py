@@ -23,7 +23,7 @@ from server.models.versions import LoadedVersion
 log = logging.getLogger(__name__)
 
 
-class Reloader:
+class LiveVersions:
     """`served_models` is what this worker serves: an immutable mapping, replaced by another when that changes."""
 
     def __init__(self, root: Path, loading: Loading, shared: SharedState, policy: VersionPolicy) -> None:

@@ -13,35 +13,35 @@ from typing import Literal
 from server.models.batching.batched_model import batched_model_for
 from server.models.card import BrokenVersion, read_card
 from server.models.interpreters import InterpreterPool
-from server.models.litert import explainer
+from server.models.litert import explaining_model
 from server.models.on_demand import OnDemand
-from server.models.versions import LoadedModel, LoadFull, LoadLiteRT
+from server.models.versions import LoadedModel, LoadLiteRT, LoadSavedModel
 from server.types import ModelCard
 
 
 def litert_loader(
-    load_full: LoadFull | None,
+    load_savedmodel: LoadSavedModel | None,
     capacity: int,
     partly: bool,
     niceness: int = 0,
     on_batch: Callable[[int], None] = lambda rows: None,
 ) -> LoadLiteRT:
     """Makes a loader of models that explain without TensorFlow, with interpreters of `capacity` bytes at most together;
-    `partly`: also where the files cannot do all that the card says. `load_full` loads the SavedModel for packages that
-    need one. Threads that help to compute one explanation have `niceness`; `on_batch` is called with the rows of each
-    call."""
+    `partly`: also where the files cannot do all that the card says. `load_savedmodel` loads the SavedModel for packages
+    that need one. Threads that help to compute one explanation have `niceness`; `on_batch` is called with the rows of
+    each call."""
     cores = _cores()
     pool = InterpreterPool(capacity, max_lent=cores)  # with more threads at work, predictions would wait for longer
     helpers = helper_threads(max(1, cores - 1), niceness)
 
     def load(folder: Path, card: ModelCard) -> LoadedModel | None:
-        model = explainer(folder, card, pool, helpers, cores, on_batch)
+        model = explaining_model(folder, card, pool, helpers, cores, on_batch)
         if "forward" not in model.verbs or not (partly or card.verbs <= model.verbs):
             return None
-        if load_full is None:
+        if load_savedmodel is None:
             return LoadedModel(model, "litert", model, close=model.close)
-        full = load_full
-        on_demand = OnDemand(lambda: _load_unchanged(full, folder, card))
+        load = load_savedmodel
+        on_demand = OnDemand(lambda: _load_unchanged(load, folder, card))
 
         def close() -> None:
             model.close()
@@ -52,7 +52,7 @@ def litert_loader(
     return load
 
 
-def _load_unchanged(load: LoadFull, folder: Path, card: ModelCard) -> LoadedModel:
+def _load_unchanged(load: LoadSavedModel, folder: Path, card: ModelCard) -> LoadedModel:
     """The SavedModel of a version that was opened a while ago.
 
     Raises:
@@ -101,7 +101,7 @@ def savedmodel_loader(
     on_batch: Callable[[int], None] = lambda rows: None,
     on_retrace: Callable[[], None] = lambda: None,
     on_wait: Callable[[int], None] = lambda change: None,
-) -> LoadFull:
+) -> LoadSavedModel:
     """Makes a loader of SavedModels onto the device of worker number `worker`; the callbacks report the rows of each
     call of a graph, graphs that are traced after loading, and the change of the number of rows that wait."""
     place: str | None = None

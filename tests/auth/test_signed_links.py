@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask.testing import FlaskClient
 
-from server.auth.links import FILE, QUERY, Links, shared_secret
+from server.auth.signed_links import FILE, QUERY, Links, shared_secret
 from server.routes.service import EXTENSION
 from tests.auth.test_keys import bearer, write_keys
 from tests.conftest import MakeApp

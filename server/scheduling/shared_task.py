@@ -13,7 +13,7 @@ from typing import Generic, Literal, TypeVar, cast
 
 from server.errors import ClientLeft, OutOfTime, ServiceError, Stopping
 from server.protocols import RequestContext
-from server.scheduling.pool import BoundedPool, Permit
+from server.scheduling.concurrency_limit import BoundedPool, Permit
 from server.scheduling.session import Work
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class SharedTask(Generic[T]):
 
         Raises:
             ClientLeft: the client is not there any more.
-            OutOfTime: nothing was published by the deadline, and the work goes on, if it is its own, long after it.
+            OutOfTime: nothing was published by the deadline; the request's own work has OVERRUN seconds more to end.
             Exception: what the work raised.
         """
         while not self._wait_for_change(context):

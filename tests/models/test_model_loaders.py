@@ -20,9 +20,9 @@ from server.config import Settings, SettingsError
 from server.errors import ClientLeft, NotReady
 from server.models.card import CARD, TWIN, BrokenVersion, read_card
 from server.models.loading import Loading
+from server.models.model_loaders import litert_loader, savedmodel_loader
 from server.models.on_demand import OnDemand
 from server.models.repository.store import LoadedModel
-from server.models.runtimes import litert_loader, savedmodel_loader
 from server.protocols import RequestContext
 from server.types import Array
 from tests.support.models.fakes import Linear

@@ -11,7 +11,7 @@ from gunicorn.http.parser import RequestParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.process.request_buffer import Needs, RequestBuffer
+from server.process.request_framing import Needs, RequestFraming
 
 LIMIT = 4096
 LINE = b"POST /v1/predict HTTP/1.1\r\n"
@@ -60,7 +60,7 @@ OPEN = {  # requests of unknown length, which a thread has to read
 
 
 def needs(data: bytes) -> Needs:
-    return RequestBuffer(LIMIT, data).needs
+    return RequestFraming(LIMIT, data).needs
 
 
 @pytest.mark.parametrize("data", [*WHOLE.values(), *REFUSED.values()], ids=[*WHOLE, *REFUSED])
@@ -83,7 +83,7 @@ def test_half_a_request_needs_its_rest(data: bytes, found: Needs) -> None:
 
 @pytest.mark.parametrize("data", [*WHOLE.values(), *REFUSED.values(), *OPEN.values()], ids=[*WHOLE, *REFUSED, *OPEN])
 def test_it_comes_to_the_same_byte_by_byte(data: bytes) -> None:
-    buffer = RequestBuffer(LIMIT)
+    buffer = RequestFraming(LIMIT)
     for byte in data:
         if not buffer.ready:
             buffer.add(bytes([byte]))
@@ -92,7 +92,7 @@ def test_it_comes_to_the_same_byte_by_byte(data: bytes) -> None:
 
 
 def test_no_more_is_collected_than_has_room() -> None:
-    buffer = RequestBuffer(LIMIT, LINE + b"A: ")
+    buffer = RequestFraming(LIMIT, LINE + b"A: ")
     while not buffer.ready:
         assert buffer.room > 0
         buffer.add(b"b" * min(1000, buffer.room))
@@ -152,7 +152,7 @@ def test_gunicorn_never_waits_for_what_needs_nothing_and_nothing_waits_that_it_c
     edits: list[tuple[tuple[int, int], int, bytes]], seed: bytes, cuts: list[int]
 ) -> None:
     data = edited(seed, edits)
-    buffer = RequestBuffer(LIMIT)
+    buffer = RequestFraming(LIMIT)
     for start, end in pairwise([0, *sorted(cuts), len(data)]):
         if not buffer.ready:
             buffer.add(data[start:end])

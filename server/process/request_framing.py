@@ -23,7 +23,7 @@ class Needs(Enum):
     REFUSAL = "a head that ends: this one is longer than has room"
 
 
-class RequestBuffer:
+class RequestFraming:
     """The bytes of one request, and what it needs. They are `limit` at most, unless `received` are more already."""
 
     def __init__(self, limit: int, received: bytes = b"") -> None:
