@@ -89,7 +89,7 @@ def explain(
             return run_explainer(version, run_context, digit, prediction, explainer, request, stages, memo, publish)
 
         key = TaskKey(
-            identity(digit, prediction, explainer, request), frozenset({"quality"} if request.quality else ())
+            explanation_id(digit, prediction, explainer, request), frozenset({"quality"} if request.quality else ())
         )
         is_enough = partial(is_complete, quality=request.quality)
         outcome = session.submit(work, key, resources, is_enough).result()
@@ -119,7 +119,7 @@ def rebase_on_picture(found: Explanation, digit: Digit, request: ExplainRequest,
     pixels, and may have more than this request wants. The prediction stays the one that was explained: computed again
     in another batch, its last digits may differ."""
     placed = replace(found, digit=digit)
-    if found.kept and not _same_place(found.digit.placement, digit.placement):
+    if found.kept and not _is_same_picture(found.digit.placement, digit.placement):
         placed = session.keep(placed)
     return replace(placed, frame=request.frame, quality=found.quality if request.quality else None)
 
@@ -148,7 +148,7 @@ def run_explainer(
         if request.output == "probability":
             attribution = replace(attribution, unit=OF_PROBABILITY.get(attribution.unit, attribution.unit))
         return Explanation(
-            identity(digit, prediction, explainer, request), digit, prediction, target, attribution, explainer,
+            explanation_id(digit, prediction, explainer, request), digit, prediction, target, attribution, explainer,
             request.seed, request.output, request.frame, request.engine, quality, runtime=runtime,
         )  # fmt: skip
 
@@ -218,13 +218,13 @@ def _best(attributions: Iterator[Attribution], publish: Callable[[Attribution], 
     return best, False
 
 
-def _same_place(one: Placement, other: Placement) -> bool:
+def _is_same_picture(one: Placement, other: Placement) -> bool:
     """Whether two pictures look the same and lie the same way under the model's image."""
     facts = ((of.transform, of.width, of.height, of.steps, of.warnings) for of in (one, other))
     return next(facts) == next(facts) and np.array_equal(one.picture, other.picture)
 
 
-def identity(digit: Digit, prediction: Prediction, explainer: Explainer, request: ExplainRequest) -> str:
+def explanation_id(digit: Digit, prediction: Prediction, explainer: Explainer, request: ExplainRequest) -> str:
     """The hash of all that changes the values of an explanation.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Time and identity of explanations: what a budget leaves of them, and what their id depends on."""
+"""Time and explanation_id of explanations: what a budget leaves of them, and what their id depends on."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ import pytest
 
 from server.errors import InvalidOption, OutOfTime
 from server.explainers.integrated_gradients import IntegratedGradients
-from server.inference.explain import ExplainRequest, explain, identity
+from server.inference.explain import ExplainRequest, explain, explanation_id
 from server.inference.predict import ModelSelector
 from server.models.repository.store import LoadedModel, LoadedVersion
 from server.protocols import RequestContext
@@ -135,7 +135,7 @@ def test_a_new_revision_of_the_method_changes_the_id() -> None:
         revision: ClassVar[int] = IntegratedGradients.revision + 1
 
     found, request = explained(Wavy(card_28())), ExplainRequest("integrated_gradients")
-    ids = [identity(found.digit, found.prediction, kind(), request) for kind in (IntegratedGradients, Revised)]
+    ids = [explanation_id(found.digit, found.prediction, kind(), request) for kind in (IntegratedGradients, Revised)]
     assert len(set(ids)) == 2
 
 

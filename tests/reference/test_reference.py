@@ -26,7 +26,7 @@ from server.errors import (
 from server.explainers import EXPLAINERS
 from server.explainers.segmentation import grid
 from server.explainers.shapley import Shapley
-from server.inference.explain import ExplainRequest, explain, identity
+from server.inference.explain import ExplainRequest, explain, explanation_id
 from server.inference.predict import ModelSelector
 from server.protocols import RequestContext
 from server.reference import REFERENCES, build
@@ -324,7 +324,7 @@ def test_the_engine_alone_changes_the_id() -> None:
     requests = [
         ExplainRequest("lime", target=target, versus=versus, engine=engine) for engine in ("inkling", "reference")
     ]
-    ids = [identity(*rest, request) for request in requests]
+    ids = [explanation_id(*rest, request) for request in requests]
     assert ids[0] != ids[1] == found.id
 
 

@@ -1,5 +1,5 @@
-"""Reloads models in one worker: scans the folder, has versions loaded, reports them, and serves what the workers have
-committed to serve. Knows no requests.
+"""The versions that one worker serves, as the folder changes: scans it, has versions loaded, reports them, and serves
+what the workers have committed to serve. Knows no requests.
 """
 
 import logging
@@ -39,7 +39,7 @@ class LiveVersions:
         self._loader = BackgroundLoader(root, loading, self._poll_after_load)
         self._start()
 
-    def entry(self, name: str) -> ModelState:
+    def model_state(self, name: str) -> ModelState:
         """What all workers serve of a model, as of the last poll."""
         return self._state.models.get(name, ModelState())
 
@@ -55,7 +55,7 @@ class LiveVersions:
 
     def pending(self, name: str) -> dict[str, str]:
         """The versions of a model that are being loaded, with their stamps."""
-        entry = self.entry(name)
+        entry = self.model_state(name)
         found = wanted_versions(name, entry, self._listings.get(name, ModelListing()), self._policy)
         return {number: stamp for number, stamp in found.items() if entry.served.get(number) != stamp}
 
@@ -145,7 +145,7 @@ class LiveVersions:
             self._log_broken_labels(name, entry)
             versions = {}
             for number, stamp in entry.served.items():
-                version = self._served(VersionKey(name, number, stamp), entry)
+                version = self._version_for(VersionKey(name, number, stamp), entry)
                 if version is not None:
                     versions[number] = version
             if versions:
@@ -158,7 +158,7 @@ class LiveVersions:
         if served_models != self.served_models:
             self.served_models = MappingProxyType(served_models)
 
-    def _served(self, key: VersionKey, entry: ModelState) -> LoadedVersion | None:
+    def _version_for(self, key: VersionKey, entry: ModelState) -> LoadedVersion | None:
         """The version that this worker has, or can still open."""
         found = self._loader.get(key)
         is_listed = self._listings.get(key.name, ModelListing()).versions.get(key.number) == key.stamp
@@ -170,7 +170,7 @@ class LiveVersions:
         defaults = {id(served_model.default_version) for served_model in self.served_models.values()}
         keys = {}
         for name, listing in self._listings.items():
-            entry = self.entry(name)
+            entry = self.model_state(name)
             for number, stamp in wanted_versions(name, entry, listing, self._policy).items():
                 version = self.served_models.get(name, ServedModel()).versions.get(number)
                 keys[VersionKey(name, number, stamp)] = (entry.attempt, id(version) not in defaults, version is None)

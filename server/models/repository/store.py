@@ -65,16 +65,16 @@ class Store:
     """All versions under `root` that the policy wants and that are good."""
 
     def __init__(self, root: Path, loading: Loading, shared: SharedState, policy: VersionPolicy | None = None) -> None:
-        self._reloader = LiveVersions(root, loading, shared, policy or VersionPolicy())
+        self._live = LiveVersions(root, loading, shared, policy or VersionPolicy())
 
     @property
     def served_models(self) -> Mapping[str, ServedModel]:
         """The served models by name: an immutable mapping, replaced by another when that changes."""
-        return self._reloader.served_models
+        return self._live.served_models
 
     def poll(self) -> None:
         """Look once for new, changed or removed versions and labels. Raises OSError."""
-        self._reloader.poll()
+        self._live.poll()
 
     def handle(self, name: str, version: str | None = None) -> Handle:
         """One version, kept for the length of one request; `version` is a number, a label, or None for the default.
@@ -113,7 +113,7 @@ class Store:
         found = self.served_models.get(name)
         if found is not None:
             return found
-        entry = self._reloader.entry(name)
+        entry = self._live.model_state(name)
         if entry.served:
             raise NotReady(f"{name} is loading; try again in a few seconds")
         known = ", ".join(sorted(self.served_models)) or "none"
@@ -131,19 +131,17 @@ class Store:
             BrokenModel: none of its versions can be served; says why.
             NotReady: it takes too long; it goes on loading.
         """
-        reloader = self._reloader
-        reloader.poll()
-        if not reloader.listings.get(name, ModelListing()).versions and not reloader.entry(name).served:
-            raise UnknownModel(
-                f"there is no model {name!r} to load; there are {', '.join(reloader.listings) or 'none'}"
-            )
-        reloader.request(name, "load")
+        live = self._live
+        live.poll()
+        if not live.listings.get(name, ModelListing()).versions and not live.model_state(name).served:
+            raise UnknownModel(f"there is no model {name!r} to load; there are {', '.join(live.listings) or 'none'}")
+        live.request(name, "load")
         self._wait(lambda: not self._is_loading(name), now() + LOAD_TIMEOUT, now)
         if self._is_loading(name):
             raise NotReady(f"{name} is still loading; it will be served as soon as it is loaded", retry_after=10)
         self._wait_for_workers(now)
         if name not in self.served_models:
-            refused = reloader.entry(name).refused
+            refused = live.model_state(name).refused
             reasons = "; ".join(f"version {number}: {refusal.reason}" for number, refusal in refused.items())
             raise BrokenModel(f"{name} cannot be served: {reasons or 'INKLING_VERSIONS leaves out all its versions'}")
 
@@ -154,35 +152,35 @@ class Store:
         Raises:
             UnknownModel: there is no such model.
         """
-        reloader = self._reloader
-        if name not in reloader.listings and name not in self.served_models:
+        live = self._live
+        if name not in live.listings and name not in self.served_models:
             raise UnknownModel(
                 f"there is no model {name!r} to unload; there are {', '.join(self.served_models) or 'none'}"
             )
-        reloader.request(name, "unload")
+        live.request(name, "unload")
         self._wait_for_workers(now)
 
     def index(self) -> list[IndexEntry]:
         """Every version that is in the folder or is served."""
-        reloader = self._reloader
-        names = sorted({*reloader.listings, *self.served_models})
+        live = self._live
+        names = sorted({*live.listings, *self.served_models})
         return [one for name in names for one in self._index_of(name)]
 
     def _wait_for_workers(self, now: Callable[[], float]) -> None:
         """Give the other workers time to serve what this one does."""
-        generation = self._reloader.generation
-        self._wait(lambda: self._reloader.all_workers_serve(generation), now() + RELOAD_TIMEOUT, now)
+        generation = self._live.generation
+        self._wait(lambda: self._live.all_workers_serve(generation), now() + RELOAD_TIMEOUT, now)
 
     def _is_loading(self, name: str) -> bool:
         """Whether any of its versions will shortly be served, or be able to explain."""
         versions = self.served_models.get(name, ServedModel()).versions.values()
-        return bool(self._reloader.pending(name)) or any(version.explain == "loading" for version in versions)
+        return bool(self._live.pending(name)) or any(version.explain == "loading" for version in versions)
 
     def _index_of(self, name: str) -> list[IndexEntry]:
-        entry, pending = self._reloader.entry(name), self._reloader.pending(name)
+        entry, pending = self._live.model_state(name), self._live.pending(name)
         versions = self.served_models.get(name, ServedModel()).versions
         entries = []
-        for number in sorted({*self._reloader.listings.get(name, ModelListing()).versions, *versions}, key=int):
+        for number in sorted({*self._live.listings.get(name, ModelListing()).versions, *versions}, key=int):
             found, state, reason = versions.get(number), UNAVAILABLE, "INKLING_VERSIONS leaves it out"
             if found is not None and found.predicts:
                 state, reason = READY, ""
@@ -198,6 +196,6 @@ class Store:
     def _wait(self, holds: Callable[[], bool], deadline: float, now: Callable[[], float]) -> None:
         """Poll until the condition holds, or until the deadline."""
         while not holds() and now() < deadline:
-            self._reloader.changed.clear()
-            self._reloader.changed.wait(0.05)
-            self._reloader.poll()
+            self._live.changed.clear()
+            self._live.changed.wait(0.05)
+            self._live.poll()
