@@ -15,15 +15,15 @@ from server.models.checks import Check
 from server.models.repository.store import LoadTwin
 from tests.support.models.stores import GRADIENT, LoadAny, as_loaded, linear, loaded, write_labels, write_version
 from tests.support.needs import lite_python
+from tests.support.quick_run import HEAVY, is_slow
 from tests.support.servers import Running, serving
-from tests.support.slow import HEAVY, is_slow
 
 FAULTS = Path(__file__).parent / "faults"  # make test-faults
 MakeApp = Callable[..., Flask]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--quick", action="store_true", help="without what support/slow.py lists: make test-quick")
+    parser.addoption("--quick", action="store_true", help="without what support/quick_run.py lists: make test-quick")
     parser.addoption("--all", action="store_true", help="more pictures of each kind: make test-all")
 
 
@@ -41,7 +41,7 @@ def stays_light(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if request.config.getoption("--quick"):
         heavy = HEAVY.intersection(sys.modules) - before
-        assert not heavy, "loaded in a quick run: add the test's file to tests/support/slow.py"
+        assert not heavy, "loaded in a quick run: add the test's file to tests/support/quick_run.py"
 
 
 def unchecked(*models_and_images: Any) -> None:

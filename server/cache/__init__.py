@@ -1,9 +1,9 @@
 """The cache of explanations by id: one SQLite file that all workers of a server share.
 
-sqlite_cache.py decides what is kept, and never fails; cache_file.py is the file, bounded in bytes; entry.py is the
-bytes of one explanation. Knows neither HTTP nor models. No pickle anywhere.
+explanation_cache.py decides what is kept, and never fails; sqlite_file.py is the file, bounded in bytes; entry.py is
+the bytes of one explanation. Knows neither HTTP nor models. No pickle anywhere.
 """
 
 from server.cache.entry import fingerprint as fingerprint
-from server.cache.sqlite_cache import Event as Event
-from server.cache.sqlite_cache import SqliteCache as SqliteCache
+from server.cache.explanation_cache import Event as Event
+from server.cache.explanation_cache import SqliteCache as SqliteCache

@@ -1,6 +1,6 @@
 """Bytes of a picture, or a table of numbers -> the digit as the model takes it, and where it lies in what was sent.
 
-A pipeline: formats.py recognises, reading.py decodes no more than is needed, colour.py makes it grey, paper.py finds
+A pipeline: formats.py recognises, decoding.py decodes no more than is needed, colour.py makes it grey, paper.py finds
 the page, ink.py what stands out of it, digits.py the strokes that form a digit, finding.py tries the views of a
 picture one after the other, strokes.py draws what was found from the finest picture, and normalise.py makes of it what
 MNIST is. Read finding.py first. plain.py makes of a picture no more than grey pixels; numbers.py takes tables of
@@ -17,6 +17,8 @@ from PIL import Image
 
 from server.errors import BlankImage
 from server.images.colour import LUMINANCE, Channel, best_channel
+from server.images.decoding import UprightPicture, read
+from server.images.decoding import announced_pixels as announced_pixels
 from server.images.finding import GOOD, Sighting, find
 from server.images.normalise import is_normalised, normalise
 from server.images.numbers import IDENTITY
@@ -24,8 +26,6 @@ from server.images.numbers import from_array as from_array
 from server.images.numbers import from_pixels as from_pixels
 from server.images.numbers import looks_blank as looks_blank
 from server.images.plain import plain_pixels as plain_pixels
-from server.images.reading import UprightPicture, read
-from server.images.reading import announced_pixels as announced_pixels
 from server.images.resampling import resample, shrunk
 from server.images.strokes import Strokes, Window, strokes_in, strokes_on_page
 from server.types import Array, Digit, ImageSpec, Placement

@@ -11,7 +11,7 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 
-from server.images.reading import opened
+from server.images.decoding import opened
 from server.types import Array, ImageSpec
 
 LARGE = 1_000_000  # pixels

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from server.attacks import ATTACKS
-from server.cache.sqlite_cache import MAX_AGE
+from server.cache.explanation_cache import MAX_AGE
 from server.config import Settings, shown_settings
 from server.errors import ServiceError
 from server.explainers import EXPLAINERS

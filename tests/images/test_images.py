@@ -24,7 +24,7 @@ from server.errors import (
     UnsupportedImage,
 )
 from server.images import THUMBNAIL, announced_pixels, decode
-from server.images.reading import MAX_PIXELS
+from server.images.decoding import MAX_PIXELS
 from server.types import Digit, ImageSpec
 
 Array = npt.NDArray[Any]

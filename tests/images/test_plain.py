@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 
 from server.errors import BadRequest, DamagedImage, EmptyBody, ImageTooLarge, OutOfTime, PictureError, UnsupportedImage
 from server.images import plain, plain_pixels
-from server.images.reading import opened
+from server.images.decoding import opened
 from server.inference.tensors import MOST_PIXELS, predict_bytes
 from server.models.versions import LoadedVersion
 from server.protocols import RequestContext

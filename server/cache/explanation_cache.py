@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from server.cache.cache_file import TIMEOUT, CacheFile, Row, UnusableFile
 from server.cache.entry import StaleEntry, decode, encode
+from server.cache.sqlite_file import TIMEOUT, Row, SqliteFile, UnusableFile
 from server.errors import NotReady
 from server.types import Explanation
 
@@ -56,7 +56,7 @@ class SqliteCache:
         now: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._file = CacheFile(path, max_bytes)
+        self._file = SqliteFile(path, max_bytes)
         self._seconds = seconds
         self._on_event, self._now, self._clock = on_event, now, clock
         self._lock = threading.Lock()

@@ -46,7 +46,7 @@ class Row(NamedTuple):
     body: bytes
 
 
-class CacheFile:
+class SqliteFile:
     """The file of the cache, opened at its first use, so that processes forked before that do not share a connection.
 
     File and log have at most `max_bytes` together. The log gets a reserve of them: half of it for one entry, a quarter
