@@ -19,17 +19,17 @@ import json
 
 import numpy as np
 
-from benchmarks import ours, single, weights
 from benchmarks.case import Array, Case
-from benchmarks.comparisons import COMPARISONS, LIBRARIES, Comparison
+from benchmarks.explaining import ours, single, weights
+from benchmarks.explaining.comparisons import COMPARISONS, LIBRARIES, Comparison
+from benchmarks.explaining.measures import Row, largest_difference, summary
+from benchmarks.explaining.workers import PeerFailed, Worker, worker
 from benchmarks.goals import Results
 from benchmarks.machine import machine
-from benchmarks.measures import Row, largest_difference, summary
 from benchmarks.peers.protocol import Burst, burst
 from benchmarks.results import write_part
 from benchmarks.table import Setting, document
 from benchmarks.venvs import PLACE
-from benchmarks.workers import PeerFailed, Worker, worker
 from server.types import Model
 
 DIGITS = 200  # for the median of `shapley`

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.measures import Row
+from benchmarks.explaining.measures import Row
 
 
 @dataclass(frozen=True)

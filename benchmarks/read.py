@@ -17,11 +17,11 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
-from benchmarks import read_table, recipes
 from benchmarks.case import Array
 from benchmarks.pictures import KINDS, Kind
 from benchmarks.pictures.camera import png
-from benchmarks.read_table import MNIST, STRANGERS, Reading
+from benchmarks.reading import recipes, table
+from benchmarks.reading.table import MNIST, STRANGERS, Reading
 from benchmarks.results import write_part
 from server.errors import PictureError
 from server.images import decode
@@ -63,7 +63,7 @@ def main() -> None:
         readings = list(pool.map(partial(reading_of, each=given.each, failures=given.failures), names))
     if given.images:
         readings.append(reading(STRANGERS, list(strangers(given.images)), nets(), given.failures))
-    text = read_table.document(readings, f"{datetime.now(UTC):%Y-%m-%d}", load)
+    text = table.document(readings, f"{datetime.now(UTC):%Y-%m-%d}", load)
     if given.kinds:
         print(text)
     else:
@@ -132,7 +132,7 @@ def reading(name: str, posted: list[Posted], models: Mapping[str, Model], failur
     found = Reading(name, len(posted), right, refused, float(np.mean(wrong)), 1000 * median(seconds))
     if failures is not None:
         keep(failures, name, posted, answers["cnn"])
-    print(read_table.line(found), file=sys.stderr)
+    print(table.line(found), file=sys.stderr)
     return found
 
 

@@ -6,17 +6,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import ours as net
-from benchmarks.beside import beside_explanations
-from benchmarks.bodies import NAMES, bodies, small
-from benchmarks.load import wrk
-from benchmarks.memory import memory
-from benchmarks.peer_loads import peer_loads
-from benchmarks.posted import posted_loads
+from benchmarks.explaining import ours as net
 from benchmarks.results import write_part
-from benchmarks.serve_goals import Found
-from benchmarks.serve_table import Setting, document
-from benchmarks.start import first_answers
+from benchmarks.serving.beside import beside_explanations
+from benchmarks.serving.bodies import NAMES, bodies, small
+from benchmarks.serving.goals import Found
+from benchmarks.serving.load import wrk
+from benchmarks.serving.memory import memory
+from benchmarks.serving.peer_loads import peer_loads
+from benchmarks.serving.posted import posted_loads
+from benchmarks.serving.start import first_answers
+from benchmarks.serving.table import Setting, document
 
 
 def main() -> None:

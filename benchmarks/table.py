@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.comparisons import COMPARISONS, Comparison
+from benchmarks.explaining.comparisons import COMPARISONS, Comparison
+from benchmarks.explaining.measures import Row
 from benchmarks.goals import GOALS, Results, Verdict
-from benchmarks.measures import Row
 
 HEAD = (
     "| method | ms (quartiles) | times ours | cpu ms | times ours | rows | gap | seed noise | differs |\n"

@@ -13,9 +13,9 @@ import torch
 from captum import attr
 
 from benchmarks.case import Array, Case, per_segment
+from benchmarks.explaining.weights import to_torch
 from benchmarks.peers.protocol import Explain, Method, serve
 from benchmarks.peers.torch_net import Net
-from benchmarks.weights import to_torch
 
 TOLERANCE = 1e-3  # of logits, and of their slopes
 BATCHES = (64, 256, 1024)

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import weights
 from benchmarks.case import Case, per_segment
-from benchmarks.comparisons import COMPARISONS, LIBRARIES
 from benchmarks.explain import interleaved
+from benchmarks.explaining import weights
+from benchmarks.explaining.comparisons import COMPARISONS, LIBRARIES
+from benchmarks.explaining.measures import Row, gap, largest_difference, seed_noise, summary
+from benchmarks.explaining.workers import PeerFailed
 from benchmarks.goals import GOALS, Results, alike, as_sure, below, faster, smaller_gap
-from benchmarks.measures import Row, gap, largest_difference, seed_noise, summary
 from benchmarks.peers.protocol import Burst, Method, burst, fastest
 from benchmarks.table import Setting, document
-from benchmarks.workers import PeerFailed
 from server.explainers import EXPLAINERS
 from server.options import parse
 from server.types import Array

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.beside import explaining
-from benchmarks.bodies import NAMES, bodies
-from benchmarks.load import AT, Load, Loads, Measured
-from benchmarks.memory import Memory
-from benchmarks.peer_servers import PEERS
-from benchmarks.posted import MLP, NAIVE, NULL, PLAIN, PRODUCTION, compared, others
-from benchmarks.serve_goals import Found, beside_naive, beside_peers, in_production, times, verdicts, worst
-from benchmarks.serve_table import Setting, document
+from benchmarks.serving.beside import explaining
+from benchmarks.serving.bodies import NAMES, bodies
+from benchmarks.serving.goals import Found, beside_naive, beside_peers, in_production, times, verdicts, worst
+from benchmarks.serving.load import AT, Load, Loads, Measured
+from benchmarks.serving.memory import Memory
+from benchmarks.serving.peer_servers import PEERS
+from benchmarks.serving.posted import MLP, NAIVE, NULL, PLAIN, PRODUCTION, compared, others
+from benchmarks.serving.table import Setting, document
 
 SETTING = Setting("2000-01-01", "digits", {"png": 390, "large": 1_800_000}, 2, 3, 3, 0.5)
 MEMORY = Memory(139.0, 201.0, 60.0, 41.0)

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks import read, read_table, recipes
+from benchmarks import read
 from benchmarks.pictures import KINDS, several
 from benchmarks.pictures.camera import png
 from benchmarks.read import Posted, answer, decoded, made
-from benchmarks.read_table import STRANGERS, Reading
+from benchmarks.reading import recipes, table
+from benchmarks.reading.table import STRANGERS, Reading
 from server.models.card import read_card
 from server.models.litert import predictor
 from server.types import Array, Model
@@ -177,9 +178,9 @@ def test_misread_and_refused_pictures_are_kept(tmp_path: Path, cnn: Model, digit
     ],
 )
 def test_a_kind_reaches_its_target_or_misses_it(kind: str, right: float, wrong: float, reached: bool) -> None:
-    one = Reading(kind, 200, dict.fromkeys(read_table.COLUMNS, right), 0.0, wrong, 3.21)
-    assert read_table.verdict(one).reached is reached
-    text = read_table.document([one], "2000-01-01", 0.5)
+    one = Reading(kind, 200, dict.fromkeys(table.COLUMNS, right), 0.0, wrong, 3.21)
+    assert table.verdict(one).reached is reached
+    text = table.document([one], "2000-01-01", 0.5)
     assert ("**missed**" in text) is not reached
     tables = [line for line in text.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in tables} == {5, 11}

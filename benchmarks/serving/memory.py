@@ -13,9 +13,9 @@ from statistics import median
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from benchmarks.bodies import EXAMPLES, TELEPHONE, Body
 from benchmarks.running import children
-from benchmarks.servers import ours
+from benchmarks.serving.bodies import EXAMPLES, TELEPHONE, Body
+from benchmarks.serving.servers import ours
 
 PICTURES = 200  # of each kind
 TIMES = 20  # that the large photo is timed

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ours import ROOT
+from benchmarks.explaining.ours import ROOT
 from benchmarks.peers.protocol import Burst
 from benchmarks.venvs import PLACE, python_for
 

@@ -7,11 +7,11 @@ from importlib.metadata import version
 from itertools import chain
 from statistics import median
 
-from benchmarks.bodies import NAMES
-from benchmarks.load import AT, Load, Loads, Measured
 from benchmarks.machine import machine
-from benchmarks.posted import PLAIN
-from benchmarks.serve_goals import Found, times, verdicts
+from benchmarks.serving.bodies import NAMES
+from benchmarks.serving.goals import Found, times, verdicts
+from benchmarks.serving.load import AT, Load, Loads, Measured
+from benchmarks.serving.posted import PLAIN
 from benchmarks.table import targets
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks.case import Array
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 LARGE = (4000, 3000)  # pixels
 NOISE = 4.0  # levels of 255, standard deviation: a telephone's sensor indoors
 QUALITY = 90  # of a telephone's JPEG

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-from benchmarks.bodies import TELEPHONE, Body
-from benchmarks.load import AT, Load, Loads, Question, Run, interleaved
-from benchmarks.peer_servers import PEERS, Peer
-from benchmarks.posted import PLAIN
 from benchmarks.running import ROOT
-from benchmarks.servers import ours
+from benchmarks.serving.bodies import TELEPHONE, Body
+from benchmarks.serving.load import AT, Load, Loads, Question, Run, interleaved
+from benchmarks.serving.peer_servers import PEERS, Peer
+from benchmarks.serving.posted import PLAIN
+from benchmarks.serving.servers import ours
 
 MODEL = ROOT / "model_store" / "cnn" / "2"
 

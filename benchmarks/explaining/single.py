@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.case import Array
-from benchmarks.ours import answered
+from benchmarks.explaining.ours import answered
 from server.explainers import build
 from server.types import Model, Target
 from tests.support.servers import serving

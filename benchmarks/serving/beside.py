@@ -9,8 +9,8 @@ from statistics import median
 from threading import Event, Thread
 from urllib.request import Request, urlopen
 
-from benchmarks.load import AT, Measured, Question, loaded
-from benchmarks.servers import ours
+from benchmarks.serving.load import AT, Measured, Question, loaded
+from benchmarks.serving.servers import ours
 from server.config import Settings
 
 EXPLAINERS = 8  # clients for each worker that ask for explanations without pause: twice as many as it has slots

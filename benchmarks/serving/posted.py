@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import servers
-from benchmarks.bodies import Body
 from benchmarks.case import Array
-from benchmarks.load import AT, Load, Loads, Question, Run, interleaved
+from benchmarks.serving import servers
+from benchmarks.serving.bodies import Body
+from benchmarks.serving.load import AT, Load, Loads, Question, Run, interleaved
 
 NULL = "null handler"
 NAIVE = "naive handler"

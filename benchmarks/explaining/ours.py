@@ -17,7 +17,7 @@ from server.models.model_loaders import litert_loader
 from server.types import Attribution, Explainer, Model, Target
 from training import data
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "model_store" / "cnn" / "2"
 CELLS = (4, 4)  # what `shapley` explains when nothing else is asked
 

@@ -4,8 +4,8 @@ import time
 from statistics import median
 from urllib.request import Request, urlopen
 
-from benchmarks.bodies import EXAMPLES
-from benchmarks.servers import ours
+from benchmarks.serving.bodies import EXAMPLES
+from benchmarks.serving.servers import ours
 
 TIMES = 5
 SEVEN = (EXAMPLES / "7.png").read_bytes()

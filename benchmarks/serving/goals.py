@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.beside import Busy
-from benchmarks.bodies import NAMES
 from benchmarks.goals import Verdict, verdict
-from benchmarks.load import AT, Load, Loads
-from benchmarks.memory import Memory
-from benchmarks.posted import MLP, NAIVE, NULL, PLAIN, PRODUCTION
+from benchmarks.serving.beside import Busy
+from benchmarks.serving.bodies import NAMES
+from benchmarks.serving.load import AT, Load, Loads
+from benchmarks.serving.memory import Memory
+from benchmarks.serving.posted import MLP, NAIVE, NULL, PLAIN, PRODUCTION
 
 PEERS = {"LitServe": 4.0, "MLServer": 2.5, "BentoML": 1.0}  # times whose rate ours is to have, in plain settings
 NET = {MLP: "mlp", PLAIN: "cnn"}

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.load import Question
 from benchmarks.running import ROOT, answers, free_port, started
+from benchmarks.serving.load import Question
 from benchmarks.venvs import python_for
 
-SERVED = Path(__file__).parent / "served"
+SERVED = Path(__file__).parent.parent / "served"
 SHARED = {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
 KIND = {"Content-Type": "application/json"}
 
