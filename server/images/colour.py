@@ -11,6 +11,7 @@ from server.types import Array
 LOOK = 96  # pixels on the longer side of what is looked at
 TO_GREY = {3: cv2.COLOR_RGB2GRAY, 4: cv2.COLOR_RGBA2GRAY}  # by how many channels there are
 GREY = 12  # levels between the channels up to which a picture counts as grey
+CLEAR = 64  # levels of contrast, from which on the luma shows what there is
 AROUND = (21, 21)  # pixels whose mean a detail is compared with: uneven light is no contrast
 
 
@@ -44,18 +45,18 @@ def best_channel(pixels: Array) -> Channel:
     times = max(1.0, max(pixels.shape) / LOOK)
     size = [max(1, round(side / times)) for side in pixels.shape[1::-1]]
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST)
-    channels = cv2.split(small)[:3]
-    if max(cv2.norm(channels[1], channels[other], cv2.NORM_INF) for other in (0, 2)) <= GREY:
+    red, green, blue = cv2.split(small)[:3]
+    if max(cv2.norm(green, other, cv2.NORM_INF) for other in (red, blue)) <= GREY:
         return LUMINANCE
-    luma = _contrast(LUMINANCE.of(small))
-    if 2 * luma >= 255:  # no channel can have twice as much
+    soft = cv2.blur(small, (2, 2))
+    luma = _contrast(LUMINANCE.of(soft))
+    if luma >= CLEAR:
         return LUMINANCE
-    contrasts = [_contrast(channel) for channel in channels]
+    contrasts = [_contrast(channel) for channel in cv2.split(soft)[:3]]
     best = int(np.argmax(contrasts))
     return Channel(best) if contrasts[best] > 2 * luma else LUMINANCE
 
 
 def _contrast(tones: Array) -> int:
     """How much the details of tones (h, w) uint8 differ from what is around them, in levels."""
-    soft = cv2.blur(tones, (2, 2))
-    return histogram(cv2.absdiff(soft, cv2.blur(soft, AROUND))).quantile(0.998)
+    return histogram(cv2.absdiff(tones, cv2.blur(tones, AROUND))).quantile(0.998)
