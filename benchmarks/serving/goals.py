@@ -56,16 +56,16 @@ def beside_naive(loads: Loads) -> list[Verdict]:
         about = f"{NAMES[body]}: times the naive handler's rate, at {AT} connections"
         found.append(verdict(about, f"at least {least:g}", f"{ratio:.2f}", ratio, ratio >= least))
     body, ratio = worst(loads, PLAIN, NAIVE, "p99")
-    about = f"times the naive handler's p99, at {AT} connections, for the picture with the most"
+    about = f"times the naive handler's p99, at {AT} connections, for the picture where it is highest"
     return [*found, verdict(about, "at most 3", f"{ratio:.2f} ({body})", ratio, ratio <= 3)]
 
 
 def in_production(loads: Loads) -> Verdict:
     body, ratio = worst(loads, PRODUCTION, PLAIN)
     about = (
-        f"keys, JSON access log, limits and CORS: share of the plain rate, at {AT} connections, for the picture with"
+        f"keys, JSON access log, limits and CORS: share of the plain rate, at {AT} connections, for the picture where"
     )
-    return verdict(f"{about} the least", "at least 0.8", f"{ratio:.2f} ({body})", ratio, ratio >= 0.8)
+    return verdict(f"{about} it is lowest", "at least 0.8", f"{ratio:.2f} ({body})", ratio, ratio >= 0.8)
 
 
 def worst(loads: Loads, server: str, other: str, figure: str = "rate") -> tuple[str, float]:
@@ -98,7 +98,7 @@ def beside_peers(beside: Mapping[str, Loads]) -> list[Verdict]:
     for name, least in PEERS.items():
         ratios = [times(loads, PLAIN, what, "png") for what, loads in beside.items() if what.startswith(name)]
         ratio = min(ratios, default=math.nan)
-        about = f"{NAMES['png']}: times the rate of {name} in its better setting, at {AT} connections"
+        about = f"{NAMES['png']}: times the rate of {name} in the better of its two settings, at {AT} connections"
         target = "more than 1" if least == 1 else f"at least {least:g}"
         found.append(verdict(about, target, f"{ratio:.1f}", ratio, ratio > 1 and ratio >= least))
     return found
@@ -109,8 +109,11 @@ def beside_explanations(busy: Busy) -> list[Verdict]:
     for method, pairs in busy.items():
         ratio = median(loaded.p99 / idle.p99 for idle, loaded in pairs)
         idle, loaded = (median(pair[side].p99 for pair in pairs) for side in (0, 1))
-        reported = f"{ratio:.1f} ({idle:.1f} ms idle, {loaded:.1f} ms beside)"
-        about = f"p99 of predictions while `{method}` is asked for by twice as many as there are slots, beside idle"
+        reported = f"{ratio:.1f} ({idle:.1f} ms without, {loaded:.1f} ms with)"
+        about = (
+            f"p99 of predictions under explanations by `{method}` from twice as many clients as slots, as a multiple "
+            "of the p99 without them"
+        )
         found.append(Verdict(about, "at most 2", reported, ratio <= 2))
     return found
 
@@ -130,6 +133,6 @@ def of_memory(found: Memory) -> list[Verdict]:
         (f"{NAMES['large']}: what it adds to a worker's memory at most", 40, "MB", found.large_mb),
     ]
     return [
-        verdict(about, f"at most {most} {unit}", f"{value:.0f} {unit}", value, value <= most)
+        verdict(about, f"at most {most} {unit}", f"{value:.1f} {unit}", value, value <= most)
         for about, most, unit, value in figures
     ]

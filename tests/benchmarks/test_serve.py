@@ -128,9 +128,10 @@ def test_the_document_has_every_load_and_every_peer() -> None:
     assert "| 12-megapixel photo | Inkling | | | | 12.3 | 1.00 | 81.04 |" in text
     assert f"| 28 x 28 PNG | {what} | 20.0 | 1.00 | 2.00 | 100 | 5.0 |" in text
     assert "| first prediction, after a start | within 1.5 s | 1.60 s | **missed** |" in text
-    assert "| memory of a worker that only predicts | at most 140 MB | 139 MB | reached |" in text
+    assert "| memory of a worker that only predicts | at most 140 MB | 139.0 MB | reached |" in text
     assert (
-        "| 12-megapixel photo: what it adds to a worker's memory at most | at most 40 MB | 41 MB | **missed** |" in text
+        "| 12-megapixel photo: what it adds to a worker's memory at most | at most 40 MB | 41.0 MB | **missed** |"
+        in text
     )
     for part in text.split("\n\n"):  # every table is complete
         assert len({line.count("|") for line in part.splitlines() if line.startswith("|")}) <= 1
