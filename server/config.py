@@ -41,9 +41,9 @@ class Settings:
 
     host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 for all")
     port: int = _setting(8000, "port to listen on", 1, 65535)
-    workers: int = _setting(0, "processes; 0 = one per GPU, else one per core, at most 4", 0)
+    workers: int = _setting(0, "processes; 0 = one for each GPU; without GPUs one for each core, at most 4", 0)
     threads: int = _setting(16, "requests that a process works on at once", 1)
-    model_store: Path = _setting(Path("model_store"), "folder with the models; its README.md is the contract")
+    model_store: Path = _setting(Path("model_store"), "folder with the models; its README.md says what belongs in it")
     versions: str = _setting(
         "all",
         "versions to serve beside labelled ones: all, latest:2, specific:1,3, or by model cnn=latest:2;mlp=specific:1",
@@ -66,7 +66,7 @@ class Settings:
     )
     max_body_bytes: int = _setting(12 * MIB, "bytes of a request's body at most", 1024)
     max_images: int = _setting(64, "pictures in one request at most", 1)
-    max_rows: int = _setting(1024, "rows of a tensor in one request at most", 1)
+    max_rows: int = _setting(1024, "rows of a tensor, each a picture, in one request at most", 1)
     max_budget_ms: int = _setting(30_000, "milliseconds that one request may explain for at most", 1)
     explain_slots: int = _setting(
         4, "requests that a process explains at once, others being answered 503; fewer than threads", 1
@@ -221,9 +221,10 @@ def _masked(text: str) -> str:
 
 def settings_table() -> str:
     """The rows of the table of settings in docs/configuration.md."""
-    rows = []
+    rows, hints = [], get_type_hints(Settings)
     for one in fields(Settings):
-        rows.append(
-            f"| `{PREFIX}{one.name.upper()}` | {'' if one.default is None else one.default} | {one.metadata['about']} |"
-        )
+        about, accepted = one.metadata["about"], hints[one.name]
+        if get_origin(accepted) is Literal:
+            about += f" (one of {', '.join(f'`{choice}`' for choice in get_args(accepted))})"
+        rows.append(f"| `{PREFIX}{one.name.upper()}` | {'' if one.default is None else one.default} | {about} |")
     return "\n".join(rows)

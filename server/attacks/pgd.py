@@ -28,7 +28,7 @@ class Pgd:
     paper: ClassVar[str] = "Madry et al., Towards Deep Learning Models Resistant to Attacks (2017), arXiv:1706.06083"
 
     limit: float = option(0.5, "largest change of a pixel (Linf); ink is 1", 0.01, 1.0)
-    n_steps: int = option(20, "steps in each box", 1, 200)
+    n_steps: int = option(20, "steps for each largest change that is tried", 1, 200)
 
     def search(
         self, model: Model, image: Array, source_class: int, target_class: int | None, seed: int

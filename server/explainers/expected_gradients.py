@@ -36,7 +36,7 @@ class ExpectedGradients:
     complete: ClassVar[bool] = True
     paper: ClassVar[str] = "Erion et al., Learning Explainable Models Using Attribution Priors (2019), arXiv:1906.10670"
 
-    n_samples: int = option(1000, "gradients at most; one round over the background is always done", 2, 20000)
+    n_samples: int = option(1000, "gradients at most; one round over the background images is always done", 2, 20000)
     tolerance: float = option(
         0.02, "how far values may miss score - base_value before they are corrected, relative to it", 1e-6, 1.0
     )

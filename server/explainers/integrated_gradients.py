@@ -41,10 +41,10 @@ class IntegratedGradients:
     complete: ClassVar[bool] = True
     paper: ClassVar[str] = "Sundararajan et al., Axiomatic Attribution for Deep Networks (2017), arXiv:1703.01365"
 
-    n_steps: int = option(16, "nodes of the first rule", 2, MOST_STEPS)
+    n_steps: int = option(16, "points on the path at first; doubled, up to 512, until tolerance is met", 2, MOST_STEPS)
     tolerance: float = option(0.01, "largest completeness gap, relative to score - base_value", 1e-6, 1.0)
     baseline: Literal["black", "mean"] = option(
-        "black", "where the path starts: empty paper, or the mean of the background"
+        "black", "where the path starts: empty paper, or the mean of the background images"
     )
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:

@@ -38,7 +38,9 @@ class Occlusion:
     stride: int = option(
         2, "pixels between neighbouring patches; more than patch counts as patch, so that nothing is missed", 1, 14
     )
-    baseline: Literal["black", "mean"] = option("black", "what covers: empty paper, or the mean of the background")
+    baseline: Literal["black", "mean"] = option(
+        "black", "what covers: empty paper, or the mean of the background images"
+    )
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
         stride = min(self.stride, self.patch)

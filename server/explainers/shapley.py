@@ -43,7 +43,8 @@ class Shapley:
     grid: int = option(4, "cells a side of the grid", 2, 7)
     baseline: Literal["black", "mean", "blur", "background"] = option(
         "black",
-        "what a missing cell shows: empty paper, a mean digit, the image blurred, or the background images in turn",
+        "what a missing cell shows: empty paper, the mean of the background images, the image blurred, or the "
+        "background images in turn",
     )
     max_rows: int = option(8192, "images put through the model at most; beyond, coalitions are sampled", 256, 65536)
 

@@ -54,7 +54,8 @@ class ShapleyPackage:
     )
     grid: int = option(4, "of kernel and exact: cells a side of the grid", 2, 7)
     baseline: Literal["black", "mean", "blur"] = option(
-        "black", "what a missing cell or pixel shows: empty paper, a mean digit, or the image blurred"
+        "black",
+        "what a missing cell or pixel shows: empty paper, the mean of the background images, or the image blurred",
     )
     n_samples: int = option(2048, "of kernel: coalitions at most, beside two for each cell", 128, 8192)
     max_evals: int = option(500, "of partition: masks at most", 16, 20000)

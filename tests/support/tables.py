@@ -138,6 +138,7 @@ def metrics_table() -> str:
 def figures() -> str:
     """The README's few figures, from the cards and the last runs of the benchmarks."""
     accuracies = ", ".join(f"`{name}` {percent(card(name)['metrics']['accuracy'])}" for name in MODELS)
+    digits = re.findall(r"over (\d+) test digits", results("explanations"))[0]
     cores = re.findall(r"(\d+) cores", results("serving"))[0]
     rates = [f"{row[2]} ({row[0]})" for row in cells(rates_table()) if row[1] == "Inkling"]
     of = {goal.what: goal.measured for goal in goals("explanations") + goals("serving")}
@@ -147,7 +148,8 @@ def figures() -> str:
     lines = [
         f"Of MNIST's 10,000 test images the nets read right: {accuracies}.",
         *read_by_kind(),
-        f"Exact Shapley values take {of['exact `shapley`, median of the test digits']}, the median of test digits.",
+        f"Exact Shapley values take {of['exact `shapley`, median of the test digits']}, the median of {digits} test "
+        "digits.",
         f"LIME: {of[f'`lime`: times faster than {LIME}']} times faster than the `lime` package, with coefficients that "
         f"differ by {of[f'`lime`: largest difference from {LIME}']} at most.",
         f"Predictions a second on {cores} cores: {', '.join(rates)}.",

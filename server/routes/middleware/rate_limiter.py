@@ -1,9 +1,9 @@
 """A fixed-window rate limiter: counts the requests of each caller in a storage that several processes may share.
 
 A process asks the storage once for each request, but of a large limit it reserves a thousandth of the rest at a time.
-So it never lets through more than the limit says, and for a limit of 2000 or more perhaps a thousandth less for each
-other process. While the storage does not answer, each process counts on its own. Knows no HTTP. Imported only where a
-limit is set.
+So it lets through no more than the limit says, and for a limit of 2000 or more perhaps a thousandth less for each
+other process; as much of such a limit may still be used in the first half second of the next window. While the storage
+does not answer, each process counts on its own. Knows no HTTP. Imported only where a limit is set.
 """
 
 import logging
