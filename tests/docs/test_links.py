@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.links import anchors, broken, leads_to, links
+from tests.docs.links import anchors, broken, leads_to, links
 from tests.support.readme import PAGES, README
 from tests.support.servers import ROOT
 

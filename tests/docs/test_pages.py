@@ -26,12 +26,12 @@ from server.explainers import EXPLAINERS
 from server.images import THUMBNAIL
 from server.openapi import document
 from server.types import Target
-from tests.support.links import CODE, FENCED
+from tests.docs.links import CODE, FENCED
+from tests.docs.tables import TABLES
 from tests.support.models.fakes import Linear, ink
 from tests.support.needs import lacking
 from tests.support.readme import PAGES, README, around, commands, remade, run, tables
 from tests.support.servers import ROOT, Running, serving
-from tests.support.tables import TABLES
 
 SHOWN = [(page.name, command, output) for page in PAGES for command, output in commands(page.read_text())]
 CHROMIUM = shutil.which("chromium")

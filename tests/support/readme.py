@@ -6,8 +6,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from tests.docs.tables import TABLES
 from tests.support.servers import ROOT, serving
-from tests.support.tables import TABLES
 
 README = ROOT / "README.md"
 PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
