@@ -3,8 +3,8 @@
 A pipeline: formats.py recognises, decoding.py decodes no more than is needed, colour.py makes it grey, paper.py finds
 the page, ink.py what stands out of it, digits.py the strokes that form a digit, finding.py tries the views of a
 picture one after the other, strokes.py draws what was found from the finest picture, and normalise.py makes of it what
-MNIST is. Read finding.py first. plain.py makes of a picture no more than grey pixels; numbers.py takes tables of
-numbers. The only place where pictures are decoded. Must not know HTTP or models.
+MNIST is. Read `decode` below, then finding.py. plain.py makes of a picture no more than grey pixels; numbers.py takes
+tables of numbers. The only place where pictures are decoded. Must not know HTTP or models.
 """
 
 from collections.abc import Callable

@@ -74,7 +74,7 @@ class LoadedVersion:
         return self.twin is not None or self.explaining is not None
 
     def for_predict(self, context: RequestContext) -> Model:
-        """The twin where there is one, whose own interpreters only predict; else the SavedModel.
+        """The LiteRT twin where there is one, whose own interpreters only predict; else the model that explains.
 
         Raises:
             NotReady: the SavedModel is still loading, or could not be loaded.
