@@ -269,11 +269,11 @@ def test_savedmodels_that_are_loaded_at_once_do_not_take_each_others_gradients()
 
 HELPED = """
 import os
-from server.models import runtimes
+from server.models import model_loaders
 os.nice(15)
 if os.getuid() == 0:
     os.setuid(65534)  # only root may take less niceness than it has
-helpers = runtimes.helper_threads(3, 10)
+helpers = model_loaders.helper_threads(3, 10)
 assert [helpers.submit(os.getpid).result(10) for _ in range(5)] == [os.getpid()] * 5
 print("helped")
 """

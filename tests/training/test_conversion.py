@@ -258,7 +258,7 @@ def test_a_conversion_that_fails_leaves_nothing(tiny: Path, monkeypatch: pytest.
         first, second = right(trackable)
         return [first, replace(second, content=first.content)]
 
-    monkeypatch.setattr("training.export.litert.convert", wrong)
+    monkeypatch.setattr("training.export.litert_conversion.convert", wrong)
     with pytest.raises(ConversionError):
         convert(tiny)
     assert [path.name for path in tiny.parent.iterdir()] == ["1"]
