@@ -204,7 +204,7 @@ def _explanation(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Expla
     name, version, digest, architecture, classes = facts["card"]
     temperature, threshold = facts["calibration"]
     index, ok, score, least = facts["prediction"]
-    explained, versus = facts["target"]
+    target, versus = facts["target"]
     spec = ImageSpec(*pixels.shape)
     card = ModelCard(
         name, version, digest, architecture, tuple(classes), spec, temperature, threshold,
@@ -223,7 +223,7 @@ def _explanation(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Expla
         facts["id"],
         Digit(pixels, _placement(facts["placement"], arrays["picture"])),
         Prediction(card, index, arrays["probabilities"], arrays["logits"], InDistribution(ok, score, least)),
-        _target(explained, versus, card.classes),
+        _target(target, versus, card.classes),
         _attribution(facts["attribution"], arrays),
         known(**parse(known, options)),
         facts["seed"],

@@ -77,7 +77,7 @@ def find_digit(ink: Ink, inside: Array | None, lines: Array | None) -> Found | N
 
 def lines_on(ink: Ink) -> Array | None:
     """The ruled lines (h, w) uint8 of a page, which are often fainter than its ink; None: there are none."""
-    return ruled_lines(_above(ink.amount, ink.threshold if ink.alone else max(0.15 * ink.level, 3 * ink.noise)))
+    return ruled_lines(_above(ink.amount, ink.threshold if ink.is_darker else max(0.15 * ink.level, 3 * ink.noise)))
 
 
 def _above(amount: Array, level: float) -> Array:
@@ -141,13 +141,13 @@ def _quality(shape: Shape, box: Box, parts: Components, members: list[int], mask
     top, left, bottom, right = box
     own = parts.areas[members].sum()
     whole = parts.areas * np.where(parts.contact > 0, 0.3, 1)  # less for what an edge cuts
-    alone = float(own / max(1.0, whole.sum() - whole[members].sum() + own))
+    own_share = float(own / max(1.0, whole.sum() - whole[members].sum() + own))
     fills = bottom - top >= 0.9 * mask.shape[0] and right - left >= 0.9 * mask.shape[1]
     usual = (
-        0.6 if fills and alone > 0.9 else 0.3
+        0.6 if fills and own_share > 0.9 else 0.3
     )  # what is cut out tightly touches all edges, and there is nothing else
     contact = _between(0.02, 1.15 - float(parts.contact[members].sum()) / usual)
-    return _slenderness(shape) * contact * min(1.0, 0.35 + alone)
+    return _slenderness(shape) * contact * min(1.0, 0.35 + own_share)
 
 
 def _slenderness(shape: Shape) -> float:

@@ -125,7 +125,7 @@ def _digits(page: Page, paper: Array | int) -> Iterator[Sighting]:
         return
     ruled = cache(lambda: lines_on(ink))  # looked for once, if at all
     for variant in ink.variants():
-        found = find_digit(variant, page.inside, lines_on(variant) if variant.alone else ruled())
+        found = find_digit(variant, page.inside, lines_on(variant) if variant.is_darker else ruled())
         if found is not None:
             yield Sighting(page, variant, found, found.quality)
 

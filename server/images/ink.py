@@ -30,7 +30,7 @@ class Ink:
     paper: Array | int
     table: Array
     share: float = 0.3
-    alone: bool = False  # the darker of two inks
+    is_darker: bool = False  # of two inks
 
     @property
     def uneven(self) -> bool:
@@ -57,7 +57,7 @@ class Ink:
         """The darker of two inks."""
         parting = self.tones.parting()
         level = float(self.tones.above(parting).quantile(0.9))
-        return replace(self, level=level, share=parting / level, alone=True)
+        return replace(self, level=level, share=parting / level, is_darker=True)
 
 
 def ink_on(page: Page, paper: Array | int) -> Ink | None:

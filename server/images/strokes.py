@@ -75,7 +75,7 @@ def _faded(amount: Array, group: Array, ruled: Array | None, ink: Ink, reach: in
     """amount (h, w) of the digit's ink from 0 to 1: in the group of pixels (h, w) uint8 and `reach` pixels around it,
     where its strokes fade out, but not where it is ruled (h, w)."""
     level = float(histogram(amount, group).quantile(0.9))
-    low = max(0.1 * level, 2.5 * ink.noise, 0.6 * ink.threshold if ink.alone else 0.0)
+    low = max(0.1 * level, 2.5 * ink.noise, 0.6 * ink.threshold if ink.is_darker else 0.0)
     ramp = np.clip((LEVELS - low) / max(0.9 * level - low, 1), 0, 1).astype(np.float32)
     near = cv2.dilate(group, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     if ruled is not None:
