@@ -16,5 +16,5 @@ def make_key(name: str, scopes: str) -> None:
         secret, key = new_key(name, scopes)
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{secret}  (shown this once; it goes to whoever asks)", err=True)
+    click.echo(f"{secret}  (shown only now; give it to the client)", err=True)
     click.echo(key.line())

@@ -143,9 +143,8 @@ def _quality(shape: Shape, box: Box, parts: Components, members: list[int], mask
     whole = parts.areas * np.where(parts.contact > 0, 0.3, 1)  # less for what an edge cuts
     own_share = float(own / max(1.0, whole.sum() - whole[members].sum() + own))
     fills = bottom - top >= 0.9 * mask.shape[0] and right - left >= 0.9 * mask.shape[1]
-    usual = (
-        0.6 if fills and own_share > 0.9 else 0.3
-    )  # what is cut out tightly touches all edges, and there is nothing else
+    # What is cut out tightly touches all edges, and there is nothing else.
+    usual = 0.6 if fills and own_share > 0.9 else 0.3
     contact = _between(0.02, 1.15 - float(parts.contact[members].sum()) / usual)
     return _slenderness(shape) * contact * min(1.0, 0.35 + own_share)
 

@@ -69,7 +69,7 @@ def slow_clients(port: int, number: int, begin: bytes = SMALL) -> Iterator[list[
 def begun(port: int, begin: bytes = SMALL) -> socket.socket:
     """A connection on which that has been sent."""
     client = socket.create_connection(("127.0.0.1", port), timeout=10)
-    client.settimeout(None)  # else whoever looks whether something has come waits for so long
+    client.settimeout(None)  # else a look whether something has come waits for so long
     client.sendall(begin)
     return client
 
