@@ -2,24 +2,32 @@
 
 Where several processes serve, each writes its numbers into files of PROMETHEUS_MULTIPROC_DIR, which gunicorn.conf.py
 puts into memory, and any of them answers for all. Labels have few values: names from the store, of explainers and
-of routes, never anything that a client sent. Knows neither HTTP nor models.
+of routes, never anything that a client sent. Nothing is ever taken out of these files, so that what cards name is
+counted by name up to MOST_SERIES, and the rest together. Knows neither HTTP nor models.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from server.types import Array, ModelCard, Prediction
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
+MULTIPLE_OBJECTS = "multiple-objects"  # the warning of images/
+OTHER = "other"
+MOST_SERIES = 3000  # by version, in each process: some 120 versions with ten classes
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 FAST = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = tuple(float(2**power) for power in range(12))
+SURE = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 GAPS = (1e-6, 1e-4, 1e-3, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
 
@@ -57,7 +65,47 @@ SLOTS = Metric(
     over="livesum",
 )
 VERSIONS = Metric(Gauge, "inkling_model_versions", "Versions loaded.", ("model",), over="livemostrecent")
-TABLE = (REQUESTS, REFUSED, PREDICT, EXPLAIN, GAP, BATCH, QUEUE, RETRACES, CACHE, SLOTS, VERSIONS)
+UNUSABLE = Metric(
+    Gauge,
+    "inkling_unusable_versions",
+    "Versions, and labels.json, that lie in the store and cannot be used.",
+    ("model",),
+    over="livemostrecent",
+)
+BY_VERSION = ("model", "version")
+PREDICTIONS = Metric(
+    Counter,
+    "inkling_predictions",
+    "Pictures sent whose prediction was answered, by predicted class: once for each version, also where an explanation "
+    "was kept; rows of tensors too. Pictures that explanations and attacks make do not count.",
+    (*BY_VERSION, "class"),
+)
+CONFIDENCE = Metric(
+    Histogram, "inkling_confidence", "Probability of the predicted class, of the same pictures.", BY_VERSION, SURE
+)
+UNFAMILIAR = Metric(
+    Counter, "inkling_out_of_distribution", "Those of the same pictures that are out of distribution.", BY_VERSION
+)
+SEVERAL = Metric(
+    Counter,
+    "inkling_multiple_objects",
+    "Those of the same pictures with several things as large as a digit; rows of tensors are not looked at.",
+    BY_VERSION,
+)
+TABLE = (
+    REQUESTS, REFUSED, PREDICT, EXPLAIN, GAP, BATCH, QUEUE, RETRACES, CACHE, SLOTS, VERSIONS, UNUSABLE,
+    PREDICTIONS, CONFIDENCE, UNFAMILIAR, SEVERAL,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class VersionSeries:
+    """What is counted of one version; all of it is there from its first prediction on, for rates to begin at 0."""
+
+    classes: tuple[Any, ...]  # Counters, by the index of the class
+    confidence: Any
+    unfamiliar: Any
+    several: Any
 
 
 class Metrics:
@@ -69,6 +117,8 @@ class Metrics:
         self._parents = {metric.name: self._create(metric) for metric in TABLE}
         self._models: frozenset[str] = frozenset()
         self._children: dict[tuple[str, ...], Any] = {}  # looking labels up in the library costs more than counting
+        self._by_version: dict[tuple[str, str, tuple[str, ...]], VersionSeries] = {}
+        self._series = 0
 
     def count_request(self, route: str | None, method: str, status: int) -> None:
         """A request was answered; `route` is the rule that it matched."""
@@ -110,11 +160,38 @@ class Metrics:
         """Slots for explanations were taken, or, if negative, given back."""
         self._child(SLOTS).inc(taken)
 
-    def set_versions(self, counts: Mapping[str, int]) -> None:
-        """So many versions of each model of the store are loaded now; of models set before and not given here, none."""
-        self._models = self._models | counts.keys()
+    def set_versions(self, loaded: Mapping[str, int], unusable: Mapping[str, int]) -> None:
+        """So many versions of each model of the store are loaded or unusable now; of models set before and not given
+        here, none."""
+        self._models = self._models | loaded.keys() | unusable.keys()
         for model in sorted(self._models):
-            self._child(VERSIONS, model).set(counts.get(model, 0))
+            self._child(VERSIONS, model).set(loaded.get(model, 0))
+            self._child(UNUSABLE, model).set(unusable.get(model, 0))
+
+    def count_picture(self, prediction: Prediction, warnings: Collection[str] = ()) -> None:
+        """A sent picture's prediction was answered; `warnings` are those of its preprocessing."""
+        series = self._series_of(prediction.card)
+        series.classes[prediction.index].inc()
+        series.confidence.observe(prediction.probability)
+        if not prediction.in_distribution.ok:
+            series.unfamiliar.inc()
+        if warnings and any(warning.startswith(MULTIPLE_OBJECTS) for warning in warnings):
+            series.several.inc()
+
+    def count_rows(self, card: ModelCard, classes: Array, probabilities: Array, unfamiliar: Array) -> None:
+        """The rows of a tensor were predicted: for each (n,) the class, its probability, and whether it is out of
+        distribution."""
+        series = self._series_of(card)
+        for counter, count in zip(series.classes, np.bincount(classes, minlength=len(card.classes)), strict=True):
+            if count:
+                counter.inc(int(count))
+        # the library observes one by one, which takes as long as to predict
+        series.confidence._sum.inc(float(probabilities.sum(dtype=np.float64)))
+        within = np.bincount(np.searchsorted(SURE, probabilities), minlength=len(SURE) + 1)
+        for bucket, count in zip(series.confidence._buckets, within, strict=True):
+            if count:
+                bucket.inc(int(count))
+        series.unfamiliar.inc(int(np.count_nonzero(unfamiliar)))
 
     def text(self) -> bytes:
         """All numbers of all processes, as Prometheus reads them."""
@@ -123,6 +200,22 @@ class Metrics:
         together = CollectorRegistry()
         MultiProcessCollector(together, self._shared)  # type: ignore[no-untyped-call]
         return generate_latest(together)
+
+    def _series_of(self, card: ModelCard) -> VersionSeries:
+        key = (card.name, card.version, card.classes)
+        found = self._by_version.get(key)
+        if found is None:
+            more = len(card.classes) + len(SURE) + 4
+            fits = self._series + more <= MOST_SERIES
+            self._series += more if fits else 0
+            version = (card.name, card.version) if fits else (OTHER, OTHER)
+            found = VersionSeries(
+                tuple(self._child(PREDICTIONS, *version, label if fits else OTHER) for label in card.classes),
+                *(self._child(metric, *version) for metric in (CONFIDENCE, UNFAMILIAR, SEVERAL)),
+            )
+            if fits:
+                self._by_version[key] = found
+        return found
 
     def _child(self, metric: Metric, *labels: str) -> Any:
         key = (metric.name, *labels)

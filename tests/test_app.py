@@ -205,7 +205,7 @@ def test_any_other_request_id_is_replaced_by_a_new_one(
 @pytest.mark.parametrize(
     ("method", "path", "stages"),
     [
-        ("POST", "/v1/predict", ["decode", "predict", "total"]),
+        ("POST", "/v1/predict", ["decode", "predict", "render", "total"]),
         ("POST", "/v1/explain", ["decode", "predict", "explain", "render", "total"]),
         ("GET", "/v1/models", ["total"]),
         ("GET", "/nowhere", ["total"]),

@@ -147,12 +147,13 @@ def test_what_begins_also_ends_and_a_lookup_hits_or_misses() -> None:
 
 def test_versions_are_those_of_now() -> None:
     metrics = Metrics({})
-    metrics.set_versions({"cnn": 2, "mlp": 1})
-    metrics.set_versions({"cnn": 1, "new": 3})
+    metrics.set_versions({"cnn": 2, "mlp": 1}, {"mlp": 2})
+    metrics.set_versions({"cnn": 1, "new": 3}, {"new": 1})
     numbers = parsed(metrics.text())
     assert {
         name: number(numbers, "inkling_model_versions", model=name) for name in ("cnn", "mlp", "new")
     } == {"cnn": 1, "mlp": 0, "new": 3}  # fmt: skip
+    assert [number(numbers, "inkling_unusable_versions", model=name) for name in ("mlp", "new")] == [0, 1]
 
 
 def test_slots_are_counted_while_they_are_taken(make_app: MakeApp) -> None:

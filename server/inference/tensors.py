@@ -16,7 +16,7 @@ from server.inference.predict import Stages, predict_pixels
 from server.models.wrappers import Memo, probabilities_of
 from server.protocols import NO_DEADLINE, ModelVersion, RequestContext
 from server.scheduling import Interrupt, Publish, Session
-from server.types import Array, Explanation, ImageSpec
+from server.types import Array, Explanation, ImageSpec, ModelCard
 
 Outputs = dict[str, Array]
 
@@ -81,6 +81,14 @@ def predict_rows(version: ModelVersion, images: Array, context: RequestContext =
     if not np.isfinite(logits).all():
         raise FloatingPointError(f"{version.card.name} version {version.card.version} gave logits that are not finite")
     return _outputs(logits, probabilities_of(logits, version.card.temperature))
+
+
+def judged(card: ModelCard, outputs: Outputs) -> tuple[Array, Array, Array]:
+    """For each of the n rows the predicted class, its probability, and whether it is out of distribution."""
+    logits, probabilities = outputs["logits"], outputs["probabilities"].max(axis=1)
+    # the largest probability is exp(logit / temperature) over a sum whose log the energy score is made of
+    energy = logits.max(axis=1) - card.temperature * np.log(probabilities)
+    return logits.argmax(axis=1), probabilities, energy < card.energy_threshold
 
 
 def predict_bytes(version: ModelVersion, files: Sequence[bytes], context: RequestContext = NO_DEADLINE) -> Outputs:

@@ -42,6 +42,7 @@ def readyz() -> Response:
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    metrics, served_models = service().metrics, service().store.served_models
-    metrics.set_versions({name: len(served_model.versions) for name, served_model in served_models.items()})
+    metrics, store = service().metrics, service().store
+    loaded = {name: len(served_model.versions) for name, served_model in store.served_models.items()}
+    metrics.set_versions(loaded, store.unusable)
     return Response(metrics.text(), content_type=CONTENT_TYPE)

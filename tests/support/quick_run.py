@@ -9,6 +9,7 @@ SLOW = (  # folders and files
     "cache/test_cache.py",  # many processes with one file
     "cli/test_verify.py",  # loads every shipped version
     "conformance",  # clients of other protocols, against real servers
+    "deploy",  # posts thousands of pictures to a shipped net
     "docs",  # runs every command of the pages
     "e2e",  # real processes
     "explainers/test_memory.py",  # measures processes

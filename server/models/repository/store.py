@@ -72,6 +72,12 @@ class Store:
         """The served models by name: an immutable mapping, replaced by another when that changes."""
         return self._live.served_models
 
+    @property
+    def unusable(self) -> Mapping[str, int]:
+        """How many versions of each model in the folder are refused, its labels.json counted as one."""
+        entries = {name: self._live.model_state(name) for name in self._live.listings}
+        return {name: len(entry.refused) + (entry.broken_labels is not None) for name, entry in entries.items()}
+
     def poll(self) -> None:
         """Look once for new, changed or removed versions and labels. Raises OSError."""
         self._live.poll()

@@ -33,7 +33,9 @@ def attack() -> Response:
     with session(budget) as explain_session:
 
         def one(picture: Picture) -> AttackResult:
-            return attack_picture(service().store, picture, selector, wanted, explain_session, g.stages)
+            attacked = attack_picture(service().store, picture, selector, wanted, explain_session, g.stages)
+            service().metrics.count_picture(attacked.prediction, attacked.digit.placement.warnings)
+            return attacked
 
         if several:
             return json_answer(each(lambda picture: attack_json(one(picture)), pictures))

@@ -22,12 +22,15 @@ blueprint = Blueprint("predict", __name__)
 def predict() -> Response:
     values = parsing.query()
     reject_unknown(values, ABOUT_MODEL, "/v1/predict")
-    selector, context = selector_of(values), request_context()
+    selector, context, stages = selector_of(values), request_context(), g.stages
 
     def one(picture: Picture) -> dict[str, Any]:
-        digit, prediction = predict_picture(service().store, picture, selector, context, g.stages)
-        access_log.record_prediction(prediction.card)
-        return prediction_json(prediction, digit.placement)
+        digit, prediction = predict_picture(service().store, picture, selector, context, stages)
+        access_log.record_prediction(prediction, digit.placement.warnings)
+        with stages("render"):
+            return prediction_json(prediction, digit.placement)
 
     pictures, several = parsing.pictures(service().max_images)
-    return json_answer(each(one, pictures) if several else one(pictures[0]))
+    answer = each(one, pictures) if several else one(pictures[0])
+    with stages("render"):
+        return json_answer(answer)

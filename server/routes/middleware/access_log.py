@@ -6,7 +6,7 @@ name from the request.
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 from urllib.parse import quote
@@ -16,7 +16,7 @@ from flask import Flask, Request, Response, g, request
 from server.logs import ACCESS
 from server.metrics import Metrics
 from server.routes.service import service
-from server.types import Attribution, Explanation, ModelCard
+from server.types import Array, Attribution, Explanation, ModelCard, Prediction
 
 access = logging.getLogger(ACCESS)
 
@@ -32,12 +32,22 @@ class Facts:
     rows: int = 0
 
 
-def record_prediction(card: ModelCard, rows: int = 1) -> None:
-    """Record that a version predicted one picture, or the rows of a tensor."""
+def record_prediction(prediction: Prediction, warnings: Collection[str]) -> None:
+    """Record that a picture was predicted, with these warnings about it."""
+    _predicted(prediction.card, 1).count_picture(prediction, warnings)
+
+
+def record_rows(card: ModelCard, classes: Array, probabilities: Array, unfamiliar: Array) -> None:
+    """Record that a version predicted the n rows of a tensor: what is predicted for each, as Metrics counts it."""
+    _predicted(card, len(classes)).count_rows(card, classes, probabilities, unfamiliar)
+
+
+def _predicted(card: ModelCard, rows: int) -> Metrics:
     facts: Facts = g.facts
     facts.verb = "predict"
     facts.model, facts.version = card.name, card.version
     facts.rows += rows
+    return service().metrics
 
 
 def record_explanation(explanation: Explanation, computed: bool = True) -> None:
@@ -46,6 +56,7 @@ def record_explanation(explanation: Explanation, computed: bool = True) -> None:
     facts.verb = "explain"
     facts.model, facts.version = explanation.prediction.card.name, explanation.prediction.card.version
     facts.method = explanation.explainer.name
+    service().metrics.count_picture(explanation.prediction, explanation.digit.placement.warnings)
     if computed:
         facts.rows += explanation.attribution.rows
         _gap(explanation)
@@ -64,6 +75,8 @@ def record_comparison(explanations: Iterable[Explanation], rows: int) -> None:
         )
     )
     facts.rows += rows
+    for one in {one.prediction.card.digest: one for one in every}.values():
+        service().metrics.count_picture(one.prediction, one.digit.placement.warnings)
     for one in every:
         _gap(one)
 

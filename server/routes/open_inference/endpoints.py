@@ -86,7 +86,7 @@ def predict(model: str, version: str | None = None) -> Response:
         context = RequestContext(start + budget, budget, raise_if_cancelled=disconnection_check(request.environ))
         with g.stages("predict"):
             outputs = tensors.predict_rows(served, images, context)
-        access_log.record_prediction(served.card, len(images))
+        access_log.record_rows(served.card, *tensors.judged(served.card, outputs))
         return messages.answer(model, served.card.version, infer_request, outputs, _warnings(images))
 
 

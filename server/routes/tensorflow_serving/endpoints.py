@@ -37,7 +37,7 @@ def predict(model: str, version: int | None = None, label: str | None = None) ->
     with _served(model, version, label) as served:
         signature_input = messages.input_of(fields, messages.INPUTS[messages.signature_of(fields)])
         outputs = _outputs(served, signature_input)
-        access_log.record_prediction(served.card, len(outputs["logits"]))
+        access_log.record_rows(served.card, *tensors.judged(served.card, outputs))
     with g.stages("render"):
         if signature_input.by_row:
             return json_answer({"predictions": messages.by_row(outputs)})
