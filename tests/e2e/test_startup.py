@@ -253,6 +253,8 @@ def test_two_workers_count_as_one_and_a_killed_one_leaves_its_counts_only(
 
     assert held() == first
     assert answered() == len(predictions(two)) >= 16
+    numbers = scraped(two, keys["boss"])
+    assert number(numbers, "inkling_confidence_count", model="cnn", version="2") == answered()
     victim = min(first)
     os.kill(victim, signal.SIGKILL)
     deadline = time.monotonic() + PATIENCE
