@@ -81,15 +81,22 @@ PREDICTIONS = Metric(
     (*BY_VERSION, "class"),
 )
 CONFIDENCE = Metric(
-    Histogram, "inkling_confidence", "Probability of the predicted class, of the same pictures.", BY_VERSION, SURE
+    Histogram,
+    "inkling_confidence",
+    "Probability of the predicted class, of what inkling_predictions counts.",
+    BY_VERSION,
+    SURE,
 )
 UNFAMILIAR = Metric(
-    Counter, "inkling_out_of_distribution", "Those of the same pictures that are out of distribution.", BY_VERSION
+    Counter,
+    "inkling_out_of_distribution",
+    "Of what inkling_predictions counts, what is out of distribution.",
+    BY_VERSION,
 )
 SEVERAL = Metric(
     Counter,
     "inkling_multiple_objects",
-    "Those of the same pictures with several things as large as a digit; rows of tensors are not looked at.",
+    "Of what inkling_predictions counts, pictures with several things as large as a digit; tensors are not looked at.",
     BY_VERSION,
 )
 TABLE = (
