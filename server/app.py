@@ -62,7 +62,6 @@ def create_app(
     logs.configure(settings.log_format, settings.log_level)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
     run_dir = _run_dir(app, settings)
     metrics, links = Metrics(), _links(settings, run_dir)
     loading = _loading(settings, metrics, load_twin, load_savedmodel, check)

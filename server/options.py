@@ -4,11 +4,11 @@ listed by `describe`. One place for ranges, so that the listing cannot differ fr
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import Field, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from server.errors import InvalidOption, UnknownOption
+from server.errors import InvalidOption, UnknownMethod, UnknownOption
 
 
 def option(default: Any, about: str, low: float | None = None, high: float | None = None) -> Any:
@@ -34,9 +34,33 @@ def parse(explainer: type, given: Mapping[str, Any]) -> dict[str, Any]:
 def unknown_name(name: str, known: Iterable[str], where: str) -> UnknownOption:
     """The error for an unknown name, with the nearest known one."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names) or 'none'}"
+    near = nearest(name, names)
+    hint = f"did you mean {near!r}?" if near else f"known are {', '.join(names) or 'none'}"
     return UnknownOption(f"unknown option {shown(name)} for {where}; {hint}")
+
+
+def unknown_method(name: str, known: Collection[str], counterparts: Mapping[str, str], kind: str) -> UnknownMethod:
+    """The error for an unknown method or attack, with the nearest known one: by its spelling, or as `counterparts` have
+    it for names that are used elsewhere."""
+    near = counterparts.get(_letters(name))
+    if near in known:
+        hint = f"the nearest here is {near!r}; "
+    else:
+        near = nearest(name, known)
+        hint = f"did you mean {near!r}? " if near else ""
+    return UnknownMethod(f"unknown {kind} {shown(name)}; {hint}there are {', '.join(known)}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is spelt most like `name`, whatever its case and punctuation; None if none is like it."""
+    by_letters = {_letters(one): one for one in known}
+    near = difflib.get_close_matches(_letters(name), by_letters, n=1)
+    return by_letters[near[0]] if near else None
+
+
+def _letters(name: str) -> str:
+    """What counts in a name: letters and digits, without their case; of a long one the beginning, as it takes time."""
+    return "".join(filter(str.isalnum, name[:64].lower()))
 
 
 def describe(explainer: type) -> list[dict[str, Any]]:

@@ -11,11 +11,16 @@ from server.attacks.deepfool import DeepFool
 from server.attacks.fgsm import Fgsm
 from server.attacks.pgd import Pgd
 from server.attacks.types import Attack
-from server.errors import MethodNotPossible, UnknownMethod
-from server.options import describe, parse
+from server.errors import MethodNotPossible
+from server.options import describe, parse, unknown_method
 from server.types import ModelCard, Verb
 
 ATTACKS: dict[str, Any] = {attack.name: attack for attack in (Pgd, DeepFool, Fgsm)}
+COUNTERPARTS = {  # names in other packages and papers, letters only -> the nearest attack here
+    **dict.fromkeys(("bim", "ifgsm", "mifgsm", "apgd", "autoattack", "projectedgradientdescent"), "pgd"),
+    **dict.fromkeys(("cw", "carlini", "carliniwagner", "ddn", "boundary"), "deepfool"),
+    **dict.fromkeys(("fgm", "fastgradient", "fastgradientsignmethod"), "fgsm"),
+}
 NEEDS: frozenset[Verb] = frozenset({"forward", "gradient"})
 
 
@@ -23,13 +28,13 @@ def build(name: str, options: Mapping[str, Any], card: ModelCard, verbs: frozens
     """The attack `name` with `options` checked and put into its fields.
 
     Raises:
-        UnknownMethod: no such attack; the message lists them.
+        UnknownMethod: no such attack; the message names the nearest and lists them.
         MethodNotPossible: the model has no gradients.
         UnknownOption, InvalidOption: a name or value that the attack does not take.
     """
     attack = ATTACKS.get(name)
     if attack is None:
-        raise UnknownMethod(f"unknown attack {name!r}; there are {', '.join(ATTACKS)}")
+        raise unknown_method(name, ATTACKS, COUNTERPARTS, "attack")
     if missing := NEEDS - verbs:
         raise MethodNotPossible(f"{card.name} cannot be attacked with {name}: it has no {', '.join(sorted(missing))}")
     built: Attack = attack(**parse(attack, options))

@@ -6,7 +6,7 @@ Explainers are array code: they ask a Model and know neither HTTP, nor TensorFlo
 from collections.abc import Mapping
 from typing import Any
 
-from server.errors import MethodNotPossible, UnknownMethod
+from server.errors import MethodNotPossible
 from server.explainers.attention import Attention
 from server.explainers.expected_gradients import ExpectedGradients
 from server.explainers.grad_cam import GradCam
@@ -18,7 +18,7 @@ from server.explainers.rise import Rise
 from server.explainers.saliency import Saliency
 from server.explainers.shapley import Shapley
 from server.explainers.smooth_grad import SmoothGrad, SquareGrad, VarGrad
-from server.options import describe, parse
+from server.options import describe, parse, unknown_method
 from server.types import Explainer, ModelCard, Verb
 
 EXPLAINERS: dict[str, Any] = {
@@ -29,19 +29,32 @@ EXPLAINERS: dict[str, Any] = {
     )
 }  # fmt: skip
 ALIASES = {"shap": "shapley"}
+COUNTERPARTS = {  # names in other packages and papers, letters only -> the nearest method here
+    **dict.fromkeys(("ig", "intgrad", "intgrads", "xrai", "deeplift", "guidedig", "blurig"), "integrated_gradients"),
+    **dict.fromkeys(("gradientshap", "gradshap", "deepshap", "deepliftshap", "eg"), "expected_gradients"),
+    **dict.fromkeys(("kernelshap", "partitionshap", "samplingshap", "permutationshap", "sobol", "banzhaf"), "shapley"),
+    **dict.fromkeys(("cam", "layercam", "scorecam", "ablationcam", "eigencam", "hirescam"), "grad_cam"),
+    **dict.fromkeys(("gradient", "gradients", "vanillagradient", "vanillagradients", "vanilla", "grad"), "saliency"),
+    **dict.fromkeys(("guidedbackprop", "guidedbackpropagation", "deconvnet", "deconvolution"), "saliency"),
+    **dict.fromkeys(("inputxgradient", "gradinput", "gradtimesinput", "lrp"), "gradient_x_input"),
+    **dict.fromkeys(("sg", "noisetunnel"), "smooth_grad"),
+    **dict.fromkeys(("ablation", "featureablation", "perturbation", "slidingwindow", "deletion"), "occlusion"),
+    **dict.fromkeys(("rollout", "attentionrollout", "attentionmap"), "attention"),
+    **dict.fromkeys(("limeimage", "anchor", "anchors"), "lime"),
+}
 
 
 def build(name: str, options: Mapping[str, Any], card: ModelCard, verbs: frozenset[Verb]) -> Explainer:
     """The explainer `name` with `options` checked and put into its fields.
 
     Raises:
-        UnknownMethod: no such method; the message lists them.
+        UnknownMethod: no such method; the message names the nearest and lists them.
         MethodNotPossible: the model cannot do what it needs; the message lists the methods that do fit.
         UnknownOption, InvalidOption: a name or value that the method does not take.
     """
     explainer = EXPLAINERS.get(ALIASES.get(name, name))
     if explainer is None:
-        raise UnknownMethod(f"unknown method {name!r}; there are {', '.join(EXPLAINERS)}")
+        raise unknown_method(name, EXPLAINERS, COUNTERPARTS, "method")
     return fitted(explainer, options, card, verbs)
 
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from server.errors import EngineNotInstalled, MethodNotPossible, UnknownMethod
-from server.explainers import ALIASES, EXPLAINERS, fitted
-from server.options import describe
+from server.errors import EngineNotInstalled, MethodNotPossible
+from server.explainers import ALIASES, COUNTERPARTS, EXPLAINERS, fitted
+from server.options import describe, unknown_method
 from server.reference.exclusive import exclusive as exclusive
 from server.reference.expected_gradients import ExpectedGradientsPackage
 from server.reference.keras_model import KerasModel as KerasModel
@@ -37,10 +37,10 @@ def build(name: str, options: Mapping[str, Any], card: ModelCard, verbs: frozens
         EngineNotInstalled: it would be possible, but a package is not there.
     """
     method = ALIASES.get(name, name)
-    there_are = f"engine=reference has {', '.join(REFERENCES)}"
     if method not in EXPLAINERS:
-        raise UnknownMethod(f"unknown method {name!r}; {there_are}")
+        raise unknown_method(name, REFERENCES, COUNTERPARTS, "method of engine=reference")
     if method not in REFERENCES:
+        there_are = f"engine=reference has {', '.join(REFERENCES)}"
         raise MethodNotPossible(f"no package is the reference for {name}; {there_are}; use engine=inkling for {name}")
     explainer = fitted(REFERENCES[method], options, card, verbs)
     if missing := missing_for(method):

@@ -59,9 +59,7 @@ def _answer_http(error: HTTPException) -> Response:
         )
         known.code = "method_not_allowed"
     elif isinstance(error, RequestEntityTooLarge):
-        limit = request.max_content_length or 0
-        fits = (request.content_length or 0) <= limit
-        known = BodyTooLarge("the form has too many fields; send files only" if fits else too_large(limit))
+        known = BodyTooLarge(too_large(request.max_content_length or 0))
     response = _response(known, status)
     if isinstance(error, MethodNotAllowed):
         response.headers["Allow"] = ", ".join(error.valid_methods or ())

@@ -1,12 +1,12 @@
 """Parses named values into checked requests for an explanation: those of a query, or JSON values in the object
 `parameters` of the other dialects. A request with an unknown name is refused."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from math import inf
 from typing import Any
 
-from server.errors import InvalidOption
+from server.errors import InvalidOption, KeyInQuery
 from server.explainers import ALIASES, EXPLAINERS
 from server.inference.explain import ExplainRequest
 from server.options import boolean, number, shown, unknown_name
@@ -17,6 +17,8 @@ ABOUT = ("method", "engine", "target", "versus", "output", "seed", "budget_ms", 
 COMMON_PARAMETERS = {  # clients send them to any server
     "binary_data_output", "priority", "timeout", "sequence_id", "sequence_start", "sequence_end", "content_type",
 }  # fmt: skip
+KEY_NAMES = frozenset({"key", "api_key", "apikey", "api-key", "x-api-key", "token", "access_token", "authorization"})
+SEND_THE_KEY = "send the header `Authorization: Bearer KEY` or `X-API-Key: KEY`"
 METHOD = "shapley"
 LARGEST_SEED = 2**32 - 1  # what numpy's RandomState takes
 
@@ -71,6 +73,19 @@ def reject_unknown(values: Mapping[str, Any], known: Collection[str], where: str
     for name in values:
         if name not in known:
             raise unknown_name(name, known, where)
+
+
+def reject_keys(names: Iterable[str], where: str) -> None:
+    """Refuse a key among the options of the query, the form or the JSON, where keys are required.
+
+    Raises:
+        KeyInQuery: one of the `names` says that its value is a key.
+    """
+    if misplaced := sorted(name for name in names if name.lower() in KEY_NAMES):
+        raise KeyInQuery(
+            f"a key in the {where} ({misplaced[0][:50]}), where logs and histories may keep it: take it for lost, make "
+            f"a new one, and {SEND_THE_KEY}"
+        )
 
 
 def method_options(values: Mapping[str, str], about: Collection[str], method: Any, where: str) -> dict[str, str]:

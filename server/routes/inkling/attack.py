@@ -11,7 +11,7 @@ from server.inference.attack import attack as attack_picture
 from server.options import number
 from server.render import ATTACK_RENDERERS, attack_json
 from server.routes.inkling import parsing
-from server.routes.inkling.negotiation import each, media_type_of, pictures_for, rendered
+from server.routes.inkling.negotiation import each, media_type_for, rendered
 from server.routes.inkling.parsing import ABOUT_MODEL, selector_of
 from server.routes.parameters import LARGEST_SEED, budget_of, method_options
 from server.routes.responses import json_answer
@@ -26,10 +26,9 @@ METHOD = "pgd"
 
 @blueprint.post("/v1/adversarial")
 def attack() -> Response:
-    values = parsing.query()
-    media_type = media_type_of(values, ATTACK_RENDERERS)
-    wanted, selector, budget = _request_of(values), selector_of(values), budget_of(values)
-    pictures, several = pictures_for(media_type)
+    sent = parsing.received()
+    media_type = media_type_for(sent, ATTACK_RENDERERS)
+    wanted, selector, budget = _request_of(sent.options), selector_of(sent.options), budget_of(sent.options)
     with session(budget) as explain_session:
 
         def one(picture: Picture) -> AttackResult:
@@ -37,9 +36,9 @@ def attack() -> Response:
             service().metrics.count_picture(attacked.prediction, attacked.digit.placement.warnings)
             return attacked
 
-        if several:
-            return json_answer(each(lambda picture: attack_json(one(picture)), pictures))
-        attacked = one(pictures[0])
+        if sent.several:
+            return json_answer(each(lambda picture: attack_json(one(picture)), sent.pictures))
+        attacked = one(sent.pictures[0])
     return rendered(attacked, media_type, ATTACK_RENDERERS)
 
 

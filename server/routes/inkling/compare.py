@@ -10,7 +10,7 @@ from server.inference.compare import compare as compare_explanations
 from server.options import shown, unknown_name
 from server.render import COMPARISON_RENDERERS, comparison_json
 from server.routes.inkling import parsing
-from server.routes.inkling.negotiation import each, media_type_of, pictures_for, rendered
+from server.routes.inkling.negotiation import each, media_type_for, rendered
 from server.routes.inkling.parsing import ABOUT_EXPLANATION, selector_of
 from server.routes.middleware import access_log
 from server.routes.parameters import budget_of, explain_request_of
@@ -27,11 +27,9 @@ MAX_CASES = 8
 
 @blueprint.post("/v1/compare")
 def compare() -> Response:
-    values = parsing.query()
-    media_type = media_type_of(values, COMPARISON_RENDERERS)
-    cases = _cases(values)
-    budget = budget_of(values)
-    pictures, several = pictures_for(media_type)
+    sent = parsing.received()
+    media_type = media_type_for(sent, COMPARISON_RENDERERS)
+    cases, budget = _cases(sent.options), budget_of(sent.options)
     with session(budget) as explain_session:
 
         def one(picture: Picture) -> Comparison:
@@ -39,9 +37,9 @@ def compare() -> Response:
             access_log.record_comparison(compared.explanations, compared.rows)
             return compared
 
-        if several:
-            return json_answer(each(lambda picture: comparison_json(one(picture)), pictures))
-        compared = one(pictures[0])
+        if sent.several:
+            return json_answer(each(lambda picture: comparison_json(one(picture)), sent.pictures))
+        compared = one(sent.pictures[0])
     return rendered(compared, media_type, COMPARISON_RENDERERS)
 
 

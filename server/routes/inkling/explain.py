@@ -4,7 +4,7 @@ from flask import Blueprint, Response, g
 
 from server.inference.explain import explain as explain_picture
 from server.routes.inkling import links, parsing
-from server.routes.inkling.negotiation import each, media_type_of, pictures_for, rendered
+from server.routes.inkling.negotiation import each, media_type_for, rendered
 from server.routes.inkling.parsing import ABOUT_EXPLANATION, selector_of
 from server.routes.middleware import access_log
 from server.routes.parameters import budget_of, explain_request_of
@@ -17,11 +17,10 @@ blueprint = Blueprint("explain", __name__)
 
 @blueprint.post("/v1/explain")
 def explain() -> Response:
-    values = parsing.query()
-    media_type = media_type_of(values, links.RENDERERS)
-    wanted = explain_request_of(values, ABOUT_EXPLANATION, "/v1/explain")
-    selector, budget = selector_of(values), budget_of(values)
-    pictures, several = pictures_for(media_type)  # before the session: a budget begins when all has arrived
+    sent = parsing.received()  # before the session: a budget begins when all has arrived
+    media_type = media_type_for(sent, links.RENDERERS)
+    wanted = explain_request_of(sent.options, ABOUT_EXPLANATION, "/v1/explain")
+    selector, budget = selector_of(sent.options), budget_of(sent.options)
     with session(budget) as explain_session:
 
         def one(picture: Picture) -> Explanation:
@@ -29,9 +28,9 @@ def explain() -> Response:
             access_log.record_explanation(outcome.value, computed=outcome.source == "computed")
             return outcome.value
 
-        if several:
-            return json_answer(each(lambda picture: links.explanation_json(one(picture)), pictures))
-        explanation = one(pictures[0])
+        if sent.several:
+            return json_answer(each(lambda picture: links.explanation_json(one(picture)), sent.pictures))
+        explanation = one(sent.pictures[0])
     response = rendered(explanation, media_type, links.RENDERERS)
     response.headers.update({"Cache-Control": "no-store", **links.validators(explanation, media_type)})
     return response

@@ -8,9 +8,8 @@ from werkzeug.datastructures import MIMEAccept
 
 from server.errors import NotAcceptable, OutOfTime, PictureError
 from server.routes.errors import error_body
-from server.routes.inkling import parsing
+from server.routes.inkling.parsing import Sent
 from server.routes.parameters import choice
-from server.routes.service import service
 from server.types import Picture
 
 T = TypeVar("T")
@@ -44,16 +43,18 @@ def media_type_of(values: Mapping[str, str], renderers: Collection[str]) -> str:
     return best
 
 
-def pictures_for(media_type: str) -> tuple[list[Picture], bool]:
-    """The request's pictures, and whether they came as a list.
+def media_type_for(sent: Sent, renderers: Collection[str]) -> str:
+    """What to answer the pictures of a request with, as `media_type_of` chooses.
 
     Raises:
         NotAcceptable: several pictures are to be answered as anything but JSON.
     """
-    pictures, several = parsing.pictures(service().max_images)
-    if several and media_type != FORMATS["json"]:
-        raise NotAcceptable(f"{len(pictures)} pictures cannot be answered as {media_type}; ask for JSON or send one")
-    return pictures, several
+    media_type = media_type_of(sent.options, renderers)
+    if sent.several and media_type != FORMATS["json"]:
+        raise NotAcceptable(
+            f"{len(sent.pictures)} pictures cannot be answered as {media_type}; ask for JSON or send one"
+        )
+    return media_type
 
 
 def rendered(answer: T, media_type: str, renderers: Mapping[str, Callable[[T], bytes]]) -> Response:

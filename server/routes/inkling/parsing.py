@@ -1,15 +1,18 @@
-"""Parses an HTTP request into its pictures, its query, and the model that answers it."""
+"""Parses an HTTP request into its pictures, its options, and the model that answers it."""
 
-import binascii
-from base64 import b64decode
+import re
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from flask import json, request
+from werkzeug.datastructures import MultiDict
 
 from server.errors import BadRequest, EmptyBody, InvalidOption
 from server.inference.predict import ModelSelector
-from server.routes import bodies
-from server.routes.parameters import choice
+from server.options import shown
+from server.routes import base64_text, bodies
+from server.routes.inkling import forms
+from server.routes.parameters import choice, reject_keys
 from server.routes.service import service
 from server.types import Picture
 
@@ -18,73 +21,114 @@ ABOUT_EXPLANATION = (
     *ABOUT_MODEL, "method", "engine", "target", "versus", "output", "seed", "budget_ms", "quality", "frame", "format",
 )  # fmt: skip
 
-FIELD = "image"
 JSON_FORMS = '{"image": {"b64": "..."}} or {"pixels": [[...]]}'
+URL_FORM = re.compile(rb"[\w.%+\[\]-]{1,100}=")
+BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF")  # of pictures
 
 
-def pictures(limit: int) -> tuple[list[Picture], bool]:
-    """The pictures of a request and whether they came as a list (several files named `image`).
+class Sent(NamedTuple):
+    """What a request holds: its pictures, and its options by name, those of the query and those of the body."""
+
+    pictures: list[Picture]
+    options: dict[str, str]
+
+    @property
+    def several(self) -> bool:
+        """Whether the pictures came as a list: several fields named `image`."""
+        return len(self.pictures) > 1
+
+
+def received() -> Sent:
+    """The pictures and options of the request that is being answered.
 
     Raises:
         EmptyBody: no picture.
-        BadRequest: broken JSON or base64, unknown fields, or more pictures than `limit`.
+        BadRequest: a broken body, or more pictures than are answered.
+        InvalidOption: an option that is given twice, or differently in the query and in the body.
     """
-    mimetype = request.environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-    if mimetype == "multipart/form-data":
-        return _files(limit)
+    content_type = request.environ.get("CONTENT_TYPE", "")
+    mimetype = content_type.partition(";")[0].strip().lower()
     body = bodies.whole_body()
+    if mimetype == "multipart/form-data":
+        limit = service().max_images
+        form = forms.parse(body, content_type, limit)
+        if len(form.pictures) > limit:
+            raise BadRequest(
+                f"{len(form.pictures)} pictures in one request; at most {limit} are answered, send them in several "
+                "requests"
+            )
+        return Sent([Picture(one) for one in form.pictures], _options_with(_once(form.texts), "form"))
     if mimetype == "application/json" or body.lstrip()[:1] == b"{":
-        return [_from_json(body)], False
+        picture, options = _from_json(body)
+        return Sent([picture], _options_with(options, "JSON"))
     if not body:
         raise EmptyBody(
             "the body is empty; send a picture as the body, as multipart field `image`, or as JSON " + JSON_FORMS
         )
-    return [Picture(body)], False
+    if mimetype == "application/x-www-form-urlencoded" and b"\0" not in body:  # every picture file has a byte 0
+        _reject_url_encoded(body)
+    return Sent([Picture(body)], query())
 
 
-def _files(limit: int) -> tuple[list[Picture], bool]:
-    sent = request.files.getlist(FIELD)
-    if not sent:
-        fields = sorted(str(name) for name in {*request.files, *request.form})  # a part without a name has None
-        got = f"fields {', '.join(fields)}" if fields else "no fields"
-        raise EmptyBody(f"the form has {got}; expected one or several files named `{FIELD}` (curl -F {FIELD}=@7.png)")
-    if len(sent) > limit:
-        raise BadRequest(
-            f"{len(sent)} pictures in one request; at most {limit} are answered, send them in several requests"
-        )
-    return [Picture(one.read()) for one in sent], len(sent) > 1
+def _reject_url_encoded(body: bytes) -> None:
+    how = "send a file with curl -F image=@7.png, or with curl --data-binary @7.png"
+    if body.startswith(BEGINNINGS):
+        raise BadRequest(f"the picture has lost its line breaks and zeros, as curl -d takes them away; {how}")
+    if found := URL_FORM.match(body):
+        raise BadRequest(f"the body is a URL-encoded form that begins with {found[0].decode()}; {how}")
 
 
-def _from_json(body: bytes) -> Picture:
+def _from_json(body: bytes) -> tuple[Picture, dict[str, str]]:
+    """A picture, and the options beside it."""
     try:
         sent = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON ({error}); expected {JSON_FORMS}") from error
-    if not isinstance(sent, dict) or len(sent) != 1:
-        got = f"the fields {', '.join(map(str, sent)) or '(none)'}" if isinstance(sent, dict) else type(sent).__name__
-        raise BadRequest(f"got JSON with {got[:200]}; expected {JSON_FORMS}")
-    if "pixels" in sent:
-        if sent["pixels"] is None:
-            raise BadRequest("pixels is null; expected a list of rows")
-        return Picture(pixels=sent["pixels"])
-    match sent:
-        case {"image": {"b64": str(text)}}:
-            return Picture(_decoded(text))
-    raise BadRequest(f"got JSON with the field {str(next(iter(sent)))[:100]!r}; expected {JSON_FORMS}")
+    pictures = [name for name in ("image", "pixels") if name in sent] if isinstance(sent, dict) else []
+    if len(pictures) != 1:
+        fields = f"the fields {', '.join(map(repr, sent)) or '(none)'}" if isinstance(sent, dict) else None
+        got = fields or type(sent).__name__
+        raise BadRequest(f"got JSON with {got[:200]}; expected {JSON_FORMS}, and options beside it")
+    value = sent.pop(pictures[0])
+    picture = _of_pixels(value) if pictures == ["pixels"] else _of_image(value)
+    return picture, {name: _option(name, value) for name, value in sent.items()}
 
 
-def _decoded(text: str) -> bytes:
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
+def _of_pixels(value: Any) -> Picture:
+    if value is None:
+        raise BadRequest("pixels is null; expected a list of rows")
+    return Picture(pixels=value)
+
+
+def _of_image(value: Any) -> Picture:
+    match value:
+        case str():
+            name, text = "image", value
+        case {"b64": str(text)} if len(value) == 1:
+            name = "image.b64"
+        case _:
+            raise BadRequest(f"image is {shown(value)}; expected {JSON_FORMS}")
     try:
-        body = b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
+        body = base64_text.decoded(text)
+    except ValueError as error:
         raise BadRequest(
-            f"image.b64 is not base64 ({error}); expected the bytes of a picture file in base64"
+            f"{name} is not base64: {error}; expected the bytes of a picture file in base64, or a data: URL of them"
         ) from error
     if not body:
-        raise EmptyBody("image.b64 is empty; expected the bytes of a picture file in base64")
-    return body
+        raise EmptyBody(f"{name} is empty; expected the bytes of a picture file in base64")
+    return Picture(body)
+
+
+def _option(name: str, value: Any) -> str:
+    """The value of an option in JSON as the query writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str | int | float):
+        raise InvalidOption(f"{shown(name)} is {shown(value)}; expected a text, a number or a boolean")
+    text = str(value)
+    if len(text) > forms.MAX_TEXT:
+        raise InvalidOption(f"the option {shown(name)} has {len(text)} letters; expected {forms.MAX_TEXT} at most")
+    return text
 
 
 def query() -> dict[str, str]:
@@ -93,15 +137,32 @@ def query() -> dict[str, str]:
     Raises:
         InvalidOption: a name that is given twice.
     """
+    return _once(request.args)
+
+
+def _once(sent: MultiDict[str, str]) -> dict[str, str]:
     values = {}
-    for name, given in request.args.lists():
+    for name, given in sent.lists():
         if len(given) > 1:
-            raise InvalidOption(f"{name} is given {len(given)} times; give it once")
+            raise InvalidOption(f"{name[:100]} is given {len(given)} times; give it once")
         values[name] = given[0]
     return values
 
 
+def _options_with(options: Mapping[str, str], where: str) -> dict[str, str]:
+    """The options of the query and these."""
+    if service().links is not None:  # where keys are on
+        reject_keys(options, where)
+    values = query()
+    for name, value in options.items():
+        if values.setdefault(name, value) != value:
+            raise InvalidOption(
+                f"{name[:100]} is {shown(values[name])} in the query and {shown(value)} in the {where}; give it once"
+            )
+    return values
+
+
 def selector_of(values: Mapping[str, str]) -> ModelSelector:
-    """The model that a query selects."""
+    """The model that options select."""
     preprocess = choice(values, "preprocess", ("auto", "none"), "auto")
     return ModelSelector(values.get("model", service().model), values.get("version"), preprocess)

@@ -20,9 +20,9 @@ blueprint = Blueprint("predict", __name__)
 
 @blueprint.post("/v1/predict")
 def predict() -> Response:
-    values = parsing.query()
-    reject_unknown(values, ABOUT_MODEL, "/v1/predict")
-    selector, context, stages = selector_of(values), request_context(), g.stages
+    sent = parsing.received()
+    reject_unknown(sent.options, ABOUT_MODEL, "/v1/predict")
+    selector, context, stages = selector_of(sent.options), request_context(), g.stages
 
     def one(picture: Picture) -> dict[str, Any]:
         digit, prediction = predict_picture(service().store, picture, selector, context, stages)
@@ -30,7 +30,6 @@ def predict() -> Response:
         with stages("render"):
             return prediction_json(prediction, digit.placement)
 
-    pictures, several = parsing.pictures(service().max_images)
-    answer = each(one, pictures) if several else one(pictures[0])
+    answer = each(one, sent.pictures) if sent.several else one(sent.pictures[0])
     with stages("render"):
         return json_answer(answer)

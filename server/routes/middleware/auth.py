@@ -9,11 +9,10 @@ from flask import Flask, Response, g, request
 
 from server.auth.keys import ApiKey, Keyring
 from server.auth.signed_links import QUERY, Links
-from server.errors import Forbidden, KeyInQuery, ServiceError, Unauthorized
+from server.errors import Forbidden, ServiceError, Unauthorized
 from server.routes.middleware.scopes import LINKED, Need, need
+from server.routes.parameters import SEND_THE_KEY, reject_keys
 
-NAMES = frozenset({"key", "api_key", "apikey", "api-key", "x-api-key", "token", "access_token", "authorization"})
-HOW = "send the header `Authorization: Bearer KEY` or `X-API-Key: KEY`"
 REALM = 'Bearer realm="inkling"'
 
 
@@ -28,11 +27,7 @@ def _check(keys: Keyring, links: Links) -> Callable[[], None]:
         needed = need(request.endpoint)
         if needed == "open" or request.method == "OPTIONS":
             return
-        if misplaced := sorted(name for name in request.args if name.lower() in NAMES):
-            raise KeyInQuery(
-                f"a key in the query ({misplaced[0][:50]}) ends up in logs and histories: take it for lost, make a new "
-                f"one, and {HOW}"
-            )
+        reject_keys(request.args, "query")
         secret = _secret()
         if secret is None and _has_signed_link(links):
             return
@@ -50,7 +45,7 @@ def _secret() -> str | None:
 def _authorised(keys: Keyring, secret: str | None, needed: Need) -> ApiKey:
     if secret is None:
         g.challenge = REALM
-        raise Unauthorized(f"this server answers to those who have a key; {HOW}")
+        raise Unauthorized(f"this server answers to those who have a key; {SEND_THE_KEY}")
     key = keys.holder(secret)
     if key is None:
         g.challenge = f'{REALM}, error="invalid_token"'
@@ -84,8 +79,8 @@ def _has_signed_link(links: Links) -> bool:
 def _refused(verdict: str) -> ServiceError:
     g.challenge = REALM
     if verdict == "expired":
-        return Unauthorized(f"this link has expired; ask for the explanation again, or {HOW}")
-    return Unauthorized(f"this link was not signed here, or was changed; take it as it was given, or {HOW}")
+        return Unauthorized(f"this link has expired; ask for the explanation again, or {SEND_THE_KEY}")
+    return Unauthorized(f"this link was not signed here, or was changed; take it as it was given, or {SEND_THE_KEY}")
 
 
 def _challenge(response: Response) -> Response:

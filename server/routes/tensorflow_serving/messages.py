@@ -1,14 +1,12 @@
 """Parses requests for a version's signatures, and describes these, as TensorFlow Serving's REST API does."""
 
-import binascii
-from base64 import b64decode
 from dataclasses import dataclass
 from typing import Any
 
 from server.errors import BadRequest, InvalidTensor, UnknownSignature
 from server.options import shown
 from server.render import plain_floats
-from server.routes import nested_lists
+from server.routes import base64_text, nested_lists
 from server.types import Array, ModelCard
 
 DEFAULT = "serving_default"
@@ -97,9 +95,9 @@ def _file(value: Any, name: str) -> bytes:
             return value.encode("utf-8", "surrogatepass")
         case {"b64": str(text)} if len(value) == 1:
             try:
-                return b64decode(text, validate=True)
-            except (binascii.Error, ValueError) as error:
-                raise InvalidTensor(f"{name} holds what is not base64 ({error})") from error
+                return base64_text.decoded(text)
+            except ValueError as error:
+                raise InvalidTensor(f"{name} holds what is not base64: {error}") from error
     raise InvalidTensor(f'{name} holds {shown(value)}; expected {{"b64": "..."}}')
 
 
