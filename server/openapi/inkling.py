@@ -18,7 +18,7 @@ from server.openapi.parts import (
     ref,
     unchanged,
 )
-from server.openapi.schemas import TEXT
+from server.openapi.schemas import OPTION_VALUE, TEXT
 from server.reference import ENGINES, REFERENCES, engines_of
 from server.render import ATTACK_RENDERERS, COMPARISON_RENDERERS, RENDERERS
 
@@ -30,11 +30,15 @@ SEED = {"type": "integer", "minimum": 0, "maximum": 2**32 - 1, "default": 0}
 
 BODY = {
     "required": True,
-    "description": "One picture, recognised by its bytes whatever the content type says, or several files as a form.",
+    "description": "One picture, recognised by its bytes whatever the content type says, or several files as a form. "
+    "Beside the picture, a form and JSON take options as the query does.",
     "content": {
         **{kind: {} for kind in PICTURES},
         "multipart/form-data": {
-            "schema": {**record(image=listed({"type": "string", "contentMediaType": "application/octet-stream"}))}
+            "schema": {
+                **record(image=listed({"type": "string", "contentMediaType": "application/octet-stream"})),
+                "additionalProperties": OPTION_VALUE,
+            }
         },
         JSON: {"schema": ref("PictureInJson")},
     },

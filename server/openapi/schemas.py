@@ -66,6 +66,10 @@ MEASURE = record(
     better={"enum": ["lower", "higher"]},
     random_beaten=nullable(NUMBER),
 )
+OPTION_VALUE = {
+    "type": ["string", "number", "boolean"],
+    "description": "an option, with its name and value as in the query; one that is also in the query has to be equal",
+}
 OPTION = record(name=TEXT, type=TEXT, default={}, description=TEXT)
 
 EXPLAINED: dict[str, Any] = dict(
@@ -90,14 +94,14 @@ SCHEMAS: dict[str, Any] = {
     "PictureInJson": {
         "oneOf": [
             {
-                **record(image={**record(b64=TEXT), "additionalProperties": False}),
-                "additionalProperties": False,
-                "description": "a picture file in base64, or a data: URL of it",
+                **record(image={"anyOf": [TEXT, {**record(b64=TEXT), "additionalProperties": False}]}),
+                "additionalProperties": OPTION_VALUE,
+                "description": "a picture file in base64, or a data: URL of it; and options",
             },
             {
                 **record(pixels=PIXELS),
-                "additionalProperties": False,
-                "description": "the model's image as numbers",
+                "additionalProperties": OPTION_VALUE,
+                "description": "the model's image as numbers; and options",
             },
         ],
     },
