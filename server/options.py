@@ -39,7 +39,7 @@ def unknown_name(name: str, known: Iterable[str], where: str) -> UnknownOption:
     return UnknownOption(f"unknown option {shown(name)} for {where}; {hint}")
 
 
-def unknown_method(name: str, known: Collection[str], counterparts: Mapping[str, str], kind: str) -> UnknownMethod:
+def unknown_method(name: object, known: Collection[str], counterparts: Mapping[str, str], kind: str) -> UnknownMethod:
     """The error for an unknown method or attack, with the nearest known one: by its spelling, or as `counterparts` have
     it for names that are used elsewhere."""
     near = counterparts.get(_letters(name))
@@ -51,16 +51,16 @@ def unknown_method(name: str, known: Collection[str], counterparts: Mapping[str,
     return UnknownMethod(f"unknown {kind} {shown(name)}; {hint}there are {', '.join(known)}")
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def nearest(name: object, known: Iterable[str]) -> str | None:
     """The known name that is spelt most like `name`, whatever its case and punctuation; None if none is like it."""
     by_letters = {_letters(one): one for one in known}
     near = difflib.get_close_matches(_letters(name), by_letters, n=1)
     return by_letters[near[0]] if near else None
 
 
-def _letters(name: str) -> str:
+def _letters(name: object) -> str:
     """What counts in a name: letters and digits, without their case; of a long one the beginning, as it takes time."""
-    return "".join(filter(str.isalnum, name[:64].lower()))
+    return "".join(filter(str.isalnum, str(name)[:64].lower()))
 
 
 def describe(explainer: type) -> list[dict[str, Any]]:

@@ -1,15 +1,13 @@
 """Decodes base64 as clients send it, for every dialect."""
 
 import binascii
-import re
 import string
-from urllib.parse import unquote_to_bytes
 
 ALPHABET = (string.ascii_letters + string.digits + "+/").encode()
 STANDARD = bytes.maketrans(b"-_", b"+/")
 WHITE = string.whitespace.encode()
-FOREIGN = re.compile(r"[^A-Za-z0-9+/_\s=-]|=(?=\s*[^\s=])", re.ASCII)  # the first in a text that is not base64
 DATA_URL = "data:"
+ESCAPED = "+/= \r\n"  # what a URL may have percent-encoded; to decode all takes seconds
 
 
 def decoded(sent: str) -> bytes:
@@ -36,14 +34,24 @@ def _payload(url: str) -> str:
         raise ValueError(f"it is the data: URL {url[:50]!r}, which holds nothing; an empty canvas gives such a one")
     if head.rpartition(";")[2].strip().lower() != "base64":
         raise ValueError(f"it is a data: URL, but {head[:50]!r} does not end with ;base64")
-    return unquote_to_bytes(payload).decode("latin-1") if "%" in payload else payload
+    if "%" in payload:
+        for letter in ESCAPED:
+            code = f"%{ord(letter):02X}"
+            payload = payload.replace(code, letter).replace(code.lower(), letter)
+    return payload
 
 
 def _lenient(sent: str) -> bytes:
-    packed = sent.encode("utf-8", "surrogatepass").translate(STANDARD, WHITE).rstrip(b"=")
-    if packed.translate(None, ALPHABET) and (foreign := FOREIGN.search(sent)):
-        at = foreign.start()
-        raise ValueError(f"it breaks at character {at + 1}, {sent[at : at + 20]!r}")
+    try:
+        packed = sent.encode("ascii").translate(STANDARD, WHITE).rstrip(b"=")
+    except UnicodeEncodeError as error:
+        raise ValueError(_broken(sent, error.start)) from error
+    if foreign := packed.translate(None, ALPHABET):
+        raise ValueError(_broken(sent, sent.index(chr(foreign[0]))))
     if len(packed) % 4 == 1:
         raise ValueError(f"its {len(packed)} letters leave one over, which base64 never does; it is cut off")
     return binascii.a2b_base64(packed + b"=" * (-len(packed) % 4))
+
+
+def _broken(sent: str, at: int) -> str:
+    return f"it breaks at character {at + 1}, {sent[at : at + 20]!r}"

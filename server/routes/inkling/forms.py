@@ -1,14 +1,15 @@
 """Parses a form (multipart/form-data, RFC 7578): files and texts named `image` are pictures, other texts are options.
 
-In memory, so that no picture is written to disk; strictly, so that no part of a picture is read as a whole one.
+In memory, so that no picture is written to disk; strictly, so that no part of a picture is read as a whole one; and in
+time that no form can draw out, as neither holds for werkzeug's parser.
 """
 
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from werkzeug.datastructures import Headers, MultiDict
-from werkzeug.sansio.multipart import NEED_DATA, Data, Field, File, MultipartDecoder, State
+from werkzeug.datastructures import MultiDict
+from werkzeug.http import parse_options_header
 
 from server.errors import BadRequest, EmptyBody, InvalidOption
 from server.options import shown
@@ -18,6 +19,7 @@ IMAGE = "image"
 MAX_FIELDS = 64  # beside the pictures; no method has as many options
 MAX_TEXT = 4096  # bytes of an option, and of the headers of a part
 BOUNDARY = re.compile(r';\s*boundary\s*=\s*(?:"([^"]*)"|([^;]*))', re.IGNORECASE)
+FOLD = re.compile(r"\r?\n[ \t]+")  # within a header
 UNENCODED = ("", "7bit", "8bit", "binary")
 CLIENT = "let the client library set the header: leave Content-Type out (fetch, axios, requests), or use curl -F"
 
@@ -34,21 +36,8 @@ class Part(NamedTuple):
 
     name: str | None
     is_file: bool
-    headers: Headers
+    encoding: str
     content: bytes
-
-
-class _Decoder(MultipartDecoder):
-    """werkzeug's decoder, for headers in any encoding: what is not UTF-8 in them becomes U+FFFD."""
-
-    def _parse_headers(self, data: bytes | bytearray) -> Headers:
-        if len(data) > MAX_TEXT:
-            raise BadRequest(
-                f"a part of the form has more than {MAX_TEXT} bytes of headers; send its name and its type"
-            )
-        if b"\n--" + self.boundary in data:
-            raise BadRequest(f"a part of the form has no headers; {CLIENT}")
-        return super()._parse_headers(data.decode(errors="replace").encode())
 
 
 def parse(body: bytes, content_type: str, max_pictures: int) -> Form:
@@ -59,6 +48,8 @@ def parse(body: bytes, content_type: str, max_pictures: int) -> Form:
         BadRequest: it cannot be read, breaks off, or has more or larger parts than are read.
         InvalidOption: a file where an option is expected, or an option that is too long.
     """
+    if not body:
+        raise EmptyBody(f"the form is empty; expected one or several files named `{IMAGE}` (curl -F {IMAGE}=@7.png)")
     parts = []
     for part in _parts(body, _boundary(content_type)):
         parts.append(part)
@@ -84,33 +75,43 @@ def _boundary(content_type: str) -> bytes:
 
 
 def _parts(body: bytes, boundary: bytes) -> Iterator[Part]:
-    decoder = _Decoder(boundary)
-    decoder.receive_data(body)  # all at once: it may miss a boundary that lies in two pieces
-    part: Field | File = Field("", Headers())
-    pieces: list[bytes] = []
-    while (event := _next(decoder)) is not NEED_DATA:
-        if isinstance(event, Field | File):
-            part, pieces = event, []
-        elif isinstance(event, Data):
-            pieces.append(event.data)
-            if not event.more_data:
-                yield Part(part.name, isinstance(part, File), part.headers, b"".join(pieces))
-    if decoder.state is State.EPILOGUE:
-        return
-    mark = f"--{boundary.decode('latin-1')[:100]}"
-    if not body:
-        raise EmptyBody(f"the form is empty; expected one or several files named `{IMAGE}` (curl -F {IMAGE}=@7.png)")
-    if decoder.state is State.PREAMBLE:
-        raise BadRequest(f"no line of the form is {mark}, the boundary that Content-Type names; {CLIENT}")
-    where = "the headers" if decoder.state is State.PART else "the content"
-    raise BadRequest(f"the form breaks off in {where} of a part, before its last line {mark}--; send it whole")
+    mark = b"--" + boundary
+    shown_mark = mark[:100].decode("latin-1")
+    cut = BadRequest(f"the form breaks off before its last line, {shown_mark}--; send it whole")
+    at = 0 if body.startswith(mark) else body.find(b"\n" + mark) + 1  # a preamble may stand before
+    if not body.startswith(mark, at):
+        raise BadRequest(f"no line of the form is {shown_mark}, the boundary that Content-Type names; {CLIENT}")
+    while not body.startswith(b"--", at + len(mark)):
+        start = body.find(b"\n", at + len(mark)) + 1
+        if not start:
+            raise cut
+        if body[at + len(mark) : start].strip():
+            raise BadRequest(f"a line of the form begins with the boundary {shown_mark} and goes on; {CLIENT}")
+        at = body.find(b"\n" + mark, start - 1) + 1
+        if not at:
+            raise cut
+        yield _part(body, start, at - 1)
 
 
-def _next(decoder: MultipartDecoder) -> object:
-    try:
-        return decoder.next_event()
-    except ValueError as error:
-        raise BadRequest(f"the form cannot be read ({error}); {CLIENT}") from error
+def _part(body: bytes, start: int, end: int) -> Part:
+    """The part from `start` to the line break at `end`."""
+    limit = min(end + 1, start + MAX_TEXT)
+    blanks = [(at, at + len(line)) for line in (b"\n\r\n", b"\n\n") if (at := body.find(line, start - 1, limit)) >= 0]
+    if not blanks:
+        raise BadRequest(
+            f"the headers of a part of the form do not end within {MAX_TEXT} bytes, with a blank line; {CLIENT}"
+        )
+    head_end, content = min(blanks)
+    headers: dict[str, str] = {}
+    for line in FOLD.sub(" ", body[start:head_end].decode(errors="replace")).split("\n"):
+        name, _, value = line.partition(":")
+        headers.setdefault(name.strip().lower(), value.strip())
+    if "content-disposition" not in headers:
+        raise BadRequest(f"a part of the form has no Content-Disposition, which names it; {CLIENT}")
+    parameters = parse_options_header(headers["content-disposition"])[1]
+    encoding = headers.get("content-transfer-encoding", "").lower()
+    end -= body[end - 1 : end] == b"\r"
+    return Part(parameters.get("name"), "filename" in parameters, encoding, body[content:end])
 
 
 def _picture(part: Part) -> bytes:
@@ -144,16 +145,15 @@ def _option(part: Part) -> tuple[str, str]:
 
 def _unencoded(part: Part) -> bytes:
     """The content of a part, whose Content-Transfer-Encoding is none or base64."""
-    encoding = part.headers.get("content-transfer-encoding", "").strip().lower()
-    if encoding in UNENCODED:
+    if part.encoding in UNENCODED:
         return part.content
     try:
-        if encoding == "base64":
+        if part.encoding == "base64":
             return base64_text.decoded(part.content.decode("latin-1"))
     except ValueError as error:
         raise BadRequest(f"the field {shown(part.name)} is not base64, as its headers say: {error}") from error
     raise BadRequest(
-        f"the field {shown(part.name)} has the Content-Transfer-Encoding {shown(encoding)}; expected none, or base64"
+        f"the field {shown(part.name)} has Content-Transfer-Encoding: {part.encoding[:100]}; expected none, or base64"
     )
 
 

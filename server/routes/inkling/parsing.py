@@ -90,6 +90,8 @@ def _from_json(body: bytes) -> tuple[Picture, dict[str, str]]:
         got = fields or type(sent).__name__
         raise BadRequest(f"got JSON with {got[:200]}; expected {JSON_FORMS}, and options beside it")
     value = sent.pop(pictures[0])
+    if len(sent) > forms.MAX_FIELDS:
+        raise BadRequest(f"{len(sent)} fields are beside the picture; at most {forms.MAX_FIELDS} options are read")
     picture = _of_pixels(value) if pictures == ["pixels"] else _of_image(value)
     return picture, {name: _option(name, value) for name, value in sent.items()}
 

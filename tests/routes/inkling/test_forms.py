@@ -103,6 +103,7 @@ READ = {
     "a text in base64": part(b'form-data; name="image"', B64),
     "a text that is a data: URL": part(b'form-data; name="image"', b"data:image/png;base64," + B64),
     "lines that end with LF": PICTURE.replace(b"--XbX\r\n", b"--XbX\n").replace(b"\r\n\r\n", b"\n\n"),
+    "folded headers": part(FILE.replace(b"; ", b";\r\n "), SEVEN),
     "a preamble": b"This is a message in MIME format.\r\n" + PICTURE,
 }
 
@@ -177,23 +178,24 @@ REFUSED: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "a name like a path": (PICTURE + text("../../model", "x"), ("unknown option", "'model'")),
     "no name": (PICTURE + part(b"form-data", b"x"), ("no name",)),
     "no disposition": (PICTURE + b"--XbX\r\nContent-Type: text/plain\r\n\r\nx\r\n", ("Content-Disposition",)),
-    "no headers": (PICTURE + b"--XbX\r\n\r\nx\r\n", ("headers",)),
-    "no headers, and a part": (b"--XbX\r\n\r\nx\r\n" + PICTURE, ("no headers",)),
+    "no headers": (PICTURE + b"--XbX\r\n\r\nx\r\n", ("no Content-Disposition",)),
+    "no headers, and a part": (b"--XbX\r\n\r\nx\r\n" + PICTURE, ("no Content-Disposition",)),
     "quoted-printable": (part(FILE, b"=89", b"Content-Transfer-Encoding: quoted-printable"), ("quoted-printable",)),
     "not the base64 of its headers": (part(FILE, b"\x89", b"Content-Transfer-Encoding: base64"), ("not base64",)),
     "a form in the form": (
         part(b'form-data; name="image"', b"--in\r\nA: b\r\n\r\nx\r\n--in--", b"Content-Type: multipart/mixed"),
         ("not base64", "with the @"),
     ),
+    "lines that begin with the boundary": (part(FILE, b"\r\n--XbXx" * 10**5), ("--XbX and goes on",)),
     "a boundary within a picture": (part(FILE, SEVEN[:99] + b"\r\n--XbX\r\n" + SEVEN[99:]), ("form",)),
     "many fields": (PICTURE + b"".join(text(f"f{n}", "x") for n in range(10_000)), ("more than 128 parts", "64")),
     "many fields of one name": (PICTURE + text("model", "fake") * 10_000, ("more than 128 parts",)),
     "a long value": (PICTURE + text("model", "x" * 5000), ("'model' has 5000 bytes", "4096")),
-    "a long name": (PICTURE + text("m" * 5000, "x"), ("4096 bytes of headers",)),
-    "a long header": (PICTURE + part(FILE, SEVEN, b"X: " + b"y" * 10**6), ("4096 bytes of headers",)),
-    "many headers": (PICTURE + part(FILE, SEVEN, *[b"X: y"] * 10**5), ("4096 bytes of headers",)),
-    "many parameters": (PICTURE + part(b"form-data" + b"; a=b" * 10**5, b""), ("4096 bytes of headers",)),
-    "headers without an end": (PICTURE + b"--XbX\r\n" + b"X: y\r\n" * 10**5, ("breaks off",)),
+    "a long name": (PICTURE + text("m" * 5000, "x"), ("headers", "4096 bytes")),
+    "a long header": (PICTURE + part(FILE, SEVEN, b"X: " + b"y" * 10**6), ("headers", "4096 bytes")),
+    "many headers": (PICTURE + part(FILE, SEVEN, *[b"X: y"] * 10**5), ("headers", "4096 bytes")),
+    "many parameters": (PICTURE + part(b"form-data" + b"; a=b" * 10**5, b""), ("headers", "4096 bytes")),
+    "headers without an end": (PICTURE + b"--XbX\r\n" + b"X: y\r\n" * 10**5, ("headers", "blank line")),
 }  # fmt: skip
 
 

@@ -128,6 +128,7 @@ def test_options_may_stand_beside_pixels(client: FlaskClient) -> None:
     ({"version": 2}, "invalid_option", ("'1' in the query", "'2' in the JSON", "once")),
     ({"version": "9" * 5000}, "invalid_option", ("5000 letters", "4096")),
     ({"x" * 10**6: 1}, "unknown_option", ("unknown option",)),
+    ({f"x{number}": 1 for number in range(65)}, "bad_request", ("65 fields", "64 options")),
 ])  # fmt: skip
 def test_error_tells_a_wrong_option_in_json(
     client: FlaskClient, options: dict[str, Any], code: str, words: tuple[str, ...]
