@@ -45,7 +45,7 @@ class PictureError(ServiceError):
 
 
 class UnknownOption(BadRequest):
-    """An unknown name in the query."""
+    """An unknown name among the options."""
 
     code = "unknown_option"
 
@@ -82,7 +82,7 @@ class DamagedImage(PictureError):
 
 
 class KeyInQuery(BadRequest):
-    """A key in the query, where logs and histories keep it."""
+    """A key among the options, where logs and histories keep it."""
 
     code = "key_in_query"
 

@@ -40,7 +40,7 @@ BODY = {
                 "additionalProperties": OPTION_VALUE,
             }
         },
-        JSON: {"schema": ref("PictureInJson")},
+        JSON: {"schema": ref("PictureInJson"), "example": {"image": "data:image/png;base64,iVBORw0KGgo="}},
     },
 }
 MODEL = (
