@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from gunicorn.glogging import Logger
 
 from server.config import Settings, SettingsError
-from server.logs import logging_config
+from server.logs import capture_streams, log_uncaught, logging_config, release_streams
 from server.process.graceful_stop import stop_explaining_at_sigterm
 from server.process.gunicorn_worker import Worker
 from server.process.malloc import share_arenas, trim_heaps
@@ -22,6 +22,8 @@ def refuse(why: object) -> NoReturn:
     sys.exit(f"Inkling does not start: {why}")
 
 
+if os.environ.get("INKLING_LOG_FORMAT") == "json":
+    capture_streams()  # before anything is written, also of mistakes in the settings
 # TensorFlow's C++ side says on every start, as an error, that a machine without a GPU has none; 0 shows it all
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # numpy's products are small ones, in many threads; those of OpenBLAS would take half the processor by waiting for work
@@ -65,10 +67,12 @@ class logger_class(Logger):  # noqa: N801  (gunicorn's name for it)
 
 
 def on_starting(server: Any) -> None:
-    """The folders that the workers share, once for the life of the server: a reload reads this file anew.
+    """Log what nobody catches, and make the folders that the workers share, once for the life of the server: a reload
+    reads this file anew.
 
     Metrics lie in memory: to write into a file that is mapped from a full disk would kill the worker.
     """
+    log_uncaught()
     server.temporary = []
     try:
         check(settings, workers)
@@ -98,6 +102,11 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 def post_fork(server: Any, worker: Any) -> None:
     os.environ["INKLING_WORKER"] = str(worker.number)
+
+
+def pre_exec(server: Any) -> None:
+    """Called where gunicorn is replaced while it runs (SIGUSR2)."""
+    release_streams()
 
 
 def child_exit(server: Any, worker: Any) -> None:

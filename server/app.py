@@ -39,7 +39,7 @@ from server.routes.converters import Name
 from server.routes.errors import answer_error
 from server.routes.headers import request_id, server_timing
 from server.routes.inkling import attack, compare, explain, explanations, models, predict
-from server.routes.middleware import access_log, auth
+from server.routes.middleware import access_log, auth, changes, hosts
 from server.routes.open_inference import endpoints as open_inference
 from server.routes.service import EXTENSION, Service
 from server.routes.tensorflow_serving import endpoints as tensorflow_serving
@@ -84,6 +84,7 @@ def create_app(
             "the default model %r is not in %s; there is %s", settings.model, settings.model_store.resolve(), known
         )
     app.url_map.converters["name"] = Name
+    app.url_map.merge_slashes = False  # else /v1//models is redirected to whatever host the client names
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.register_error_handler(Exception, answer_error)
@@ -176,18 +177,23 @@ def _cache(settings: Settings, run_dir: Path, metrics: Metrics) -> ExplanationCa
 
 
 def _guard(app: Flask, settings: Settings, links: Links | None) -> None:
-    """Register keys, limits and origins where they are set; what is not set costs nothing."""
+    """Register what may refuse a request before its body is read, in the order in which it is asked: limits come
+    before keys are asked for, so that guesses are counted."""
     if settings.cors_origins is not None:
         from server.routes.middleware import cors
 
         cors.allow(app, settings.cors_origins)
-    if settings.keys_file is not None and links is not None:
-        auth.protect(app, Keyring(settings.keys_file), links)
+    hosts.check_hosts(app, settings.hosts)
+    if settings.keys_file is not None:
+        auth.authenticate(app, Keyring(settings.keys_file))
     if settings.rate_limit is not None:
         from server.routes.middleware import rate_limits
         from server.routes.middleware.rate_limiter import RateLimiter
 
         rate_limits.limit(app, RateLimiter(settings.rate_limit, settings.rate_limit_storage), settings.proxies)
+    changes.guard(app, settings.repository, settings.keys_file is not None, settings.cors_origins)
+    if links is not None:
+        auth.authorise(app, links)
 
 
 def _begin() -> None:

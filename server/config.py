@@ -33,6 +33,7 @@ ORIGIN = r"https?://[A-Za-z0-9.\[\]:-]+"
 STORAGE = r"memory://|(redis|rediss|redis\+unix|memcached)://.+"
 RULE = r"(all|latest:[1-9]\d{0,8}|specific:\d+(,\d+)*)"
 NAMED = rf"[^=;:/]+={RULE}"
+HOST_NAME = r"((\*?\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[A-Fa-f0-9:.]+\])"
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,15 @@ class Settings:
     access_log: Literal["on", "off"] = _setting("off", "on = a line for every request")
     keys_file: Path | None = _setting(
         None, "file with the API keys, a line each (`python -m server key`); without it everybody may ask"
+    )
+    repository: Literal["keys", "open", "off"] = _setting(
+        "keys",
+        "who may load and unload models; keys = who has a key of scope admin, open = everybody where no keys are set",
+    )
+    hosts: str | None = _setting(
+        None,
+        "names of this server that are answered, without ports, such as ink.example,*.ink.example,[::1]; default all",
+        like=rf"{HOST_NAME}(,{HOST_NAME})*",
     )
     link_secret: str | None = _setting(
         None,

@@ -95,7 +95,7 @@ class Unauthorized(ServiceError):
 
 
 class Forbidden(ServiceError):
-    """A key without the needed scope."""
+    """A key without the needed scope, a page of another site, or what is switched off."""
 
     status = 403
     code = "forbidden"
@@ -127,6 +127,13 @@ class UnknownExplanation(ServiceError):
 
     status = 404
     code = "unknown_explanation"
+
+
+class Misdirected(ServiceError):
+    """Asked under a host name that this server does not answer to."""
+
+    status = 421
+    code = "misdirected_request"
 
 
 class NotAcceptable(ServiceError):

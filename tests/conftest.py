@@ -97,5 +97,6 @@ def without_tensorflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
 @pytest.fixture(scope="session")
 def explaining(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The shipped models behind a real gunicorn, ready to explain."""
-    with serving(tmp_path_factory.mktemp("explaining"), {"EXPLAIN_SLOTS": "8"}, explain="ready") as running:
+    settings = {"EXPLAIN_SLOTS": "8", "REPOSITORY": "open"}
+    with serving(tmp_path_factory.mktemp("explaining"), settings, explain="ready") as running:
         yield running

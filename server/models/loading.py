@@ -3,6 +3,7 @@ TensorFlow explains `complete` with the SavedModel (seconds). Takes the function
 imports neither LiteRT nor TensorFlow.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ class Loading:
         Raises:
             BrokenVersion: what is wrong with its files, or with what its twin answers.
         """
+        began = time.monotonic()
         card = read_card(folder)
         if (card.name, card.version) != (folder.parent.name, folder.name):
             raise BrokenVersion(f"its card is that of {card.name} version {card.version}")
@@ -57,7 +59,7 @@ class Loading:
             except BrokenVersion:
                 explaining.close()
                 raise
-        return LoadedVersion(card, folder, twin, explaining, failure=self._failure(explaining))
+        return LoadedVersion(card, folder, twin, explaining, failure=self._failure(explaining), began=began)
 
     def complete(self, version: LoadedVersion) -> None:
         """Load its SavedModel where it explains, and check all that it and its twin answer.

@@ -1,6 +1,7 @@
 """One version of a model with its loaded models, and its life from loading to being freed (reference counting)."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,7 @@ class LoadedVersion:
     twin: Model | None = None
     explaining: LoadedModel | None = None
     failure: str | None = None
+    began: float = field(default_factory=time.monotonic)  # to be loaded, on the clock of time.monotonic
     _users: int = 0
     _when_idle: Callable[["LoadedVersion"], None] | None = None  # set when it is retired
     _freed: bool = False

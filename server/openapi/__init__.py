@@ -39,7 +39,10 @@ def document() -> dict[str, Any]:
 def _named(path: str, item: Mapping[str, Any]) -> dict[str, Any]:
     """Each method of a path with an id that programs can be generated from."""
     name = "_".join(re.findall(r"[A-Za-z0-9]+|(?<=.)/$", path)).replace("/", "slash") or "root"
-    guarded = {} if path in ops.OPEN else errors(401, 403, 429)
+    guarded = {
+        **({} if path in ops.PROBES else errors(400, 421)),
+        **({} if path in ops.OPEN else errors(401, 403, 429)),
+    }
     return {
         method: {"operationId": f"{method}_{name}", **described, "responses": {**described["responses"], **guarded}}
         for method, described in item.items()

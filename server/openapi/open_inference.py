@@ -68,6 +68,15 @@ RESPONSE = {
 }
 DESCRIBED = listed(record(name=TEXT, datatype=TEXT, shape=listed(WHOLE)))
 METADATA = record(name=TEXT, versions=listed(TEXT), platform=TEXT, inputs=DESCRIBED, outputs=DESCRIBED)
+IN_CONFIG = {"name": TEXT, "data_type": TEXT, "dims": listed(WHOLE)}
+CONFIG = record(
+    name=TEXT,
+    platform=TEXT,
+    backend=TEXT,
+    max_batch_size=WHOLE,
+    input=listed(record(**IN_CONFIG, format=TEXT)),
+    output=listed(record(**IN_CONFIG)),
+)
 ENTRY = record(name=TEXT, version=TEXT, state=TEXT, reason=TEXT)
 
 
@@ -90,6 +99,7 @@ def _tensors(summary: str, about: list[dict[str, Any]], **parameters: Any) -> di
 def _one_model(address: str, about: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         address: _get("The tensors of a model", METADATA, 404, 503, about=about),
+        f"{address}/config": _get("The tensors of a model, as Triton has them", CONFIG, 404, 503, about=about),
         f"{address}/ready": _get("Whether it can predict", record(name=TEXT, ready=FLAG), 404, 503, about=about),
         f"{address}/infer": _tensors("Predict", about),
         f"{address}/explain": _tensors("Explain", about, **PARAMETERS),

@@ -15,16 +15,8 @@ def _get(summary: str, contents: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"get": operation(TAG, summary, {"200": answer(summary, contents), **more})}
 
 
-OPEN = (
-    "/",
-    "/livez",
-    "/readyz",
-    "/v2/health/live",
-    "/v2/health/ready",
-    "/openapi.json",
-    "/docs",
-    "/docs/{name}",
-)  # to everybody, as often as they like
+PROBES = ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready")  # under any name of the host
+OPEN = (*PROBES, "/", "/openapi.json", "/docs", "/docs/{name}")  # to everybody, as often as they like
 PATHS: dict[str, Any] = {
     "/": _get("Alive, and where to look", {JSON: record(status=TEXT, see=listed(TEXT))}),
     "/livez": _get("Whether the process is alive", {JSON: record(status=TEXT)}),

@@ -175,6 +175,7 @@ ROUTES: list[tuple[str, str, Need]] = [
     ("GET", "/v2/health/live", "open"),
     ("GET", "/v2/health/ready", "open"),
     ("GET", "/v2/models/fake/ready", "any"),
+    ("GET", "/v2/models/fake/config", "any"),
     ("POST", "/v2/models/fake/infer", "predict"),
     ("POST", "/v2/models/fake/explain", "explain"),
     ("POST", "/v2/repository/index", "admin"),

@@ -50,6 +50,27 @@ def test_health_and_metadata(client: Any) -> None:
         assert reported["inputs"] == [{"name": "images", "datatype": "FP32", "shape": [-1, 28, 28]}]
 
 
+def test_the_configuration(client: Any) -> None:
+    """Triton's image_client.py cannot use it: it wants one output, and a channel beside height and width."""
+    for version in ("", "2"):
+        assert client.get_model_config("cnn", version) == {
+            "name": "cnn",
+            "platform": "tensorflow_savedmodel",
+            "backend": "tensorflow",
+            "max_batch_size": 1024,
+            "input": [{"name": "images", "data_type": "TYPE_FP32", "format": "FORMAT_NONE", "dims": [28, 28]}],
+            "output": [
+                {"name": "logits", "data_type": "TYPE_FP32", "dims": [10]},
+                {"name": "probabilities", "data_type": "TYPE_FP32", "dims": [10]},
+            ],
+        }
+    reported = client.get_model_metadata("cnn")
+    assert reported["inputs"][0]["shape"] == [-1, 28, 28]  # with the batch, which the configuration leaves out
+    assert "model_configuration" in client.get_server_metadata()["extensions"]
+    with pytest.raises(InferenceServerException, match="unknown model 'nope'"):
+        client.get_model_config("nope")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_net_predicts_as_its_twin(client: Any, name: str) -> None:
     check(client.infer(name, [tensor()]), name)

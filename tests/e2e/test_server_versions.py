@@ -30,7 +30,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("versions")
-    settings = {"WORKERS": "2", "EXPLAIN": "off", "MODEL_STORE": str(store), "MODEL": "mlp", "POLL_MS": "100"}
+    settings = {
+        "WORKERS": "2", "EXPLAIN": "off", "MODEL_STORE": str(store), "MODEL": "mlp", "POLL_MS": "100",
+        "REPOSITORY": "open",
+    }  # fmt: skip
     with serving(folder, settings) as running:
         yield running
 

@@ -101,7 +101,7 @@ REQUESTS: dict[Key, SampleRequest] = {  # each content type that can be sent to 
             *("/", "/livez", "/readyz", "/openapi.json", "/v1/methods", "/v1/models"),
             *(model + end for model in V1_MODELS for end in ("", "/metadata")),
             *("/v2", "/v2/", "/v2/health/live", "/v2/health/ready", "/v2/models"),
-            *(model + end for model in V2_MODELS for end in ("", "/ready")),
+            *(model + end for model in V2_MODELS for end in ("", "/config", "/ready")),
         )
     },
     ("get", "/metrics", NOTHING, "text/plain; version=0.0.4; charset=utf-8"): SampleRequest(),

@@ -256,11 +256,13 @@ def test_a_callers_mistake(client: FlaskClient, caplog: pytest.LogCaptureFixture
 
 
 @pytest.mark.parametrize("path", [
-    "/v2/models/nope", "/v2/models/nope/ready", "/v2/models/fake/versions/99", "/v2/models/fake/versions/99/ready",
-    "/v2/models/nope/versions/1", "POST /v2/models/nope/infer", "POST /v2/models/fake/versions/99/infer",
-    "POST /v2/models/nope/explain", "POST /v2/repository/models/nope/load", "POST /v2/repository/models/nope/unload",
+    "/v2/models/nope", "/v2/models/nope/config", "/v2/models/fake/versions/99/config", "/v2/models/nope/ready",
+    "/v2/models/fake/versions/99", "/v2/models/fake/versions/99/ready", "/v2/models/nope/versions/1",
+    "POST /v2/models/nope/infer", "POST /v2/models/fake/versions/99/infer", "POST /v2/models/nope/explain",
+    "POST /v2/repository/models/nope/load", "POST /v2/repository/models/nope/unload",
 ])  # fmt: skip
-def test_unknown_names_are_404(client: FlaskClient, path: str) -> None:
+def test_unknown_names_are_404(make_app: MakeApp, path: str) -> None:
+    client = make_app(repository="open").test_client()
     method, _, address = path.rpartition(" ")
     response = client.open(address, method=method or "GET", data=json.dumps(request()))
     check_error(response, 404, "unknown_model", ("nope" if "nope" in path else "99",))
@@ -447,7 +449,7 @@ def test_the_repository_is_listed(client: FlaskClient) -> None:
 
 
 def test_unload_and_load(make_app: MakeApp) -> None:
-    client = make_app().test_client()
+    client = make_app(repository="open").test_client()
     assert client.post("/v2/repository/models/plain/unload").status_code == 200
     check_error(client.get("/v2/models/plain"), 404, "unknown_model", ("plain",))
     states = {one["name"]: one["state"] for one in client.post("/v2/repository/index").get_json()}

@@ -100,3 +100,17 @@ def test_callers_that_are_forgotten_are_still_counted(shared: FakeStorage, monke
     process = RateLimiter("2/hour", "")
     assert [let_through(process, 1, f"address {number}") for number in (1, 2, 3, 1, 2, 3)] == [1] * 6
     assert [let_through(process, 1, f"address {number}") for number in (1, 2, 3)] == [0] * 3
+
+
+def test_a_new_caller_displaces_the_one_that_was_away_longest(
+    shared: FakeStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was reserved for the others is not lost: they ask the storage no more often."""
+    monkeypatch.setattr(rate_limiter, "CALLERS", 2)
+    process = RateLimiter("20000/hour", "")
+    process.take("busy")
+    process.take("busy")
+    for number in range(5):
+        process.take(f"address {number}")
+        requested = shared.requested
+        assert let_through(process, 2, "busy") == 2 and shared.requested == requested

@@ -81,6 +81,79 @@ def test_what_a_header_says_of_the_address_counts_behind_proxies_only(
         assert requested(client, 1, headers={"X-Forwarded-For": address}) == [status]
 
 
+def test_what_a_client_puts_before_the_proxys_word_changes_nothing(make_app: MakeApp) -> None:
+    client = make_app(rate_limit="1/hour", proxies=1).test_client()
+    for number, before in enumerate(
+        ("", "10.9.9.9, ", '"10.9.9.9, ', '"10.9.9.9, \\", ', "[::1], ", ",, ", "unknown, ")
+    ):
+        sent = {"X-Forwarded-For": f"{before}10.0.0.1"}
+        assert requested(client, 1, headers=sent) == [429 if number else 200], before
+
+
+@pytest.mark.parametrize("word", ["rubbish", "", "unknown", "_hidden", "10.0.0.1.2", "10.0.0.1, ", '"10.0.0.1"'])
+def test_a_proxy_that_reports_no_address_is_counted_itself(make_app: MakeApp, word: str) -> None:
+    client = make_app(rate_limit="1/hour", proxies=1).test_client()
+    assert requested(client, 1) == [200]
+    assert requested(client, 1, headers={"X-Forwarded-For": word}) == [429]
+
+
+@pytest.mark.parametrize(("one", "other", "same"), [
+    ("2001:db8:1:2::1", "2001:db8:1:2:ffff::2", True),
+    ("2001:db8:1:2::1", "2001:DB8:1:2:0:0:0:1", True),
+    ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+    ("::ffff:10.0.0.1", "10.0.0.1", True),
+    ("::ffff:10.0.0.1", "::ffff:10.0.0.2", False),
+    ("fe80::1%eth0", "fe80::1%eth1", True),
+    ("10.0.0.1", "10.0.0.2", False),
+])  # fmt: skip
+@pytest.mark.parametrize("proxies", [0, 1])
+def test_addresses_that_one_caller_can_choose_from_are_one(
+    make_app: MakeApp, one: str, other: str, same: bool, proxies: int
+) -> None:
+    client = make_app(rate_limit="1/hour", proxies=proxies).test_client()
+
+    def sent(address: str) -> dict[str, Any]:
+        if proxies:
+            return {"headers": {"X-Forwarded-For": address}}
+        return {"environ_overrides": {"REMOTE_ADDR": address}}
+
+    assert requested(client, 1, **sent(one)) == [200]
+    assert requested(client, 1, **sent(other)) == [429 if same else 200]
+    shown = client.get("/v1/models", **sent(one)).get_json()["error"]
+    assert ("/64" in shown) == (":" in one and "." not in one)
+
+
+def test_ports_that_a_proxy_reports_make_no_other_caller(make_app: MakeApp) -> None:
+    client = make_app(rate_limit="1/hour", proxies=1).test_client()
+    for address, status in (
+        ("10.0.0.1:50", 200),
+        ("10.0.0.1:51", 429),
+        ("[2001:db8::1]:50", 200),
+        ("2001:db8::9", 429),
+    ):
+        assert requested(client, 1, headers={"X-Forwarded-For": address}) == [status]
+
+
+def test_mistakes_and_guesses_are_counted_for_the_address(make_app: MakeApp, tmp_path: Path) -> None:
+    """Also those at what is not counted otherwise: /metrics. Who has a key is not held up by what others guess."""
+    keys = write_keys(tmp_path / "keys", web="predict", boss="admin")
+    for path, status in (("/v1/models", 401), ("/metrics", 401), ("/nowhere", 404), ("/v1/predict", 405)):
+        client = make_app(rate_limit="2/hour", keys_file=tmp_path / "keys").test_client()
+        found = [client.get(path, headers=bearer(f"ink_guess{number}")) for number in range(3)]
+        assert [one.status_code for one in found] == [status, status, 429]
+        check_error(found[-1], 429, "too_many_requests", ("address 127.0.0.1",))
+        assert client.get("/v1/models").status_code == 429
+        assert client.get("/v1/models", headers=bearer(keys["web"])).status_code == 200
+        assert {client.get("/metrics", headers=bearer(keys["boss"])).status_code for _ in range(4)} == {200}
+        assert client.get("/livez", headers=bearer("ink_guess")).status_code == 200
+
+
+def test_a_forged_link_is_counted_too(make_app: MakeApp, tmp_path: Path) -> None:
+    write_keys(tmp_path / "keys", web="predict")
+    client = make_app(rate_limit="1/hour", keys_file=tmp_path / "keys").test_client()
+    assert [client.get("/v1/explanations/abc.png?signature=x").status_code for _ in range(2)] == [401, 429]
+
+
 class Away(MemoryStorage):
     """A storage whose server does not answer."""
 

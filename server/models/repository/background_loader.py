@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -155,6 +156,9 @@ class BackgroundLoader:
             if self._versions.get(key) is version:  # else it was retired meanwhile
                 self._complete.add(key)
                 self._refused.pop(key, None)
+        if version.explain == "ready":
+            seconds = time.monotonic() - version.began
+            log.info("explanations of %s %s are ready after %.1f s", key.name, key.number, seconds)
 
 
 def _free(versions: list[LoadedVersion]) -> None:

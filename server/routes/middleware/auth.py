@@ -16,22 +16,36 @@ from server.routes.parameters import SEND_THE_KEY, reject_keys
 REALM = 'Bearer realm="inkling"'
 
 
-def protect(app: Flask, keys: Keyring, links: Links) -> None:
-    """Refuse requests without a sufficient key, except on open routes."""
-    app.before_request(_check(keys, links))
+def authenticate(app: Flask, keys: Keyring) -> None:
+    """Put the key that a request has, None unless it is valid, where what is registered later finds it: `g.key`."""
+
+    def find_key() -> None:
+        secret = _secret()
+        g.key = None if secret is None else keys.holder(secret)
+
+    app.before_request(find_key)
+
+
+def authorise(app: Flask, links: Links) -> None:
+    """Refuse requests without a sufficient key, except on open routes. After `authenticate`."""
+    app.before_request(_check(links))
     app.after_request(_challenge)
 
 
-def _check(keys: Keyring, links: Links) -> Callable[[], None]:
+def _check(links: Links) -> Callable[[], None]:
     def check() -> None:
         needed = need(request.endpoint)
         if needed == "open" or request.method == "OPTIONS":
             return
         reject_keys(request.args, "query")
-        secret = _secret()
-        if secret is None and _has_signed_link(links):
-            return
-        g.key = _authorised(keys, secret, needed)
+        if g.key is not None:
+            _check_scope(g.key, needed)
+        elif _secret() is not None:
+            g.challenge = f'{REALM}, error="invalid_token"'
+            raise Unauthorized("nobody here knows this key; check that it is whole, or ask for a new one")
+        elif not _has_signed_link(links):
+            g.challenge = REALM
+            raise Unauthorized(f"this server answers to those who have a key; {SEND_THE_KEY}")
 
     return check
 
@@ -42,21 +56,12 @@ def _secret() -> str | None:
     return credentials.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key")
 
 
-def _authorised(keys: Keyring, secret: str | None, needed: Need) -> ApiKey:
-    if secret is None:
-        g.challenge = REALM
-        raise Unauthorized(f"this server answers to those who have a key; {SEND_THE_KEY}")
-    key = keys.holder(secret)
-    if key is None:
-        g.challenge = f'{REALM}, error="invalid_token"'
-        raise Unauthorized("nobody here knows this key; check that it is whole, or ask for a new one")
+def _check_scope(key: ApiKey, needed: Need) -> None:
     if needed not in ("any", *key.scopes):
-        g.key = key
         g.challenge = f'{REALM}, error="insufficient_scope", scope="{needed}"'
         raise Forbidden(
             f"the key of {key.name} is good for {', '.join(sorted(key.scopes))}; {request.path[:200]} needs {needed}"
         )
-    return key
 
 
 def _has_signed_link(links: Links) -> bool:

@@ -9,6 +9,7 @@ does not answer, each process counts on its own. Knows no HTTP. Imported only wh
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from threading import Lock
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from server.config import SettingsError
 
 SHARE = 1000  # one in so many of the remaining requests is reserved at a time
 RETRY_AFTER = 1.0  # seconds before a storage that did not answer is tried again
-CALLERS = 10_000  # that are remembered; a forgotten one costs one more call of the storage
+CALLERS = 10_000  # the most recent ones, that are remembered; a forgotten one loses what was reserved for it
 
 log = logging.getLogger(__name__)
 
@@ -85,17 +86,12 @@ class _Counted:
     """The limits of every caller in one storage."""
 
     def __init__(self, limits: Sequence[RateLimitItem], storage: Storage) -> None:
-        self._limits, self._storage = limits, storage
-        self._windows: dict[str, list[_Window]] = {}
+        self._storage = storage
+        self._windows_of = lru_cache(CALLERS)(lambda caller: [_Window(limit, caller) for limit in limits])
 
     def take(self, caller: str) -> list[LimitStatus]:
-        windows = self._windows.get(caller)
-        if windows is None:
-            if len(self._windows) >= CALLERS:
-                self._windows.clear()
-            windows = self._windows[caller] = [_Window(limit, caller) for limit in self._limits]
         now, found = time.time(), []
-        for window in windows:
+        for window in self._windows_of(caller):
             found.append(window.take(self._storage, now))
             if found[-1].remaining < 0:
                 break

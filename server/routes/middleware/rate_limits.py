@@ -2,29 +2,29 @@
 load."""
 
 from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from flask import Flask, Response, g, request
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from server.errors import TooManyRequests
-from server.routes.middleware.rate_limiter import LimitStatus, RateLimiter
+from server.routes.middleware.rate_limiter import CALLERS, LimitStatus, RateLimiter
 from server.routes.middleware.scopes import UNLIMITED, need
+
+PREFIX = 64  # bits of an IPv6 address that one caller is given; the others are for it to choose
 
 
 def limit(app: Flask, rates: RateLimiter, proxies: int) -> None:
     """Answer 429 beyond `rates`. The client's address is the one that the last of `proxies` reports."""
-    if proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0)  # type: ignore[method-assign]
-    app.before_request(_check(rates))
+    app.before_request(_check(rates, proxies))
     app.after_request(_add_headers)
 
 
-def _check(rates: RateLimiter) -> Callable[[], None]:
+def _check(rates: RateLimiter, proxies: int) -> Callable[[], None]:
     def check() -> None:
-        endpoint = request.endpoint
-        if request.method == "OPTIONS" or endpoint in UNLIMITED or need(endpoint) == "open":
+        if not _is_counted():
             return
-        caller = _caller()
+        caller = _caller(proxies)
         g.left = rates.take(caller)
         last: LimitStatus = g.left[-1]
         if last.remaining < 0:
@@ -34,10 +34,42 @@ def _check(rates: RateLimiter) -> Callable[[], None]:
     return check
 
 
-def _caller() -> str:
-    """Whose requests are counted together."""
+def _is_counted() -> bool:
+    """Also what will be refused, for its key, its path or its method."""
+    endpoint = request.endpoint
+    if endpoint is None:
+        return True
+    if request.method == "OPTIONS" or need(endpoint) == "open":
+        return False
+    return endpoint not in UNLIMITED or ("key" in g and g.key is None)
+
+
+def _caller(proxies: int) -> str:
+    """Whose requests are counted together: those with a valid key, or from an address."""
     key = g.get("key")
-    return f"address {request.remote_addr}" if key is None else f"key {key.name}"
+    if key is not None:
+        return f"key {key.name}"
+    # not werkzeug's ProxyFix: it takes an opening quote of the client's own for one around all that proxies add
+    forwarded = request.environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    reported = _network(forwarded[-proxies].strip()) if 0 < proxies <= len(forwarded) else None
+    peer = request.remote_addr or ""
+    return f"address {reported or _network(peer) or peer}"
+
+
+@lru_cache(CALLERS)
+def _network(text: str) -> str | None:
+    """An IPv4 address, or the network of an IPv6 address, perhaps with a port; None where it is neither."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or IPv6Network((int(address) >> PREFIX << PREFIX, PREFIX)))
+    return str(address)
 
 
 def _add_headers(response: Response) -> Response:

@@ -1,6 +1,6 @@
-"""Which scope does each route need? The one table.
+"""Which scope does each route need, and which routes are guarded otherwise? The one place of such tables.
 
-A route that is not in it needs `admin`, and fails a test.
+A route that is not in NEEDS needs `admin`, and fails a test.
 """
 
 from collections.abc import Mapping
@@ -37,6 +37,7 @@ NEEDS: Mapping[str, Need] = {  # by endpoint
     "open_inference.server": "any",
     "open_inference.models": "any",
     "open_inference.metadata": "any",
+    "open_inference.config": "any",
     "open_inference.model_ready": "any",
     "open_inference.predict": "predict",
     "open_inference.explain": "explain",
@@ -46,6 +47,9 @@ NEEDS: Mapping[str, Need] = {  # by endpoint
 }
 LINKED = "/v1/explanations/"  # what lies below is also open to a GET with a signed link
 UNLIMITED = frozenset({"ops.metrics"})  # endpoints that no rate limit counts, beside those that are open
+PROBES = frozenset({"ops.livez", "ops.readyz", "open_inference.live", "open_inference.ready"})  # asked by IP address
+CHANGES_MODELS = frozenset({"open_inference.load", "open_inference.unload"})  # INKLING_REPOSITORY says who may
+OWN_PAGES = CHANGES_MODELS | {"open_inference.index"}  # no page of another site may ask these
 
 
 def need(endpoint: str | None) -> Need:

@@ -28,8 +28,9 @@ blueprint.register_error_handler(ServiceError, answer_in_protocol)
 
 MODEL = "/v2/models/<name:model>"
 NUMBERED = f"{MODEL}/versions/<name:version>"
-EXTENSIONS = ["binary_tensor_data", "model_repository", "model_repository_extension", "explain"]
+EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "model_repository_extension", "explain"]
 ARRAYS = ("values", "stderr", "segments", "segment_values", "segment_stderr")
+PLATFORM = "tensorflow_savedmodel"
 MAX_LISTED = 10  # blank rows that are listed by number
 OUTPUTS = ("logits", "probabilities")
 EXPLAINED = ("attributions", "predictions", "probabilities", "target", "certificates")
@@ -62,6 +63,13 @@ def models() -> Response:
 def metadata(model: str, version: str | None = None) -> Response:
     with service().store.handle(model, version) as served:
         return json_answer(_metadata(served.card, list(service().store.served_model(model).versions)))
+
+
+@blueprint.get(f"{MODEL}/config")
+@blueprint.get(f"{NUMBERED}/config")
+def config(model: str, version: str | None = None) -> Response:
+    with service().store.handle(model, version) as served:
+        return json_answer(_config(served.card, service().max_rows))
 
 
 @blueprint.get(f"{MODEL}/ready")
@@ -131,12 +139,25 @@ def unload(model: str) -> Response:
     return json_answer({"name": model, "unload": True})
 
 
+def _config(card: ModelCard, max_rows: int) -> dict[str, Any]:
+    """Triton's model configuration, as far as clients read it: `dims` are those of one row."""
+    image = {"name": messages.INPUT, "dims": [card.image.height, card.image.width], "format": "FORMAT_NONE"}
+    return {
+        "name": card.name,
+        "platform": PLATFORM,
+        "backend": "tensorflow",
+        "max_batch_size": max_rows,
+        "input": [{**image, "data_type": "TYPE_FP32"}],
+        "output": [{"name": name, "dims": [len(card.classes)], "data_type": "TYPE_FP32"} for name in OUTPUTS],
+    }
+
+
 def _metadata(card: ModelCard, versions: list[str]) -> dict[str, Any]:
     shape = [-1, card.image.height, card.image.width]
     return {
         "name": card.name,
         "versions": versions,
-        "platform": "tensorflow_savedmodel",
+        "platform": PLATFORM,
         "inputs": [{"name": messages.INPUT, "datatype": "FP32", "shape": shape}],
         "outputs": [{"name": name, "datatype": "FP32", "shape": [-1, len(card.classes)]} for name in OUTPUTS],
     }
