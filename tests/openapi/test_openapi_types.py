@@ -166,7 +166,7 @@ def test_there_is_a_request_for_each_content_type_that_is_described() -> None:
 
 @pytest.mark.parametrize("tag", [one["name"] for one in document()["tags"]])
 def test_each_content_type_is_read_and_given(make_app: MakeApp, tag: str) -> None:
-    app, paths = make_app(), document()["paths"]
+    app, paths = make_app(repository="open"), document()["paths"]
     mine = {key: sample for key, sample in REQUESTS.items() if tag in paths[key[1]][key[0]]["tags"]}
     assert mine
     for (method, path, sent, kind), sample in mine.items():

@@ -8,7 +8,7 @@ clients send neither. Pages of other hosts of one site count as foreign too: oth
 from collections.abc import Callable
 from typing import Literal
 
-from flask import Flask, request
+from flask import Request
 
 from server.errors import Forbidden
 from server.routes.middleware.scopes import CHANGES_MODELS, OWN_PAGES
@@ -19,36 +19,39 @@ NEEDS_KEY = (
 )
 
 
-def guard(app: Flask, repository: Literal["keys", "open", "off"], has_keys: bool, origins: str | None) -> None:
-    """Answer 403 to who may not. Pages of `origins`, with commas between them, may; a * names nobody."""
+def change_check(
+    repository: Literal["keys", "open", "off"], has_keys: bool, origins: str | None
+) -> Callable[[Request], None]:
+    """What raises Forbidden for a request of who may not. Pages of `origins`, with commas between them, may; a * names
+    nobody. Keys are not looked at: they are checked for all routes."""
     refusal = None
     if repository == "off":
         refusal = "loading and unloading models is switched off on this server (INKLING_REPOSITORY=off)"
     elif repository == "keys" and not has_keys:
         refusal = NEEDS_KEY
-    app.before_request(_check(refusal, frozenset((origins or "").lower().split(",")) - {"", "*"}))
+    trusted = frozenset((origins or "").lower().split(",")) - {"", "*"}
 
-
-def _check(refusal: str | None, trusted: frozenset[str]) -> Callable[[], None]:
-    def check() -> None:
-        if request.endpoint not in OWN_PAGES or request.method == "OPTIONS":
+    def check(request: Request) -> None:
+        endpoint = request.endpoint
+        if endpoint not in OWN_PAGES or request.method == "OPTIONS":
             return
-        if _is_foreign(trusted):
+        if _is_foreign(request, trusted):
             raise Forbidden(
                 "a page of another site may not ask for this; ask from a page of this server or from a program, or "
                 "list the origin of the page in INKLING_CORS_ORIGINS"
             )
-        if refusal is not None and request.endpoint in CHANGES_MODELS:
+        if refusal is not None and endpoint in CHANGES_MODELS:
             raise Forbidden(refusal)
 
     return check
 
 
-def _is_foreign(trusted: frozenset[str]) -> bool:
+def _is_foreign(request: Request, trusted: frozenset[str]) -> bool:
     """Whether a browser sent this for a page of another origin that is not among the trusted ones."""
-    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin", "").lower()
+    headers = request.headers
+    site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin", "").lower()
     if origin in trusted:
         return False
     if site is not None:
         return site not in ("same-origin", "none")
-    return origin != "" and origin.partition("://")[2] != request.headers.get("Host", "").lower()
+    return origin != "" and origin.partition("://")[2] != headers.get("Host", "").lower()

@@ -6,7 +6,7 @@ Probes are answered under any name: they come by the address of a container.
 import re
 from collections.abc import Callable
 
-from flask import Flask, request
+from flask import Request
 
 from server.errors import BadRequest, Misdirected
 from server.routes.middleware.scopes import PROBES
@@ -16,22 +16,17 @@ HOST = re.compile(rf"({LABEL}(?:\.{LABEL})*|\[[a-f0-9:.]{{2,45}}\])\.?(?::[0-9]{
 """RFC 9110, 7.2: the first group is the name or address, without the port."""
 
 
-def check_hosts(app: Flask, hosts: str | None) -> None:
-    """Answer 400 to what is no host name, and 421 to names that are not among `hosts`, if there are any. With a dot or
-    `*.` before it a name stands for itself and all below it."""
+def host_check(hosts: str | None) -> Callable[[Request], None]:
+    """What raises an error for a request under what is no host name, or under a name that is not among `hosts`, if
+    there are any. With a dot or `*.` before it a name stands for itself and all below it."""
     listed = [] if hosts is None else hosts.lower().split(",")
     names = frozenset(name for name in listed if name[0] not in ".*")
     domains = tuple(name.removeprefix("*") for name in listed if name[0] in ".*")
-    app.before_request(_check(names, domains, hosts is not None))
 
-
-def _check(names: frozenset[str], domains: tuple[str, ...], restricted: bool) -> Callable[[], None]:
-    def check() -> None:
+    def check(request: Request) -> None:
         host = request.environ.get("HTTP_HOST", "")
         match = HOST.fullmatch(host)
-        if match is not None and not restricted:
-            return
-        if request.endpoint in PROBES:
+        if (match is not None and hosts is None) or request.endpoint in PROBES:
             return
         if match is None:
             got = f"the header Host is {host[:100]!a}, which names no host" if host else "the header Host is missing"

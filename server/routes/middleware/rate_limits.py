@@ -12,6 +12,7 @@ from server.routes.middleware.rate_limiter import CALLERS, LimitStatus, RateLimi
 from server.routes.middleware.scopes import UNLIMITED, need
 
 PREFIX = 64  # bits of an IPv6 address that one caller is given; the others are for it to choose
+LONGEST = 64  # characters of an address with its zone and port
 
 
 def limit(app: Flask, rates: RateLimiter, proxies: int) -> None:
@@ -51,7 +52,7 @@ def _caller(proxies: int) -> str:
         return f"key {key.name}"
     # not werkzeug's ProxyFix: it takes an opening quote of the client's own for one around all that proxies add
     forwarded = request.environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
-    reported = _network(forwarded[-proxies].strip()) if 0 < proxies <= len(forwarded) else None
+    reported = _network(forwarded[-proxies].strip()[:LONGEST]) if 0 < proxies <= len(forwarded) else None
     peer = request.remote_addr or ""
     return f"address {reported or _network(peer) or peer}"
 
