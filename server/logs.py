@@ -63,7 +63,7 @@ def capture_streams() -> None:
     for descriptor in (1, 2):
         os.dup2(writing, descriptor)
     os.close(writing)
-    thread = threading.Thread(target=_log_lines, args=(reading,), name="captured-output", daemon=True)
+    thread = threading.Thread(target=_log_lines, args=(reading, _stderr.fileno()), name="captured-output", daemon=True)
     thread.start()
     atexit.register(_flush, thread, os.getpid())
 
@@ -84,14 +84,14 @@ def _flush(thread: threading.Thread, process: int) -> None:
         thread.join(1)  # not for ever: a child may go on
 
 
-def _log_lines(reading: int) -> None:
-    handler = logging.StreamHandler(_stderr)
-    handler.setFormatter(JsonFormatter())
+def _log_lines(reading: int, writing: int) -> None:
+    """Takes no lock that a child may need which is forked just now."""
+    formatter = JsonFormatter()
     with os.fdopen(reading, encoding="utf-8", errors="backslashreplace") as lines:
         for line in lines:
-            if line.strip():
-                record = {"name": "output", "levelname": "INFO", "process": None, "msg": line.rstrip()}
-                handler.handle(logging.makeLogRecord(record))
+            if text := line.strip():
+                record = {"name": "output", "levelname": "INFO", "process": None, "msg": text}
+                os.write(writing, f"{formatter.format(logging.makeLogRecord(record))}\n".encode())
 
 
 def log_uncaught() -> None:

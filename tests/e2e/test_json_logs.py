@@ -61,7 +61,7 @@ def test_a_mistake_in_the_settings_is_one_line(settings: dict[str, str]) -> None
 
 SCRIPT = """
 import ctypes, logging.config, os, subprocess, sys, threading, warnings
-from server.logs import capture_streams, log_uncaught, logging_config
+from server.logs import capture_streams, log_uncaught, logging_config, release_streams
 capture_streams()
 capture_streams()
 logging.config.dictConfig(logging_config("json", "INFO"))
@@ -76,6 +76,10 @@ thread.join()
 threading.Thread(target=sys.exit).start()
 if os.fork() == 0:
     sys.exit("the last word of a child")
+os.wait()
+if os.fork() == 0:
+    release_streams()
+    os.execlp("echo", "echo", '{"logger": "successor"}')
 os.wait()
 os.write(1, b"half a line")
 raise KeyError("nobody")
@@ -93,6 +97,7 @@ def test_every_way_to_write_ends_in_json() -> None:
         "and its mistake", "from a child", "from print", "from the C++ side, in \\xff bytes", "half a line",
         "the last word of a child",
     ]  # fmt: skip
+    assert {"logger": "successor"} in found
     (warning,) = [line for line in found if line["logger"] == "py.warnings"]
     assert warning["level"] == "WARNING" and "mind the gap" in warning["message"]
     thrown = [line for line in found if "exception" in line]
