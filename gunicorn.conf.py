@@ -15,6 +15,7 @@ from server.process.gunicorn_worker import Worker
 from server.process.malloc import share_arenas, trim_heaps
 from server.process.periodic import PeriodicTask
 from server.process.preflight import check, connections, count_workers, prefers_tensorflow
+from server.process.refusals import FOR_PAGES
 
 
 def refuse(why: object) -> NoReturn:
@@ -55,6 +56,13 @@ class worker_class(Worker):  # noqa: N801  (gunicorn's name for it)
     """Its timeout is a heartbeat, so that a long explanation is not killed half way."""
 
     max_uploads = settings.max_uploads
+    refused_with = FOR_PAGES if settings.cors_origins else ()
+
+    def on_refusal(self, status: int, code: str) -> None:
+        metrics = self.wsgi.extensions["inkling"].metrics  # of server/routes/service.py, which only workers import
+        metrics.count_request(None, "", status)
+        if status == 503:
+            metrics.count_refusal(code)
 
 
 class logger_class(Logger):  # noqa: N801  (gunicorn's name for it)

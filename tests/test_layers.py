@@ -42,7 +42,11 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
     "server.cli.verify": {"server.models", "server.process.preflight"},
     "server.auth": {"server.config"},
     "server.process.preflight": {"server.auth.keys", "server.config"},
-    "server.process.gunicorn_worker": {"server.process.request_framing"},
+    "server.process.gunicorn_worker": {
+        "server.process.lingering",
+        "server.process.refusals",
+        "server.process.request_framing",
+    },
     "server.routes": {
         *top_of("server.routes"),
         "server.auth.signed_links",

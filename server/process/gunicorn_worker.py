@@ -8,8 +8,12 @@ once, and the others wait in the order in which they came, unread, so that TCP s
 bounded: see `PATIENCE` and `UPLOAD_PATIENCE`. With TLS, HTTP/2 or another protocol gthread does it in its own way.
 
 After an answer with `Connection: close` gthread closes its half and waits up to two seconds for the client to close the
-other (RFC 9112, 9.6), and it does so in its one thread that accepts and dispatches. Here such connections wait in the
-poller too.
+other, and it does so in its one thread that accepts and dispatches. Here such connections wait in the poller too
+(lingering.py). And such is every answer that comes before the end of an upload: gthread announces that the connection
+stays, reads on in a thread, and then breaks it off.
+
+What gunicorn cannot read it answers with a page of HTML, and logs with the client's address. Here it is an error in the
+application's shape (refusals.py), and its log line has nothing of the request.
 
 A gthread that has to stop accepts no more connections, and in the end closes the socket under clients that have
 connected and sent their request. Here they are accepted first, and answered as all the others.
@@ -24,17 +28,29 @@ import selectors
 import socket
 import struct
 import time
-import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from math import inf
 from typing import Any
 
+from gunicorn.http.errors import (
+    ConfigurationProblem,
+    ExpectationFailed,
+    InvalidHTTPVersion,
+    InvalidRequestLine,
+    InvalidRequestMethod,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
 from gunicorn.workers.base import Worker as BaseWorker
 from gunicorn.workers.gthread import ThreadWorker
 
+from server.process.lingering import Lingering
+from server.process.refusals import BUG, NO_TURN, TLS, Refusal, unreadable
 from server.process.request_framing import Needs, RequestFraming
 
 COLLECTED = 65536  # bytes of a request that wait for the others; times worker_connections is the most that all take
@@ -43,10 +59,19 @@ UPLOAD_PATIENCE = 60.0  # seconds that an upload waits for its turn
 CHECKS = 1.0  # seconds between two checks for connections that are late or closed
 HUNG_UP = getattr(select, "POLLRDHUP", 0)  # other systems than Linux do not tell
 STOP_MARGIN = 5.0  # seconds before the end of a stop at which uploads without a turn are refused
-LINGER = 2.0  # seconds that a client has to hang up, as gthread gives it
-DRAINED = 65536  # bytes that are read from it meanwhile
-DRAINED_REFUSED = 64 << 20  # where it was refused and may be sending a large body
-READ = 65536  # bytes that are read at once
+QUOTED = 256  # characters of a request that an answer repeats at most
+
+TOO_LONG = unreadable(431, f"the head is longer than {COLLECTED} bytes; send fewer or shorter header fields")
+PARSED = (  # what gunicorn's parser raises, the status, and what its own text does not say
+    (LimitRequestLine, 414, "send a shorter address"),
+    (LimitRequestHeaders, 431, "send fewer or shorter header fields: 100, and of 8190 bytes, are read"),
+    (ExpectationFailed, 417, "leave Expect out, or send Expect: 100-continue"),
+    (UnsupportedTransferCoding, 501, "send the body as it is, with its length or in chunks"),
+    ((InvalidRequestLine, InvalidRequestMethod, InvalidHTTPVersion), 400,
+     "expected lines that end with CR LF, the first one such as GET /livez HTTP/1.1"),
+    ((ParseException, ConfigurationProblem), 400,
+     "expected fields as `name: value`, each on one line, and those that frame the body once and alone"),
+)  # fmt: skip
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -54,6 +79,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     dispatches."""
 
     max_uploads: int | None = None  # half of the threads unless gunicorn.conf.py says otherwise
+    refused_with: Collection[str] = ()  # header fields of every refusal
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,8 +91,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._queue: deque[Any] = deque()  # connections whose upload waits for its turn
         self._last_turn = inf  # time after which none waits any more: set when the worker stops
         self._next_check = 0.0
-        self._leaving: deque[Any] = deque()  # connections by the time at which they are closed in any case
-        self._drained: dict[Any, int] = {}  # -> bytes that are still read
+        self._lingering = Lingering(self._close)
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         """Called by the handler of SIGQUIT. gthread shuts its pool down in it, and waits for ever where the signal came
@@ -123,9 +148,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _hand_over(self, conn: Any, buffer: RequestFraming) -> None:
         """Give a thread the request, now or when an upload before it has ended."""
-        if buffer.needs is Needs.REFUSAL:
-            longest = f"the head is longer than {COLLECTED} bytes; send fewer or shorter header fields"
-            self._refuse(conn, "431 Request Header Fields Too Large", "bad_request", longest)
+        if buffer.needs in (Needs.REFUSAL, Needs.TLS):
+            self._refuse(conn, TOO_LONG if buffer.needs is Needs.REFUSAL else TLS)
             return
         conn.parser.unreader.unread(bytes(buffer.received))
         if buffer.needs is not Needs.THREAD:
@@ -144,7 +168,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Called in a thread, with a request whose head has been parsed."""
         if conn in self._uploads:
             end = partial(self.method_queue.defer, self._end_upload, conn)
-            req.body.reader = _Announcing(req.body.reader, end)
+            reader = req.body.reader = _Announcing(req.body.reader, end)
+            closes = req.should_close
+            req.should_close = lambda: not reader.ended or closes()  # asked when the answer's head is written
+            for name, value in req.headers:
+                if name == "TRANSFER-ENCODING" and value.lower() != "chunked":  # gunicorn undoes no other coding
+                    raise UnsupportedTransferCoding(value)
         try:
             return super().handle_request(req, conn)
         except BlockingIOError as error:  # the client reads nothing: as if it had hung up
@@ -162,36 +191,44 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if fs.cancelled() or fs.exception() is not None or fs.result():
             super().finish_request(conn, fs)
         else:
-            self._linger(conn)
+            self._lingering.begin(conn, self.poller, time.monotonic())
 
-    def _refuse(self, conn: Any, status: str, code: str, error: str) -> None:
-        """Answer in place of the application, which never sees the request. What else the client sends is read for a
-        while: a client that sends all before it reads would else never see the answer."""
+    def on_refusal(self, status: int, code: str) -> None:
+        """Called, in any thread, when a request has been refused that the application never saw."""
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Called in a thread when a request cannot be parsed, or the worker itself fails."""
+        for kinds, status, advice in PARSED:
+            if isinstance(exc, kinds):
+                self._answer(client, unreadable(status, f"{str(exc)[:QUOTED]}; {advice}"))
+                return
+        self._answer(client, BUG, exc)
+
+    def _refuse(self, conn: Any, refusal: Refusal) -> None:
+        self._answer(conn.sock, refusal)
+        self._lingering.begin(conn, self.poller, time.monotonic())
+
+    def _answer(self, sock: Any, refusal: Refusal, bug: Exception | None = None) -> None:
+        """Answer in place of the application, which never sees the request. The log has nothing of it, as it may hold a
+        secret."""
+        identifier, answer = refusal.answer(self.refused_with)
+        if bug is None:
+            self.log.info("request %s is refused: %d %s", identifier, refusal.status, refusal.status.phrase)
+        else:
+            self.log.error("request %s failed", identifier, exc_info=bug)
+        self.on_refusal(refusal.status, refusal.code)
         with suppress(OSError):  # it is reset just now
-            conn.sock.send(_refusal(status, code, error))
-        self._linger(conn, DRAINED_REFUSED)
+            sock.sendall(answer)
 
-    def _linger(self, conn: Any, limit: int = DRAINED) -> None:
-        """Close this half of a connection, and the other when the client has, LINGER is over, or it has sent
-        `limit`."""
-        try:
-            conn.sock.shutdown(socket.SHUT_WR)
-            conn.sock.setblocking(False)
-            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drain, conn))
-        except (OSError, ValueError):  # it is closed already
-            self.nr_conns -= 1
-            conn.close()
-            return
-        conn.timeout = time.monotonic() + LINGER
-        self._leaving.append(conn)
-        self._drained[conn] = limit
+    def _close(self, conn: Any) -> None:
+        self.nr_conns -= 1
+        conn.close()
 
     def murder_pending(self) -> None:
         """Called in each turn of the loop."""
         super().murder_pending()
         now = time.monotonic()
-        while self._leaving and self._leaving[0].timeout <= now:
-            self._hang_up(self._leaving[0])
+        self._lingering.end_late(self.poller, now)
         if now >= self._next_check:
             self._next_check = now + CHECKS
             self._end_late(now)
@@ -207,8 +244,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                     conn.sock.shutdown(socket.SHUT_RD)
                 self._hand_over(conn, buffer)
             else:
-                self.nr_conns -= 1
-                conn.close()
+                self._close(conn)
 
     def _end_queued(self, now: float) -> None:
         """Hand over uploads whose client has hung up at once, and refuse those that have waited too long."""
@@ -221,8 +257,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             if conn.sock.fileno() in left:
                 super().enqueue_req(conn)
             elif conn.timeout <= now:
-                error = "no turn for this upload in time, because others are as large; try again in 5 s"
-                self._refuse(conn, "503 Service Unavailable", "busy", error)
+                self._refuse(conn, NO_TURN)
 
     def _cap_keepalive(self, deadline: float) -> None:
         """Called once: when the worker stops, and has stopped to accept."""
@@ -249,24 +284,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 break
         listener.close()
 
-    def _drain(self, conn: Any, sock: Any) -> None:
-        try:
-            sent = len(sock.recv(READ))
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            sent = 0
-        self._drained[conn] -= sent
-        if sent == 0 or self._drained[conn] <= 0:
-            self._hang_up(conn)
-
-    def _hang_up(self, conn: Any) -> None:
-        self.poller.unregister(conn.sock)
-        self._leaving.remove(conn)
-        del self._drained[conn]
-        self.nr_conns -= 1
-        conn.close()
-
 
 def _bound_waits(sock: socket.socket) -> None:
     """A thread that reads from it waits for PATIENCE at most, and so does one that writes: then the client has broken
@@ -281,24 +298,14 @@ class _Announcing:
 
     def __init__(self, reader: Any, on_end: Callable[[], None]) -> None:
         self._reader, self._on_end = reader, on_end
+        self.ended = self._is_at_end()
+
+    def _is_at_end(self) -> bool:
+        return getattr(self._reader, "length", None) == 0  # a reader of chunks has no length
 
     def read(self, size: int) -> bytes:
         data: bytes = self._reader.read(size)
-        if not data or getattr(self._reader, "length", None) == 0:  # a reader of chunks has no length
+        if not data or self._is_at_end():
+            self.ended = True
             self._on_end()
         return data
-
-
-def _refusal(status: str, code: str, error: str) -> bytes:
-    """The bytes of an error in the application's JSON shape."""
-    identifier = uuid.uuid4().hex
-    body = f'{{"error":"{error}","code":"{code}","request_id":"{identifier}"}}\n'
-    head = [
-        f"HTTP/1.1 {status}",
-        "Connection: close",
-        "Content-Type: application/json",
-        f"Content-Length: {len(body)}",
-        *(["Retry-After: 5"] if status.startswith("503") else []),
-        f"X-Request-ID: {identifier}",
-    ]
-    return "\r\n".join([*head, "", body]).encode()

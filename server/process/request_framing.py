@@ -1,8 +1,8 @@
 """Buffers the bytes of one request until a thread can read it without waiting for the client.
 
 It looks for the end of the head and for the length of the body, which tells when a thread is to be given the request,
-and nothing else: what the bytes mean, and where the request ends, is for the server's own parser to say. Must not know
-gunicorn, sockets or threads.
+and for TLS, in which there is no end of a head. What else the bytes mean, and where the request ends, is for the
+server's own parser to say. Must not know gunicorn, sockets or threads.
 """
 
 import re
@@ -10,6 +10,7 @@ from enum import Enum
 
 BARE_LF = re.compile(rb"(?<!\r)\n")
 FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding|expect)[ \t]*:([^\r\n]*)", re.IGNORECASE)
+TLS_HANDSHAKE = b"\x16"  # the first byte of TLS (RFC 8446, 5.1), and of no request
 DIGITS = 18  # of a length; more are no length
 
 
@@ -21,6 +22,7 @@ class Needs(Enum):
     NOTHING = "nothing"
     THREAD = "more than has room, or nobody knows how much: a thread has to wait for it"
     REFUSAL = "a head that ends: this one is longer than has room"
+    TLS = "plain HTTP: this is TLS"
 
 
 class RequestFraming:
@@ -47,6 +49,8 @@ class RequestFraming:
         self.received += data
         if self.needs is Needs.HEAD:
             self._find_end_of_head(new)
+        if self.received.startswith(TLS_HANDSHAKE):
+            self.needs = Needs.TLS
         if self.needs is Needs.BODY and len(self.received) >= self._size:
             self.needs = Needs.NOTHING
         if self.needs is Needs.HEAD and not self.room:

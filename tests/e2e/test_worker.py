@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import ImageOps
 
-from server.process.gunicorn_worker import LINGER
+from server.process.lingering import LINGER
 from tests.support.models.stores import draw_seven, encoded
 from tests.support.servers import Running, ask, serving
 

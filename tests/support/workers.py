@@ -18,8 +18,8 @@ SOON = 10  # seconds, on the slowest machine; less than a worker waits for a cli
 
 
 class Application:
-    """As gunicorn loads it. `/large` has a large answer, `/hold` one when `released` is set; `paths` are those of all
-    requests."""
+    """As gunicorn loads it. `/large` has a large answer, `/hold` one when `released` is set, `/unread` one before the
+    body is read; `/fail` fails. `paths` are those of all requests."""
 
     def __init__(self) -> None:
         self.released = threading.Event()
@@ -30,7 +30,9 @@ class Application:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         self.paths.append(environ["PATH_INFO"])
-        body = environ["wsgi.input"].read()
+        if environ["PATH_INFO"] == "/fail":
+            raise ArithmeticError("a secret")
+        body = b"" if environ["PATH_INFO"] == "/unread" else environ["wsgi.input"].read()
         if environ["PATH_INFO"] == "/hold":
             self.released.wait(SOON)
         if environ["PATH_INFO"] == "/large":
