@@ -62,6 +62,7 @@ def create_app(
     """The application; `load_twin` and `load_savedmodel` load a version's files, and `check` tries what they give."""
     logs.configure(settings.log_format, settings.log_level)
     app = Flask(__name__, static_folder=None)
+    app.response_class = _Answer
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     run_dir = _run_dir(app, settings)
     metrics, links = Metrics(), _links(settings, run_dir)
@@ -85,7 +86,7 @@ def create_app(
             "the default model %r is not in %s; there is %s", settings.model, settings.model_store.resolve(), known
         )
     app.url_map.converters["name"] = Name
-    app.url_map.merge_slashes = False  # else /v1//models is redirected to whatever host the client names
+    app.url_map.merge_slashes = False  # by a redirect, as a page of HTML, to the host that the request names
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.register_error_handler(Exception, answer_error)
@@ -205,6 +206,10 @@ def _guard(app: Flask, settings: Settings, links: Links | None) -> None:
         auth.authorise(app, links)
 
 
+class _Answer(Response):
+    default_mimetype = "application/json"  # where no type is given, as of the empty answer to OPTIONS: never HTML
+
+
 def _begin() -> None:
     g.started = time.perf_counter()
     g.stages = Stages()
@@ -214,5 +219,6 @@ def _begin() -> None:
 
 def _finish(response: Response) -> Response:
     response.headers.add("X-Request-ID", g.request_id)
+    response.headers.add("X-Content-Type-Options", "nosniff")
     response.headers.add("Server-Timing", server_timing(g.stages.seconds, g.started))
     return response

@@ -100,10 +100,11 @@ def _format(renderers: Collection[str]) -> dict[str, Any]:
     return query("format", {"enum": [FORMATS[kind] for kind in renderers]}, "stands above the Accept header")
 
 
-def _answers(name: str, renderers: Collection[str], *mistakes: int) -> dict[str, Any]:
+def _answers(name: str, renderers: Collection[str], *mistakes: int, **headers: str) -> dict[str, Any]:
     several = record(results=listed({"anyOf": [ref(name), ref("Error")]}))
     contents = {kind: {"anyOf": [ref(name), several]} if kind == JSON else {} for kind in renderers}
-    return {"200": answer("One answer, or `results` in the order of the pictures.", contents), **errors(*mistakes)}
+    about = "One answer, or `results` in the order of the pictures."
+    return {"200": answer(about, contents, **headers), **errors(*mistakes)}
 
 
 def _listing(summary: str, schema: Mapping[str, Any], *mistakes: int, at: str = "") -> dict[str, Any]:
@@ -111,6 +112,9 @@ def _listing(summary: str, schema: Mapping[str, Any], *mistakes: int, at: str = 
     return {"get": operation(TAG, summary, {"200": answer(summary, {JSON: schema}), **errors(*mistakes)}, parameters)}
 
 
+SHORT = "`class`, `label` (50 characters at most) and `probability` as JSON in ASCII, but where the answer is JSON"
+ADDRESS = "where to GET the same again, while it is kept; but where the answer is JSON"
+OF_EXPLANATION = {"X_Inkling_Prediction": SHORT, "X_Inkling_Id": "the `id`, but where the answer is JSON"}
 WRONG = (400, 404, 406, 413, 415, 422, 503, 504)
 PATHS: dict[str, Any] = {
     "/v1/predict": {
@@ -120,7 +124,7 @@ PATHS: dict[str, Any] = {
         "post": operation(
             TAG,
             "Why?",
-            _answers("Explanation", RENDERERS, *WRONG),
+            _answers("Explanation", RENDERERS, *WRONG, **OF_EXPLANATION, Content_Location=ADDRESS),
             [*EXPLANATION, _format(RENDERERS), *OPTIONS],
             BODY,
         )
@@ -133,6 +137,7 @@ PATHS: dict[str, Any] = {
                 "200": answer(
                     "As POST /v1/explain gave it.",
                     {kind: ref("Explanation") if kind == JSON else {} for kind in RENDERERS},
+                    **OF_EXPLANATION,
                 ),
                 **unchanged(),
                 **errors(400, 404, 406, 503),
@@ -148,7 +153,7 @@ PATHS: dict[str, Any] = {
         "post": operation(
             TAG,
             "Several explanations of one picture: give one of methods, models and versions",
-            _answers("Comparison", COMPARISON_RENDERERS, *WRONG),
+            _answers("Comparison", COMPARISON_RENDERERS, *WRONG, X_Inkling_Prediction=f"a list of them: {SHORT}"),
             [
                 query("methods", TEXT, "2 to 8 methods with commas between; `lime.n_samples=500` is an option of one"),
                 query("models", TEXT, "2 to 8 models"),
@@ -164,7 +169,13 @@ PATHS: dict[str, Any] = {
         "post": operation(
             TAG,
             "What would flip it?",
-            _answers("Attack", ATTACK_RENDERERS, *WRONG),
+            _answers(
+                "Attack",
+                ATTACK_RENDERERS,
+                *WRONG,
+                X_Inkling_Prediction=SHORT,
+                X_Inkling_Changed_Prediction="the same for the changed picture, or null",
+            ),
             [
                 *MODEL,
                 query("method", {"enum": list(ATTACKS), "default": "pgd"}, "how the change is sought"),

@@ -55,11 +55,13 @@ def in_path(name: str, about: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": schema, "description": about}
 
 
-def answer(about: str, contents: Mapping[str, Schema]) -> dict[str, Any]:
-    """An answer in any of these content types, with the headers that every answer has."""
+def answer(about: str, contents: Mapping[str, Schema], **more: str) -> dict[str, Any]:
+    """An answer in any of these content types, with the headers that every answer has, and what `more` it may have."""
     headers = {
         "X-Request-ID": {"description": "the request's own, or a new one", "schema": {"type": "string"}},
         "Server-Timing": {"description": "milliseconds of each stage", "schema": {"type": "string"}},
+        "X-Content-Type-Options": {"description": "no guesses at the type", "schema": {"const": "nosniff"}},
+        **{name.replace("_", "-"): {"description": said, "schema": {"type": "string"}} for name, said in more.items()},
     }
     content = {kind: {"schema": schema} for kind, schema in contents.items()}
     return {"description": about, "headers": headers, "content": content}

@@ -9,7 +9,7 @@ import numpy as np
 
 from server.attacks.types import AttackResult
 from server.render.alt import PLACES, cautions, places
-from server.render.json import options, prediction_json
+from server.render.json import answer_json, options, prediction_json
 from server.render.jsonable import json_text, known_float, plain_floats
 from server.render.wording import number, percent, prediction_sentence
 from server.types import Array
@@ -90,8 +90,6 @@ def _answer(attacked: AttackResult) -> dict[str, Any]:
         return {"class": None, "label": None, "probability": None, "probabilities": None}
     probabilities = plain_floats(changed.probabilities, "probabilities")
     return {
-        "class": int(changed.index),
-        "label": changed.label,
-        "probability": probabilities[changed.index],
+        **answer_json(changed, probabilities),
         "probabilities": probabilities,
     }

@@ -58,11 +58,7 @@ def prediction_json(prediction: Prediction, placement: Placement) -> dict[str, A
     probabilities = plain_floats(prediction.probabilities, "probabilities")
     return {
         "model": {"name": card.name, "version": card.version, "digest": card.digest},
-        "prediction": {
-            "class": int(prediction.index),
-            "label": prediction.label,
-            "probability": probabilities[prediction.index],
-        },
+        "prediction": answer_json(prediction, probabilities),
         "probabilities": probabilities,
         "in_distribution": {
             "ok": bool(in_distribution.ok),
@@ -74,6 +70,17 @@ def prediction_json(prediction: Prediction, placement: Placement) -> dict[str, A
             "transform": [plain_float(number, "transform") for number in placement.transform],
             "warnings": list(placement.warnings),
         },
+    }
+
+
+def answer_json(prediction: Prediction, probabilities: Array | None = None) -> dict[str, Any]:
+    """The predicted class; `probabilities` (K,) are those of the prediction, where they are checked already."""
+    if probabilities is None:
+        probabilities = plain_floats(prediction.probabilities, "probabilities")
+    return {
+        "class": int(prediction.index),
+        "label": prediction.label,
+        "probability": probabilities[prediction.index],
     }
 
 

@@ -5,6 +5,7 @@ import re
 
 from flask import Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+from werkzeug.routing import WebsocketMismatch
 
 from server.errors import BadRequest, BodyTooLarge, MethodNotPossible, PictureError, ServiceError, UnknownMethod
 from server.routes.bodies import too_large
@@ -55,9 +56,11 @@ def _answer_http(error: HTTPException) -> Response:
         known.code = "not_found"
     elif isinstance(error, MethodNotAllowed):
         known = ServiceError(
-            f"{request.method} is not possible at {request.path}; use {', '.join(error.valid_methods or ())}"
+            f"{request.method} is not possible at {request.path[:200]}; use {', '.join(error.valid_methods or ())}"
         )
         known.code = "method_not_allowed"
+    elif isinstance(error, WebsocketMismatch):
+        known = BadRequest("got Upgrade: websocket; there are no websockets here, ask in plain HTTP")
     elif isinstance(error, RequestEntityTooLarge):
         known = BodyTooLarge(too_large(request.max_content_length or 0))
     response = _response(known, status)

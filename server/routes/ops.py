@@ -10,7 +10,7 @@ from server.routes.service import service
 blueprint = Blueprint("ops", __name__)
 
 
-@blueprint.get("/")
+@blueprint.get("/", strict_slashes=False)  # an empty path (GET http://host) is the same, not redirected
 def root() -> Response:
     see = [
         "/v1/models",

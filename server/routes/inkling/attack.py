@@ -10,7 +10,7 @@ from server.inference.attack import AttackRequest
 from server.inference.attack import attack as attack_picture
 from server.options import number
 from server.render import ATTACK_RENDERERS, attack_json
-from server.routes.inkling import parsing
+from server.routes.inkling import parsing, summaries
 from server.routes.inkling.negotiation import each, media_type_for, rendered
 from server.routes.inkling.parsing import ABOUT_MODEL, selector_of
 from server.routes.parameters import LARGEST_SEED, budget_of, method_options
@@ -39,7 +39,7 @@ def attack() -> Response:
         if sent.several:
             return json_answer(each(lambda picture: attack_json(one(picture)), sent.pictures))
         attacked = one(sent.pictures[0])
-    return rendered(attacked, media_type, ATTACK_RENDERERS)
+    return rendered(attacked, media_type, ATTACK_RENDERERS, summaries.of_attack)
 
 
 def _request_of(values: Mapping[str, str]) -> AttackRequest:

@@ -9,7 +9,7 @@ from server.inference.compare import Case
 from server.inference.compare import compare as compare_explanations
 from server.options import shown, unknown_name
 from server.render import COMPARISON_RENDERERS, comparison_json
-from server.routes.inkling import parsing
+from server.routes.inkling import parsing, summaries
 from server.routes.inkling.negotiation import each, media_type_for, rendered
 from server.routes.inkling.parsing import ABOUT_EXPLANATION, selector_of
 from server.routes.middleware import access_log
@@ -40,7 +40,7 @@ def compare() -> Response:
         if sent.several:
             return json_answer(each(lambda picture: comparison_json(one(picture)), sent.pictures))
         compared = one(sent.pictures[0])
-    return rendered(compared, media_type, COMPARISON_RENDERERS)
+    return rendered(compared, media_type, COMPARISON_RENDERERS, summaries.of_comparison)
 
 
 def _cases(values: Mapping[str, str]) -> list[Case]:

@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, g
 
 from server.inference.explain import explain as explain_picture
-from server.routes.inkling import links, parsing
+from server.routes.inkling import links, parsing, summaries
 from server.routes.inkling.negotiation import each, media_type_for, rendered
 from server.routes.inkling.parsing import ABOUT_EXPLANATION, selector_of
 from server.routes.middleware import access_log
@@ -31,6 +31,8 @@ def explain() -> Response:
         if sent.several:
             return json_answer(each(lambda picture: links.explanation_json(one(picture)), sent.pictures))
         explanation = one(sent.pictures[0])
-    response = rendered(explanation, media_type, links.RENDERERS)
+    response = rendered(explanation, media_type, links.RENDERERS, summaries.of_explanation)
     response.headers.update({"Cache-Control": "no-store", **links.validators(explanation, media_type)})
+    if media_type != links.JSON and explanation.kept:
+        response.headers["Content-Location"] = links.address(explanation, media_type)
     return response

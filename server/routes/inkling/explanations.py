@@ -8,7 +8,7 @@ from flask import Blueprint, Response, g, request
 from server.auth.signed_links import QUERY
 from server.errors import UnknownExplanation
 from server.options import shown
-from server.routes.inkling import links, parsing
+from server.routes.inkling import links, parsing, summaries
 from server.routes.inkling.negotiation import media_type_of
 from server.routes.parameters import choice, reject_unknown
 from server.routes.service import service
@@ -46,6 +46,9 @@ def _answer(found: Explanation, media_type: str) -> Response:
     lasts = f"private, max-age={service().cache.max_age}"
     answer.headers["Cache-Control"] = lasts if "ETag" in answer.headers else "no-store"
     answer.headers["Vary"] = "Accept"
+    answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"  # an <img> of any page may show it
+    if media_type != links.JSON:
+        answer.headers.update(summaries.of_explanation(found))
     environ = {**request.environ, "HTTP_IF_MATCH": ""}  # that is for writes; werkzeug would answer a 412 without a body
     if answer.make_conditional(environ).status_code == 200:
         with g.stages("render"):

@@ -25,6 +25,11 @@ def _links(explanation: Explanation) -> dict[str, str]:
     return {name: _signed(url_for("explanations.one", id=id_) + frame) for name, id_ in names.items()}
 
 
+def address(explanation: Explanation, media_type: str) -> str:
+    """Where an explanation that is kept can be had again in this media type: the same as in `links`."""
+    return _links(explanation)[next(suffix for suffix, kind in SUFFIXES.items() if kind == media_type)]
+
+
 def _signed(address: str) -> str:
     """The address, with a signature where keys are required, so that an <img> can load it for a while."""
     links = service().links

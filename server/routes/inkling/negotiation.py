@@ -57,11 +57,17 @@ def media_type_for(sent: Sent, renderers: Collection[str]) -> str:
     return media_type
 
 
-def rendered(answer: T, media_type: str, renderers: Mapping[str, Callable[[T], bytes]]) -> Response:
-    """The answer to one picture as `media_type`."""
+def rendered(
+    answer: T,
+    media_type: str,
+    renderers: Mapping[str, Callable[[T], bytes]],
+    summary: Callable[[T], Mapping[str, str]],
+) -> Response:
+    """The answer to one picture as `media_type`; what is no JSON has a summary in its headers."""
     with g.stages("render"):
         body = renderers[media_type](answer)
-    return Response(body, content_type=media_type, headers={"Vary": "Accept"})
+    headers = {} if media_type == FORMATS["json"] else summary(answer)
+    return Response(body, content_type=media_type, headers={"Vary": "Accept", **headers})
 
 
 def each(answer: Callable[[Picture], dict[str, Any]], pictures: list[Picture]) -> dict[str, Any]:
