@@ -21,6 +21,7 @@ from server.auth.signed_links import Links, shared_secret
 from server.cache import Event, SqliteCache
 from server.config import Settings
 from server.explainers.segmentation import warm
+from server.images.files.in_flight import IN_FLIGHT
 from server.inference.predict import Stages
 from server.metrics import Metrics
 from server.models import model_loaders
@@ -65,6 +66,7 @@ def create_app(
     app.response_class = _Answer
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     run_dir = _run_dir(app, settings)
+    IN_FLIGHT.share(run_dir / "decoding.lock", settings.threads // 2)
     metrics, links = Metrics(), _links(settings, run_dir)
     loading = _loading(settings, metrics, load_twin, load_savedmodel, check)
     store = _store(settings, run_dir, loading)

@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
         "server.cache",
         "server.config",
         "server.explainers.segmentation",
+        "server.images.files.in_flight",
         "server.inference.predict",
         "server.logs",
         "server.metrics",
@@ -135,6 +136,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
     },
     "server.scheduling": {"server.protocols", "server.scheduling"},
     "server.images": {"server.images"},
+    "server.images.files": {"server.images.files", "server.process.malloc"},
     "server.cache": {"server.cache", "server.explainers", "server.options", "server.reference"},
     "server.render": {"server.render", "server.attacks.types"},
     "server.openapi": {

@@ -1,10 +1,11 @@
 """Bytes of a picture, or a table of numbers -> the digit as the model takes it, and where it lies in what was sent.
 
-A pipeline: formats.py recognises, decoding.py decodes no more than is needed, colour.py makes it grey, paper.py finds
-the page, ink.py what stands out of it, digits.py the strokes that form a digit, finding.py tries the views of a
-picture one after the other, strokes.py draws what was found from the finest picture, and normalise.py makes of it what
-MNIST is. Read `decode` below, then finding.py. plain.py makes of a picture no more than grey pixels; numbers.py takes
-tables of numbers. The only place where pictures are decoded. Must not know HTTP or models.
+A pipeline: files/ recognises the file and bounds what it costs, decoding.py decodes no more than is needed, colour.py
+makes it grey, paper.py finds the page, ink.py what stands out of it, digits.py the strokes that form a digit,
+finding.py tries the views of a picture one after the other, strokes.py draws what was found from the finest picture,
+and normalise.py makes of it what MNIST is. Read `decode` below, then finding.py. plain.py makes of a picture no more
+than grey pixels; numbers.py takes tables of numbers. The only place where pictures are decoded. Must not know HTTP or
+models.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,9 @@ from PIL import Image
 from server.errors import BlankImage
 from server.images.colour import LUMINANCE, Channel, best_channel
 from server.images.decoding import UprightPicture, read
-from server.images.decoding import announced_pixels as announced_pixels
+from server.images.decoding import announced_cost as announced_cost
+from server.images.decoding import check_work as check_work
+from server.images.files.costs import check_total as check_total
 from server.images.finding import GOOD, Sighting, find
 from server.images.normalise import is_normalised, normalise
 from server.images.numbers import IDENTITY

@@ -1,10 +1,11 @@
 """Bytes of a file -> an upright, opaque picture of 8 bits, decoded no larger than needed. Guards size and memory."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from math import ceil, floor
+from traceback import clear_frames
 
 import cv2
 import numpy as np
@@ -13,20 +14,20 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
-from PIL.WebPImagePlugin import WebPImageFile
+from PIL.PngImagePlugin import PngImageFile
 
-from server.errors import DamagedImage, ImageTooLarge, ServiceError, UnsupportedImage
-from server.images.formats import reader_of
+from server.errors import DamagedImage, ImageTooLarge, PictureError, ServiceError, UnsupportedImage
+from server.images.files.blocks import essential_png, first_frame
+from server.images.files.costs import MAX_PIXELS, Cost, check_total, cost_of, decoded_bytes
+from server.images.files.formats import reader_of
+from server.images.files.in_flight import IN_FLIGHT
 from server.types import Array
 
-MAX_PIXELS = 50_000_000  # of a sent picture; a telephone's largest mode
 SIGHT_SIDE = 280  # pixels on the longer side that finding a digit needs; a JPEG is decoded at the smallest fraction
 # that keeps them
 WORK_SIDE = 1024  # pixels that suffice to look at it closely, and to show the picture
 
-START_OF_SCAN = b"\xff\xda"  # of a JPEG; never within a scan, where a zero follows every \xff
-LEAST_SCANS, MOST_SCANS = 30, 500  # that are always read, and that never are more
-SCANNED = 1_000_000_000  # pixels of all scans together, some seconds
+BAND = 2_750_000  # pixels of the largest part that is converted at once, where this leaves any rows
 
 ORIENTATION_TAG = 0x0112
 TURNS = {  # EXIF orientation -> what makes it upright
@@ -73,17 +74,16 @@ class UprightPicture:
 
 
 @contextmanager
-def opened(body: bytes) -> Iterator[ImageFile]:
-    """The picture in the bytes of a file, to be decoded within the block. Raises EmptyBody, UnsupportedImage,
-    DamagedImage, ImageTooLarge, also for what Pillow raises in the block."""
+def opened(body: bytes) -> Iterator[tuple[ImageFile, Cost]]:
+    """The picture in the bytes of a file, to be decoded within the block, and what that takes. Raises EmptyBody,
+    UnsupportedImage, DamagedImage, ImageTooLarge, also for what Pillow raises in the block."""
     reader = reader_of(body)
     try:
         # The format's own class: Image.open would first try it against a limit of its own, and warn.
-        image = reader(BytesIO(_with_a_third_colour(body) if reader is BmpImageFile else body))
-        _check_size(image)
-        if isinstance(image, JpegImageFile):
-            _check_scans(body, image)
-        yield image
+        image = reader(BytesIO(_essential(reader, body)))
+        cost = cost_of(image, body)
+        cost.check()
+        yield image, cost
     except ServiceError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -97,6 +97,31 @@ def opened(body: bytes) -> Iterator[ImageFile]:
         ) from error
 
 
+@contextmanager
+def in_turn(image: ImageFile, size: int) -> Iterator[None]:
+    """The block decodes the picture, which takes `size` bytes, when it is its turn, and lets go of it in the end; here
+    that is done where it fails. Raises Busy."""
+    with IN_FLIGHT.taken(size):
+        try:
+            yield
+        except Exception as error:
+            image.close()
+            clear_frames(error.__traceback__)  # the decoder lies there, with all that it has
+            raise
+
+
+def _essential(reader: type[ImageFile], body: bytes) -> bytes:
+    """What Pillow is to read of the file. Raises ImageTooLarge."""
+    if reader is PngImageFile:
+        return essential_png(body)
+    if reader is BmpImageFile:
+        return _with_a_third_colour(body)
+    if reader is GifImageFile and (frame := first_frame(body)):
+        Cost(frame.width, frame.height).check()
+        return frame.body
+    return body
+
+
 def _with_a_third_colour(body: bytes) -> bytes:
     """A BMP of 8 bits whose palette is black and white: Pillow takes it for one of 1 bit, unless it has a third colour,
     which no pixel needs to use."""
@@ -108,16 +133,16 @@ def _with_a_third_colour(body: bytes) -> bytes:
 def read(body: bytes, fine: bool = False) -> UprightPicture:
     """Decode at no more than the size needed, upright and opaque; `fine`: for more than finding a digit. Raises
     EmptyBody, UnsupportedImage, DamagedImage, ImageTooLarge."""
-    with opened(body) as image:
+    with opened(body) as (image, cost):
         width, height = image.size
         factor = _draft(image, WORK_SIDE if fine else SIGHT_SIDE)
         drafted = factor > 1 and not fine
-        image.load()
-        _check_size(image)  # a GIF's first frame may be larger than it announced
-        if factor == 1:
-            width, height = image.size
-        orientation = _orientation(image)
-        small, more = _eight_bit(image)
+        with in_turn(image, cost.held + decoded_bytes(image)):
+            image.load()
+            orientation = _orientation(image)
+            small, more = _eight_bit(image)
+            if small is not image:
+                image.close()
         factor *= more
     steps: tuple[str, ...] = ("reduced",) if factor > 1 else ()
     left = top = 0
@@ -132,43 +157,30 @@ def read(body: bytes, fine: bool = False) -> UprightPicture:
     return UprightPicture(pixels, factor, left, top, width, height, steps + flattened, drafted)
 
 
-def announced_pixels(body: bytes) -> int:
-    """How many pixels the file says it has; nothing is decoded. Raises EmptyBody, UnsupportedImage, DamagedImage.
+def announced_cost(body: bytes) -> Cost:
+    """What it takes to decode the file; nothing is decoded. Raises EmptyBody, UnsupportedImage, DamagedImage,
+    ImageTooLarge.
 
     A GIF or WebP of several frames is refused: the first need not be the one that counts.
     """
-    reader = reader_of(body)
-    try:
-        image = reader(BytesIO(body))
-        has_more = isinstance(image, GifImageFile | WebPImageFile) and image.is_animated
-    except Exception as error:  # damaged files make Pillow raise nearly anything
-        raise DamagedImage(
-            f"the {reader.format} picture is cut short or damaged; expected a whole file: save it again"
-        ) from error
-    if has_more:
-        raise UnsupportedImage(
-            f"this {reader.format} has several frames; expected one: save the frame that counts, or post the file to "
-            "/v1/predict, which reads the first"
-        )
-    return image.width * image.height
+    with opened(body) as (image, cost):
+        frame = first_frame(body) if isinstance(image, GifImageFile) else image
+        if not isinstance(image, PngImageFile) and getattr(frame, "is_animated", False):
+            raise UnsupportedImage(
+                f"this {image.format} has several frames; expected one: save the frame that counts, or post the file "
+                "to /v1/predict, which reads the first"
+            )
+        return cost
 
 
-def _check_size(image: ImageFile) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageTooLarge(
-            f"the picture has {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are read. Send a smaller "
-            "copy: 1000 pixels a side are plenty."
-        )
-
-
-def _check_scans(body: bytes, image: ImageFile) -> None:
-    """A progressive JPEG is decoded once for each of its scans, of which programs write up to a dozen."""
-    scans, most = body.count(START_OF_SCAN), max(LEAST_SCANS, min(MOST_SCANS, SCANNED // (image.width * image.height)))
-    if scans > most:
-        raise ImageTooLarge(
-            f"the JPEG has {scans} scans of {image.width} x {image.height} pixels; at most {most} of these are read. "
-            "Save it again, as a baseline JPEG or with the usual dozen scans, or send a smaller copy."
-        )
+def check_work(bodies: Iterable[bytes]) -> None:
+    """Raises ImageTooLarge where the files of one request are too much work together. Those that cannot be read take
+    none."""
+    costs = []
+    for body in bodies:
+        with suppress(PictureError), opened(body) as (_, cost):
+            costs.append(cost)
+    check_total(costs)
 
 
 def _draft(image: ImageFile, side: int) -> int:
@@ -202,7 +214,7 @@ def _eight_bit(image: ImageFile) -> tuple[Image.Image, int]:
     if factor == 1:
         return _eight_bit_of(image, mode), 1
     small = Image.new(mode, (-(-image.width // factor), -(-image.height // factor)))
-    rows = 64 * factor
+    rows = factor * max(1, min(64, BAND // (factor * image.width)))
     for top in range(0, image.height, rows):
         band = image.crop((0, top, image.width, min(top + rows, image.height)))
         small.paste(_eight_bit_of(band, mode).reduce(factor), (0, top // factor))

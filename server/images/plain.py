@@ -2,20 +2,16 @@
 SavedModel makes of it (training/signatures.py), without TensorFlow.
 """
 
-from contextlib import nullcontext
-from threading import Lock
-
 import numpy as np
 from PIL import Image, ImageChops
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 
-from server.images.decoding import opened
+from server.images.decoding import in_turn, opened
 from server.types import Array, ImageSpec
 
-LARGE = 1_000_000  # pixels
-ONE_AT_A_TIME = Lock()  # larger pictures take up to 20 bytes a pixel while they are decoded
+PIXEL_BYTES = 20  # of a picture's largest kind while it is decoded and converted
 
 
 def plain_pixels(body: bytes, spec: ImageSpec) -> Array:
@@ -29,9 +25,9 @@ def plain_pixels(body: bytes, spec: ImageSpec) -> Array:
     Raises:
         EmptyBody, UnsupportedImage, DamagedImage, ImageTooLarge: as `opened` does.
     """
-    with opened(body) as image, ONE_AT_A_TIME if image.width * image.height > LARGE else nullcontext():
+    with opened(body) as (image, _), in_turn(image, PIXEL_BYTES * image.width * image.height):
         sized = _eight_bit(image).convert("F").resize((spec.width, spec.height), Image.Resampling.BILINEAR)
-        image.close()  # lets go of what was decoded before others decode
+        image.close()
     return np.asarray(sized) / np.float32(255)
 
 

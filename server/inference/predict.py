@@ -6,6 +6,7 @@ Knows neither HTTP nor TensorFlow: it asks a store for a version, and images/ fo
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -97,6 +98,11 @@ def _digit(picture: Picture, spec: ImageSpec, preprocess: Literal["auto", "none"
     if picture.pixels is not None:
         return images.from_pixels(picture.pixels, spec)
     return images.decode(picture.body, spec, preprocess)
+
+
+def check_pictures(pictures: Sequence[Picture]) -> None:
+    """Raises ImageTooLarge where the files of one request take too long to decode together."""
+    images.check_work(picture.body for picture in pictures if picture.pixels is None)
 
 
 def class_index(name: str, class_label: str, classes: tuple[str, ...]) -> int:

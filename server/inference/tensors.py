@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from server.errors import BadRequest, InvalidTensor, OutOfTime
-from server.images import announced_pixels, from_array, looks_blank, plain_pixels
+from server.images import announced_cost, check_total, from_array, looks_blank, plain_pixels
 from server.inference.explain import ExplainRequest, build_explainer, run_explainer
 from server.inference.predict import Stages, predict_pixels
 from server.models.wrappers import Memo, probabilities_of
@@ -95,13 +95,15 @@ def predict_bytes(version: ModelVersion, files: Sequence[bytes], context: Reques
     """What signature `serving_bytes` gives for encoded pictures, float32 (n, K), whether or not the version has it.
 
     Raises:
-        PictureError: one of them cannot be decoded, or has several frames.
+        PictureError: one of them cannot be decoded, or has several frames; or they are too much work together.
         BadRequest: together they have too many pixels.
         ServiceError: as predict_rows() does; OutOfTime also before all pictures were decoded.
     """
-    total = sum(map(announced_pixels, files))
+    costs = [announced_cost(file) for file in files]
+    total = sum(cost.width * cost.height for cost in costs)
     if total > MOST_PIXELS:
         raise BadRequest(f"the pictures have {total} pixels together; at most {MOST_PIXELS} are decoded, send fewer")
+    check_total(costs)
     size = version.card.image
     images = np.empty((len(files), size.height, size.width), np.float32)
     for number, file in enumerate(files):  # one after the other: decoded, small files may be large pictures

@@ -18,8 +18,9 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from server.errors import BadRequest, DamagedImage, EmptyBody, ImageTooLarge, OutOfTime, PictureError, UnsupportedImage
-from server.images import plain, plain_pixels
+from server.images import plain_pixels
 from server.images.decoding import opened
+from server.images.files.in_flight import CAPACITY, IN_FLIGHT
 from server.inference.tensors import MOST_PIXELS, predict_bytes
 from server.models.versions import LoadedVersion
 from server.protocols import RequestContext
@@ -430,7 +431,7 @@ def test_pictures_that_pile_up_would_be_noticed() -> None:
 
     def keeping() -> None:
         for body in bodies:
-            with opened(body) as image:
+            with opened(body) as (image, _):
                 kept.append((image, image.convert("F")))
 
     assert peak(keeping) > MOST
@@ -453,7 +454,7 @@ def test_the_deadline_holds_between_pictures() -> None:
 def test_large_pictures_wait_for_each_other_and_small_ones_do_not() -> None:
     large = encoded(Image.new("RGB", (1001, 1001)))
     waiting = Thread(target=plain_pixels, args=[large, SPECS[0]])
-    with plain.ONE_AT_A_TIME:
+    with IN_FLIGHT.taken(CAPACITY):
         waiting.start()
         assert plain_pixels(WHOLE["PNG"], SPECS[0]).shape == (28, 28)
         for _ in range(10):  # long enough to see it end if it did not wait

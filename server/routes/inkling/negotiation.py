@@ -7,6 +7,7 @@ from flask import Response, g, request
 from werkzeug.datastructures import MIMEAccept
 
 from server.errors import NotAcceptable, OutOfTime, PictureError
+from server.inference.predict import check_pictures
 from server.routes.errors import error_body
 from server.routes.inkling.parsing import Sent
 from server.routes.parameters import choice
@@ -71,7 +72,12 @@ def rendered(
 
 
 def each(answer: Callable[[Picture], dict[str, Any]], pictures: list[Picture]) -> dict[str, Any]:
-    """The answer for every picture in order; a bad one has its error in its place and harms no other."""
+    """The answer for every picture in order; a bad one has its error in its place and harms no other.
+
+    Raises:
+        ImageTooLarge: they take too long to decode together.
+    """
+    check_pictures(pictures)
     results = []
     for picture in pictures:
         try:

@@ -15,6 +15,13 @@ class _Jpeg(JpegImageFile):
         """Nobody asks for the resolution, and damaged metadata would warn."""
 
 
+class _WebP(WebPImageFile):
+    def load_prepare(self) -> None:
+        """The decoder goes when it has given its pixels, before these are copied: it holds 8 bytes for each."""
+        self._decoder = None
+        super().load_prepare()
+
+
 READERS: tuple[tuple[bytes, type[ImageFile]], ...] = (
     (b"\x89PNG\r\n\x1a\n", PngImageFile),
     (b"\xff\xd8\xff", _Jpeg),
@@ -50,7 +57,7 @@ def reader_of(body: bytes) -> type[ImageFile]:
             "the body is empty; expected a picture. Send its bytes, for example with curl --data-binary @digit.png."
         )
     if body.startswith(b"RIFF") and body[8:12] == b"WEBP":
-        return WebPImageFile
+        return _WebP
     for magic, reader in READERS:
         if body.startswith(magic):
             return reader

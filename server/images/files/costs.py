@@ -1,0 +1,103 @@
+"""What decoding a picture takes, told before anything is decoded: memory, and time as pixels x passes. Bounds both, for
+every format.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from server.errors import ImageTooLarge
+from server.images.files.blocks import count_scans, jpeg_head
+
+MAX_PIXELS = 50_000_000  # of a sent picture; a telephone's largest mode
+MAX_SIDE = 65_535  # pixels; a JPEG's largest
+LEAST_PASSES, MOST_PASSES = 30, 500  # over a picture that are always made, and that never are more
+PASSED = 1_000_000_000  # pixels x passes of one picture beyond the least, some seconds
+MOST_WORK = LEAST_PASSES * MAX_PIXELS  # pixels x passes of all pictures of a request
+
+ARITHMETIC_PASSES = 10  # that one scan in arithmetic coding takes as long as
+RUN_LENGTH_PASSES = 50  # likewise a BMP in run-length coding, which Pillow decodes in Python
+
+BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # of a decoded pixel by Pillow's mode; 4 of all others
+COEFFICIENT_BYTES = 2  # of a JPEG in several scans, which are all kept until the last one
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The size of a picture, how often decoding goes over it, and the bytes that it needs beside the decoded pixels."""
+
+    width: int
+    height: int
+    passes: int = 1
+    held: int = 0
+
+    @property
+    def work(self) -> int:
+        """Pixels x passes."""
+        return self.width * self.height * self.passes
+
+    def check(self) -> None:
+        """Raises ImageTooLarge."""
+        pixels = self.width * self.height
+        if pixels > MAX_PIXELS or max(self.width, self.height) > MAX_SIDE:
+            raise ImageTooLarge(
+                f"the picture has {self.width} x {self.height} pixels; at most {MAX_PIXELS:,} are read, {MAX_SIDE:,} a "
+                "side. Send a smaller copy: 1000 pixels a side are plenty."
+            )
+        most = _most_passes(pixels)
+        if self.passes > most:
+            raise ImageTooLarge(
+                f"decoding this file takes more than {most} passes over {self.width} x {self.height} pixels (the scans "
+                "of a JPEG, or a BMP's run lengths); at most so many are made. Save it again, as a baseline JPEG or a "
+                "PNG, or send a smaller copy."
+            )
+
+
+def check_total(costs: Iterable[Cost]) -> None:
+    """Raises ImageTooLarge where the pictures of one request are too much work together."""
+    total = sum(cost.work for cost in costs)
+    if total > MOST_WORK:
+        raise ImageTooLarge(
+            f"the pictures have {total:,} pixels together, a JPEG's counted for each of its scans; at most "
+            f"{MOST_WORK:,} are decoded for one request. Send them in several requests, or smaller copies."
+        )
+
+
+def cost_of(image: ImageFile, body: bytes) -> Cost:
+    """What it takes to decode an opened picture. Raises ImageTooLarge where its blocks alone are too many."""
+    width, height = image.size
+    if isinstance(image, JpegImageFile):
+        return _jpeg_cost(image, body)
+    if isinstance(image, WebPImageFile):  # the canvas, beside its copy
+        return Cost(width, height, held=4 * width * height)
+    if isinstance(image, BmpImageFile) and image.tile[0].codec_name == "bmp_rle":
+        return Cost(width, height, RUN_LENGTH_PASSES, held=2 * width * height)
+    return Cost(width, height)
+
+
+def decoded_bytes(image: ImageFile) -> int:
+    """Of the pixels, as they will be."""
+    return image.width * image.height * BYTES.get(image.mode, 4)
+
+
+def _jpeg_cost(image: JpegImageFile, body: bytes) -> Cost:
+    width, height = image.size
+    head = jpeg_head(body)
+    if head is None:
+        return Cost(width, height)
+    times = ARITHMETIC_PASSES if head.is_arithmetic else 1
+    passes = times * count_scans(body, head, max(LEAST_PASSES, _most_passes(width * height) // times))
+    held = 0
+    if head.is_multiscan:
+        finest = max(across for _, across, _, _ in image.layer) * max(down for _, _, down, _ in image.layer)
+        samples = sum(across * down for _, across, down, _ in image.layer) / max(1, finest)
+        held = int(COEFFICIENT_BYTES * width * height * samples)
+    return Cost(width, height, passes, held)
+
+
+def _most_passes(pixels: int) -> int:
+    return max(LEAST_PASSES, min(MOST_PASSES, PASSED // max(1, pixels)))
