@@ -66,7 +66,7 @@ def create_app(
     app.response_class = _Answer
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     run_dir = _run_dir(app, settings)
-    IN_FLIGHT.share(run_dir / "decoding.lock", settings.threads // 2)
+    IN_FLIGHT.share(run_dir / "decoding.lock", max_waiting=settings.threads // 2)
     metrics, links = Metrics(), _links(settings, run_dir)
     loading = _loading(settings, metrics, load_twin, load_savedmodel, check)
     store = _store(settings, run_dir, loading)

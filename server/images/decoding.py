@@ -17,7 +17,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from server.errors import DamagedImage, ImageTooLarge, PictureError, ServiceError, UnsupportedImage
-from server.images.files.blocks import essential_png, first_frame
+from server.images.files.blocks import essential_png, first_frame, jpeg_head
 from server.images.files.costs import MAX_PIXELS, Cost, check_total, cost_of, decoded_bytes
 from server.images.files.formats import reader_of
 from server.images.files.in_flight import IN_FLIGHT
@@ -111,7 +111,9 @@ def in_turn(image: ImageFile, size: int) -> Iterator[None]:
 
 
 def _essential(reader: type[ImageFile], body: bytes) -> bytes:
-    """What Pillow is to read of the file. Raises ImageTooLarge."""
+    """What Pillow is to read of the file. Raises ImageTooLarge where even that would take long."""
+    if issubclass(reader, JpegImageFile):
+        jpeg_head(body)
     if reader is PngImageFile:
         return essential_png(body)
     if reader is BmpImageFile:

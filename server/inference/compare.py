@@ -4,7 +4,7 @@ Beside predict.py and explain.py. Explanations by one version share every pictur
 seed, so that they see the same masks and noise and differ by nothing else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,6 +26,7 @@ class _Seen:
     """One picture as one version sees it, with the memo of what the version has computed."""
 
     version: ModelVersion
+    selector: ModelSelector
     digit: Digit
     prediction: Prediction
     memo: Memo = field(default_factory=Memo)
@@ -55,8 +56,9 @@ def compare(
         seen: dict[str, _Seen] = {}
         for (selector, _), version in zip(cases, versions, strict=True):
             if version.card.digest not in seen:
-                found = decode_and_predict(version, picture, selector, context, stages)
-                seen[version.card.digest] = _Seen(version, *found)
+                digit = _decoded(seen.values(), version, selector)
+                found = decode_and_predict(version, picture, selector, context, stages, digit)
+                seen[version.card.digest] = _Seen(version, selector, *found)
         ones = [seen[version.card.digest] for version in versions]
 
         def work(publish: Publish[list[Explanation]], interrupt: Interrupt) -> list[Explanation]:
@@ -81,6 +83,14 @@ def _versions(store: ModelStore, cases: Sequence[Case], resources: ExitStack) ->
         if selector not in found:
             found[selector] = resources.enter_context(store.handle(selector.model, selector.version))
     return [found[selector] for selector, _ in cases]
+
+
+def _decoded(seen: Iterable[_Seen], version: ModelVersion, selector: ModelSelector) -> Digit | None:
+    """The digit that another version took from the picture, where this one takes the same."""
+    for one in seen:
+        if (one.version.card.image, one.selector.preprocess) == (version.card.image, selector.preprocess):
+            return one.digit
+    return None
 
 
 def _class(request: ExplainRequest, before: Sequence[Explanation]) -> str | None:

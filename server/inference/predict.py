@@ -70,11 +70,17 @@ def predict(
 
 
 def decode_and_predict(
-    version: ModelVersion, picture: Picture, selector: ModelSelector, context: RequestContext, stages: Stages
+    version: ModelVersion,
+    picture: Picture,
+    selector: ModelSelector,
+    context: RequestContext,
+    stages: Stages,
+    digit: Digit | None = None,
 ) -> tuple[Digit, Prediction]:
-    """The digit as this version takes it, and its prediction."""
-    with stages("decode"):
-        digit = _digit(picture, version.card.image, selector.preprocess)
+    """The digit as this version takes it, unless that is known already, and its prediction."""
+    if digit is None:
+        with stages("decode"):
+            digit = _digit(picture, version.card.image, selector.preprocess)
     with stages("predict"):
         return digit, predict_pixels(version, digit.pixels, context)
 

@@ -86,6 +86,13 @@ def test_a_prediction_does_nothing_twice(
         assert +counted == Counter(expected)
 
 
+@pytest.mark.parametrize("axis", ["models=mlp,cnn,lstm&method=saliency", "methods=saliency,shapley"])
+def test_a_picture_that_is_compared_is_decoded_once(shipped: FlaskClient, counted: Counter[str], axis: str) -> None:
+    counted.clear()
+    assert shipped.post(f"/v1/compare?{axis}", data=SEVEN, **PNG).status_code == 200
+    assert counted["decoded"] == 1
+
+
 def test_what_is_counted_is_seen_where_it_happens(shipped: FlaskClient, counted: Counter[str]) -> None:
     assert counted["built"] >= 3 and counted["hashed"] >= 3 and counted["parsed"] >= 3  # each model's at the start
     counted.clear()

@@ -17,12 +17,16 @@ MAX_PIXELS = 50_000_000  # of a sent picture; a telephone's largest mode
 MAX_SIDE = 65_535  # pixels; a JPEG's largest
 LEAST_PASSES, MOST_PASSES = 30, 500  # over a picture that are always made, and that never are more
 PASSED = 1_000_000_000  # pixels x passes of one picture beyond the least, some seconds
-MOST_WORK = LEAST_PASSES * MAX_PIXELS  # pixels x passes of all pictures of a request
+MOST_WORK = 2 * LEAST_PASSES * MAX_PIXELS  # pixels x passes of all pictures of a request
+MOST_HELD = 400_000_000  # bytes beside the decoded pixels
 
-ARITHMETIC_PASSES = 10  # that one scan in arithmetic coding takes as long as
-RUN_LENGTH_PASSES = 50  # likewise a BMP in run-length coding, which Pillow decodes in Python
+# One scan of a Huffman-coded JPEG is a pass, 1 to 3 ns a pixel. In such passes:
+ARITHMETIC_PASSES = 10  # a scan in arithmetic coding
+LOSSLESS_PASSES = 10  # a PNG, WebP, GIF or plain BMP
+RUN_LENGTH_PASSES = 50  # a BMP in run-length coding, which Pillow decodes in Python
 
 BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # of a decoded pixel by Pillow's mode; 4 of all others
+WEBP_BYTES = 12  # of a pixel in the decoder: two canvases, and the copy that it gives
 COEFFICIENT_BYTES = 2  # of a JPEG in several scans, which are all kept until the last one
 
 
@@ -32,7 +36,7 @@ class Cost:
 
     width: int
     height: int
-    passes: int = 1
+    passes: int = LOSSLESS_PASSES
     held: int = 0
 
     @property
@@ -48,6 +52,11 @@ class Cost:
                 f"the picture has {self.width} x {self.height} pixels; at most {MAX_PIXELS:,} are read, {MAX_SIDE:,} a "
                 "side. Send a smaller copy: 1000 pixels a side are plenty."
             )
+        if self.held > MOST_HELD:
+            raise ImageTooLarge(
+                f"decoding {self.width} x {self.height} pixels of this format takes {self.held // 10**6} MB; at most "
+                f"{MOST_HELD // 10**6} are held. Send a smaller copy, or save it as a JPEG or PNG."
+            )
         most = _most_passes(pixels)
         if self.passes > most:
             raise ImageTooLarge(
@@ -62,8 +71,9 @@ def check_total(costs: Iterable[Cost]) -> None:
     total = sum(cost.work for cost in costs)
     if total > MOST_WORK:
         raise ImageTooLarge(
-            f"the pictures have {total:,} pixels together, a JPEG's counted for each of its scans; at most "
-            f"{MOST_WORK:,} are decoded for one request. Send them in several requests, or smaller copies."
+            f"decoding the pictures takes {total:,} pixels x passes; at most {MOST_WORK:,} are made for one request, "
+            f"such as {MOST_WORK // LOSSLESS_PASSES // 10**6} megapixels of PNG. Send them in several requests, or "
+            "smaller copies."
         )
 
 
@@ -72,8 +82,8 @@ def cost_of(image: ImageFile, body: bytes) -> Cost:
     width, height = image.size
     if isinstance(image, JpegImageFile):
         return _jpeg_cost(image, body)
-    if isinstance(image, WebPImageFile):  # the canvas, beside its copy
-        return Cost(width, height, held=4 * width * height)
+    if isinstance(image, WebPImageFile):
+        return Cost(width, height, held=WEBP_BYTES * width * height)
     if isinstance(image, BmpImageFile) and image.tile[0].codec_name == "bmp_rle":
         return Cost(width, height, RUN_LENGTH_PASSES, held=2 * width * height)
     return Cost(width, height)
@@ -88,7 +98,7 @@ def _jpeg_cost(image: JpegImageFile, body: bytes) -> Cost:
     width, height = image.size
     head = jpeg_head(body)
     if head is None:
-        return Cost(width, height)
+        return Cost(width, height, 1)
     times = ARITHMETIC_PASSES if head.is_arithmetic else 1
     passes = times * count_scans(body, head, max(LEAST_PASSES, _most_passes(width * height) // times))
     held = 0
