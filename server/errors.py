@@ -151,7 +151,7 @@ class BodyTooLarge(ServiceError):
 
 
 class ImageTooLarge(PictureError):
-    """More pixels than are decoded."""
+    """More pixels than are decoded, or more work or memory to decode them."""
 
     status = 413
     code = "image_too_large"
@@ -220,7 +220,8 @@ class NotReady(ServiceError):
 
 
 class Busy(ServiceError):
-    """Every slot for explaining is taken, or every place to wait for one that is; predictions go on."""
+    """Every slot for explaining is taken, every place to wait for others' work, or large pictures are decoded one after
+    the other for too long; other predictions go on."""
 
     status = 503
     code = "busy"

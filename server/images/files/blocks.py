@@ -13,7 +13,8 @@ from server.errors import ImageTooLarge
 
 MOST_BLOCKS = 10_000  # that are read of any file; beyond them those of a PNG or GIF ...
 LEAST_BLOCK = 64  # ... must have this many bytes on average
-MOST_SEGMENTS = 1000  # before a JPEG's first scan: Pillow copies all of its EXIF for each
+MOST_SEGMENTS = 1000  # before a JPEG's first scan
+EXIF_SEGMENTS = 10  # that one of EXIF counts as: Pillow copies all EXIF before it
 
 PNG_START = 8  # bytes before the first chunk
 PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf"}  # that say what a picture looks like
@@ -127,7 +128,8 @@ def jpeg_head(body: bytes) -> JpegHead | None:
         marked = body.find(b"\xff", at)
         if marked < 0 or marked + 4 > len(body):
             return None
-        segments += 1 + marked - at
+        is_exif = body.startswith(b"Exif\0\0", marked + 4)
+        segments += (EXIF_SEGMENTS if is_exif else 1) + marked - at
         at, marker = marked, body[marked + 1]
         if marker == START_OF_SCAN:
             return JpegHead(at, coding in PROGRESSIVE or body[at + 4] < components, coding in ARITHMETIC)

@@ -23,7 +23,9 @@ MOST_HELD = 400_000_000  # bytes beside the decoded pixels
 # One scan of a Huffman-coded JPEG is a pass, 1 to 3 ns a pixel. In such passes:
 ARITHMETIC_PASSES = 10  # a scan in arithmetic coding
 LOSSLESS_PASSES = 10  # a PNG, WebP, GIF or plain BMP
-RUN_LENGTH_PASSES = 50  # a BMP in run-length coding, which Pillow decodes in Python
+RUN_LENGTH_PASSES = 200  # a BMP in run-length coding, which Pillow decodes in Python; more where there are more runs
+MOST_RUN_BYTES = 4  # for a pixel, beside
+HEAD_BYTES = 2048  # of header and colours
 
 BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # of a decoded pixel by Pillow's mode; 4 of all others
 WEBP_BYTES = 12  # of a pixel in the decoder: two canvases, and the copy that it gives
@@ -85,7 +87,8 @@ def cost_of(image: ImageFile, body: bytes) -> Cost:
     if isinstance(image, WebPImageFile):
         return Cost(width, height, held=WEBP_BYTES * width * height)
     if isinstance(image, BmpImageFile) and image.tile[0].codec_name == "bmp_rle":
-        return Cost(width, height, RUN_LENGTH_PASSES, held=2 * width * height)
+        runs = (len(body) - HEAD_BYTES) / (MOST_RUN_BYTES * max(1, width * height))
+        return Cost(width, height, int(RUN_LENGTH_PASSES * max(1, runs)), held=2 * width * height)
     return Cost(width, height)
 
 

@@ -197,6 +197,17 @@ def test_a_jpeg_of_very_many_segments_is_refused(one: bytes) -> None:
         tracemalloc.stop()
 
 
+def test_exif_in_very_many_segments_is_refused() -> None:
+    body = encoded(draw_seven(), "JPEG")
+    for number in (50, 150):
+        many = body[:2] + number * segment(0xE1, b"Exif\0\0II*\0" + bytes(1000)) + body[2:]
+        if number == 50:
+            assert np.array_equal(pixels(many), pixels(body))
+        else:
+            with pytest.raises(ImageTooLarge, match="more than 1000 segments"):
+                pixels(many)
+
+
 def test_a_jpeg_with_two_sizes_is_damaged() -> None:
     body = encoded(draw_seven(), "JPEG")
     start = body.index(b"\xff\xc0")

@@ -51,6 +51,7 @@ REFUSED = {
     "a BMP of too many pixels": (bmp(8000, 8000, 8, 0, b""), "8000 x 8000 pixels"),
     "a BMP that is turned over": (bmp(8000, -8000, 8, 0, b""), "8000 x 8000 pixels"),
     "a row in run lengths": (bmp(MAX_PIXELS, 1, 8, 1, b"\1\5\0\0"), f"{MAX_SIDE:,} a side"),
+    "more runs than pixels": (bmp(100, 100, 8, 1, 60_000 * b"\1\5"), "more than 500 passes over 100 x 100"),
     "run lengths": (bmp(5000, 5000, 8, 1, b"\1\5\0\0"), "more than 40 passes over 5000 x 5000"),
     "run lengths of four bits": (bmp(5000, 5000, 4, 2, b"\1\5\0\0"), "more than 40 passes over 5000 x 5000"),
     "scans": (jpeg(PROGRESSIVE, 5000, 5000, scans=41), "more than 40 passes over 5000 x 5000"),
@@ -76,7 +77,7 @@ COSTS = {
     "progressive inks": (encoded(draw_seven().convert("CMYK"), "JPEG", progressive=True), 18, 8),
     "arithmetic": (jpeg(ARITHMETIC, 140, 140), 10, 0),
     "PNG": (SEVEN, 10, 0),
-    "run lengths": (bmp(140, 140, 8, 1, b"\0\1"), 50, 2),
+    "run lengths": (bmp(140, 140, 8, 1, b"\0\1"), 200, 2),
     "WebP": (encoded(draw_seven(), "WEBP"), 10, 12),
 }
 
