@@ -15,6 +15,7 @@ SLOW = (  # folders and files
     "explainers/test_memory.py",  # measures processes
     "explainers/test_nets.py",  # every method on the shipped nets
     "explainers/test_oracles.py",  # the packages lime and shap
+    "images/files/test_in_flight.py",  # kills a process
     "images/test_kinds.py",  # makes hundreds of photos
     "images/test_photos.py",  # reads hundreds of MNIST's digits
     "images/test_plain.py",  # TensorFlow is its oracle
@@ -36,6 +37,7 @@ SLOW = (  # folders and files
     "render/test_golden.py",  # these packages again
     "routes/test_attack.py",  # attacks on every shipped net
     "routes/test_docs.py",  # a browser
+    "routes/test_large_pictures.py",  # makes and decodes them
     "training",  # TensorFlow
 )
 

@@ -17,7 +17,7 @@ MOST_SEGMENTS = 1000  # before a JPEG's first scan
 EXIF_SEGMENTS = 10  # that one of EXIF counts as: Pillow copies all EXIF before it
 
 PNG_START = 8  # bytes before the first chunk
-PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf"}  # that say what a picture looks like
+PNG_CHUNKS = {b"tRNS", b"eXIf"}  # that say what a picture looks like, beside those in capitals (critical ones)
 PNG_END = b"IEND"
 
 EXTENSION, FRAME, TRAILER = b"!", b",", b";"  # how a GIF's blocks begin
@@ -61,7 +61,7 @@ def essential_png(body: bytes) -> bytes:
         end = at + 12 + int.from_bytes(body[at : at + 4], "big")
         if kind == PNG_END or end > len(body):  # what is cut short is for the decoder to say
             break
-        if kind not in PNG_CHUNKS:
+        if kind[0] >= ord("a") and kind not in PNG_CHUNKS:
             kept.append(body[since:at])
             since = end
         at = end

@@ -67,6 +67,14 @@ def test_a_png_keeps_its_colours_and_its_orientation() -> None:
         assert np.array_equal(pixels(with_chunks(TEXTS["unknown"], body)), pixels(body))
 
 
+@pytest.mark.parametrize("kind", [b"PLTF", b"IDAU", b"\0\0\0\0"])
+def test_a_png_whose_chunks_have_other_names_is_damaged(kind: bytes) -> None:
+    body = encoded(draw_seven().convert("RGB").quantize(8))
+    for known in (b"PLTE", b"IDAT"):
+        with pytest.raises(DamagedImage):
+            pixels(body.replace(known, kind))
+
+
 EMPTY = 20_000 * chunk(b"IDAT")
 
 
