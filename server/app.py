@@ -37,6 +37,7 @@ from server.process.preflight import count_workers, has_tensorflow, prefers_tens
 from server.protocols import ExplanationCache, NoCache
 from server.routes import docs, ops
 from server.routes.bodies import unchunk
+from server.routes.content_encoding import inflate
 from server.routes.converters import Name
 from server.routes.errors import answer_error
 from server.routes.headers import request_id, server_timing
@@ -95,6 +96,7 @@ def create_app(
     app.before_request(_begin)
     _guard(app, settings, links)
     app.before_request(unchunk)
+    app.before_request(inflate)
     app.after_request(_finish)
     access_log.observe(app, metrics, settings.access_log == "on")
     return app

@@ -35,6 +35,12 @@ class Service:
     cache: ExplanationCache
     scheduler: Scheduler
 
+    @property
+    def max_numbers(self) -> int:
+        """Numbers of the largest tensor that is answered."""
+        cards = [one.card for model in self.store.served_models.values() for one in model.versions.values()]
+        return self.max_rows * max((card.image.height * card.image.width for card in cards), default=1024)
+
 
 def service() -> Service:
     """The running application's Service."""

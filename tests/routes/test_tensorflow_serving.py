@@ -217,7 +217,7 @@ CASES = {
     "not gzip": wrong({}, "not gzip", "Content-Encoding", headers={"Content-Encoding": "gzip"}),
     "not deflate": wrong({}, "not deflate", headers={"Content-Encoding": "deflate"}),
     "gzip cut short": wrong(gzip.compress(b"{}")[:-9], "breaks off", headers={"Content-Encoding": "gzip"}),
-    "gzip twice": wrong(gzip.compress(b"{}") * 2, "more follows", headers={"Content-Encoding": "gzip"}),
+    "gzip of two texts": wrong(gzip.compress(b"{}") * 2, "Extra data", headers={"Content-Encoding": "gzip"}),
     "unknown model": missing("nope:predict", "Servable not found for request: Latest(nope)"),
     "unknown version": missing("fake/versions/99:predict", "Servable not found for request: Specific(fake, 99)"),
     "unknown model, version": missing("nope/versions/1:predict", "Specific(nope, 1)"),

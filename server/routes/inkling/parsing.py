@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from flask import json, request
+from flask import request
 from werkzeug.datastructures import MultiDict
 
 from server.errors import BadRequest, EmptyBody, InvalidOption
@@ -12,6 +12,7 @@ from server.inference.predict import ModelSelector
 from server.options import shown
 from server.routes import base64_text, bodies
 from server.routes.inkling import forms
+from server.routes.json_reader import read_json
 from server.routes.parameters import choice, reject_keys
 from server.routes.service import service
 from server.types import Picture
@@ -81,8 +82,8 @@ def _reject_url_encoded(body: bytes) -> None:
 def _from_json(body: bytes) -> tuple[Picture, dict[str, str]]:
     """A picture, and the options beside it."""
     try:
-        sent = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        sent = read_json(body)
+    except ValueError as error:
         raise BadRequest(f"the body is not JSON ({error}); expected {JSON_FORMS}") from error
     pictures = [name for name in ("image", "pixels") if name in sent] if isinstance(sent, dict) else []
     if len(pictures) != 1:

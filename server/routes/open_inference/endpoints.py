@@ -120,7 +120,7 @@ def explain(model: str, version: str | None = None) -> Response:
 
 @blueprint.post("/v2/repository/index")
 def index() -> Response:
-    body = bodies.body()
+    body = bodies.whole_body()
     wants = bodies.json_object(body) if body else {}
     return json_answer(
         [one for one in service().store.index() if one["state"] == "READY" or wants.get("ready") is not True]

@@ -58,7 +58,7 @@ def read_request() -> InferRequest:
     Raises:
         BadRequest: it cannot be read.
     """
-    sent = bodies.body()
+    sent = bodies.whole_body()
     size = _header_length(len(sent))
     fields = bodies.json_object(sent if size == len(sent) else sent[:size])
     parameters = bodies.parameters_of(fields)

@@ -33,7 +33,7 @@ LABEL = f"{MODEL}/labels/<name:label>"
 @blueprint.post(f"{LABEL}:predict")
 def predict(model: str, version: int | None = None, label: str | None = None) -> Response:
     with g.stages("decode"):
-        fields = bodies.json_object(bodies.body())
+        fields = bodies.json_object(bodies.whole_body())
     with _served(model, version, label) as served:
         signature_input = messages.input_of(fields, messages.INPUTS[messages.signature_of(fields)])
         outputs = _outputs(served, signature_input)
@@ -49,7 +49,7 @@ def predict(model: str, version: int | None = None, label: str | None = None) ->
 @blueprint.post(f"{LABEL}:explain")
 def explain(model: str, version: int | None = None, label: str | None = None) -> Response:
     with g.stages("decode"):
-        fields = bodies.json_object(bodies.body())
+        fields = bodies.json_object(bodies.whole_body())
     with ExitStack() as resources:
         served = resources.enter_context(_served(model, version, label))
         name = messages.signature_of(fields)
@@ -72,7 +72,7 @@ def explain(model: str, version: int | None = None, label: str | None = None) ->
 @blueprint.post(f"{LABEL}:<any(classify, regress):verb>")
 def classify(model: str, verb: str, version: int | None = None, label: str | None = None) -> Response:
     """These take tf.Examples; no version of the contract has such a signature."""
-    fields = bodies.json_object(bodies.body())
+    fields = bodies.json_object(bodies.whole_body())
     kind = {"classify": "classification", "regress": "regression"}[verb]
     with _served(model, version, label):
         raise BadRequest(

@@ -28,7 +28,8 @@ class SignatureInput:
 
     def files(self) -> list[bytes]:
         """Raises InvalidTensor: not a list of texts, those of bytes in base64."""
-        values, shape = ([], ()) if isinstance(self.value, dict) else nested_lists.flat(self.value, self.name)
+        no_list = isinstance(self.value, dict | nested_lists.Numbers)
+        values, shape = ([], ()) if no_list else nested_lists.flat(self.value, self.name)
         if len(shape) != 1:
             raise InvalidTensor(f'{self.name} is no list of values; expected [{{"b64": "..."}}, ...]')
         return [_file(one, self.name) for one in values]
@@ -73,14 +74,16 @@ def _column(inputs: Any, name: str) -> Any:
     return inputs[name]
 
 
-def _rows(instances: Any, name: str) -> list[Any]:
+def _rows(instances: Any, name: str) -> Any:
+    if isinstance(instances, nested_lists.Numbers):
+        return instances
     if not isinstance(instances, list) or not instances:
         raise BadRequest('Expected "instances" to be a non-empty list')
     if not isinstance(instances[0], dict) or _is_bytes(instances[0]):
         return instances
     for number, row in enumerate(instances):
         if not isinstance(row, dict) or set(row) != {name}:
-            got = f"keys {', '.join(row)[:256]}" if isinstance(row, dict) else f"a {type(row).__name__}"
+            got = f"keys {', '.join(row)[:256]}" if isinstance(row, dict) else f"a {nested_lists.kind_of(row)}"
             raise BadRequest(f"instance {number} has {got}; expected an object with exactly the inputs: {name}")
     return [row[name] for row in instances]
 
