@@ -239,6 +239,9 @@ class Attribution:
     warnings: tuple[str, ...] = ()
 
 
+PASSED = 0.95  # of the random controls that a map must beat: one in twenty does so by luck
+
+
 @dataclass(frozen=True)
 class Measure:
     """One measure of a map, and the same of two maps that explain nothing; None where it cannot be taken."""
@@ -249,6 +252,10 @@ class Measure:
     intensity: float | None  # of the ink itself taken as the map
     better: Literal["lower", "higher"]
     beaten: float | None  # share of the random ones that the map beats
+
+    @property
+    def better_than_random(self) -> bool:
+        return (self.beaten or 0) >= PASSED
 
     @property
     def better_than_ink(self) -> bool:

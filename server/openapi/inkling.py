@@ -48,7 +48,9 @@ MODEL = (
     query("version", TEXT, "a number or a label; the default is `stable`, else the latest"),
     query("preprocess", {"enum": ["auto", "none"], "default": "auto"}, "none = the picture is already a model's image"),
 )
+PIXELS = query("pixels", {"type": "boolean", "default": False}, "whether the answer has what the model got")
 TIME = query("budget_ms", {"type": "integer", "minimum": 1}, "milliseconds that may be taken")
+LANG = query("lang", {"enum": ["en", "zh"]}, "of sentences; stands above the Accept-Language header")
 FRAME = query("frame", {"enum": ["original", "model"], "default": "original"}, "where a heatmap lies")
 WHY = (
     query("method", {"enum": [*EXPLAINERS, *ALIASES], "default": "shapley"}, "how it is explained"),
@@ -92,7 +94,7 @@ def _named(parameters: Collection[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 OPTIONS = _options([*describe_all(), *_of_packages()])
-EXPLANATION = (*MODEL, *WHY, FRAME)
+EXPLANATION = (*MODEL, *WHY, FRAME, LANG)
 PARAMETERS = _named([*WHY, *OPTIONS])
 
 
@@ -118,7 +120,9 @@ OF_EXPLANATION = {"X_Inkling_Prediction": SHORT, "X_Inkling_Id": "the `id`, but 
 WRONG = (400, 404, 406, 413, 415, 422, 503, 504)
 PATHS: dict[str, Any] = {
     "/v1/predict": {
-        "post": operation(TAG, "What is it?", _answers("Prediction", [JSON], 400, 404, 413, 415, 422, 503), MODEL, BODY)
+        "post": operation(
+            TAG, "What is it?", _answers("Prediction", [JSON], 400, 404, 413, 415, 422, 503), [*MODEL, PIXELS], BODY
+        )
     },
     "/v1/explain": {
         "post": operation(
@@ -145,6 +149,7 @@ PATHS: dict[str, Any] = {
             [
                 in_path("id", "the `id` of the explanation; with .png, .svg or .npz after it, in that format"),
                 FRAME,
+                LANG,
                 _format(RENDERERS),
             ],
         )
@@ -182,6 +187,7 @@ PATHS: dict[str, Any] = {
                 query("target", TEXT, "the class to flip to; the default is any other"),
                 query("seed", SEED, "of all that is drawn"),
                 TIME,
+                LANG,
                 _format(ATTACK_RENDERERS),
                 *_options(describe_attacks()),
             ],

@@ -34,6 +34,12 @@ def record(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": names, "required": list(names)}
 
 
+def with_optional(optional: Mapping[str, Schema], **properties: Any) -> dict[str, Any]:
+    """A record that may have other properties too."""
+    always = record(**properties)
+    return {**always, "properties": {**always["properties"], **optional}}
+
+
 def listed(schema: Schema) -> dict[str, Any]:
     return {"type": "array", "items": schema}
 

@@ -2,7 +2,7 @@
 
 from typing import Any, get_args
 
-from server.openapi.parts import listed, nullable, record, ref
+from server.openapi.parts import listed, nullable, record, ref, with_optional
 from server.types import State, Stop, Unit, Verb
 
 NUMBER = {"type": "number"}
@@ -32,6 +32,7 @@ def _nullable_enum(literal: Any) -> dict[str, Any]:
 
 ATTRIBUTION = record(
     unit=_one_of(Unit),
+    signed={**FLAG, "description": "whether values below 0 speak against the class; else they are strengths"},
     values=IMAGE,
     stderr=nullable(IMAGE),
     segments=nullable(listed(listed(WHOLE))),
@@ -47,7 +48,8 @@ ANSWERED = {
     "prediction": record(class_=WHOLE, label=TEXT, probability=NUMBER),
     "probabilities": listed(NUMBER),
     "in_distribution": record(ok=FLAG, score=NUMBER, threshold=NUMBER),
-    "preprocessing": record(
+    "preprocessing": with_optional(
+        {"pixels": {**IMAGE, "description": "what the model got, where pixels=true asks for it"}},
         steps={**listed(TEXT), "description": "what was done with what was sent, in order"},
         transform={"type": "array", "items": NUMBER, "minItems": 6, "maxItems": 6},
         warnings={

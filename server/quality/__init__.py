@@ -15,8 +15,6 @@ from server.quality.mu_fidelity import mu_fidelity
 from server.quality.sensitivity import max_sensitivity
 from server.types import Array, Attribution, Explainer, Measure, Model, Quality, Target
 
-PASSED = 0.95  # of the random controls that a map must beat: one in twenty does so by luck
-
 
 def assess(
     model: Model, image: Array, target: Target, explainer: Explainer, attribution: Attribution, seed: int
@@ -55,7 +53,7 @@ def _verdict(measures: list[Measure]) -> str:
         return "This map cannot be measured: the picture has too little ink to take any away."
     if not faithful:
         return "There was no time to measure how faithful this map is; raise budget_ms."
-    random = [measure.name for measure in faithful if (measure.beaten or 0) < PASSED]
+    random = [measure.name for measure in faithful if not measure.better_than_random]
     ink = [measure.name for measure in faithful if not measure.better_than_ink]
     pairs = (("a random order", random), ("the ink alone", ink))
     doubts = [f"no better than {control} by {_listed(names)}" for control, names in pairs if names]

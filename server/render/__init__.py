@@ -12,33 +12,34 @@ from server.render.attack import attack_json, attack_json_bytes
 from server.render.compare import comparison_json, comparison_json_bytes
 from server.render.json import answer_json, explanation_json, json_bytes, prediction_json
 from server.render.jsonable import json_text, plain_floats
+from server.render.language import LANGUAGES, Language, Words
 from server.render.npz import attack_npz_bytes, npz_bytes
 from server.render.png import attack_png_bytes, comparison_png_bytes, png_bytes
 from server.render.svg import svg_bytes
 from server.types import Comparison, Explanation
 
-REVISION = 2  # raise it when the bytes of any rendering of an explanation change: ETags have it
+REVISION = 3  # raise it when the bytes of any rendering of an explanation change: ETags have it
 
-RENDERERS: dict[str, Callable[[Explanation], bytes]] = {
+RENDERERS: dict[str, Callable[[Explanation, Words], bytes]] = {
     "application/json": json_bytes,
     "image/png": png_bytes,
     "image/svg+xml": svg_bytes,
     "application/x-npz": npz_bytes,
 }
 
-ATTACK_RENDERERS: dict[str, Callable[[AttackResult], bytes]] = {
+ATTACK_RENDERERS: dict[str, Callable[[AttackResult, Words], bytes]] = {
     "application/json": attack_json_bytes,
     "image/png": attack_png_bytes,
     "application/x-npz": attack_npz_bytes,
 }
 
-COMPARISON_RENDERERS: dict[str, Callable[[Comparison], bytes]] = {
+COMPARISON_RENDERERS: dict[str, Callable[[Comparison, Words], bytes]] = {
     "application/json": comparison_json_bytes,
     "image/png": comparison_png_bytes,
 }
 
 __all__ = [
-    "ATTACK_RENDERERS", "COMPARISON_RENDERERS", "RENDERERS", "REVISION",
+    "ATTACK_RENDERERS", "COMPARISON_RENDERERS", "LANGUAGES", "RENDERERS", "REVISION", "Language", "Words",
     "alt_text", "answer_json", "attack_json", "comparison_json", "explanation_json", "json_text", "plain_floats",
     "prediction_json",
 ]  # fmt: skip

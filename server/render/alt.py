@@ -8,34 +8,28 @@ from collections.abc import Iterable
 import numpy as np
 
 from server.render.jsonable import finite
-from server.render.wording import STRANGE, STRENGTHS, method, prediction_sentence, sides
-from server.types import Array, Explanation, Prediction
-
-PLACES = (
-    "in the upper left", "at the top", "in the upper right",
-    "on the left", "in the centre", "on the right",
-    "in the lower left", "at the bottom", "in the lower right",
-)  # fmt: skip
+from server.render.language import ENGLISH, Words
+from server.types import Array, Explanation, Prediction, Target
 
 NOTABLE = 0.05  # a smaller part of all evidence is not worth a sentence
 EVEN = 1.5 / 9  # no field holds much more than its ninth
 
 
-def alt_text(explanation: Explanation) -> str:
+def alt_text(explanation: Explanation, words: Words = ENGLISH) -> str:
     """Prediction, reason, and warnings. Raises ValueError when values are not finite."""
-    attribution = explanation.attribution
+    attribution, prediction = explanation.attribution, explanation.prediction
     finite(attribution.values, "values")
-    sentences = [prediction_sentence(explanation.prediction.label, explanation.prediction.probability) + "."]
+    sentences = [words.predicted(prediction.label, prediction.probability)]
     if not (attribution.values if explanation.explainer.signed else attribution.values > 0).any():
-        sentences.append(f"{_why(explanation)} the map is zero everywhere.")
+        sentences.append(words.zero(*_question(explanation, words)))
     elif explanation.explainer.signed:
-        sentences += _signed(explanation)
+        sentences += _signed(explanation, words)
     else:
-        sentences.append(_unsigned(explanation))
+        sentences.append(_unsigned(explanation, words))
     if attribution.state == "partial":
-        sentences.append("This is a partial result: the method was stopped before it was done.")
+        sentences.append(words.partial)
     notes = explanation.digit.placement.warnings + attribution.warnings
-    return " ".join(sentences + cautions(explanation.prediction, notes))
+    return words.join(sentences + cautions(prediction, notes, words))
 
 
 def places(values: Array) -> Array:
@@ -45,36 +39,45 @@ def places(values: Array) -> Array:
     return np.bincount(field.ravel(), values.ravel().astype(np.float64), minlength=9)
 
 
-def _signed(explanation: Explanation) -> list[str]:
+def cautions(prediction: Prediction, notes: Iterable[str], words: Words = ENGLISH) -> list[str]:
+    """Warnings: a picture unlike the training data, and notes from preprocessing and the method."""
+    strange = [] if prediction.in_distribution.ok else [words.strange]
+    return strange + [words.note(note) for note in notes]
+
+
+def sides(target: Target, classes: tuple[str, ...]) -> tuple[str, str | None]:
+    """The class that positive values speak for; and the one that negative values do, in a contrast ("4, not 9")."""
+    if target.versus is None:
+        return target.label, None
+    return classes[target.index], classes[target.versus]
+
+
+def method_name(explanation: Explanation, words: Words = ENGLISH) -> str:
+    """The method, and whose code it is where it is not ours."""
+    return words.method(explanation.explainer.name, explanation.engine != "inkling")
+
+
+def _question(explanation: Explanation, words: Words) -> tuple[str, str]:
+    pro, contra = sides(explanation.target, explanation.prediction.card.classes)
+    return words.target(pro, contra), method_name(explanation, words)
+
+
+def _signed(explanation: Explanation, words: Words) -> list[str]:
     values = explanation.attribution.values
     supporting, opposing = places(np.maximum(values, 0)), places(np.maximum(-values, 0))
-    total = supporting.sum() + opposing.sum()
+    share = float(opposing.max() / (supporting.sum() + opposing.sum()))
     pro, contra = sides(explanation.target, explanation.prediction.card.classes)
-    why = f"nothing speaks {pro}"
-    if supporting.any():
-        (place, share), *others = _ranking(supporting)
-        then = "".join(f", {_whole(share)} {PLACES[place]}" for place, share in others)
-        why = f"{_whole(share)} of the evidence {pro} lies {PLACES[place]}{then}"
-    against = f"No place holds {_whole(NOTABLE)} or more of all evidence {contra}"
-    strongest = int(opposing.argmax())
-    if opposing[strongest] >= NOTABLE * total:
-        part = _whole(opposing[strongest] / total)
-        against = f"The strongest evidence {contra} lies {PLACES[strongest]} and is {part} of all evidence"
-    return [f"{_why(explanation)} {why}.", f"{against}."]
+    ranking = _ranking(supporting) if supporting.any() else []
+    return [
+        words.evidence(*_question(explanation, words), pro, ranking),
+        words.counter(contra or pro, contra is not None, int(opposing.argmax()), share, NOTABLE),
+    ]
 
 
-def _unsigned(explanation: Explanation) -> str:
-    what = f"{_why(explanation)} the model's {STRENGTHS[explanation.attribution.unit]} is"
+def _unsigned(explanation: Explanation, words: Words) -> str:
     amounts = places(np.maximum(explanation.attribution.values, 0))
-    if amounts.max() < EVEN * amounts.sum():
-        return f"{what} spread almost evenly over the picture."
-    (place, share), *others = _ranking(amounts)
-    then = "".join(f", then {PLACES[place]} ({_whole(share)})" for place, share in others)
-    return f"{what} greatest {PLACES[place]} ({_whole(share)} of it){then}."
-
-
-def _why(explanation: Explanation) -> str:
-    return f"Why {explanation.target.label}, by {method(explanation)}:"
+    ranking = [] if amounts.max() < EVEN * amounts.sum() else _ranking(amounts)
+    return words.strength(*_question(explanation, words), explanation.attribution.unit, ranking)
 
 
 def _ranking(amounts: Array) -> list[tuple[int, float]]:
@@ -82,17 +85,3 @@ def _ranking(amounts: Array) -> list[tuple[int, float]]:
     shares = amounts / amounts.sum()
     order = [int(place) for place in np.argsort(-shares, kind="stable")[:3]]
     return [(place, float(shares[place])) for place in order if place == order[0] or shares[place] >= 0.1]
-
-
-def _whole(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
-def cautions(prediction: Prediction, notes: Iterable[str]) -> list[str]:
-    """Warnings: a picture unlike the training data, and notes from preprocessing and the method."""
-    strange = [] if prediction.in_distribution.ok else [f"Warning: {STRANGE}."]
-    return strange + [f"Note: {_ended(note)}" for note in notes]
-
-
-def _ended(sentence: str) -> str:
-    return sentence if sentence.endswith((".", "!", "?")) else sentence + "."

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 
 from server.attacks.types import AttackResult
-from server.render.alt import PLACES, cautions, places
+from server.render.alt import cautions, places
 from server.render.json import answer_json, options, prediction_json
 from server.render.jsonable import json_text, known_float, plain_floats
-from server.render.wording import number, percent, prediction_sentence
+from server.render.language import ENGLISH, Words
 from server.types import Array
 
 
-def attack_json_bytes(attacked: AttackResult) -> bytes:
-    return json_text(attack_json(attacked))
+def attack_json_bytes(attacked: AttackResult, words: Words = ENGLISH) -> bytes:
+    return json_text(attack_json(attacked, words))
 
 
-def attack_json(attacked: AttackResult) -> dict[str, Any]:
+def attack_json(attacked: AttackResult, words: Words = ENGLISH) -> dict[str, Any]:
     """All of POST /v1/adversarial. What was not found is null."""
     adversarial = attacked.adversarial
     return {
@@ -37,7 +37,7 @@ def attack_json(attacked: AttackResult) -> dict[str, Any]:
             "linf": known_float(adversarial.linf, "linf"),
             "rows": int(adversarial.rows),
         },
-        "alt": attack_alt(attacked),
+        "alt": attack_alt(attacked, words),
     }
 
 
@@ -47,40 +47,32 @@ def change(attacked: AttackResult) -> Array:
     return attacked.adversarial.pixels.astype(np.float64) - attacked.digit.pixels
 
 
-def attack_alt(attacked: AttackResult) -> str:
+def attack_alt(attacked: AttackResult, words: Words = ENGLISH) -> str:
     """The alt text: the prediction, what it takes to change it, and warnings."""
     before = attacked.prediction
-    sentences = [prediction_sentence(before.label, before.probability) + ".", *outcome_sentences(attacked)]
-    return " ".join(sentences + cautions(before, attacked.digit.placement.warnings))
+    sentences = [words.predicted(before.label, before.probability), *outcome_sentences(attacked, words)]
+    return words.join(sentences + cautions(before, attacked.digit.placement.warnings, words))
 
 
-def outcome_sentences(attacked: AttackResult) -> list[str]:
+def outcome_sentences(attacked: AttackResult, words: Words = ENGLISH) -> list[str]:
     """A few sentences: what was found or tried, and what that means."""
     name, adversarial, changed = attacked.attack.name, attacked.adversarial, attacked.changed
     if changed is None or adversarial.l2 is None or adversarial.linf is None:
-        return _nothing(attacked)
-    length = f"L2 {number(adversarial.l2)} (1 is the full ink of one pixel), largest {number(adversarial.linf)} of ink"
+        return _nothing(attacked, words)
     added, removed = (places(np.maximum(sign * change(attacked), 0)) for sign in (1, -1))
-    where = [
-        f"most ink is {verb} {PLACES[amounts.argmax()]}"
-        for verb, amounts in (("added", added), ("removed", removed))
-        if amounts.any()
-    ]
+    moved = [int(amounts.argmax()) if amounts.any() else None for amounts in (added, removed)]
     return [
-        f"Changed by {length}, the picture is answered {changed.label} ({percent(changed.probability)}), by {name}.",
-        ", ".join(where).capitalize() + ".",
-        "A smaller change that does the same may exist.",
+        words.changed(adversarial.l2, adversarial.linf, changed.label, changed.probability, name),
+        words.moved(*moved),
+        words.smaller,
     ]
 
 
-def _nothing(attacked: AttackResult) -> list[str]:
+def _nothing(attacked: AttackResult, words: Words) -> list[str]:
     prediction, attack = attacked.prediction, attacked.attack
-    otherwise = "otherwise" if attacked.target_class is None else prediction.card.classes[attacked.target_class]
+    otherwise = None if attacked.target_class is None else prediction.card.classes[attacked.target_class]
     tried = ", ".join(f"{name}={value:g}" for name, value in options(attack).items())
-    return [
-        f"{attack.name} ({tried}) found no picture that is answered {otherwise}.",
-        f"One may exist all the same: raise {' or '.join(options(attack))}, or try another method or seed.",
-    ]
+    return list(words.unchanged(attack.name, tried, otherwise, list(options(attack))))
 
 
 def _answer(attacked: AttackResult) -> dict[str, Any]:

@@ -12,34 +12,34 @@ from typing import Any
 
 import numpy as np
 
-from server.render.alt import PLACES, alt_text, places
+from server.render.alt import alt_text, method_name, places, sides
 from server.render.heatmap import Heatmap, heatmap
 from server.render.json import attribution_json, explanation_json
 from server.render.jsonable import json_text, known_float
+from server.render.language import ENGLISH, Words
 from server.render.legend import LETTER, TEXT, Caption, unit
-from server.render.wording import method, sides
 from server.types import Comparison, Explanation
 
 MEASURE = "Spearman's rank correlation of the values on ink"
 
 
-def comparison_json_bytes(comparison: Comparison) -> bytes:
-    return json_text(comparison_json(comparison))
+def comparison_json_bytes(comparison: Comparison, words: Words = ENGLISH) -> bytes:
+    return json_text(comparison_json(comparison, words))
 
 
-def comparison_json(comparison: Comparison) -> dict[str, Any]:
+def comparison_json(comparison: Comparison, words: Words = ENGLISH) -> dict[str, Any]:
     """All of POST /v1/compare. `difference` is null but for two versions."""
     difference = comparison.difference
     return {
-        "explanations": [explanation_json(one) for one in comparison.explanations],
+        "explanations": [explanation_json(one, words) for one in comparison.explanations],
         "agreement": {
             "measure": MEASURE,
             "labels": distinct_names(comparison.explanations),
             "matrix": [[known_float(each, "agreement") for each in row] for row in comparison.agreement.tolist()],
         },
-        "difference": None if difference is None else attribution_json(difference),
+        "difference": None if difference is None else attribution_json(difference, signed=True),
         "rows": int(comparison.rows),
-        "alt": comparison_alt(comparison),
+        "alt": comparison_alt(comparison, words),
     }
 
 
@@ -60,27 +60,26 @@ def distinct_names(explanations: Sequence[Explanation]) -> list[str]:
     return names
 
 
-def comparison_alt(comparison: Comparison) -> str:
+def comparison_alt(comparison: Comparison, words: Words = ENGLISH) -> str:
     """Each explanation in words, then how far they agree."""
     named = zip(distinct_names(comparison.explanations), comparison.explanations, strict=True)
-    sentences_of_each = [f"{label}: {alt_text(one)}" for label, one in named]
-    return " ".join([*sentences_of_each, *_difference(comparison), _agreement(comparison)])
+    sentences_of_each = [f"{label}: {alt_text(one, words)}" for label, one in named]
+    return words.join([*sentences_of_each, *_difference(comparison, words), _agreement(comparison, words)])
 
 
-def _difference(comparison: Comparison) -> list[str]:
+def _difference(comparison: Comparison, words: Words) -> list[str]:
     """Where each of two versions says more for the class; nothing where no versions are compared."""
     if comparison.difference is None:
         return []
-    first, second = (f"version {one.prediction.card.version}" for one in comparison.explanations)
+    first, second = (one.prediction.card.version for one in comparison.explanations)
     values = comparison.difference.values
-    sentences = []
+    parts = []
     for version, more in ((second, np.maximum(values, 0)), (first, np.maximum(-values, 0))):
-        parts = places(more)
-        if parts.any():
-            strongest = int(parts.argmax())
-            share = parts[strongest] / np.abs(values).sum()
-            sentences.append(f"{version} says more {PLACES[strongest]}, {100 * share:.0f} % of all difference")
-    return [f"Difference: {'; '.join(sentences) or 'none'}."]
+        amounts = places(more)
+        if amounts.any():
+            strongest = int(amounts.argmax())
+            parts.append((version, strongest, float(amounts[strongest] / np.abs(values).sum())))
+    return [words.difference(parts)]
 
 
 def parts_of(comparison: Comparison) -> Iterator[tuple[Explanation, Heatmap, Caption | None]]:
@@ -98,24 +97,23 @@ def parts_of(comparison: Comparison) -> Iterator[tuple[Explanation, Heatmap, Cap
 
 def agreement_lines(comparison: Comparison, width: float) -> list[str]:
     """How far they agree, in lines of at most `width` pixels."""
-    return textwrap.wrap(_agreement(comparison), int(width / (LETTER * TEXT)))
+    return textwrap.wrap(_agreement(comparison, ENGLISH), int(width / (LETTER * TEXT)))
 
 
 def _difference_caption(first: Explanation, second: Explanation) -> Caption:
     old, new = (one.prediction.card.version for one in (first, second))
-    pro = sides(second.target, second.prediction.card.classes)[0]
-    how = f"{second.prediction.card.name} {old} and {new} · {method(second)}"
+    pro = f"for {sides(second.target, second.prediction.card.classes)[0]}"
+    how = f"{second.prediction.card.name} {old} and {new} · {method_name(second)}"
     return Caption(f"Version {new} less version {old}", how, f"{old} says more {pro}", f"{new} says more {pro}")
 
 
-def _agreement(comparison: Comparison) -> str:
+def _agreement(comparison: Comparison, words: Words) -> str:
     """One sentence: every pair with its correlation."""
     names = distinct_names(comparison.explanations)
-    pairs = [
-        f"{names[i]} and {names[j]} {_two(comparison.agreement[i, j])}" for i, j in combinations(range(len(names)), 2)
-    ]
-    return f"Agreement on ink (rank correlation, 1 is the same order): {', '.join(pairs)}."
+    pairs = [(names[i], names[j], _two(comparison.agreement[i, j])) for i, j in combinations(range(len(names)), 2)]
+    return words.agreement(pairs)
 
 
-def _two(correlation: float) -> str:
-    return "not defined" if np.isnan(correlation) else f"{round(correlation, 2) + 0.0:.2f}"
+def _two(correlation: float) -> float | None:
+    """Two decimals without a negative zero; None where it is not defined."""
+    return None if np.isnan(correlation) else round(float(correlation), 2) + 0.0

@@ -12,14 +12,15 @@ import numpy as np
 from server.attacks.types import Attack
 from server.render.alt import alt_text
 from server.render.jsonable import json_text, known_float, plain, plain_float, plain_floats
+from server.render.language import ENGLISH, Words
 from server.types import Array, Attribution, Explainer, Explanation, Placement, Prediction, Quality, Target
 
 
-def json_bytes(explanation: Explanation) -> bytes:
-    return json_text(explanation_json(explanation))
+def json_bytes(explanation: Explanation, words: Words = ENGLISH) -> bytes:
+    return json_text(explanation_json(explanation, words))
 
 
-def explanation_json(explanation: Explanation) -> dict[str, Any]:
+def explanation_json(explanation: Explanation, words: Words = ENGLISH) -> dict[str, Any]:
     """All of POST /v1/explain but `links`."""
     attribution = explanation.attribution
     return {
@@ -33,17 +34,18 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
             "options": options(explanation.explainer),
             "seed": int(explanation.seed),
             "output": explanation.output,
-            **attribution_json(attribution),
-            "quality": None if explanation.quality is None else _quality(explanation.quality),
+            **attribution_json(attribution, explanation.explainer.signed),
+            "quality": None if explanation.quality is None else _quality(explanation.quality, words),
         },
-        "alt": alt_text(explanation),
+        "alt": alt_text(explanation, words),
     }
 
 
-def attribution_json(attribution: Attribution) -> dict[str, Any]:
+def attribution_json(attribution: Attribution, signed: bool) -> dict[str, Any]:
     """What a method said, and how far that can be trusted."""
     return {
         "unit": attribution.unit,
+        "signed": signed,
         **_arrays(attribution),
         "score": known_float(attribution.score, "score"),
         "base_value": known_float(attribution.base_value, "base_value"),
@@ -52,8 +54,8 @@ def attribution_json(attribution: Attribution) -> dict[str, Any]:
     }
 
 
-def prediction_json(prediction: Prediction, placement: Placement) -> dict[str, Any]:
-    """All of POST /v1/predict."""
+def prediction_json(prediction: Prediction, placement: Placement, pixels: Array | None = None) -> dict[str, Any]:
+    """All of POST /v1/predict; with the `pixels` that the model got, where they are given."""
     card, in_distribution = prediction.card, prediction.in_distribution
     probabilities = plain_floats(prediction.probabilities, "probabilities")
     return {
@@ -69,6 +71,7 @@ def prediction_json(prediction: Prediction, placement: Placement) -> dict[str, A
             "steps": list(placement.steps),
             "transform": [plain_float(number, "transform") for number in placement.transform],
             "warnings": list(placement.warnings),
+            **({} if pixels is None else {"pixels": plain_floats(pixels, "pixels")}),
         },
     }
 
@@ -118,7 +121,7 @@ def _known_floats(array: Array | None, name: str) -> Array | None:
     return None if array is None or not np.isfinite(array).all() else plain_floats(array, name)
 
 
-def _quality(quality: Quality) -> dict[str, Any]:
+def _quality(quality: Quality, words: Words) -> dict[str, Any]:
     """Each measure with its two controls, and the sentence."""
     measures = {
         one.name: {
@@ -130,7 +133,7 @@ def _quality(quality: Quality) -> dict[str, Any]:
         }
         for one in quality.measures
     }
-    return {"measures": measures, "verdict": quality.verdict}
+    return {"measures": measures, "verdict": words.verdict(quality)}
 
 
 def _certificate(attribution: Attribution) -> dict[str, Any]:

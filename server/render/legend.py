@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from server.render.alt import method_name, sides
 from server.render.backdrop import PAPER
 from server.render.colours import eight_bit, over
 from server.render.heatmap import MARK_FROM, Heatmap, Mark
-from server.render.wording import STRENGTHS, UNITS, method, number, prediction_sentence, sides
+from server.render.language import ENGLISH
+from server.render.language.english import STRENGTHS
+from server.render.wording import UNITS, number
 from server.types import Array, Explanation
 
 MARGIN = 16
@@ -103,8 +106,8 @@ def _titles(explanation: Explanation, width: float, caption: Caption | None) -> 
     why = _short(card.classes[target.index], LONGEST)
     if target.versus is not None:
         why += f", not {_short(card.classes[target.versus], LONGEST)}"
-    answer = prediction_sentence(_short(prediction.label, LONGEST), prediction.probability)
-    subtitle = f"{card.name} {card.version} · {method(explanation)} · {explanation.attribution.state}"
+    answer = ENGLISH.predicted(_short(prediction.label, LONGEST), prediction.probability).rstrip(".")
+    subtitle = f"{card.name} {card.version} · {method_name(explanation)} · {explanation.attribution.state}"
     title = f"{answer} · why {why}" if caption is None else caption.title
     lines = [
         (cut(title, TITLE, width), TITLE, BLACK),
@@ -120,7 +123,8 @@ def _ends(explanation: Explanation, caption: Caption | None, left: float, right:
     if caption is not None:
         pro, contra = caption.pro, caption.contra
     elif explanation.explainer.signed:
-        pro, contra = (f"speaks {side}" for side in sides(explanation.target, explanation.prediction.card.classes))
+        side, other = sides(explanation.target, explanation.prediction.card.classes)
+        pro, contra = f"speaks for {side}", f"speaks against {side}" if other is None else f"speaks for {other}"
     else:
         strength = STRENGTHS[explanation.attribution.unit]
         pro, contra = f"strong {strength}", f"no {strength}"

@@ -15,6 +15,7 @@ from server.render.attack_panels import Scale, sheet
 from server.render.colours import eight_bit
 from server.render.compare import agreement_lines, comparison_alt, parts_of
 from server.render.heatmap import Heatmap, heatmap, marks, paint
+from server.render.language import ENGLISH, Words
 from server.render.legend import BLACK, EDGE, MARGIN, TEXT, Caption, Legend, Text, legend
 from server.types import Array, Comparison, Explanation
 
@@ -26,26 +27,26 @@ ACROSS = 4  # maps of a comparison in one row
 JPEG_BYTES = 48_000  # of a photo inside an SVG, unless it is all noise
 
 
-def png_bytes(explanation: Explanation) -> bytes:
+def png_bytes(explanation: Explanation, words: Words = ENGLISH) -> bytes:
     """8 bit RGB, no smoothing but that of letters. Raises ValueError when there is a value that is not finite."""
-    return _encoded(_drawn(explanation, heatmap(explanation)), alt_text(explanation))
+    return _encoded(_drawn(explanation, heatmap(explanation)), alt_text(explanation, words))
 
 
-def comparison_png_bytes(comparison: Comparison) -> bytes:
+def comparison_png_bytes(comparison: Comparison, words: Words = ENGLISH) -> bytes:
     """All maps side by side, those in the same unit on one scale, and below how far they agree. Raises as
     `png_bytes`."""
     parts = [_drawn(*part) for part in parts_of(comparison)]
     width, height = max(part.width for part in parts), max(part.height for part in parts)
     columns = min(len(parts), ACROSS)
-    words = agreement_lines(comparison, columns * width - 2 * MARGIN)
+    lines = agreement_lines(comparison, columns * width - 2 * MARGIN)
     rows = -(-len(parts) // columns)
-    canvas = Image.new("RGB", (columns * width, rows * height + 18 * len(words) + MARGIN), "white")
+    canvas = Image.new("RGB", (columns * width, rows * height + 18 * len(lines) + MARGIN), "white")
     for place, part in enumerate(parts):
         canvas.paste(part, (place % columns * width, place // columns * height))
     draw = ImageDraw.Draw(canvas)
-    for line, text in enumerate(words):
+    for line, text in enumerate(lines):
         _write(draw, Text(MARGIN, rows * height + 18 * line + 8, text, TEXT, BLACK))
-    return _encoded(canvas, comparison_alt(comparison))
+    return _encoded(canvas, comparison_alt(comparison, words))
 
 
 def _drawn(explanation: Explanation, hot: Heatmap, caption: Caption | None = None) -> Image.Image:
@@ -65,7 +66,7 @@ def _drawn(explanation: Explanation, hot: Heatmap, caption: Caption | None = Non
     return canvas
 
 
-def attack_png_bytes(attacked: AttackResult) -> bytes:
+def attack_png_bytes(attacked: AttackResult, words: Words = ENGLISH) -> bytes:
     """The digit, the change and the changed digit. Raises ValueError when there is a number that is not finite."""
     drawn = sheet(attacked)
     canvas = Image.new("RGB", (drawn.width, drawn.height), "white")
@@ -80,7 +81,7 @@ def attack_png_bytes(attacked: AttackResult) -> bytes:
         _bar(canvas, draw, drawn.scale)
     for text in drawn.texts:
         _write(draw, text)
-    return _encoded(canvas, attack_alt(attacked))
+    return _encoded(canvas, attack_alt(attacked, words))
 
 
 def photo(grey: Array, lossless: bool) -> tuple[str, bytes]:

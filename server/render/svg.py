@@ -16,6 +16,7 @@ from server.render.alt import alt_text
 from server.render.backdrop import FADED, INK, PAPER, Backdrop
 from server.render.colours import eight_bit, heat
 from server.render.heatmap import DARK, FINE, HALO, OUTLINE, ROOMY, Heatmap, Mark, heatmap, marks
+from server.render.language import ENGLISH, Words
 from server.render.legend import EDGE, Legend, legend
 from server.render.png import photo
 from server.types import Array, Explanation
@@ -24,7 +25,7 @@ FONT = "Helvetica, Arial, sans-serif"
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # letters that no XML may hold
 
 
-def svg_bytes(explanation: Explanation) -> bytes:
+def svg_bytes(explanation: Explanation, words: Words = ENGLISH) -> bytes:
     """UTF-8. Raises ValueError when there is a value that is not finite."""
     hot = heatmap(explanation)
     minuses = marks(hot)
@@ -33,7 +34,7 @@ def svg_bytes(explanation: Explanation) -> bytes:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {frame.width} {frame.height}" width="{frame.width}"'
         f' height="{frame.height}" role="img" font-family="{FONT}">',
         f"<title>{escaped(frame.texts[0].words)}</title>",
-        f"<desc>{escaped(alt_text(explanation))}</desc>",
+        f"<desc>{escaped(alt_text(explanation, words))}</desc>",
         _box(0, 0, frame.width, frame.height, "#fff"),
         *_map(explanation, hot, minuses, frame),
         *_bar(frame),

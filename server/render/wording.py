@@ -1,9 +1,6 @@
-"""Words numbers, units and the two sides of a target for people, the same in a legend and in an alt text.
+"""Writes numbers and units for people. english.py and chinese.py make sentences of them."""
 
-Knows neither the layout nor what the heatmap looks like.
-"""
-
-from server.types import Explanation, Target, Unit
+from server.types import Unit
 
 UNITS: dict[Unit, str] = {
     "logit": "logit",
@@ -13,18 +10,6 @@ UNITS: dict[Unit, str] = {
     "share": "share of attention",
     "score": "score, no unit",
 }
-
-STRENGTHS: dict[Unit, str] = {
-    "logit": "influence",
-    "probability": "influence",
-    "logit_per_ink": "sensitivity",
-    "probability_per_ink": "sensitivity",
-    "share": "attention",
-    "score": "importance",
-}
-"""What an unsigned map shows, as one noun."""
-
-STRANGE = "this does not look like a digit the model was trained on"
 
 
 def percent(share: float) -> str:
@@ -41,18 +26,6 @@ def number(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
-def prediction_sentence(label: str, probability: float) -> str:
-    return f"Predicted {label} ({percent(probability)})"
-
-
-def method(explanation: Explanation) -> str:
-    """The method, and whose code it is where it is not ours."""
-    name = explanation.explainer.name
-    return name if explanation.engine == "inkling" else f"{name} (reference package)"
-
-
-def sides(target: Target, classes: tuple[str, ...]) -> tuple[str, str]:
-    """What positive and what negative values do. A contrast has a class on each side: "4, not 9" weighs 4 against 9."""
-    if target.versus is None:
-        return f"for {target.label}", f"against {target.label}"
-    return f"for {classes[target.index]}", f"for {classes[target.versus]}"
+def whole(share: float) -> str:
+    """A share without decimals: 41 %."""
+    return f"{100 * share:.0f} %"

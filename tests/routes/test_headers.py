@@ -12,7 +12,7 @@ from server.routes.inkling.summaries import LONGEST
 from server.routes.middleware.cors import EXPOSED
 from tests.auth.test_keys import bearer, write_keys
 from tests.conftest import MakeApp
-from tests.routes.test_attack import IN_VAIN
+from tests.routes.inkling.test_attack import IN_VAIN
 from tests.support.answers import post_explain
 from tests.support.models.stores import CLASSES, SEVEN, write_version
 

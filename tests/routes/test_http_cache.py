@@ -137,7 +137,7 @@ def test_a_tag_that_is_still_right_spares_the_body(client: FlaskClient) -> None:
         assert (answer.status_code, answer.data) == (304, b""), sent
         assert "Content-Type" not in answer.headers and "render" not in answer.headers["Server-Timing"]
         assert answer.headers["ETag"] == tags["png"] and answer.headers["Cache-Control"] == "private, max-age=3600"
-        assert answer.headers["Vary"] == "Accept"
+        assert answer.headers["Vary"] == "Accept, Accept-Language"
     for sent in (tags["svg"], '"*"', ""):
         assert client.get(links["png"], headers={"If-None-Match": sent}).status_code == 200, sent
     assert client.get(f"{links['png']}?frame=model", headers={"If-None-Match": tags["png"]}).status_code == 200
@@ -150,7 +150,7 @@ def test_answers_have_cache_headers(client: FlaskClient) -> None:
     assert posted.headers["Cache-Control"] == "no-store"
     got = client.get(posted.get_json()["links"]["self"])
     assert got.headers["Cache-Control"] == "private, max-age=3600"
-    assert posted.headers["Vary"] == got.headers["Vary"] == "Accept"
+    assert posted.headers["Vary"] == got.headers["Vary"] == "Accept, Accept-Language"
 
 
 def test_head_is_get_without_the_body(client: FlaskClient) -> None:

@@ -94,7 +94,7 @@ def test_accept_chooses_the_format(client: FlaskClient, accept: str | None, medi
     assert response.status_code == 200, response.text
     assert response.content_type == media_type
     assert computed(response.data) == rendered(client, media_type)
-    assert response.headers["Vary"] == "Accept"
+    assert response.headers["Vary"] == "Accept, Accept-Language"
 
 
 def test_format_counts_more_than_accept(client: FlaskClient) -> None:

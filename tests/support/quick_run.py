@@ -6,6 +6,7 @@ TESTS = Path(__file__).parent.parent
 HEAVY = frozenset({"tensorflow", "keras", "gunicorn", "lime", "shap"})
 SLOW = (  # folders and files
     "benchmarks",  # starts other servers
+    "browser",  # a browser
     "cache/test_cache.py",  # many processes with one file
     "cli/test_verify.py",  # loads every shipped version
     "conformance",  # clients of other protocols, against real servers
@@ -35,7 +36,7 @@ SLOW = (  # folders and files
     "process",  # gunicorn
     "reference",  # the packages lime and shap
     "render/test_golden.py",  # these packages again
-    "routes/test_attack.py",  # attacks on every shipped net
+    "routes/inkling/test_attack.py",  # attacks on every shipped net
     "routes/test_docs.py",  # a browser
     "routes/test_large_pictures.py",  # makes and decodes them
     "training",  # TensorFlow

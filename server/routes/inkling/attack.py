@@ -9,9 +9,9 @@ from server.attacks.types import AttackResult
 from server.inference.attack import AttackRequest
 from server.inference.attack import attack as attack_picture
 from server.options import number
-from server.render import ATTACK_RENDERERS, attack_json
+from server.render import ATTACK_RENDERERS, LANGUAGES, attack_json
 from server.routes.inkling import parsing, summaries
-from server.routes.inkling.negotiation import each, media_type_for, rendered
+from server.routes.inkling.negotiation import each, language_of, media_type_for, rendered
 from server.routes.inkling.parsing import ABOUT_MODEL, selector_of
 from server.routes.parameters import LARGEST_SEED, budget_of, method_options
 from server.routes.responses import json_answer
@@ -20,14 +20,14 @@ from server.types import Picture
 
 blueprint = Blueprint("attack", __name__)
 
-ABOUT_ATTACK = (*ABOUT_MODEL, "method", "target", "seed", "budget_ms", "format")
+ABOUT_ATTACK = (*ABOUT_MODEL, "method", "target", "seed", "budget_ms", "format", "lang")
 METHOD = "pgd"
 
 
 @blueprint.post("/v1/adversarial")
 def attack() -> Response:
     sent = parsing.received()
-    media_type = media_type_for(sent, ATTACK_RENDERERS)
+    media_type, language = media_type_for(sent, ATTACK_RENDERERS), language_of(sent.options)
     wanted, selector, budget = _request_of(sent.options), selector_of(sent.options), budget_of(sent.options)
     with session(budget) as explain_session:
 
@@ -37,9 +37,9 @@ def attack() -> Response:
             return attacked
 
         if sent.several:
-            return json_answer(each(lambda picture: attack_json(one(picture)), sent.pictures))
+            return json_answer(each(lambda picture: attack_json(one(picture), LANGUAGES[language]), sent.pictures))
         attacked = one(sent.pictures[0])
-    return rendered(attacked, media_type, ATTACK_RENDERERS, summaries.of_attack)
+    return rendered(attacked, media_type, ATTACK_RENDERERS, language, summaries.of_attack)
 
 
 def _request_of(values: Mapping[str, str]) -> AttackRequest:

@@ -8,9 +8,9 @@ from server.errors import InvalidOption
 from server.inference.compare import Case
 from server.inference.compare import compare as compare_explanations
 from server.options import shown, unknown_name
-from server.render import COMPARISON_RENDERERS, comparison_json
+from server.render import COMPARISON_RENDERERS, LANGUAGES, comparison_json
 from server.routes.inkling import parsing, summaries
-from server.routes.inkling.negotiation import each, media_type_for, rendered
+from server.routes.inkling.negotiation import each, language_of, media_type_for, rendered
 from server.routes.inkling.parsing import ABOUT_EXPLANATION, selector_of
 from server.routes.middleware import access_log
 from server.routes.parameters import budget_of, explain_request_of
@@ -28,7 +28,7 @@ MAX_CASES = 8
 @blueprint.post("/v1/compare")
 def compare() -> Response:
     sent = parsing.received()
-    media_type = media_type_for(sent, COMPARISON_RENDERERS)
+    media_type, language = media_type_for(sent, COMPARISON_RENDERERS), language_of(sent.options)
     cases, budget = _cases(sent.options), budget_of(sent.options)
     with session(budget) as explain_session:
 
@@ -38,9 +38,9 @@ def compare() -> Response:
             return compared
 
         if sent.several:
-            return json_answer(each(lambda picture: comparison_json(one(picture)), sent.pictures))
+            return json_answer(each(lambda picture: comparison_json(one(picture), LANGUAGES[language]), sent.pictures))
         compared = one(sent.pictures[0])
-    return rendered(compared, media_type, COMPARISON_RENDERERS, summaries.of_comparison)
+    return rendered(compared, media_type, COMPARISON_RENDERERS, language, summaries.of_comparison)
 
 
 def _cases(values: Mapping[str, str]) -> list[Case]:

@@ -3,8 +3,9 @@
 from flask import Blueprint, Response, g
 
 from server.inference.explain import explain as explain_picture
+from server.render import LANGUAGES
 from server.routes.inkling import links, parsing, summaries
-from server.routes.inkling.negotiation import each, media_type_for, rendered
+from server.routes.inkling.negotiation import each, language_of, media_type_for, rendered
 from server.routes.inkling.parsing import ABOUT_EXPLANATION, selector_of
 from server.routes.middleware import access_log
 from server.routes.parameters import budget_of, explain_request_of
@@ -18,7 +19,8 @@ blueprint = Blueprint("explain", __name__)
 @blueprint.post("/v1/explain")
 def explain() -> Response:
     sent = parsing.received()  # before the session: a budget begins when all has arrived
-    media_type = media_type_for(sent, links.RENDERERS)
+    media_type, language = media_type_for(sent, links.RENDERERS), language_of(sent.options)
+    words = LANGUAGES[language]
     wanted = explain_request_of(sent.options, ABOUT_EXPLANATION, "/v1/explain")
     selector, budget = selector_of(sent.options), budget_of(sent.options)
     with session(budget) as explain_session:
@@ -29,10 +31,10 @@ def explain() -> Response:
             return outcome.value
 
         if sent.several:
-            return json_answer(each(lambda picture: links.explanation_json(one(picture)), sent.pictures))
+            return json_answer(each(lambda picture: links.explanation_json(one(picture), words), sent.pictures))
         explanation = one(sent.pictures[0])
-    response = rendered(explanation, media_type, links.RENDERERS, summaries.of_explanation)
-    response.headers.update({"Cache-Control": "no-store", **links.validators(explanation, media_type)})
+    response = rendered(explanation, media_type, links.RENDERERS, language, summaries.of_explanation)
+    response.headers.update({"Cache-Control": "no-store", **links.validators(explanation, media_type, language)})
     if media_type != links.JSON and explanation.kept:
         response.headers["Content-Location"] = links.address(explanation, media_type)
     return response

@@ -7,6 +7,7 @@ from flask import request, url_for
 
 from server import render
 from server.cache import fingerprint
+from server.render import Language, Words
 from server.routes.service import service
 from server.types import Explanation
 
@@ -14,9 +15,9 @@ JSON = "application/json"
 SUFFIXES = {"png": "image/png", "svg": "image/svg+xml", "npz": "application/x-npz"}
 
 
-def explanation_json(explanation: Explanation) -> dict[str, Any]:
+def explanation_json(explanation: Explanation, words: Words) -> dict[str, Any]:
     """All of POST /v1/explain. `links` is null where the explanation is not kept."""
-    return {**render.explanation_json(explanation), "links": _links(explanation) if explanation.kept else None}
+    return {**render.explanation_json(explanation, words), "links": _links(explanation) if explanation.kept else None}
 
 
 def _links(explanation: Explanation) -> dict[str, str]:
@@ -38,15 +39,15 @@ def _signed(address: str) -> str:
     return request.script_root + links.signed(address.removeprefix(request.script_root))
 
 
-def _json_bytes(explanation: Explanation) -> bytes:
-    return render.json_text(explanation_json(explanation))
+def _json_bytes(explanation: Explanation, words: Words) -> bytes:
+    return render.json_text(explanation_json(explanation, words))
 
 
-RENDERERS: dict[str, Callable[[Explanation], bytes]] = {**render.RENDERERS, JSON: _json_bytes}
+RENDERERS: dict[str, Callable[[Explanation, Words], bytes]] = {**render.RENDERERS, JSON: _json_bytes}
 
 
-def validators(explanation: Explanation, media_type: str) -> dict[str, str]:
-    """The ETag of an explanation in this media type, where it has one.
+def validators(explanation: Explanation, media_type: str, language: Language) -> dict[str, str]:
+    """The ETag of an explanation in this media type and language, where it has one.
 
     It hashes all that the bytes are made from, and has the revision of the code that makes them. Partial explanations
     and links that expire are new each time.
@@ -54,4 +55,4 @@ def validators(explanation: Explanation, media_type: str) -> dict[str, str]:
     if explanation.attribution.state == "partial" or (media_type == JSON and service().links is not None):
         return {}
     kind = media_type.partition("/")[2].partition("+")[0]
-    return {"ETag": f'"{fingerprint(explanation)[:32]}-{render.REVISION}-{kind}"'}
+    return {"ETag": f'"{fingerprint(explanation)[:32]}-{render.REVISION}-{kind}-{language}"'}

@@ -8,6 +8,7 @@ from werkzeug.datastructures import MIMEAccept
 
 from server.errors import NotAcceptable, OutOfTime, PictureError
 from server.inference.predict import check_pictures
+from server.render import LANGUAGES, Language, Words
 from server.routes.errors import error_body
 from server.routes.inkling.parsing import Sent
 from server.routes.parameters import choice
@@ -15,6 +16,7 @@ from server.types import Picture
 
 T = TypeVar("T")
 
+VARY = "Accept, Accept-Language"
 FORMATS = {
     "json": "application/json",
     "png": "image/png",
@@ -58,17 +60,34 @@ def media_type_for(sent: Sent, renderers: Collection[str]) -> str:
     return media_type
 
 
+def language_of(values: Mapping[str, str]) -> Language:
+    """The language of sentences: `lang` where it is given, else the best of what Accept-Language names, else English.
+
+    Raises:
+        InvalidOption: a language that is not spoken here.
+    """
+    if "lang" in values:
+        chosen: Language = choice(values, "lang", LANGUAGES, "en")
+        return chosen
+    for wanted, _ in request.accept_languages:
+        if (spoken := wanted.partition("-")[0].lower()) in LANGUAGES:
+            return spoken
+    return "en"
+
+
 def rendered(
     answer: T,
     media_type: str,
-    renderers: Mapping[str, Callable[[T], bytes]],
+    renderers: Mapping[str, Callable[[T, Words], bytes]],
+    language: Language,
     summary: Callable[[T], Mapping[str, str]],
 ) -> Response:
     """The answer to one picture as `media_type`; what is no JSON has a summary in its headers."""
     with g.stages("render"):
-        body = renderers[media_type](answer)
+        body = renderers[media_type](answer, LANGUAGES[language])
     headers = {} if media_type == FORMATS["json"] else summary(answer)
-    return Response(body, content_type=media_type, headers={"Vary": "Accept", **headers})
+    about = {"Vary": VARY, "Content-Language": language, **headers}
+    return Response(body, content_type=media_type, headers=about)
 
 
 def each(answer: Callable[[Picture], dict[str, Any]], pictures: list[Picture]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from server.types import Picture
 ABOUT_MODEL = ("model", "version", "preprocess")
 ABOUT_EXPLANATION = (
     *ABOUT_MODEL, "method", "engine", "target", "versus", "output", "seed", "budget_ms", "quality", "frame", "format",
+    "lang",
 )  # fmt: skip
 
 JSON_FORMS = '{"image": {"b64": "..."}} or {"pixels": [[...]]}'

@@ -5,6 +5,7 @@ from typing import Any
 from flask import Blueprint, Response, g
 
 from server.inference.predict import predict as predict_picture
+from server.options import boolean
 from server.render import prediction_json
 from server.routes.inkling import parsing
 from server.routes.inkling.negotiation import each
@@ -21,14 +22,15 @@ blueprint = Blueprint("predict", __name__)
 @blueprint.post("/v1/predict")
 def predict() -> Response:
     sent = parsing.received()
-    reject_unknown(sent.options, ABOUT_MODEL, "/v1/predict")
+    reject_unknown(sent.options, (*ABOUT_MODEL, "pixels"), "/v1/predict")
+    wants_pixels = boolean("pixels", sent.options.get("pixels", False))
     selector, context, stages = selector_of(sent.options), request_context(), g.stages
 
     def one(picture: Picture) -> dict[str, Any]:
         digit, prediction = predict_picture(service().store, picture, selector, context, stages)
         access_log.record_prediction(prediction, digit.placement.warnings)
         with stages("render"):
-            return prediction_json(prediction, digit.placement)
+            return prediction_json(prediction, digit.placement, digit.pixels if wants_pixels else None)
 
     answer = each(one, sent.pictures) if sent.several else one(sent.pictures[0])
     with stages("render"):

@@ -259,7 +259,7 @@ def test_attacks_are_listed_with_the_models_that_they_fit(client: FlaskClient) -
 @pytest.mark.parametrize("query", ["", f"&{IN_VAIN}"])
 def test_a_png_holds_its_alt_text(client: FlaskClient, query: str) -> None:
     response = client.post(f"/v1/adversarial?format=png{query}", data=SEVEN)
-    assert response.content_type == "image/png" and response.headers["Vary"] == "Accept"
+    assert response.content_type == "image/png" and response.headers["Vary"] == "Accept, Accept-Language"
     with Image.open(io.BytesIO(response.data)) as picture:
         assert picture.text["Description"] == attacked(client, f"?{query[1:]}")["alt"]  # type: ignore[attr-defined]
     accepting = client.post(f"/v1/adversarial?{query[1:]}", data=SEVEN, headers={"Accept": "image/png"})
