@@ -6,7 +6,7 @@ BIN := .venv/bin
 LITE := .venv-lite/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-lite test test-all test-faults test-quick lint format figures bench-explain bench-serve bench-read lock clean
+.PHONY: help serve serve-lite test test-all test-faults test-quick test-browser bench-page lint format figures bench-explain bench-serve bench-read lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -30,6 +30,9 @@ test-all: .venv/dev.stamp .venv-kserve/stamp .venv-lite/stamp lint ## make test 
 test-faults: .venv/dev.stamp ## the server under killed workers, broken versions, full disks, slow and vanishing clients; some minutes
 	FAULTS_TABLE=1 $(BIN)/python -m pytest tests/faults
 
+test-browser: .venv/dev.stamp ## the page and the element in a real browser; needs Chromium
+	$(BIN)/python -m pytest tests/browser
+
 lint: .venv/dev.stamp ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,9 +42,10 @@ format: .venv/dev.stamp ## put the code into the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-figures: .venv/serve.stamp ## draw the examples, and make the picture, outputs and tables of the README and docs/ again
+figures: .venv/dev.stamp ## draw the examples, and make the picture, outputs and tables of the README and docs/ again
 	$(BIN)/python examples/draw.py
 	PYTHONPATH=. $(BIN)/python examples/figures.py
+	PYTHONPATH=. $(BIN)/python examples/screenshot.py
 	$(BIN)/python -m tests.support.readme
 
 bench-explain: .venv/serve.stamp ## measure explanations beside lime, shap, xplique and captum; writes benchmarks/RESULTS.md
@@ -49,6 +53,9 @@ bench-explain: .venv/serve.stamp ## measure explanations beside lime, shap, xpli
 
 bench-serve: .venv/serve.stamp ## measure what people post, beside a naive handler and other servers; needs wrk; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.serve
+
+bench-page: .venv/dev.stamp ## measure how long people wait at the page; needs Chromium; writes benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks.page
 
 bench-read: .venv/serve.stamp ## measure how posted pictures are read, kind by kind; INKLING_MNIST=FILE.npz; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.read $(if $(IMAGES),--images $(IMAGES))

@@ -35,7 +35,7 @@ from server.models.versions import LoadLiteRT
 from server.process.periodic import PeriodicTask
 from server.process.preflight import count_workers, has_tensorflow, prefers_tensorflow
 from server.protocols import ExplanationCache, NoCache
-from server.routes import docs, ops
+from server.routes import docs, ops, page
 from server.routes.bodies import unchunk
 from server.routes.content_encoding import inflate
 from server.routes.converters import Name
@@ -48,7 +48,7 @@ from server.routes.service import EXTENSION, Service
 from server.routes.tensorflow_serving import endpoints as tensorflow_serving
 from server.scheduling import BoundedPool, Scheduler
 
-PARTS = (predict, explain, models, explanations, compare, attack, tensorflow_serving, open_inference, ops, docs)
+PARTS = (predict, explain, models, explanations, compare, attack, tensorflow_serving, open_inference, ops, docs, page)
 BLUEPRINTS = tuple(part.blueprint for part in PARTS)
 NICENESS = 10  # explanations get a tenth of a core that predictions could use up; with 3, those wait a third longer
 
@@ -82,6 +82,7 @@ def create_app(
         metrics=metrics,
         links=links,
         scheduler=_scheduler(settings, cache, metrics),
+        frame_ancestors=settings.frame_ancestors.replace(",", " "),
     )
     if settings.model not in store.served_models:
         known = ", ".join(store.served_models) or "none"

@@ -117,6 +117,11 @@ class Settings:
         "whose pages may ask, such as https://a.example,https://b.example or *; default none",
         like=rf"\*|{ORIGIN}(,{ORIGIN})*",
     )
+    frame_ancestors: str = _setting(
+        "*",
+        "whose pages may show /embed in a frame, such as https://a.example,https://b.example or *",
+        like=rf"\*|{ORIGIN}(,{ORIGIN})*",
+    )
     proxies: int = _setting(0, "proxies in front whose X-Forwarded-For is believed where addresses are counted", 0, 10)
 
     # How the threads of a process are divided: threads in slots, threads that wait for others' explanations and threads

@@ -10,21 +10,6 @@ from server.routes.service import service
 blueprint = Blueprint("ops", __name__)
 
 
-@blueprint.get("/", strict_slashes=False)  # an empty path (GET http://host) is the same, not redirected
-def root() -> Response:
-    see = [
-        "/v1/models",
-        "/v1/methods",
-        "POST /v1/predict",
-        "POST /v1/explain",
-        "POST /v1/compare",
-        "POST /v1/adversarial",
-        "/v2",
-        "/docs",
-    ]
-    return json_answer({"status": "alive", "see": see})
-
-
 @blueprint.get("/livez")
 def livez() -> Response:
     return json_answer({"status": "alive"})

@@ -34,6 +34,7 @@ class Service:
     links: Links | None  # that sign the address of an explanation; None where everybody may ask
     cache: ExplanationCache
     scheduler: Scheduler
+    frame_ancestors: str  # origins whose pages may show the element in a frame, as the header has them
 
     @property
     def max_numbers(self) -> int:

@@ -9,8 +9,8 @@ from pathlib import Path
 from tests.docs.tables import TABLES
 from tests.support.servers import ROOT, serving
 
-README = ROOT / "README.md"
-PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
+README, CHINESE = ROOT / "README.md", ROOT / "README.zh.md"
+PAGES = (README, CHINESE, *sorted((ROOT / "docs").glob("*.md")))
 CONSOLE = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 COMMAND = re.compile(r"^\$ (?P<command>.*)\n(?P<output>(?:(?!\$ ).*\n)*)", re.MULTILINE)
 MARK = re.compile(r"^<!-- (?!end )(\w+) -->$", re.MULTILINE)

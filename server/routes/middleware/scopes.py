@@ -12,7 +12,10 @@ Need = Scope | Literal["open", "any"]
 """open: no key is needed. any: a key with any scope."""
 
 NEEDS: Mapping[str, Need] = {  # by endpoint
-    "ops.root": "open",
+    "page.root": "open",
+    "page.embed": "open",
+    "page.asset": "open",
+    "page.favicon": "open",
     "ops.livez": "open",
     "ops.readyz": "open",
     "ops.metrics": "admin",

@@ -1,0 +1,114 @@
+/** Types of <inkling-digit> and of the JSON in its events, which is that of Inkling's API (/openapi.json). */
+
+export interface Model { name: string; version: string; digest: string }
+
+export interface Preprocessing {
+  steps: string[];
+  /** A pixel (x, y) of the model's picture lies at (a x + b y + c, d x + e y + f) of the sent one. */
+  transform: [a: number, b: number, c: number, d: number, e: number, f: number];
+  warnings: string[];
+  /** What the net got, where it was asked for: 0 is paper, 1 is ink. */
+  pixels?: number[][];
+}
+
+export interface Prediction {
+  model: Model;
+  prediction: { class: number; label: string; probability: number };
+  probabilities: number[];
+  in_distribution: { ok: boolean; score: number; threshold: number };
+  preprocessing: Preprocessing;
+}
+
+export interface Attribution {
+  unit: string;
+  signed: boolean;
+  values: number[][];
+  segments: number[][] | null;
+  segment_values: number[] | null;
+  score: number | null;
+  base_value: number | null;
+  certificate: {
+    state: string;
+    convergence_delta: number | null;
+    stderr_max: number | null;
+    local_r2: number | null;
+    rows: number;
+    top3_probability: number | null;
+  };
+  warnings: string[];
+  /** Where quality=true asked for it. */
+  quality: { measures: Record<string, Measure>; verdict: string } | null;
+}
+
+export interface Measure {
+  value: number | null;
+  random: number | null;
+  intensity: number | null;
+  better: "lower" | "higher";
+  random_beaten: number | null;
+}
+
+export interface Explanation extends Prediction {
+  id: string;
+  target: { class: number; versus: number | null; label: string };
+  explanation: Attribution & { method: string; options: Record<string, unknown>; seed: number };
+  alt: string;
+  links: { self: string; png: string } | null;
+}
+
+export interface DigitError {
+  error: string;
+  code: string;
+  status: number;
+  retryAfter: number | null;
+  request_id: string | null;
+}
+
+export interface Stroke {
+  readonly points: readonly [x: number, y: number, pressure: number][];
+  readonly size: number;
+  readonly erases: boolean;
+  readonly pressed: boolean;
+}
+
+export interface InklingDigitEventMap {
+  "digit-change": CustomEvent<{ empty: boolean; strokes: number }>;
+  "digit-prediction": CustomEvent<Prediction>;
+  "digit-explanation": CustomEvent<Explanation>;
+  "digit-error": CustomEvent<DigitError>;
+}
+
+/** Attributes: endpoint (an address; the server that the script came from), model, methods (names with commas; the first
+ * is asked at once; empty for none), versus (a class), live (predict while drawing), lang (en or zh), name (in a form). */
+export class InklingDigit extends HTMLElement {
+  key: string | null;
+  getToken: (() => Promise<string | null>) | null;
+  readonly prediction: Prediction | null;
+  readonly explanation: Explanation | null;
+  readonly value: string;
+  readonly form: HTMLFormElement | null;
+  readonly empty: boolean;
+  readonly picture: Blob | null;
+  strokes: readonly Stroke[];
+  readonly question: { target: number | null; versus: number | null };
+  /** Whether the pen rubs out. */
+  erasing: boolean;
+  /** Rub out cells of the model's picture, given by their middles. */
+  erase(middles: readonly [x: number, y: number][]): void;
+  undo(): void;
+  redo(): void;
+  clear(): void;
+  open(file: Blob): Promise<void>;
+  toBlob(): Promise<Blob | null>;
+  ask(target: number | null, versus?: number | null): void;
+  addEventListener<K extends keyof InklingDigitEventMap>(
+    type: K, listener: (event: InklingDigitEventMap[K]) => void, options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string, listener: EventListenerOrEventListenerObject, options?: boolean | AddEventListenerOptions,
+  ): void;
+}
+
+declare global {
+  interface HTMLElementTagNameMap { "inkling-digit": InklingDigit }
+}

@@ -1,0 +1,158 @@
+// @ts-check
+/** Section 4: rub out what mattered, and the smallest change that turns the answer over. */
+
+import { percent } from "../element/bars.js";
+import { h } from "../element/dom.js";
+import { painted } from "../element/heat.js";
+import { part, said } from "./parts.js";
+import { paintGrey } from "./seen.js";
+
+/** @typedef {import("./page.js").Page} Page */
+/** @typedef {import("./page.js").Part} Part */
+/** @typedef {import("../element/inkling-digit.d.ts").Explanation} Explanation */
+
+const STEPS = 40; // of the animation
+
+/** @param {Page} page @returns {Part} */
+export function setUpChange(page) {
+  const parts = [setUpErasing(page), setUpAttack(page)];
+  return {
+    translate: () => parts.forEach((one) => one.translate()),
+    update: (answer) => parts.forEach((one) => one.update(answer)),
+  };
+}
+
+/** @param {Page} page @returns {Part} */
+function setUpErasing({ digit, words }) {
+  const rub = h("button", { type: "button" });
+  const self = h("button", { type: "button" });
+  const undo = h("button", { type: "button" });
+  const outcome = h("p", { "aria-live": "polite" });
+  /** @type {Explanation | null} */
+  let latest = null;
+  /** @type {{label: string, class: number, before: number} | null} */
+  let watched = null;
+
+  rub.addEventListener("click", () => {
+    if (latest === null) return;
+    watch(latest);
+    digit.erase(strongest(latest));
+  });
+  self.addEventListener("click", () => {
+    if (latest) watch(latest);
+    digit.erasing = true;
+    digit.scrollIntoView({ block: "nearest" });
+    digit.focus();
+  });
+  undo.addEventListener("click", () => digit.undo());
+  digit.addEventListener("digit-prediction", () => {
+    const { prediction } = digit;
+    if (watched === null || prediction === null) return;
+    const after = prediction.probabilities[watched.class] ?? 0;
+    outcome.textContent = after === watched.before ? "" :
+      words().erased(watched.label, percent(watched.before), percent(after), prediction.prediction.label);
+  });
+
+  /** @param {Explanation} answer */
+  function watch(answer) {
+    watched ??= { label: answer.prediction.label, class: answer.prediction.class, before: answer.prediction.probability };
+  }
+
+  return {
+    translate() {
+      [rub.textContent, self.textContent, undo.textContent] = [words().eraseButton, words().eraseSelf, words().undo];
+      part("erasing").replaceChildren(
+        h("h3", {}, words().eraseTitle), h("p", {}, words().eraseHelp), h("div", { class: "row" }, rub, self, undo), outcome);
+    },
+    update(answer) {
+      latest = answer;
+      rub.disabled = self.disabled = answer === null;
+      undo.disabled = watched === null;
+      if (digit.strokes.length === 0) { // nothing, or a photo as it came
+        watched = null;
+        outcome.textContent = "";
+        digit.erasing = false;
+      }
+    },
+  };
+}
+
+/** The middles of the cells that speak most for the target, one segment or a fortieth of all, as points of the model's
+ *  picture. @param {Explanation} answer @returns {[number, number][]} */
+function strongest({ explanation }) {
+  const values = painted(explanation);
+  const ranked = values.flat().sort((one, other) => other - one);
+  const least = explanation.segments ? ranked[0] : ranked[Math.floor(ranked.length / 40)];
+  return values.flatMap((row, y) =>
+    row.flatMap((value, x) => (value >= (least ?? 0) && value > 0 ? [/** @type {[number, number]} */ ([x + 0.5, y + 0.5])] : [])));
+}
+
+/** @param {Page} page @returns {Part} */
+function setUpAttack({ digit, client, words, question }) {
+  const find = h("button", { type: "button" });
+  const mix = h("input", { type: "range", min: "0", max: "1", step: "0.025", value: "0" });
+  const outcome = h("div");
+  let asking = new AbortController();
+
+  find.addEventListener("click", async () => {
+    const file = await digit.toBlob();
+    if (file === null) return;
+    asking.abort();
+    const { signal } = (asking = new AbortController());
+    outcome.replaceChildren(h("p", { class: "quiet" }, words().wait));
+    try {
+      const answer = await client.post("v1/adversarial", file, { model: question().model, method: "deepfool" }, signal);
+      if (!signal.aborted) show(answer.adversarial);
+    } catch (error) {
+      if (!signal.aborted) outcome.replaceChildren(said(error));
+    }
+  });
+
+  /** @param {{found: boolean, pixels: number[][], change: number[][], label: string, probability: number}} attack */
+  function show(attack) {
+    if (!attack.found) {
+      outcome.replaceChildren(h("p", {}, words().noAttack));
+      return;
+    }
+    const canvas = h("canvas", { role: "img" });
+    const caption = h("p", { "aria-live": "polite" });
+    const paint = (/** @type {number} */ amount) => {
+      const mixed = (/** @type {number} */ value, /** @type {number} */ x, /** @type {number} */ y) =>
+        value - (1 - amount) * (attack.change[y]?.[x] ?? 0);
+      paintGrey(canvas, attack.pixels.map((row, y) => row.map((value, x) => mixed(value, x, y))));
+      caption.textContent = amount < 1 ? words().before : words().after(attack.label, percent(attack.probability));
+      canvas.setAttribute("aria-label", caption.textContent);
+      mix.value = String(amount);
+    };
+    mix.oninput = () => paint(mix.valueAsNumber);
+    outcome.replaceChildren(h("div", { class: "frames" }, canvas, h("div", {}, caption, h("label", {}, words().attackMix, " ", mix))));
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) paint(1);
+    else animate(paint);
+  }
+
+  return {
+    translate() {
+      find.textContent = words().attackButton;
+      part("attacking").replaceChildren(
+        h("h3", {}, words().attackTitle), h("p", {}, words().attackHelp), h("div", { class: "row" }, find), outcome);
+    },
+    update(answer) {
+      find.disabled = answer === null;
+      if (answer === null) {
+        asking.abort();
+        outcome.replaceChildren();
+      }
+    },
+  };
+}
+
+/** @param {(amount: number) => void} paint */
+function animate(paint) {
+  let step = 0;
+  const next = () => {
+    paint(Math.min(1, step / STEPS));
+    step += 1;
+    if (step <= STEPS) requestAnimationFrame(next);
+  };
+  next();
+}

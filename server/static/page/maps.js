@@ -1,0 +1,104 @@
+// @ts-check
+/** Cards with a map each: the digit in grey, the heat over it, a legend, and the value under the pointer (views). */
+
+import { h } from "../element/dom.js";
+import { cells, heat, limitOf, painted } from "../element/heat.js";
+
+/** @typedef {import("../element/inkling-digit.d.ts").Explanation} Explanation */
+/** @typedef {import("../element/pad.js").Snapshot} Snapshot */
+/** @typedef {import("./words.js").PageWords} PageWords */
+/** @typedef {{opacity: number, threshold: number}} Look */
+
+const SIDE = 280;
+const AROUND = 1.1; // how much of the picture is shown, of what the net saw
+
+/** The limits of maps that may be compared by their colours: equal units share one, of cells and of pixels apart,
+ *  since a cell's value is that of many pixels.
+ *  @param {readonly Explanation[]} explanations */
+export function sharedLimits(explanations) {
+  /** @type {Map<string, number>} */
+  const limits = new Map();
+  for (const { explanation } of explanations) {
+    const own = limitOf(painted(explanation), explanation.signed);
+    limits.set(kind(explanation), Math.max(limits.get(kind(explanation)) ?? 0, own));
+  }
+  return limits;
+}
+
+/** @param {Explanation["explanation"]} attribution */
+function kind({ unit, signed, segments }) {
+  return `${unit} ${signed} ${segments !== null}`;
+}
+
+/** @param {Explanation} answer @param {ImageBitmap} picture that was sent @param {Map<string, number>} limits
+ *  @param {Look} look @param {PageWords} words @param {string} title @param {string[]} sentences */
+export function mapCard(answer, picture, limits, look, words, title, sentences) {
+  const { explanation, preprocessing, target } = answer;
+  const values = painted(explanation);
+  const limit = limits.get(kind(explanation)) ?? 0;
+  const threshold = limit && (look.threshold * limitOf(values, explanation.signed)) / limit; // of its own strongest
+  const canvas = h("canvas", { width: String(SIDE), height: String(SIDE), role: "img", "aria-label": answer.alt, tabindex: "0" });
+  const context = canvas.getContext("2d");
+  const [a, b, c, d, e, f] = preprocessing.transform;
+  const inPicture = new DOMMatrix([a, d, b, e, c, f]);
+  const [columns, rows] = [values[0]?.length ?? 1, values.length];
+  const middle = new DOMPoint(columns / 2, rows / 2).matrixTransform(inPicture);
+  const unit = SIDE / (AROUND * Math.max(columns * Math.hypot(a, d), rows * Math.hypot(b, e)));
+  const sent = new DOMMatrix([unit, 0, 0, unit, SIDE / 2 - unit * middle.x, SIDE / 2 - unit * middle.y]);
+  const model = sent.multiply(inPicture);
+  if (context) {
+    context.fillStyle = "white";
+    context.fillRect(0, 0, SIDE, SIDE);
+    context.filter = "grayscale(1)";
+    context.setTransform(sent);
+    context.drawImage(picture, 0, 0);
+    context.filter = "none";
+    context.imageSmoothingEnabled = false;
+    context.globalAlpha = look.opacity;
+    context.setTransform(model);
+    context.drawImage(cells(values, limit, explanation.signed, threshold), 0, 0);
+  }
+  const output = h("output", { class: "small quiet" });
+  const tell = (/** @type {number} */ column, /** @type {number} */ row) => {
+    const value = values[row]?.[column];
+    output.textContent = value === undefined ? "" : words.here(value.toPrecision(3), explanation.unit.replaceAll("_", " "));
+  };
+  canvas.addEventListener("pointermove", ({ clientX, clientY }) => {
+    const box = canvas.getBoundingClientRect();
+    const point = new DOMPoint(((clientX - box.left) * SIDE) / box.width, ((clientY - box.top) * SIDE) / box.height);
+    const { x, y } = point.matrixTransform(model.inverse());
+    tell(Math.floor(x), Math.floor(y));
+  });
+  canvas.addEventListener("pointerleave", () => (output.textContent = ""));
+  const label = target.label.split(",")[0] ?? target.label;
+  const ends = explanation.signed ? [words.against(label), words.forIt(label)] : [words.weak, words.strong];
+  return h("figure", { class: "card" },
+    h("h3", {}, title), canvas, legend(limit, explanation.signed, ends), output,
+    h("div", {}, ...sentences.map((sentence) => h("p", { class: "small quiet" }, sentence))));
+}
+
+/** Zero lies in the middle of a signed scale. @param {number} limit @param {boolean} signed @param {string[]} ends */
+function legend(limit, signed, ends) {
+  const bar = h("canvas", { width: "101", height: "1", "aria-hidden": "true" });
+  const context = bar.getContext("2d");
+  for (let place = 0; place <= 100; place += 1) {
+    const [red, green, blue, opacity] = heat(signed ? place / 50 - 1 : place / 100, signed);
+    if (context) context.fillStyle = `rgb(${red} ${green} ${blue} / ${opacity})`;
+    context?.fillRect(place, 0, 1, 1);
+  }
+  const size = limit.toPrecision(2);
+  const [from, to] = signed ? [`−${size}`, `+${size}`] : ["0", size];
+  return h("div", {}, h("div", { class: "legend" }, h("span", {}, from), bar, h("span", {}, to)),
+    h("div", { class: "legend quiet" }, h("span", {}, ends[0] ?? ""), h("span"), h("span", {}, ends[1] ?? "")));
+}
+
+/** How sure the numbers are, in words. @param {Explanation} answer @param {PageWords} words @returns {string[]} */
+export function certificate({ explanation }, words) {
+  const { state, stderr_max: error, local_r2: fit } = explanation.certificate;
+  const sentences = [];
+  if (state === "exact") sentences.push(words.states.exact);
+  else if (state === "partial") sentences.push(words.states.partial);
+  else sentences.push(error === null ? words.states.approximate : words.states.sampled(error.toPrecision(2)));
+  if (fit !== null) sentences.push(words.fit(`${Math.round(fit * 100)} %`));
+  return sentences;
+}
