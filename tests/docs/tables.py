@@ -135,50 +135,65 @@ def metrics_table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def figures() -> str:
+def facts() -> dict[str, str]:
     """The README's few figures, from the cards and the last runs of the benchmarks."""
-    accuracies = ", ".join(f"`{name}` {percent(card(name)['metrics']['accuracy'])}" for name in MODELS)
-    digits = re.findall(r"over (\d+) test digits", results("explanations"))[0]
-    cores = re.findall(r"(\d+) cores", results("serving"))[0]
-    rates = [f"{row[2]} ({row[0]})" for row in cells(rates_table()) if row[1] == "Inkling"]
     of = {goal.what: goal.measured for goal in goals("explanations") + goals("serving")}
-    names = {"explanations": "explaining", "serving": "serving", "reading": "reading pictures"}
-    reached = [f"{sum(goal.verdict == 'reached' for goal in goals(part))} of {len(goals(part))} for {what}"
-               for part, what in names.items()]  # fmt: skip
-    lines = [
-        f"Of MNIST's 10,000 test images the nets read right: {accuracies}.",
-        *read_by_kind(),
-        f"Exact Shapley values take {of['exact `shapley`, median of the test digits']}, the median of {digits} test "
-        "digits.",
-        f"LIME: {of[f'`lime`: times faster than {LIME}']} times faster than the `lime` package, with coefficients that "
-        f"differ by {of[f'`lime`: largest difference from {LIME}']} at most.",
-        f"Predictions a second on {cores} cores: {', '.join(rates)}.",
-        f"First prediction {of['first prediction, after a start']} after the start; a worker takes "
-        f"{of['memory of a worker that only predicts']}, and "
-        f"{of['memory of a worker that has explained by every method with every net']} once it has explained by every "
-        "method.",
-        f"Targets that we set ourselves and reached: {', '.join(reached)}.",
-    ]
-    return "".join(f"- {line}\n" for line in lines)
-
-
-def read_by_kind() -> list[str]:
-    """How well pictures are read, in two sentences."""
     rows = cells(reading_table())[1:]
     (strangers,) = [row for row in rows if row[0] == "pictures by strangers"]
     kinds = [row for row in rows if row is not strangers]
     ours, tutorial = ([float(row[column]) for row in kinds] for column in (1, 2))
-    count = next(row[1] for row in cells(section("reading", "Kind by kind")) if row[0] == strangers[0])
-    return [
-        f"Of {len(kinds)} kinds of photos, scans, forms, boards and drawings the `cnn` reads {min(ours):g} to "
-        f"{max(ours):g} % right; with the preprocessing of common tutorials, {min(tutorial):g} to {max(tutorial):g} %.",
-        f"Of {count} pictures by strangers it reads {strangers[1]} % right; with the tutorials' preprocessing, "
-        f"{strangers[2]} %.",
-    ]
+    parts = {part: goals(part) for part in ("explanations", "serving", "reading")}
+    reached = {part: sum(goal.verdict == "reached" for goal in found) for part, found in parts.items()}
+    return {
+        "accuracies": ", ".join(f"`{name}` {percent(card(name)['metrics']['accuracy'])}" for name in MODELS),
+        "kinds": str(len(kinds)),
+        "ours": f"{min(ours):g}–{max(ours):g} %",
+        "tutorial": f"{min(tutorial):g}–{max(tutorial):g} %",
+        "strangers": next(row[1] for row in cells(section("reading", "Kind by kind")) if row[0] == strangers[0]),
+        "strangers_ours": f"{strangers[1]} %",
+        "strangers_tutorial": f"{strangers[2]} %",
+        "shapley": of["exact `shapley`, median of the test digits"],
+        "digits": re.findall(r"over (\d+) test digits", results("explanations"))[0],
+        "lime": of[f"`lime`: times faster than {LIME}"],
+        "lime_difference": of[f"`lime`: largest difference from {LIME}"],
+        "cores": re.findall(r"(\d+) cores", results("serving"))[0],
+        "rates": ", ".join(f"{row[2]} ({row[0]})" for row in cells(rates_table()) if row[1] == "Inkling"),
+        "start": of["first prediction, after a start"],
+        "memory": of["memory of a worker that only predicts"],
+        "memory_explained": of["memory of a worker that has explained by every method with every net"],
+        **{part: f"{reached[part]}/{len(found)}" for part, found in parts.items()},
+    }
+
+
+ENGLISH = """\
+- Of MNIST's 10,000 test images the nets read right: {accuracies}.
+- Of {kinds} kinds of photos, scans, forms, boards and drawings the `cnn` reads {ours} right; with the preprocessing of
+  common tutorials, {tutorial}.
+- Of {strangers} pictures by strangers it reads {strangers_ours} right; with the tutorials' preprocessing,
+  {strangers_tutorial}.
+- Exact Shapley values take {shapley}, the median of {digits} test digits.
+- LIME: {lime} times faster than the `lime` package, with coefficients that differ by {lime_difference} at most.
+- Predictions a second on {cores} cores: {rates}.
+- First prediction {start} after the start; a worker takes {memory}, and {memory_explained} once it has explained by
+  every method.
+- Targets that we set ourselves and reached: {explanations} for explaining, {serving} for serving, {reading} for reading
+  pictures.
+"""
+CHINESE = """\
+- MNIST 的 10,000 张测试图，各网络读对：{accuracies}。
+- {kinds} 类照片、扫描、表格、黑板白板和手绘，`cnn` 读对 {ours}；用常见教程的预处理是 {tutorial}。
+- 陌生人的 {strangers} 张图片，读对 {strangers_ours}；用教程的预处理是 {strangers_tutorial}。
+- 精确的 Shapley 值用时 {shapley}（{digits} 个测试数字的中位数）。
+- LIME 比 `lime` 包快 {lime} 倍，系数最多相差 {lime_difference}。
+- {cores} 核上每秒预测数：{rates}。
+- 启动后 {start} 得到第一个预测；一个工作进程占 {memory}，用过所有方法之后占 {memory_explained}。
+- 我们给自己定的目标，达到的有：解释 {explanations}，服务 {serving}，读图 {reading}。
+"""
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "figures": figures,
+    "figures": lambda: ENGLISH.format(**facts()),
+    "figures_zh": lambda: CHINESE.format(**facts()),
     "models": models_table,
     "speed": speed_table,
     "serving": serving_table,

@@ -30,7 +30,7 @@ from tests.docs.links import CODE, FENCED
 from tests.docs.tables import TABLES
 from tests.support.models.fakes import Linear, ink
 from tests.support.needs import lacking
-from tests.support.readme import PAGES, README, around, commands, remade, run, tables
+from tests.support.readme import CHINESE, PAGES, README, around, commands, remade, run, tables
 from tests.support.servers import ROOT, Running, serving
 
 SHOWN = [(page.name, command, output) for page in PAGES for command, output in commands(page.read_text())]
@@ -105,9 +105,10 @@ def test_the_shown_explainer_works_as_shown() -> None:
     assert found.rows == model.rows
 
 
-def shown(page: Path, language: str) -> str:
-    """The one block of a page in that language."""
-    (code,) = re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+def shown(page: Path, language: str, having: str = "") -> str:
+    """The one block of a page in that language that has these letters."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+    (code,) = [block for block in blocks if having in block]
     return str(code)
 
 
@@ -128,7 +129,8 @@ def test_the_shown_page_explains_a_chosen_picture(tmp_path: Path) -> None:
     with serving(tmp_path, {"CORS_ORIGINS": "*"}, explain="ready") as running:
         page = tmp_path / "page.html"
         page.write_text(
-            shown(README, "html").replace("http://localhost:8000", running.url) + CHOOSE.replace("CHOSEN", chosen)
+            shown(ROOT / "docs" / "embedding.md", "html", 'type="file"').replace("http://localhost:8000", running.url)
+            + CHOOSE.replace("CHOSEN", chosen)
         )
         command = [CHROMIUM, *ALONE, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
@@ -137,7 +139,7 @@ def test_the_shown_page_explains_a_chosen_picture(tmp_path: Path) -> None:
     assert re.search(r"<title>[1-9]\d+ x [1-9]\d+</title>", done.stdout)  # of the heatmap, as it was loaded
 
 
-@pytest.mark.parametrize("name", ["draw", "figures"])
+@pytest.mark.parametrize("name", ["draw", "figures", "screenshot"])
 def test_what_draws_the_pictures_finds_what_it_imports(name: str) -> None:
     assert callable(runpy.run_path(str(ROOT / "examples" / f"{name}.py"))["main"])
 
@@ -146,7 +148,19 @@ def test_the_readme_is_short() -> None:
     assert len(README.read_text().splitlines()) <= 150
 
 
-@pytest.mark.parametrize("page", [README, ROOT / "docs" / "explanations.md"], ids=lambda page: page.name)
+def test_the_chinese_readme_says_what_the_english_one_does() -> None:
+    english, chinese = README.read_text(), CHINESE.read_text()
+    for kind in (r"^#+ ", r"^```(\w+)$", r"\]\((?!README)([^)]+)\)", r"^\| "):
+        found = [re.findall(kind, text, re.MULTILINE) for text in (english, chinese)]
+        assert found[0] == found[1]
+    shown = [
+        [re.sub("[?&]lang=zh", "", command).replace('"', "") for command, _ in commands(text)]
+        for text in (english, chinese)
+    ]
+    assert [one.replace('"', "") for one in shown[0]] == shown[1]
+
+
+@pytest.mark.parametrize("page", [README, CHINESE, ROOT / "docs" / "explanations.md"], ids=lambda page: page.name)
 def test_every_method_is_told(page: Path) -> None:
     assert [name for name in (*EXPLAINERS, *ATTACKS) if f"`{name}`" not in page.read_text()] == []
 
