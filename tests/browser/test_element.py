@@ -1,12 +1,15 @@
 """Drawing on <inkling-digit>: what is drawn is read, explained, undone, kept, and told to the page around it."""
 
+import json
+import shutil
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import Error, Page, Route, expect
+from playwright.sync_api import Browser, Error, Page, Route, expect
 
 from server.render.colours import heat
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import OpenPage, opening
 from tests.browser.hand import (
     ONE,
     SEVEN,
@@ -22,6 +25,7 @@ from tests.browser.hand import (
     pad,
     shares,
 )  # fmt: skip
+from tests.support.servers import ROOT, serving
 
 
 def test_a_seven_is_read_and_its_map_lies_on_the_stroke(open_page: OpenPage) -> None:
@@ -261,3 +265,16 @@ def test_a_palm_beside_the_pen_draws_nothing(open_page: OpenPage) -> None:
     session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     assert digit(page, "e.strokes.length") == 1
+
+
+def test_classes_have_the_names_that_the_net_gives_them(browser: Browser, server_folder: Path) -> None:
+    shutil.copytree(ROOT / "model_store" / "mlp", server_folder / "store" / "mlp")
+    card = next((server_folder / "store" / "mlp").glob("*/assets.extra/*.json"))
+    named = json.loads(card.read_text()) | {"classes": [f"digit {label}" for label in "0123456789"]}
+    card.write_text(json.dumps(named))
+    settings = {"MODEL_STORE": str(server_folder / "store"), "MODEL": "mlp"}
+    with serving(server_folder, settings, explain="ready") as running, opening(browser, running) as open_page:
+        page = open_page("/embed?lang=en")
+        answer = draw_and_wait(page)
+        expect(page.locator("inkling-digit .row button").first).to_have_text("digit 0")
+        assert answer["prediction"]["label"].startswith("digit")

@@ -229,3 +229,11 @@ def test_a_map_can_be_checked(open_page: OpenPage) -> None:
     draw_and_wait(page)
     page.get_by_role("button", name="Check it").click()
     expect(page.locator("#check")).to_contain_text(re.compile("holds.*is better than|careful.*no better", re.DOTALL))
+
+
+def test_a_contrast_has_a_digit_at_each_end_of_its_scale(open_page: OpenPage) -> None:
+    page = open_page()
+    draw_and_wait(page)
+    page.locator("inkling-digit").get_by_role("button", name="Why 7?").click()
+    page.locator("inkling-digit").get_by_role("button", name="Why 1?").click()
+    expect(page.locator("#cards .card").first).to_contain_text(re.compile("for 1.*for 7", re.DOTALL))

@@ -34,6 +34,9 @@ ROWS = {"instances": [[0.5] * 784]}
 Key = tuple[str, str, str, str]  # method, address, content type of the body, content type of the answer
 
 
+HTML = "text/html; charset=utf-8"
+
+
 @dataclass(frozen=True)
 class SampleRequest:
     """A request to an address: what stands for {model} and {name} there, and what is sent."""
@@ -105,7 +108,19 @@ REQUESTS: dict[Key, SampleRequest] = {  # each content type that can be sent to 
         )
     },
     ("get", "/metrics", NOTHING, "text/plain; version=0.0.4; charset=utf-8"): SampleRequest(),
-    ("get", "/docs", NOTHING, "text/html; charset=utf-8"): SampleRequest(),
+    ("get", "/docs", NOTHING, HTML): SampleRequest(),
+    ("get", "/", NOTHING, HTML): SampleRequest(headers={"Accept": "text/html"}),
+    ("get", "/embed", NOTHING, HTML): SampleRequest(),
+    ("get", "/favicon.ico", NOTHING, "image/svg+xml; charset=utf-8"): SampleRequest(),
+    **{
+        ("get", "/static/{name}", NOTHING, f"{kind}; charset=utf-8"): SampleRequest(name=name)
+        for kind, name in (
+            ("text/javascript", "element/ink.js"),
+            ("text/css", "page/page.css"),
+            ("image/svg+xml", "page/icon.svg"),
+            ("text/plain", "element/inkling-digit.d.ts"),
+        )
+    },
     ("get", "/docs/{name}", NOTHING, "text/javascript; charset=utf-8"): SampleRequest(name="docs.js"),
     ("get", "/docs/{name}", NOTHING, "text/css; charset=utf-8"): SampleRequest(name="swagger-ui.css"),
     **{

@@ -25,7 +25,7 @@ const PAUSE = 80; // milliseconds between two live predictions at least
 const SPOKEN = 1000; // milliseconds between two announcements at least
 const TRIES = 3; // when the server is busy or cannot be reached
 const AGAIN = 3; // seconds until the next try where the server does not say
-const DIGITS = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+const DIGITS = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]; // until the server has told a net's classes
 
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(STYLE);
@@ -50,6 +50,7 @@ export class InklingDigit extends HTMLElement {
   #pad;
   #bars = new ProbabilityBars((index) => this.#pick(index));
   /** @type {readonly string[]} */ #labels = DIGITS;
+  /** @type {string | null} */ #labelled = null; // the net whose classes these are
   /** @type {number | null} */ #target = null; // chosen by a click; else the predicted class
   /** @type {number | null} */ #versus = null;
   /** @type {Snapshot | null} */ #sent = null;
@@ -362,6 +363,7 @@ export class InklingDigit extends HTMLElement {
       this.#fail(null);
       this.#show();
       this.#announce("digit-prediction", answer);
+      void this.#learnLabels(answer.model.name);
       if (this.#pad.isDrawing) {
         if (this.hasAttribute("live")) this.#soon(PAUSE - (performance.now() - this.#askedAt));
       } else {
@@ -372,6 +374,17 @@ export class InklingDigit extends HTMLElement {
     } finally {
       if (this.#asking.signal === signal) this.#underWay = false;
     }
+  }
+
+  /** The labels of a net's classes, once for each net. @param {string} model */
+  async #learnLabels(model) {
+    if (model === this.#labelled) return;
+    this.#labelled = model;
+    const described = await this.#client.get(`v1/models/${encodeURIComponent(model)}`).catch(() => null);
+    if (described === null || model !== this.#labelled) return; // the digits stay
+    this.#labels = described.classes;
+    this.#bars.name(this.#labels, this.#words.words);
+    this.#show();
   }
 
   /** @param {AbortSignal} signal */

@@ -31,8 +31,9 @@ function kind({ unit, signed, segments }) {
 }
 
 /** @param {Explanation} answer @param {ImageBitmap} picture that was sent @param {Map<string, number>} limits
- *  @param {Look} look @param {PageWords} words @param {string} title @param {string[]} sentences */
-export function mapCard(answer, picture, limits, look, words, title, sentences) {
+ *  @param {Look} look @param {PageWords} words @param {readonly string[]} classes labels of the net
+ *  @param {string} title @param {string[]} sentences */
+export function mapCard(answer, picture, limits, look, words, classes, title, sentences) {
   const { explanation, preprocessing, target } = answer;
   const values = painted(explanation);
   const limit = limits.get(kind(explanation)) ?? 0;
@@ -70,8 +71,9 @@ export function mapCard(answer, picture, limits, look, words, title, sentences) 
     tell(Math.floor(x), Math.floor(y));
   });
   canvas.addEventListener("pointerleave", () => (output.textContent = ""));
-  const label = target.label.split(",")[0] ?? target.label;
-  const ends = explanation.signed ? [words.against(label), words.forIt(label)] : [words.weak, words.strong];
+  const [pro, contra] = [target.class, target.versus].map((index) => (index === null ? null : (classes[index] ?? String(index))));
+  const against = contra ? words.forIt(contra) : words.against(pro ?? "");
+  const ends = explanation.signed ? [against, words.forIt(pro ?? "")] : [words.weak, words.strong];
   return h("figure", { class: "card" },
     h("h3", {}, title), canvas, legend(limit, explanation.signed, ends), output,
     h("div", {}, ...sentences.map((sentence) => h("p", { class: "small quiet" }, sentence))));

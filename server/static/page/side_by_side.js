@@ -99,15 +99,19 @@ export function setUpMaps({ digit, client, words, models, methods, question }) {
       const { method } = one.explanation;
       const summary = methods.methods.find(({ name }) => name === method)?.summary ?? "";
       const about = document.documentElement.lang === "en" ? [summary] : [];
-      return mapCard(one, picture, limits, look, words(), method.replaceAll("_", " "), [...certificate(one, words()), ...about]);
+      const sentences = [...certificate(one, words()), ...about];
+      return mapCard(one, picture, limits, look, words(), classesOf(one), method.replaceAll("_", " "), sentences);
     }));
     part("agreement").textContent = agreement(ways.agreement);
     const netLimits = sharedLimits(nets.explanations);
     part("net-cards").replaceChildren(...nets.explanations.map((/** @type {Explanation} */ one) => {
       const title = words().reads(one.model.name.toUpperCase(), one.prediction.label, percent(one.prediction.probability));
-      return mapCard(one, picture, netLimits, look, words(), title, []);
+      return mapCard(one, picture, netLimits, look, words(), classesOf(one), title, []);
     }));
   }
+
+  /** @param {Explanation} answer @returns {string[]} */
+  const classesOf = ({ model }) => models.details.find(({ name }) => name === model.name)?.classes ?? [];
 
   /** @param {{labels: string[], matrix: (number | null)[][]}} agreement */
   function agreement({ labels, matrix }) {
