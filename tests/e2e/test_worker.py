@@ -150,3 +150,10 @@ def test_gunicorns_own_log_of_requests_has_every_one(tmp_path: Path, monkeypatch
         running.process.terminate()  # gunicorn writes a line after its answer
         assert running.process.wait(20) == 0
     assert running.log.read_text().count("POST /v1/predict") == 5
+
+
+def test_no_collection_of_garbage_looks_at_what_is_loaded(tmp_path: Path) -> None:
+    """It would hold up every thread: large bodies make so many lists that there is one every few milliseconds."""
+    with serving(tmp_path, {"EXPLAIN": "off"}, app="tests.support.models.counting_app:app") as server:
+        _, _, counted = ask(f"{server.url}/objects")
+        assert counted["looked_at"] < counted["frozen"] / 4
