@@ -2,10 +2,16 @@
 
 import binascii
 import string
+import time
+from io import BytesIO
 
+from server.routes.json_reader import PAUSE
+
+STEP = 65536  # letters that are decoded at once, which takes 0.3 ms: other threads run between two steps
 ALPHABET = (string.ascii_letters + string.digits + "+/").encode()
 STANDARD = bytes.maketrans(b"-_", b"+/")
 WHITE = string.whitespace.encode()
+PADDING = string.whitespace + "="
 DATA_URL = "data:"
 ESCAPED = "+/= \r\n"  # what a URL may have percent-encoded; to decode all takes seconds
 
@@ -19,10 +25,20 @@ def decoded(sent: str) -> bytes:
     """
     if sent[: len(DATA_URL)].lower() == DATA_URL:
         sent = _payload(sent)
-    try:
-        return binascii.a2b_base64(sent, strict_mode=True)  # without a copy, where nothing has to be mended
-    except ValueError:
-        return _lenient(sent)
+    letters = sent.rstrip(PADDING)
+    found, left = BytesIO(), b""
+    for start in range(0, len(letters), STEP):
+        packed = left + _packed(letters[start : start + STEP], sent)
+        whole = len(packed) // 4 * 4
+        found.write(binascii.a2b_base64(packed[:whole]))
+        left = packed[whole:]
+        if start:
+            time.sleep(PAUSE)
+    if len(left) == 1:
+        letters_read = found.tell() // 3 * 4 + 1
+        raise ValueError(f"its {letters_read} letters leave one over, which base64 never does; it is cut off")
+    found.write(binascii.a2b_base64(left + b"=" * (-len(left) % 4)))
+    return found.getvalue()
 
 
 def _payload(url: str) -> str:
@@ -41,16 +57,15 @@ def _payload(url: str) -> str:
     return payload
 
 
-def _lenient(sent: str) -> bytes:
+def _packed(piece: str, sent: str) -> bytes:
+    """The letters in a piece of what was sent, in the standard alphabet."""
     try:
-        packed = sent.encode("ascii").translate(STANDARD, WHITE).rstrip(b"=")
+        packed = piece.encode("ascii").translate(STANDARD, WHITE)
     except UnicodeEncodeError as error:
-        raise ValueError(_broken(sent, error.start)) from error
+        raise ValueError(_broken(sent, sent.index(piece[error.start]))) from error
     if foreign := packed.translate(None, ALPHABET):
         raise ValueError(_broken(sent, sent.index(chr(foreign[0]))))
-    if len(packed) % 4 == 1:
-        raise ValueError(f"its {len(packed)} letters leave one over, which base64 never does; it is cut off")
-    return binascii.a2b_base64(packed + b"=" * (-len(packed) % 4))
+    return packed
 
 
 def _broken(sent: str, at: int) -> str:

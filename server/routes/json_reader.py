@@ -28,6 +28,8 @@ MIN_PACKED = 64  # numbers in a list from which on it is kept as an array, so th
 DEEPEST = 12  # values that are longer than STEP in each other; a tensor has 7 around its rows
 INSIDE = re.compile(r'[\[{"\]]')
 SPACE = re.compile(r"[ \t\n\r]*")
+# part of a text, of 64 KiB at most, that ends within no escape and no pair of them; what is wrong in it, json finds
+CHARACTERS = re.compile(r'(?:[^"\\]{1,64}|\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u....|\\[^u]){0,1024}', re.DOTALL)
 
 
 class NotJSON(ValueError):
@@ -113,14 +115,18 @@ class _Reader:
         return NotJSON(f"a number has more than {STEP} digits")
 
     def _string(self, at: int) -> tuple[str, int]:
-        end = self._text.find('"', at + 1)
-        if end < 0 or self._text.find("\\", at, end) >= 0:
-            found, end = SCAN(self._text, at)
-            return self._kept(found), _skip(self._text, end)
-        for start in range(at + 1, end, STEP):
-            SCAN(f'"{self._text[start : min(start + STEP, end)]}"', 0)  # finds control characters
-            self._pause(STEP)
-        return self._kept(self._text[at + 1 : end]), _skip(self._text, end + 1)
+        parts: list[str] = []
+        end = at + 1
+        while self._text[end : end + 1] != '"':
+            start, end = end, _match(CHARACTERS, self._text, end)
+            if start == end:
+                raise JSONDecodeError("Unterminated string starting at", self._text, at)
+            try:
+                parts.append(SCAN(f'"{self._text[start:end]}"', 0)[0])
+            except JSONDecodeError as error:
+                raise JSONDecodeError(error.msg, self._text, start + error.pos - 1) from error
+            self._pause(end - start)
+        return self._kept("".join(parts)), _skip(self._text, end + 1)
 
     def _object(self, at: int, depth: int) -> tuple[dict[str, Any], int]:
         pairs: list[tuple[str, Any]] = []
@@ -246,6 +252,11 @@ def _scalars(window: str) -> tuple[list[Any], int]:
 
 def _skip(text: str, at: int) -> int:
     """The place after the white space at `at`."""
-    found = SPACE.match(text, at)
-    assert found is not None  # it matches nothing too
+    return _match(SPACE, text, at)
+
+
+def _match(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """The place after what matches at `at`, if only nothing."""
+    found = pattern.match(text, at)
+    assert found is not None  # the patterns here match nothing too
     return found.end()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from server.routes.base64_text import decoded
+from server.routes.base64_text import STEP, decoded
 from tests.support.answers import check_error, check_next
 from tests.support.models.stores import SEVEN
 
@@ -52,7 +52,7 @@ def test_base64_is_read_so_in_tensorflow_serving_too(client: FlaskClient, way: s
     assert first.get_json() == second.get_json()
 
 
-@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 1000, 1001])
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 1000, 1001, 3 * STEP // 4, 3 * STEP + 1, 200_000])
 def test_every_byte_comes_back(size: int) -> None:
     raw = np.random.RandomState(size).bytes(size)
     for text in (b64encode(raw).decode(), urlsafe_b64encode(raw).decode().rstrip("="), encodebytes(raw).decode()):
@@ -66,6 +66,9 @@ BROKEN = {
     "a letter beyond ASCII": (B64[:40] + "\u00e9" + B64[40:], ("character 41", "'\u00e9")),
     "half a character": (B64[:40] + "\ud800", ("character 41",)),
     "two in one": ("AAA=" + B64, ("character 4", "'=")),
+    "two in one, the first of the size of a step": ("A" * (STEP - 1) + "=" + B64, (f"character {STEP}", "'=")),
+    "a letter of none in the second step": ("A" * STEP + "!", (f"character {STEP + 1}", "'!'")),
+    "one letter too many in the second step": ("A" * STEP + "\n" + "A", (f"its {STEP + 1} letters", "cut off")),
     "one letter too many": (B64.rstrip("=") + "A" * (5 - len(B64.rstrip("=")) % 4), ("leave one over", "cut off")),
     "a data: URL that is not base64": ("data:image/svg+xml,%3Csvg%3E", ("'data:image/svg+xml'", ";base64")),
     "a data: URL without data": ("data:image/png;base64", ("without a comma",)),
