@@ -8,7 +8,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -49,14 +49,25 @@ class Links:
     def check(self, path: str, signature: str) -> Verdict:
         """Whether this path was signed with this secret, and has not expired. A link from before the clock was set back
         is good."""
+        at = self._signed_at(path, signature)
+        if at is None:
+            return "forged"
+        return "good" if self.now() < at + self.seconds else "expired"
+
+    def ending_with(self, path: str, signature: str) -> "Links":
+        """Links that end when this good one does, so that nobody can renew it by following it."""
+        at = self._signed_at(path, signature)
+        return self if at is None else replace(self, now=lambda: at)
+
+    def _signed_at(self, path: str, signature: str) -> float | None:
+        """When this path got this signature, in seconds since 1970; None if it never did."""
         try:
             whole = _bytes(f"{path}.{signature}")
             signed, at = _Signer(self.secret, self.now).unsign(whole, return_timestamp=True)
         except BadSignature:
-            return "forged"
-        if signed != _bytes(path):  # the end of another path was put into the signature
-            return "forged"
-        return "good" if self.now() < at.timestamp() + self.seconds else "expired"
+            return None
+        # else the end of another path was put into the signature
+        return at.timestamp() if signed == _bytes(path) else None
 
 
 def _bytes(text: str) -> bytes:

@@ -1,7 +1,9 @@
 """Signed links: good for one path and a while, by a secret that all workers share."""
 
 import stat
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,6 +15,7 @@ from server.routes.service import EXTENSION
 from tests.auth.test_keys import bearer, write_keys
 from tests.conftest import MakeApp
 from tests.support.answers import check_error
+from tests.support.models.stores import SEVEN
 
 PATH = "/v1/explanations/below/abc.png"
 
@@ -131,6 +134,18 @@ def test_a_link_that_has_ended_says_so(guarded: FlaskClient) -> None:
     response = guarded.get(Links(links.secret, links.seconds, lambda: 0).signed(PATH))
     check_error(response, 401, "unauthorized", ("expired",))
     assert response.headers["WWW-Authenticate"] == 'Bearer realm="inkling"'
+
+
+def test_a_link_is_not_renewed_by_following_it(guarded: FlaskClient, keys: dict[str, str]) -> None:
+    key, links = bearer(keys["explain"]), links_of(guarded)
+    path, _ = parts(guarded.post("/v1/explain", data=SEVEN, headers=key).get_json()["links"]["self"])
+    signed_at = int(time.time()) - links.seconds // 2
+    before, after = (replace(links, now=lambda at=at: at) for at in (signed_at, signed_at + links.seconds))  # type: ignore[misc]
+    by_link = guarded.get(before.signed(path)).get_json()["links"]
+    by_key = guarded.get(path, headers=key).get_json()["links"]
+    for name, address in by_link.items():
+        assert links.check(*parts(address)) == "good"
+        assert (after.check(*parts(address)), after.check(*parts(by_key[name]))) == ("expired", "good")
 
 
 def test_a_wrong_key_is_not_saved_by_a_link(guarded: FlaskClient, keys: dict[str, str]) -> None:

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from flask import request, url_for
+from flask import g, request, url_for
 
 from server import render
+from server.auth.signed_links import Links
 from server.cache import fingerprint
 from server.render import Language, Words
 from server.routes.service import service
@@ -32,8 +33,9 @@ def address(explanation: Explanation, media_type: str) -> str:
 
 
 def _signed(address: str) -> str:
-    """The address, with a signature where keys are required, so that an <img> can load it for a while."""
-    links = service().links
+    """The address, with a signature where keys are required, so that an <img> can load it for a while: in answer to a
+    signed link, for as long as that one lasts."""
+    links: Links | None = g.get("links", service().links)
     if links is None:
         return address
     return request.script_root + links.signed(address.removeprefix(request.script_root))

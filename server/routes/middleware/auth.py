@@ -65,7 +65,7 @@ def _check_scope(key: ApiKey, needed: Need) -> None:
 
 
 def _has_signed_link(links: Links) -> bool:
-    """Whether this request has a valid signature of a link.
+    """Whether this request has a valid signature of a link. Then `g.links` signs those in its answer.
 
     Raises:
         ServiceError: it has a signature, but an expired or a forged one.
@@ -78,6 +78,7 @@ def _has_signed_link(links: Links) -> bool:
     verdict = links.check(request.path, signature)
     if verdict != "good":
         raise _refused(verdict)
+    g.links = links.ending_with(request.path, signature)
     return True
 
 
