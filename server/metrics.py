@@ -229,7 +229,9 @@ class Metrics:
         child = self._children.get(key)
         if child is None:
             parent = self._parents[metric.name]
-            child = self._children[key] = parent.labels(*labels) if labels else parent
+            # names of folders may hold bytes that are no text, as half a surrogate pair
+            texts = [label.encode(errors="backslashreplace").decode() for label in labels]
+            child = self._children[key] = parent.labels(*texts) if labels else parent
         return child
 
     def _create(self, metric: Metric) -> Any:

@@ -43,6 +43,13 @@ def scraped(client: FlaskClient) -> Numbers:
     return parsed(response.data)
 
 
+def test_a_model_whose_name_is_no_text_is_counted() -> None:
+    """Python keeps the bytes of folders so."""
+    metrics = Metrics({})
+    metrics.set_versions({"cnn\udcff": 2}, {})
+    assert number(parsed(metrics.text()), "inkling_model_versions", model=r"cnn\udcff") == 2
+
+
 def test_requests_are_counted_by_route_method_and_status(client: FlaskClient) -> None:
     client.post("/v1/predict", data=SEVEN)
     client.post("/v1/predict?model=plain", data=form(SEVEN, SEVEN))

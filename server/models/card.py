@@ -43,6 +43,7 @@ def read_card(folder: Path) -> ModelCard:
     try:
         text = (folder / CARD).read_bytes()
         stored = json.loads(text)
+        json.dumps(stored, ensure_ascii=False).encode()  # fails for half a surrogate pair, which is no text
         if stored.get("format") not in FORMATS:
             raise BrokenVersion(f"{CARD} has format {stored.get('format')!r}; expected {FORMATS[0]} or {FORMATS[1]}")
         _check_files(folder, stored["files"])

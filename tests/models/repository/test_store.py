@@ -165,6 +165,7 @@ BREAKS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a background that does not unpack": (background(unpackable()), "cannot be used"),
     "a temperature of 0": (changed_card(temperature=0), "temperature 0.0; expected"),
     "a temperature that is no number": (changed_card(temperature=float("nan")), "temperature nan; expected"),
+    "a class that is no text": (changed_card(classes=["\ud800"] * 10), "can't encode character '\\ud800'"),
     "a threshold of NaN": (changed_card(in_distribution={"threshold": float("nan")}), "threshold nan; expected"),
 }
 
