@@ -49,6 +49,7 @@ backlog = 256
 preload_app = False  # TensorFlow does not survive a fork
 worker_tmp_dir = in_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
 control_socket_disable = True
+forwarded_allow_ips = ""  # else any local peer could move paths by a header SCRIPT_NAME
 loglevel = settings.log_level.lower()
 logconfig_dict = logging_config(settings.log_format, settings.log_level)
 
