@@ -47,6 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
         "server.process.lingering",
         "server.process.refusals",
         "server.process.request_framing",
+        "server.process.upload_reader",
     },
     "server.routes": {
         *top_of("server.routes"),

@@ -29,7 +29,7 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
 from math import inf
@@ -52,6 +52,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from server.process.lingering import Lingering
 from server.process.refusals import BUG, NO_TURN, TLS, Refusal, unreadable
 from server.process.request_framing import Needs, RequestFraming
+from server.process.upload_reader import UploadReader
 
 COLLECTED = 65536  # bytes of a request that wait for the others; times worker_connections is the most that all take
 PATIENCE = 15.0  # seconds that a head may take, and that may pass between two pieces of a body, as in deploy/nginx.conf
@@ -168,7 +169,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Called in a thread, with a request whose head has been parsed."""
         if conn in self._uploads:
             end = partial(self.method_queue.defer, self._end_upload, conn)
-            reader = req.body.reader = _Announcing(req.body.reader, end)
+            reader = req.body.reader = UploadReader(req.body.reader, end)
             closes = req.should_close
             req.should_close = lambda: not reader.ended or closes()  # asked when the answer's head is written
             for name, value in req.headers:
@@ -291,21 +292,3 @@ def _bound_waits(sock: socket.socket) -> None:
     for option, seconds in ((socket.SO_RCVTIMEO, PATIENCE), (socket.SO_SNDTIMEO, PATIENCE / 3)):
         whole, rest = divmod(seconds, 1)
         sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", int(whole), int(rest * 1e6)))
-
-
-class _Announcing:
-    """gunicorn's reader of a body, which calls `on_end` when all of it has been read."""
-
-    def __init__(self, reader: Any, on_end: Callable[[], None]) -> None:
-        self._reader, self._on_end = reader, on_end
-        self.ended = self._is_at_end()
-
-    def _is_at_end(self) -> bool:
-        return getattr(self._reader, "length", None) == 0  # a reader of chunks has no length
-
-    def read(self, size: int) -> bytes:
-        data: bytes = self._reader.read(size)
-        if not data or self._is_at_end():
-            self.ended = True
-            self._on_end()
-        return data

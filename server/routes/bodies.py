@@ -31,7 +31,9 @@ def unchunk() -> None:
     try:
         body = request.environ["wsgi.input"].read(limit + 1)
     except Exception as error:  # of the server in front, whose errors have no class that is known here
-        raise BadRequest("the body breaks off, or its chunks cannot be read; send it again, with its length") from error
+        raise BadRequest(
+            "the body breaks off, or its chunks cannot be read or are too many; send it again, with its length"
+        ) from error
     if len(body) > limit:
         raise BodyTooLarge(too_large(limit))
     request.environ.update({"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))})

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from server.process.upload_reader import MOST_CHUNKS
 from tests.support.models.stores import SEVEN
 from tests.support.servers import Running, ask, serving
 
@@ -93,6 +94,7 @@ BAD_CHUNKS = {
     "a trailer with a length": chunks(trailer=b"Content-Length: 5\r\n"),
     "too many trailers": chunks(trailer=b"A: b\r\n" * 2000),
     "a line feed in the trailer": chunks(trailer=b"A: b\n"),
+    "too many": CHUNKED + b"1\r\nx\r\n" * (MOST_CHUNKS + 1) + b"0\r\n\r\n",
     "to nowhere": CHUNKED.replace(b"/v1/predict", b"/nowhere") + b"zz\r\n",
 }
 CUT_CHUNKS = {
@@ -109,6 +111,10 @@ CUT_CHUNKS = {
 @pytest.mark.parametrize("sent", BAD_CHUNKS.values(), ids=BAD_CHUNKS)
 def test_chunks_that_are_none_are_the_clients_mistake(server: Running, sent: bytes) -> None:
     assert "chunks" in check(server, sent, 400)["error"]
+
+
+def test_very_many_chunks_are_read(server: Running) -> None:
+    check(server, CHUNKED + b"1\r\nx\r\n" * MOST_CHUNKS + b"0\r\n\r\n", 415)
 
 
 @pytest.mark.parametrize("sent", CUT_CHUNKS.values(), ids=CUT_CHUNKS)
