@@ -121,6 +121,8 @@ def _number(name: str, value: Any, above: float = -math.inf) -> float:
 
 def _check_files(folder: Path, files: Mapping[str, str]) -> None:
     for name, expected in files.items():
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise BrokenVersion(f"{name} is listed in the card, but lies outside of the version's folder")
         got = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         if got != expected:
             raise BrokenVersion(f"{name} has SHA-256 {got[:12]}..., its card says {expected[:12]}...")

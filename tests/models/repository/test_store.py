@@ -151,6 +151,8 @@ BREAKS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no classes": (without("classes"), "'classes'"),
     "no temperature": (without("temperature"), "'temperature'"),
     "a threshold that is no number": (changed_card(in_distribution={"threshold": "high"}), "'high'"),
+    "a file of another folder": (changed_card(files={"../2/saved_model.pb": "0"}), "lies outside"),
+    "a file of the machine": (changed_card(files={"/etc/passwd": "0"}), "lies outside"),
     "files that are a list": (changed_card(files=["saved_model.pb"]), "model_card.json"),
     "the card of another version": (changed_card(version="9"), "that of fake version 9"),
     "the card of another model": (changed_card(name="plain"), "that of plain version 3"),
