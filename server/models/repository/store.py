@@ -135,7 +135,7 @@ class Store:
         Raises:
             UnknownModel: there is no such folder.
             BrokenModel: none of its versions can be served; says why.
-            NotReady: it takes too long; it goes on loading.
+            NotReady: it takes too long, and goes on loading; or another request has unloaded it meanwhile.
         """
         live = self._live
         live.poll()
@@ -147,8 +147,10 @@ class Store:
             raise NotReady(f"{name} is still loading; it will be served as soon as it is loaded", retry_after=10)
         self._wait_for_workers(now)
         if name not in self.served_models:
-            refused = live.model_state(name).refused
-            reasons = "; ".join(f"version {number}: {refusal.reason}" for number, refusal in refused.items())
+            entry = live.model_state(name)
+            if entry.unloaded:
+                raise NotReady(f"{name} was loaded, and unloaded by another request meanwhile; load it again")
+            reasons = "; ".join(f"version {number}: {refusal.reason}" for number, refusal in entry.refused.items())
             raise BrokenModel(f"{name} cannot be served: {reasons or 'INKLING_VERSIONS leaves out all its versions'}")
 
     def unload(self, name: str, now: Callable[[], float] = time.monotonic) -> None:

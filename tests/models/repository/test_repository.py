@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from server.errors import BrokenModel, UnknownModel
+from server.errors import BrokenModel, NotReady, UnknownModel
 from server.models.repository.store import Store
 from server.protocols import NO_DEADLINE
 from server.types import ModelCard
@@ -62,6 +62,20 @@ def test_all_workers_unload_and_load(tmp_path: Path) -> None:
         polling.join()
     with first.handle("fake") as version:
         assert version.for_explain(NO_DEADLINE).card.version == "1"
+
+
+def test_a_load_says_that_another_request_unloaded_the_model_meanwhile(tmp_path: Path) -> None:
+    write_version(tmp_path, "fake", "1")
+    first, second = make_store(tmp_path), make_store(tmp_path)
+
+    def meanwhile() -> float:
+        second.unload("fake", Ticks())
+        first.poll()
+        return clock()
+
+    clock = Ticks()
+    with pytest.raises(NotReady, match="unloaded by another request"):
+        first.load("fake", meanwhile)
 
 
 def test_an_unload_that_other_workers_ignore_returns_after_two_seconds(tmp_path: Path) -> None:
