@@ -4,7 +4,6 @@ import gc
 import os
 import shutil
 import sys
-import tempfile
 from typing import Any, NoReturn
 
 from gunicorn.glogging import Logger
@@ -17,6 +16,7 @@ from server.process.malloc import share_arenas, trim_heaps
 from server.process.periodic import PeriodicTask
 from server.process.preflight import check, connections, count_workers, prefers_tensorflow
 from server.process.refusals import FOR_PAGES
+from server.process.temporary_folders import make_folder
 
 
 def refuse(why: object) -> NoReturn:
@@ -87,10 +87,10 @@ def on_starting(server: Any) -> None:
     try:
         check(settings, workers)
         if settings.run_dir is None:
-            server.temporary.append(tempfile.mkdtemp(prefix="inkling-"))
+            server.temporary.append(make_folder("inkling-"))
         folder = str(settings.run_dir or server.temporary[0])
         os.makedirs(folder, exist_ok=True)
-        metrics = tempfile.mkdtemp(prefix="inkling-metrics-", dir=in_memory)
+        metrics = make_folder("inkling-metrics-", in_memory)
         server.temporary.append(metrics)
     except (SettingsError, OSError) as error:
         refuse(error)

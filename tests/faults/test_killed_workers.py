@@ -1,4 +1,4 @@
-"""kill -9 of a worker under load: the others go on, and the arbiter puts another in its place."""
+"""kill -9 of a worker under load: the others go on, and another takes its place; and of a whole server."""
 
 import os
 import signal
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from threading import Event
+
+import pytest
 
 from tests.faults.connections import holder, opened, predict, spread
 from tests.faults.processes import eventually, workers
@@ -106,3 +108,16 @@ def test_a_killed_worker_takes_only_its_own_requests_with_it(
     record_property("lost with the killed", lost)
     record_property("new clients answered before the next worker was there, at least", min(meanwhile))
     assert min(meanwhile) > 0
+
+
+def test_the_next_server_removes_what_a_killed_one_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with serving(tmp_path, {"EXPLAIN": "off"}) as first:
+        (left,) = tmp_path.glob("inkling-*")
+        held = workers(first)
+        first.process.kill()
+        first.process.wait()
+        eventually(lambda: not any(Path(f"/proc/{worker}").exists() for worker in held), "the workers end")
+    assert left.is_dir()
+    with serving(tmp_path, {"EXPLAIN": "off"}):
+        assert not left.exists() and len(list(tmp_path.glob("inkling-*"))) == 1
