@@ -36,8 +36,8 @@ from server.process.periodic import PeriodicTask
 from server.process.preflight import count_workers, has_tensorflow, prefers_tensorflow
 from server.protocols import ExplanationCache, NoCache
 from server.routes import docs, ops, page
-from server.routes.bodies import unchunk
-from server.routes.content_encoding import inflate
+from server.routes.bodies.content_encoding import inflate
+from server.routes.bodies.request_body import unchunk
 from server.routes.converters import Name
 from server.routes.errors import answer_error
 from server.routes.headers import request_id, server_timing

@@ -63,8 +63,16 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
         "server.render",
         "server.scheduling",
     },
+    "server.routes.bodies": {"server.options", "server.routes.bodies", "server.routes.service"},
+    "server.routes.errors": {
+        *top_of("server.routes"),
+        "server.routes.bodies",
+        "server.metrics",
+        "server.options",
+    },
     "server.routes.inkling": {
         *top_of("server.routes"),
+        "server.routes.bodies",
         "server.attacks",
         "server.auth.signed_links",
         "server.cache",
@@ -80,6 +88,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
     **{
         f"server.routes.{dialect}": {
             *top_of("server.routes"),
+            "server.routes.bodies",
             "server.inference.tensors",
             "server.options",
             "server.protocols",

@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 from werkzeug.routing import WebsocketMismatch
 
 from server.errors import BadRequest, BodyTooLarge, MethodNotPossible, PictureError, ServiceError, UnknownMethod
-from server.routes.bodies import too_large
+from server.routes.bodies.request_body import too_large
 from server.routes.responses import json_answer
 from server.routes.service import service
 

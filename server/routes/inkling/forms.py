@@ -13,7 +13,7 @@ from werkzeug.http import parse_options_header
 
 from server.errors import BadRequest, EmptyBody, InvalidOption
 from server.options import shown
-from server.routes import base64_text
+from server.routes.bodies import base64_text
 
 IMAGE = "image"
 MAX_FIELDS = 64  # beside the pictures; no method has as many options

@@ -10,9 +10,9 @@ from werkzeug.datastructures import MultiDict
 from server.errors import BadRequest, EmptyBody, InvalidOption
 from server.inference.predict import ModelSelector
 from server.options import shown
-from server.routes import base64_text, bodies
+from server.routes.bodies import base64_text, request_body
+from server.routes.bodies.json_reader import read_json
 from server.routes.inkling import forms
-from server.routes.json_reader import read_json
 from server.routes.parameters import choice, reject_keys
 from server.routes.service import service
 from server.types import Picture
@@ -50,7 +50,7 @@ def received() -> Sent:
     """
     content_type = request.environ.get("CONTENT_TYPE", "")
     mimetype = content_type.partition(";")[0].strip().lower()
-    body = bodies.whole_body()
+    body = request_body.whole_body()
     if mimetype == "multipart/form-data":
         limit = service().max_images
         form = forms.parse(body, content_type, limit)

@@ -14,7 +14,8 @@ from server.errors import NotReady, ServiceError
 from server.inference import tensors
 from server.protocols import RequestContext
 from server.render import explanation_json, json_text
-from server.routes import bodies, states
+from server.routes import states
+from server.routes.bodies import request_body
 from server.routes.errors import answer_in_protocol
 from server.routes.middleware import access_log
 from server.routes.open_inference import messages
@@ -120,8 +121,8 @@ def explain(model: str, version: str | None = None) -> Response:
 
 @blueprint.post("/v2/repository/index")
 def index() -> Response:
-    body = bodies.whole_body()
-    wants = bodies.json_object(body) if body else {}
+    body = request_body.whole_body()
+    wants = request_body.json_object(body) if body else {}
     return json_answer(
         [one for one in service().store.index() if one["state"] == "READY" or wants.get("ready") is not True]
     )

@@ -12,7 +12,7 @@ from flask import Response, request
 from server.errors import BadRequest, InvalidTensor, UnknownSignature
 from server.options import shown
 from server.render import json_text, plain_floats
-from server.routes import bodies, nested_lists
+from server.routes.bodies import nested_lists, request_body
 from server.types import Array
 
 INPUT = "images"
@@ -48,7 +48,7 @@ class InferRequest:
             return dict.fromkeys(names, self.binary)
         for name in self.outputs:
             if name not in names:
-                raise UnknownSignature(f"unknown output {name[: bodies.SHORT]!r}; there are {', '.join(names)}")
+                raise UnknownSignature(f"unknown output {name[: request_body.SHORT]!r}; there are {', '.join(names)}")
         return self.outputs
 
 
@@ -58,10 +58,10 @@ def read_request() -> InferRequest:
     Raises:
         BadRequest: it cannot be read.
     """
-    sent = bodies.whole_body()
+    sent = request_body.whole_body()
     size = _header_length(len(sent))
-    fields = bodies.json_object(sent if size == len(sent) else sent[:size])
-    parameters = bodies.parameters_of(fields)
+    fields = request_body.json_object(sent if size == len(sent) else sent[:size])
+    parameters = request_body.parameters_of(fields)
     name = fields.get("id")
     if name is not None and not isinstance(name, str):
         raise BadRequest(f"id is {shown(name)}; expected a text")
@@ -95,7 +95,7 @@ def _images(inputs: Any, raw: memoryview) -> Array:
         raise InvalidTensor(f"{INPUT} has shape {shown(shape)}; expected a list of whole numbers below 2**63")
     if 0 in shape:  # beside sizes that numpy refuses, although their product is 0
         raise BadRequest(f"{INPUT} has shape {shape}, which is no row; send one image or more")
-    size = bodies.parameters_of(sent, f"input {INPUT}").get("binary_data_size")
+    size = request_body.parameters_of(sent, f"input {INPUT}").get("binary_data_size")
     if size is None:
         return _from_json(sent, shape, raw)
     return _from_bytes(size, sent, shape, raw)
@@ -140,7 +140,7 @@ def _outputs(outputs: Any, binary: bool) -> dict[str, bool] | None:
         name = one.get("name")
         if not isinstance(name, str):
             raise BadRequest(f"an output has the name {shown(name)}; expected a text")
-        parameters = bodies.parameters_of(one, f"output {name[: bodies.SHORT]}")
+        parameters = request_body.parameters_of(one, f"output {name[: request_body.SHORT]}")
         if "classification" in parameters:
             raise BadRequest("classification is not answered here; take probabilities and sort them")
         wanted[name] = parameters.get("binary_data", binary) is True

@@ -12,7 +12,8 @@ from server.errors import BadRequest, ServiceError, UnknownLabel, UnknownModel
 from server.inference import tensors
 from server.protocols import ModelVersion
 from server.render import explanation_json
-from server.routes import bodies, states
+from server.routes import states
+from server.routes.bodies import request_body
 from server.routes.errors import answer_in_protocol
 from server.routes.middleware import access_log
 from server.routes.parameters import explain_request_in
@@ -33,7 +34,7 @@ LABEL = f"{MODEL}/labels/<name:label>"
 @blueprint.post(f"{LABEL}:predict")
 def predict(model: str, version: int | None = None, label: str | None = None) -> Response:
     with g.stages("decode"):
-        fields = bodies.json_object(bodies.whole_body())
+        fields = request_body.json_object(request_body.whole_body())
     with _served(model, version, label) as served:
         signature_input = messages.input_of(fields, messages.INPUTS[messages.signature_of(fields)])
         outputs = _outputs(served, signature_input)
@@ -49,13 +50,13 @@ def predict(model: str, version: int | None = None, label: str | None = None) ->
 @blueprint.post(f"{LABEL}:explain")
 def explain(model: str, version: int | None = None, label: str | None = None) -> Response:
     with g.stages("decode"):
-        fields = bodies.json_object(bodies.whole_body())
+        fields = request_body.json_object(request_body.whole_body())
     with ExitStack() as resources:
         served = resources.enter_context(_served(model, version, label))
         name = messages.signature_of(fields)
         if name != messages.DEFAULT:
             raise BadRequest(f"signature {name} cannot be explained; post a picture to /v1/explain, or send numbers")
-        wanted, budget = explain_request_in(bodies.parameters_of(fields), f"{model}:explain")
+        wanted, budget = explain_request_in(request_body.parameters_of(fields), f"{model}:explain")
         sent = messages.input_of(fields, messages.INPUTS[name]).images()
         images = tensors.checked_images(sent, served.card.image, service().max_images)
         with session(budget) as explain_session:
@@ -72,7 +73,7 @@ def explain(model: str, version: int | None = None, label: str | None = None) ->
 @blueprint.post(f"{LABEL}:<any(classify, regress):verb>")
 def classify(model: str, verb: str, version: int | None = None, label: str | None = None) -> Response:
     """These take tf.Examples; no version of the contract has such a signature."""
-    fields = bodies.json_object(bodies.whole_body())
+    fields = request_body.json_object(request_body.whole_body())
     kind = {"classify": "classification", "regress": "regression"}[verb]
     with _served(model, version, label):
         raise BadRequest(

@@ -6,7 +6,7 @@ from typing import Any
 from server.errors import BadRequest, InvalidTensor, UnknownSignature
 from server.options import shown
 from server.render import plain_floats
-from server.routes import base64_text, nested_lists
+from server.routes.bodies import base64_text, nested_lists
 from server.types import Array, ModelCard
 
 DEFAULT = "serving_default"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from server.routes.base64_text import STEP, decoded
+from server.routes.bodies.base64_text import STEP, decoded
 from tests.support.answers import check_error, check_next
 from tests.support.models.stores import SEVEN
 

@@ -9,8 +9,8 @@ from werkzeug.wsgi import get_content_length, get_input_stream
 
 from server.errors import BadRequest, BodyTooLarge
 from server.options import shown
-from server.routes.json_reader import read_json
-from server.routes.nested_lists import kind_of
+from server.routes.bodies.json_reader import read_json
+from server.routes.bodies.nested_lists import kind_of
 from server.routes.service import service
 
 SHORT = 256  # characters of a request that an answer repeats at most

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from server.errors import BodyTooLarge
-from server.routes.nested_lists import Numbers, as_array
+from server.routes.bodies.nested_lists import Numbers, as_array
 from server.types import Array
 
 STEP = 16384  # characters that are read at once; takes 0.1 to 0.4 ms

@@ -5,7 +5,7 @@ import string
 import time
 from io import BytesIO
 
-from server.routes.json_reader import PAUSE
+from server.routes.bodies.json_reader import PAUSE
 
 STEP = 65536  # letters that are decoded at once, which takes 0.3 ms: other threads run between two steps
 ALPHABET = (string.ascii_letters + string.digits + "+/").encode()

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from server.routes.base64_text import decoded
-from server.routes.json_reader import STEP, read_json
-from tests.routes.test_bodies import MIB, ROWS, TENSORS, compact
+from server.routes.bodies.base64_text import decoded
+from server.routes.bodies.json_reader import STEP, read_json
+from tests.routes.bodies.test_bodies import MIB, ROWS, TENSORS, compact
 
 LARGE: dict[str, Callable[[], bytes | str]] = {  # JSON as bytes, base64 as text
     **{

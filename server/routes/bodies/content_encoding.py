@@ -7,7 +7,7 @@ from io import BytesIO
 from flask import request
 
 from server.errors import BadRequest, BodyTooLarge
-from server.routes.bodies import SHORT, whole_body
+from server.routes.bodies.request_body import SHORT, whole_body
 
 ENCODINGS = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 GZIP_OR_ZLIB, BARE = 32 + zlib.MAX_WBITS, -zlib.MAX_WBITS

@@ -14,9 +14,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import EnvironBuilder, TestResponse
 
 from server.errors import BodyTooLarge, InvalidTensor
-from server.routes.content_encoding import MAX_MEMBERS
-from server.routes.json_reader import MAX_OTHER, STEP, read_json
-from server.routes.nested_lists import Numbers, numbers
+from server.routes.bodies.content_encoding import MAX_MEMBERS
+from server.routes.bodies.json_reader import MAX_OTHER, STEP, read_json
+from server.routes.bodies.nested_lists import Numbers, numbers
 from server.types import Array
 from tests.conftest import MakeApp
 from tests.support.answers import MODEL, check_error, check_next, errors_in
