@@ -24,7 +24,7 @@ def test_an_absent_server_is_tried_again(open_page: OpenPage) -> None:
     page = open_page("/embed?lang=en", expect=(FAILED,))
     page.context.set_offline(True)
     draw(page)
-    expect(face(page)).to_have_text("The server cannot be reached. It will be tried again.")
+    expect(face(page)).to_have_text("The server cannot be reached. Trying again in 3 s.")
     assert answer_after(page, "digit-error", 0)["code"] == "offline"
     page.context.set_offline(False)
     expect(face(page)).to_have_text("", timeout=15_000)
@@ -119,7 +119,7 @@ def test_a_server_that_stops_is_told_of(browser: Browser, server_folder: Path) -
         draw_and_wait(page)
         terminate(running)
         draw(page, ((60, 200), (200, 200)))
-        expect(face(page)).to_have_text("The server cannot be reached. It will be tried again.")
+        expect(face(page)).to_have_text("The server cannot be reached. Trying again in 3 s.")
 
 
 def terminate(running: Running) -> None:
@@ -143,7 +143,7 @@ def test_the_page_takes_a_key(browser: Browser, server_folder: Path, locked: tup
         draw_and_wait(page)
         expect(page.locator("#cards .card")).to_have_count(4)
         with page.expect_download() as download:
-            page.get_by_role("button", name="Picture (PNG)").click()
+            page.get_by_role("button", name="Map (PNG)").click()
         assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
 
 

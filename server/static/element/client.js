@@ -12,7 +12,8 @@ export class InklingError extends Error {
   constructor(message, { code, status = 0, retryAfter = null, requestId = null }) {
     super(message);
     this.name = "InklingError";
-    /** As the API has it; "offline" where there was no answer, "unreadable" where it was not JSON. */
+    /** As the API has it; "offline" where there was no answer, "unreadable" where it was not JSON, "token"
+     *  where getToken failed. */
     this.code = code;
     /** Of HTTP; 0 where there was no answer. */
     this.status = status;
@@ -32,7 +33,9 @@ export class InklingClient {
   /** @param {string | URL} endpoint the address that `v1/predict` lies below
    *  @param {() => Promise<string | null> | string | null} [token] a key for each request, or null */
   constructor(endpoint, token = () => null) {
-    this.endpoint = new URL(endpoint, document.baseURI);
+    const base = new URL(endpoint, document.baseURI);
+    if (!base.pathname.endsWith("/")) base.pathname += "/"; // else the last part would be replaced, not extended
+    this.endpoint = base;
     this.token = token;
   }
 
@@ -75,7 +78,7 @@ export class InklingClient {
 
   /** @param {string} path @param {Options} options @param {RequestInit} init */
   async #fetch(path, options, init) {
-    const token = await this.token();
+    const token = await this.#key();
     const headers = new Headers(token ? { Authorization: `Bearer ${token}` } : {});
     if (init.body instanceof Blob && !init.body.type) headers.set("Content-Type", "application/octet-stream");
     try {
@@ -83,6 +86,14 @@ export class InklingClient {
     } catch (error) {
       if (error instanceof DOMException && error.name === "AbortError") throw error;
       throw new InklingError("There is no answer from the server.", { code: "offline" });
+    }
+  }
+
+  async #key() {
+    try {
+      return await this.token();
+    } catch (error) {
+      throw new InklingError(`There is no key: ${error instanceof Error ? error.message : error}`, { code: "token" });
     }
   }
 
@@ -103,6 +114,11 @@ export class InklingClient {
       requestId: answer?.request_id ?? response.headers.get("X-Request-ID"),
     });
   }
+}
+
+/** Whether it may be gone when one tries again. @param {unknown} error @returns {error is InklingError} */
+export function passes(error) {
+  return error instanceof InklingError && (error.status === 503 || error.status === 429 || error.code === "offline");
 }
 
 /** @param {string | null} text */

@@ -32,5 +32,4 @@ export const ICONS = {
   clear: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13M11 11v5M13 11v5",
   erase: "M9 19 4 14 14 4l6 6-9 9zM9 9l6 6M9 19h11",
   file: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15 9h.01",
-  camera: "M3 8h4l2-3h6l2 3h4v11H3zM12 10a3.5 3.5 0 1 0 0 7 3.5 3.5 0 0 0 0-7z",
 };

@@ -86,6 +86,12 @@ export class InklingDigit extends HTMLElement {
   readonly prediction: Prediction | null;
   readonly explanation: Explanation | null;
   readonly value: string;
+  endpoint: string | null;
+  model: string | null;
+  methods: string | null;
+  versus: string | null;
+  name: string | null;
+  live: boolean;
   readonly form: HTMLFormElement | null;
   readonly empty: boolean;
   readonly picture: Blob | null;

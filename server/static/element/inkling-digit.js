@@ -8,13 +8,14 @@
  */
 
 import { percent, ProbabilityBars } from "./bars.js";
-import { InklingClient, InklingError } from "./client.js";
+import { InklingClient, InklingError, passes } from "./client.js";
 import { h, icon, ICONS } from "./dom.js";
 import { cells, limitOf, painted } from "./heat.js";
 import { PAPER } from "./ink.js";
 import { DrawingPad } from "./pad.js";
+import { reflect, taken } from "./properties.js";
 import { STYLE } from "./style.js";
-import { wordsFor } from "./words.js";
+import { explained, wordsFor } from "./words.js";
 
 /** @typedef {import("./inkling-digit.d.ts").Prediction} Prediction */
 /** @typedef {import("./inkling-digit.d.ts").Explanation} Explanation */
@@ -25,6 +26,7 @@ const PAUSE = 80; // milliseconds between two live predictions at least
 const SPOKEN = 1000; // milliseconds between two announcements at least
 const TRIES = 3; // when the server is busy or cannot be reached
 const AGAIN = 3; // seconds until the next try where the server does not say
+const LONGEST = 3600; // seconds that are waited for, whatever the server says
 const DIGITS = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]; // until the server has told a net's classes
 
 const sheet = new CSSStyleSheet();
@@ -33,6 +35,9 @@ sheet.replaceSync(STYLE);
 export class InklingDigit extends HTMLElement {
   static formAssociated = true;
   static observedAttributes = ["endpoint", "model", "methods", "versus", "lang"];
+
+  /** What a page had set before this script came. @type {Record<string, unknown>} */
+  #early = taken(this);
 
   /** A key that is sent with each request; never an attribute, which anybody on the page could read.
    *  @type {string | null} */
@@ -57,6 +62,10 @@ export class InklingDigit extends HTMLElement {
   #asking = new AbortController(); // the requests for what is drawn now
   #underWay = false;
   #askedAt = 0;
+  /** @type {{error: InklingError, wait: number | null, again: (tries: number) => void} | null} */
+  #failure = null; // wait: seconds until it is tried again by itself
+  #explains = true; // unless the server has said that it only predicts
+  #dark = matchMedia("(prefers-color-scheme: dark)");
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   #spokenAt = 0;
   /** @type {Map<"cell" | "answer", string>} */ #unsaid = new Map();
@@ -74,32 +83,31 @@ export class InklingDigit extends HTMLElement {
   #size = h("input", { type: "range", min: "8", max: "40", step: "2", value: "20" });
   #file = h("input", { type: "file", accept: "image/*" });
   #fileLabel = h("label", { class: "file" }, icon(ICONS.file), this.#file);
-  #tools = h("div", { class: "tools", part: "tools", role: "toolbar" },
+  #tools = h("div", { class: "tools", part: "tools", role: "group" },
     this.#undo, this.#redo, this.#clear, this.#erase, this.#size, this.#fileLabel);
   #answer = h("p", { class: "answer", part: "answer" });
   #notes = h("ul", { class: "notes", part: "notes" });
   #error = h("p", { class: "error", part: "error", role: "alert" });
+  #again = h("button", { type: "button", class: "words", part: "button" });
+  #result = h("div", {}, this.#answer, this.#bars.root, this.#notes, this.#error, this.#again);
+  #layout = h("div", { class: "layout" }, h("div", {}, this.#paper, this.#tools), this.#result);
   #method = h("select", { part: "method" });
   #methodLabel = h("span");
   #strength = h("input", { type: "range", min: "0", max: "1", step: "0.05", value: "0.85" });
   #strengthLabel = h("span");
   #title = h("h2");
   #alt = h("p", { part: "alt" });
-  #asked = h("p", { class: "asking" });
+  #colours = h("p", { class: "quiet" });
   #settings = h("div", { class: "settings" },
     h("label", {}, this.#methodLabel, this.#method), h("label", {}, this.#strengthLabel, this.#strength));
-  #why = h("section", { class: "why", part: "why" }, this.#title, this.#settings, this.#alt, this.#asked);
+  #why = h("section", { class: "why", part: "why" }, this.#title, this.#alt, this.#colours, this.#settings);
   #live = h("div", { class: "live", "aria-live": "polite" });
 
   constructor() {
     super();
     const root = this.attachShadow({ mode: "open", delegatesFocus: true });
     root.adoptedStyleSheets = [sheet];
-    root.append(
-      h("div", { class: "layout" },
-        h("div", {}, this.#paper, this.#tools),
-        h("div", {}, this.#answer, this.#bars.root, this.#notes, this.#error)),
-      this.#why, this.#live);
+    root.append(this.#layout, h("slot"), this.#why, this.#live);
     this.#pad = new DrawingPad(this.#canvas);
     this.#pad.addEventListener("draw", () => this.#drawn());
     this.#pad.addEventListener("settle", () => this.#settled());
@@ -107,6 +115,7 @@ export class InklingDigit extends HTMLElement {
     this.#undo.addEventListener("click", () => this.undo());
     this.#redo.addEventListener("click", () => this.redo());
     this.#clear.addEventListener("click", () => this.clear());
+    this.#again.addEventListener("click", this.#retry);
     this.#erase.addEventListener("click", () => this.#useEraser(!this.#pad.erasing));
     this.#size.addEventListener("input", () => (this.#pad.size = this.#size.valueAsNumber));
     this.#strength.addEventListener("input", () => this.#fade());
@@ -129,29 +138,34 @@ export class InklingDigit extends HTMLElement {
   }
 
   connectedCallback() {
+    Object.assign(this, this.#early);
+    this.#early = {};
     this.#translate();
     this.#offerMethods();
     this.#show();
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", this.#repaint);
+    this.#dark.addEventListener("change", this.#repaint);
     window.addEventListener("online", this.#retry);
+    if (!this.empty && (this.prediction === null || this.explanation === null)) this.#settled(); // it was asked and removed
   }
 
   disconnectedCallback() {
     this.#asking.abort();
     clearTimeout(this.#timer);
     clearTimeout(this.#speaking);
-    matchMedia("(prefers-color-scheme: dark)").removeEventListener("change", this.#repaint);
+    this.#pad.release();
+    this.#dark.removeEventListener("change", this.#repaint);
     window.removeEventListener("online", this.#retry);
   }
 
-  /** @param {string} name */
-  attributeChangedCallback(name) {
+  /** @param {string} name @param {string | null} before @param {string | null} now */
+  attributeChangedCallback(name, before, now) {
+    if (before === now) return;
     if (name === "lang") this.#translate();
     if (name === "endpoint") this.#client = new InklingClient(this.getAttribute("endpoint") ?? HOME, () => this.#token());
     if (name === "versus") this.#versus = numbered(this.getAttribute("versus"));
     if (name === "methods") this.#offerMethods();
-    if (!this.isConnected) return;
-    if (name === "lang") this.#explainAnew();
+    if (!this.isConnected) this.#forget();
+    else if (name === "lang") this.#explainAnew();
     else this.#settled();
   }
 
@@ -159,13 +173,23 @@ export class InklingDigit extends HTMLElement {
     this.clear();
   }
 
+  /** @param {boolean} disabled by a fieldset, or by its own attribute */
+  formDisabledCallback(disabled) {
+    this.#layout.inert = this.#why.inert = disabled;
+  }
+
   /** The label that was read, or "". */
   get value() {
     return this.prediction?.prediction.label ?? "";
   }
 
-  get name() {
-    return this.getAttribute("name");
+  /** Whether it predicts while one draws. */
+  get live() {
+    return this.hasAttribute("live");
+  }
+
+  set live(on) {
+    this.toggleAttribute("live", on);
   }
 
   get form() {
@@ -267,7 +291,8 @@ export class InklingDigit extends HTMLElement {
     this.#fileLabel.title = words.file;
     this.#canvas.setAttribute("aria-label", words.pad);
     this.#canvas.setAttribute("aria-description", words.padHelp);
-    this.#tools.setAttribute("aria-label", words.pad);
+    this.#tools.setAttribute("aria-label", words.tools);
+    this.#again.textContent = words.again;
     this.#methodLabel.textContent = words.method;
     this.#strengthLabel.textContent = words.strength;
     this.#bars.name(this.#labels, words);
@@ -308,7 +333,7 @@ export class InklingDigit extends HTMLElement {
   #drawn() {
     this.#forgetMap();
     this.#show();
-    if (this.hasAttribute("live") && !this.#underWay) this.#soon(PAUSE - (performance.now() - this.#askedAt));
+    if (this.live && !this.#underWay) this.#soon(PAUSE - (performance.now() - this.#askedAt));
   }
 
   #settled() {
@@ -318,26 +343,35 @@ export class InklingDigit extends HTMLElement {
     this.#announce("digit-change", { empty: this.#pad.ink.isEmpty, strokes: this.strokes.length });
     clearTimeout(this.#timer);
     this.#asking.abort();
-    if (this.#pad.ink.isEmpty) {
-      this.prediction = null;
-      this.#internals.setFormValue("");
-      this.#show();
-    } else {
-      this.#show();
-      void this.#predict();
-    }
+    this.#failure = null;
+    if (this.empty) this.#forget();
+    this.#show();
+    if (!this.empty) void this.#predict();
+  }
+
+  /** No answer belongs to what is drawn. */
+  #forget() {
+    this.prediction = this.explanation = null;
+    this.#internals.setFormValue("");
   }
 
   #explainAnew() {
     this.#forgetMap();
+    if (this.prediction === null) { // what is asked now is still to be read
+      this.#show();
+      return;
+    }
+    this.#failure = null;
     this.#show();
+    clearTimeout(this.#timer);
     this.#asking.abort();
     this.#asking = new AbortController();
-    if (this.prediction) void this.#explain(this.#asking.signal);
+    void this.#explain(this.#asking.signal);
   }
 
   #retry = () => {
-    if (!this.#pad.ink.isEmpty && this.#error.textContent) this.#settled();
+    clearTimeout(this.#timer);
+    this.#failure?.again(TRIES);
   };
 
   #repaint = () => this.#pad.redraw();
@@ -352,6 +386,7 @@ export class InklingDigit extends HTMLElement {
     this.#asking.abort(); // an answer to what was drawn before would come too late
     const { signal } = (this.#asking = new AbortController());
     this.#underWay = true;
+    this.#result.setAttribute("aria-busy", "true");
     this.#askedAt = performance.now();
     try {
       const sent = await this.#pad.snapshot();
@@ -360,19 +395,23 @@ export class InklingDigit extends HTMLElement {
       if (signal.aborted) return;
       [this.prediction, this.#sent] = [answer, sent];
       this.#internals.setFormValue(answer.prediction.label);
-      this.#fail(null);
+      this.#failure = null;
       this.#show();
       this.#announce("digit-prediction", answer);
       void this.#learnLabels(answer.model.name);
       if (this.#pad.isDrawing) {
-        if (this.hasAttribute("live")) this.#soon(PAUSE - (performance.now() - this.#askedAt));
+        if (this.live) this.#soon(PAUSE - (performance.now() - this.#askedAt));
       } else {
         void this.#explain(signal);
       }
     } catch (error) {
-      this.#failed(error, signal, tries, () => void this.#predict(tries - 1));
+      if (!signal.aborted) this.#forget(); // what was read before is not what is drawn
+      this.#failed(error, signal, tries, (left) => void this.#predict(left));
     } finally {
-      if (this.#asking.signal === signal) this.#underWay = false;
+      if (this.#asking.signal === signal) {
+        this.#underWay = false;
+        this.#result.setAttribute("aria-busy", "false");
+      }
     }
   }
 
@@ -383,6 +422,7 @@ export class InklingDigit extends HTMLElement {
     const described = await this.#client.get(`v1/models/${encodeURIComponent(model)}`).catch(() => null);
     if (described === null || model !== this.#labelled) return; // the digits stay
     this.#labels = described.classes;
+    this.#explains = described.explain !== "off";
     this.#bars.name(this.#labels, this.#words.words);
     this.#show();
   }
@@ -391,51 +431,35 @@ export class InklingDigit extends HTMLElement {
   async #explain(signal, tries = TRIES) {
     const sent = this.#sent;
     if (this.#why.hidden || !this.#method.value || sent === null) return;
-    this.#asked.textContent = this.#words.words.asking;
     const chosen = { method: this.#method.value, target: this.#target, versus: this.#versus };
     const options = { ...this.options, ...chosen, lang: this.#words.lang };
     try {
       const answer = await this.#client.explain(sent.file, options, signal);
       if (signal.aborted) return;
       this.explanation = answer;
-      this.#fail(null);
+      this.#failure = null;
       this.#show();
       this.#announce("digit-explanation", answer);
     } catch (error) {
-      this.#failed(error, signal, tries, () => void this.#explain(signal, tries - 1));
+      this.#failed(error, signal, tries, (left) => void this.#explain(signal, left));
     }
   }
 
   /** Say what is wrong; try again where that can help.
-   *  @param {unknown} error @param {AbortSignal} signal @param {number} tries @param {() => void} again */
+   *  @param {unknown} error @param {AbortSignal} signal @param {number} tries @param {(tries: number) => void} again */
   #failed(error, signal, tries, again) {
     if (signal.aborted) return;
     const known = error instanceof InklingError ? error : new InklingError(String(error), { code: "unreadable" });
-    const wait = known.retryAfter ?? AGAIN;
-    const passes = known.status === 503 || known.status === 429 || known.code === "offline";
-    this.#fail(known);
-    if (known.code === "blank_image") this.prediction = null;
+    const wait = passes(known) && tries > 1 ? Math.min(LONGEST, known.retryAfter ?? AGAIN) : null;
+    this.#failure = { error: known, wait, again };
     this.#show();
     this.#announce("digit-error", known.toJSON());
-    if (passes && tries > 1) {
+    if (wait !== null) {
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => {
-        if (!signal.aborted) again();
+        if (!signal.aborted) again(tries - 1);
       }, wait * 1000);
     }
-  }
-
-  /** @param {InklingError | null} error */
-  #fail(error) {
-    const { errors } = this.#words.words;
-    this.#asked.textContent = "";
-    if (error === null) this.#error.textContent = "";
-    else if (error.code === "offline") this.#error.textContent = errors.offline;
-    else if (error.status === 401) this.#error.textContent = errors.key;
-    else if (error.status === 503 || error.status === 429) this.#error.textContent = errors.busy(error.retryAfter ?? AGAIN);
-    else if (error.code === "blank_image") this.#error.textContent = errors.blank;
-    else if (error.code === "unreadable") this.#error.textContent = errors.unreadable;
-    else this.#error.textContent = error.message;
   }
 
   #forgetMap() {
@@ -455,18 +479,39 @@ export class InklingDigit extends HTMLElement {
     this.#hint.hidden = (!ink.isEmpty || this.#pad.isDrawing) && !unseen;
     this.#hint.textContent = unseen ? words.unseen(photo.file instanceof File ? photo.file.name : words.pasted) : words.hint;
     const { prediction, explanation } = this;
-    if (ink.isEmpty && !this.#pad.isDrawing) this.#error.textContent = "";
     this.#bars.show(prediction?.probabilities ?? null);
     this.#bars.mark(this.#target, this.#versus);
     const said = prediction && words.answer(prediction.prediction.label, percent(prediction.prediction.probability));
     if (said && said !== this.#answer.textContent) this.#say("answer", said);
     this.#answer.textContent = said ?? "";
     this.#notes.replaceChildren(...this.#warnings(prediction));
-    this.#title.textContent = explanation ? this.#question(explanation) : "";
-    this.#title.hidden = explanation === null;
-    this.#alt.textContent = explanation?.alt ?? "";
-    this.#settings.hidden = explanation === null && this.#method.options.length < 2;
+    this.#showFailure();
+    this.#showWhy();
     if (explanation) this.#paintMap(explanation);
+  }
+
+  #showFailure() {
+    const failure = this.#failure;
+    const { words } = this.#words;
+    const never = failure?.error.code === "not_ready" && this.prediction !== null && !this.#explains;
+    const sentences = failure === null ? [] : [never ? words.errors.none : explained(failure.error, words)];
+    if (failure?.wait && !never) sentences.push(words.inSeconds(failure.wait));
+    const told = sentences.join(" ");
+    if (told !== this.#error.textContent) this.#error.textContent = told; // once, for it is read aloud
+    this.#again.hidden = failure === null || failure.wait !== null || !passes(failure.error);
+  }
+
+  /** While the next reasons are worked out, those before stay, dimmed: nothing jumps. */
+  #showWhy() {
+    const { explanation } = this;
+    const waiting = explanation === null && this.#failure === null && !this.empty;
+    this.#why.setAttribute("aria-busy", String(waiting));
+    if (waiting && this.#alt.textContent) return;
+    this.#title.textContent = explanation ? this.#question(explanation) : waiting ? this.#words.words.asking : "";
+    this.#title.hidden = this.#title.textContent === "";
+    this.#alt.textContent = explanation?.alt ?? "";
+    this.#colours.textContent = explanation ? this.#legend(explanation) : "";
+    this.#settings.hidden = explanation === null && this.#method.options.length < 2;
   }
 
   /** @param {Prediction | null} prediction */
@@ -484,6 +529,14 @@ export class InklingDigit extends HTMLElement {
     const { words } = this.#words;
     const label = this.#labels[target.class] ?? target.label;
     return target.versus === null ? words.why(label) : words.whyNot(label, this.#labels[target.versus] ?? "");
+  }
+
+  /** What the colours mean. @param {Explanation} explanation */
+  #legend({ target, explanation }) {
+    const { words } = this.#words;
+    const label = this.#labels[target.class] ?? target.label;
+    if (!explanation.signed) return words.unsigned;
+    return target.versus === null ? words.signed(label) : words.contrast(label, this.#labels[target.versus] ?? "");
   }
 
   /** @param {Explanation} explanation */
@@ -529,6 +582,8 @@ export class InklingDigit extends HTMLElement {
     }, wait);
   }
 }
+
+reflect(InklingDigit.prototype);
 
 /** @param {string} path */
 function button(path) {

@@ -21,7 +21,7 @@ import { Ink, PAPER } from "./ink.js";
  */
 
 const LONGEST = 1024; // pixels of a photo that was drawn upon, when it is sent
-export const CELLS = 20; // on a side, that the arrow keys go through
+const CELLS = 20; // on a side, that the arrow keys go through
 
 export class DrawingPad extends EventTarget {
   ink = new Ink();
@@ -38,6 +38,7 @@ export class DrawingPad extends EventTarget {
   #penSeen = 0;
   #frame = 0;
   #keyboard = false;
+  #opened = 0;
 
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
@@ -82,8 +83,16 @@ export class DrawingPad extends EventTarget {
 
   /** Show a photo, or whatever file it is: the server says what it cannot read. @param {Blob} file */
   async open(file) {
+    const turn = (this.#opened += 1);
     const photo = await loaded(file);
-    this.#change(() => this.ink.replace({ photo }));
+    if (turn === this.#opened) this.#change(() => this.ink.replace({ photo }));
+  }
+
+  /** Leave the stroke that has not ended, since nobody will tell of its end. */
+  release() {
+    this.#stroke = null;
+    this.#pointer = -1;
+    this.#later();
   }
 
   /** Draw anew, after colours or the size have changed. */

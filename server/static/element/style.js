@@ -26,7 +26,7 @@ export const STYLE = /* css */ `
 canvas { position: absolute; inset: 0; width: 100%; height: 100%; display: block; }
 .pad { color: var(--ink); accent-color: var(--accent); touch-action: none; cursor: crosshair; border-radius: inherit; }
 .map { pointer-events: none; image-rendering: pixelated; opacity: var(--opacity, 0.85); }
-.hint { position: absolute; inset: 0; display: grid; place-content: center; text-align: center; padding: 1rem; color: var(--quiet); pointer-events: none; overflow-wrap: anywhere; }
+.hint { position: absolute; inset: 0; display: grid; place-content: center; text-align: center; white-space: pre-line; padding: 1rem; color: var(--quiet); pointer-events: none; overflow-wrap: anywhere; }
 .tools { display: flex; flex-wrap: wrap; gap: 0.25rem; margin-top: 0.5rem; align-items: center; }
 button, select, .file { box-sizing: border-box; font: inherit; color: inherit; background: transparent; border: 1px solid var(--line); border-radius: 0.375rem; min-width: 2.25rem; min-height: 2.25rem; padding: 0.25rem; cursor: pointer; display: inline-grid; place-content: center; }
 button svg, .file svg { fill: none; stroke: currentColor; stroke-width: 2; stroke-linecap: round; stroke-linejoin: round; }
@@ -42,6 +42,7 @@ input[type="range"] { accent-color: var(--accent); min-height: 2.25rem; width: 6
 .answer { font-size: 1.5rem; margin: 0 0 0.5rem; min-height: 2.1rem; font-variant-numeric: tabular-nums; }
 .bars { display: grid; gap: 0.125rem; }
 .row { display: grid; grid-template-columns: 2rem 1fr 5rem; gap: 0.5rem; align-items: center; cursor: pointer; }
+button.words { padding-inline: 0.75rem; }
 .row button { min-height: 1.625rem; min-width: 2rem; padding: 0; }
 .meter { background: var(--bar); height: 0.875rem; border-radius: 0.25rem; overflow: hidden; outline: 1px solid transparent; }
 .fill { display: block; height: 100%; width: 100%; background: var(--quiet); transform-origin: left; transform: scaleX(var(--share, 0)); transition: transform 80ms linear; }
@@ -57,7 +58,10 @@ input[type="range"] { accent-color: var(--accent); min-height: 2.25rem; width: 6
 .why { margin-top: 1rem; }
 .why h2 { font-size: 1.125rem; margin: 0 0 0.25rem; }
 .why p { margin: 0.25rem 0; }
-.asking { color: var(--quiet); }
+.why h2, .why p { text-wrap: pretty; }
+.why .quiet { color: var(--quiet); font-size: 0.875rem; }
+.why:has(h2:empty) { margin: 0; }
+[aria-busy="true"] > :is(.answer, .bars, .notes, h2, p) { opacity: 0.5; transition: opacity 0s 0.4s; }
 .live { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .settings { display: flex; flex-wrap: wrap; gap: 0.75rem; align-items: center; }
 .settings label { display: inline-flex; gap: 0.375rem; align-items: center; }

@@ -3,14 +3,15 @@
 
 import { h } from "../element/dom.js";
 import "../element/inkling-digit.js";
+import { wordsFor } from "../element/words.js";
 
 const ATTRIBUTES = ["model", "methods", "versus", "live", "lang"];
 
 const given = new URLSearchParams(location.search);
 const attributes = Object.fromEntries(ATTRIBUTES.filter((name) => given.has(name)).map((name) => [name, given.get(name) ?? ""]));
 const digit = h("inkling-digit", attributes);
+document.documentElement.lang = wordsFor(given.get("lang") ?? navigator.languages.join(",")).lang;
 document.body.append(digit);
-document.documentElement.lang = given.get("lang") ?? "en";
 
 if (window.parent !== window) {
   const tell = (/** @type {object} */ message) => window.parent.postMessage(message, "*");
