@@ -81,7 +81,7 @@ def test_a_threshold_leaves_only_the_strongest(open_page: OpenPage) -> None:
     before = coloured(page)
     page.get_by_label("Only the strongest").fill("0.8")
     assert 0 < coloured(page) < before / 2
-    page.get_by_label("Colour", exact=True).fill("0")
+    page.locator("#scale").get_by_label("Strength of the colours").fill("0")
     assert coloured(page) == 0
 
 
@@ -157,7 +157,7 @@ def test_files_and_code_are_of_what_is_seen(open_page: OpenPage, tmp_path: Path)
         page.get_by_role("button", name="Numbers (JSON)").click()
     assert json.loads(Path(download.value.path()).read_text())["id"] == answer["id"]
     with page.expect_download() as download:
-        page.get_by_role("button", name="Picture (PNG)").click()
+        page.get_by_role("button", name="Map (PNG)").click()
     assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
     sent = bytes(digit(page, "e.toBlob().then(async (blob) => [...new Uint8Array(await blob.arrayBuffer())])"))
     (tmp_path / "digit.png").write_bytes(sent)

@@ -10,6 +10,7 @@ import { paintGrey } from "./seen.js";
 /** @typedef {import("./page.js").Page} Page */
 /** @typedef {import("./page.js").Part} Part */
 /** @typedef {import("../element/inkling-digit.d.ts").Explanation} Explanation */
+/** @typedef {import("../element/inkling-digit.d.ts").Stroke} Stroke */
 
 const STEPS = 40; // of the animation
 
@@ -30,8 +31,8 @@ function setUpErasing({ digit, words }) {
   const outcome = h("p", { "aria-live": "polite" });
   /** @type {Explanation | null} */
   let latest = null;
-  /** @type {{label: string, class: number, before: number} | null} */
-  let watched = null;
+  /** @type {{label: string, class: number, before: number, net: string, strokes: readonly Stroke[], picture: Blob | null} | null} */
+  let watched = null; // what was read when the rubbing began
 
   rub.addEventListener("click", () => {
     if (latest === null) return;
@@ -47,6 +48,7 @@ function setUpErasing({ digit, words }) {
   undo.addEventListener("click", () => digit.undo());
   digit.addEventListener("digit-prediction", () => {
     const { prediction } = digit;
+    if (prediction?.model.name !== watched?.net) watched = null;
     if (watched === null || prediction === null) return;
     const after = prediction.probabilities[watched.class] ?? 0;
     outcome.textContent = after === watched.before ? "" :
@@ -55,24 +57,31 @@ function setUpErasing({ digit, words }) {
 
   /** @param {Explanation} answer */
   function watch(answer) {
-    watched ??= { label: answer.prediction.label, class: answer.prediction.class, before: answer.prediction.probability };
+    const { label, class: index, probability: before } = answer.prediction;
+    watched ??= { label, class: index, before, net: answer.model.name, strokes: digit.strokes, picture: digit.picture };
+  }
+
+  /** How many strokes have come to the drawing that is rubbed out; -1 where it is another one. */
+  function added() {
+    const same = watched !== null && digit.picture === watched.picture &&
+      watched.strokes.every((stroke, place) => stroke === digit.strokes[place]);
+    return same && watched ? digit.strokes.length - watched.strokes.length : -1;
   }
 
   return {
     translate() {
       [rub.textContent, self.textContent, undo.textContent] = [words().eraseButton, words().eraseSelf, words().undo];
+      outcome.textContent = "";
       part("erasing").replaceChildren(
         h("h3", {}, words().eraseTitle), h("p", {}, words().eraseHelp), h("div", { class: "row" }, rub, self, undo), outcome);
     },
     update(answer) {
       latest = answer;
       rub.disabled = self.disabled = answer === null;
-      undo.disabled = watched === null;
-      if (digit.strokes.length === 0) { // nothing, or a photo as it came
-        watched = null;
-        outcome.textContent = "";
-        digit.erasing = false;
-      }
+      undo.disabled = added() < 1;
+      if (undo.disabled) outcome.textContent = "";
+      if (added() < 0) watched = null;
+      if (digit.empty) digit.erasing = false;
     },
   };
 }
@@ -95,10 +104,10 @@ function setUpAttack({ digit, client, words, question }) {
   let asking = new AbortController();
 
   find.addEventListener("click", async () => {
-    const file = await digit.toBlob();
-    if (file === null) return;
     asking.abort();
     const { signal } = (asking = new AbortController());
+    const file = await digit.toBlob();
+    if (file === null || signal.aborted) return;
     outcome.replaceChildren(h("p", { class: "quiet" }, words().wait));
     try {
       const answer = await client.post("v1/adversarial", file, { model: question().model, method: "deepfool" }, signal);
@@ -124,10 +133,14 @@ function setUpAttack({ digit, client, words, question }) {
       canvas.setAttribute("aria-label", caption.textContent);
       mix.value = String(amount);
     };
-    mix.oninput = () => paint(mix.valueAsNumber);
+    let moved = false; // by hand
+    mix.oninput = () => {
+      moved = true;
+      paint(mix.valueAsNumber);
+    };
     outcome.replaceChildren(h("div", { class: "frames" }, canvas, h("div", {}, caption, h("label", {}, words().attackMix, " ", mix))));
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) paint(1);
-    else animate(paint);
+    else animate(paint, () => canvas.isConnected && !moved);
   }
 
   return {
@@ -146,10 +159,11 @@ function setUpAttack({ digit, client, words, question }) {
   };
 }
 
-/** @param {(amount: number) => void} paint */
-function animate(paint) {
+/** @param {(amount: number) => void} paint @param {() => boolean} goesOn */
+function animate(paint, goesOn) {
   let step = 0;
   const next = () => {
+    if (!goesOn()) return;
     paint(Math.min(1, step / STEPS));
     step += 1;
     if (step <= STEPS) requestAnimationFrame(next);

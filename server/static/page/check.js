@@ -17,9 +17,10 @@ export function setUpCheck({ digit, client, words, question }) {
   let asking = new AbortController();
 
   button.addEventListener("click", async () => {
-    const [file, shown] = [await digit.toBlob(), digit.explanation];
-    if (file === null || shown === null) return;
+    asking.abort();
     const { signal } = (asking = new AbortController());
+    const [file, shown] = [await digit.toBlob(), digit.explanation];
+    if (file === null || shown === null || signal.aborted) return;
     outcome.replaceChildren(h("p", { class: "quiet" }, words().wait));
     try {
       const options = { ...question(), method: shown.explanation.method, quality: true };

@@ -11,6 +11,8 @@ import { cells, heat, limitOf, painted } from "../element/heat.js";
 
 const SIDE = 280;
 const AROUND = 1.1; // how much of the picture is shown, of what the net saw
+/** @type {Record<string, [right: number, down: number]>} */
+const ARROWS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
 
 /** The limits of maps that may be compared by their colours: equal units share one, of cells and of pixels apart,
  *  since a cell's value is that of many pixels.
@@ -30,7 +32,8 @@ function kind({ unit, signed, segments }) {
   return `${unit} ${signed} ${segments !== null}`;
 }
 
-/** @param {Explanation} answer @param {ImageBitmap} picture that was sent @param {Map<string, number>} limits
+/** @param {Explanation} answer @param {ImageBitmap | null} picture that was sent; null where the browser cannot show it
+ *  @param {Map<string, number>} limits
  *  @param {Look} look @param {PageWords} words @param {readonly string[]} classes labels of the net
  *  @param {string} title @param {string[]} sentences */
 export function mapCard(answer, picture, limits, look, words, classes, title, sentences) {
@@ -52,7 +55,7 @@ export function mapCard(answer, picture, limits, look, words, classes, title, se
     context.fillRect(0, 0, SIDE, SIDE);
     context.filter = "grayscale(1)";
     context.setTransform(sent);
-    context.drawImage(picture, 0, 0);
+    if (picture) context.drawImage(picture, 0, 0);
     context.filter = "none";
     context.imageSmoothingEnabled = false;
     context.globalAlpha = look.opacity;
@@ -60,23 +63,45 @@ export function mapCard(answer, picture, limits, look, words, classes, title, se
     context.drawImage(cells(values, limit, explanation.signed, threshold), 0, 0);
   }
   const output = h("output", { class: "small quiet" });
-  const tell = (/** @type {number} */ column, /** @type {number} */ row) => {
-    const value = values[row]?.[column];
-    output.textContent = value === undefined ? "" : words.here(value.toPrecision(3), explanation.unit.replaceAll("_", " "));
+  let [column, row] = [Math.floor(columns / 2), Math.floor(rows / 2)]; // that the arrow keys go from
+  const tell = (/** @type {number} */ x, /** @type {number} */ y) => {
+    const value = values[y]?.[x];
+    output.textContent = value === undefined ? "" : words.here(minus(value.toPrecision(3)), explanation.unit.replaceAll("_", " "));
   };
-  canvas.addEventListener("pointermove", ({ clientX, clientY }) => {
+  const point = (/** @type {PointerEvent} */ { clientX, clientY }) => {
     const box = canvas.getBoundingClientRect();
-    const point = new DOMPoint(((clientX - box.left) * SIDE) / box.width, ((clientY - box.top) * SIDE) / box.height);
-    const { x, y } = point.matrixTransform(model.inverse());
+    const place = new DOMPoint(((clientX - box.left) * SIDE) / box.width, ((clientY - box.top) * SIDE) / box.height);
+    const { x, y } = place.matrixTransform(model.inverse());
     tell(Math.floor(x), Math.floor(y));
+  };
+  canvas.addEventListener("pointerdown", point); // a finger that only taps
+  canvas.addEventListener("pointermove", point);
+  canvas.addEventListener("keydown", (event) => {
+    const [right, down] = ARROWS[event.key] ?? [0, 0];
+    if (!right && !down) return;
+    event.preventDefault();
+    [column, row] = [within(column + right, columns), within(row + down, rows)];
+    tell(column, row);
   });
-  canvas.addEventListener("pointerleave", () => (output.textContent = ""));
+  canvas.addEventListener("pointerleave", ({ pointerType }) => {
+    if (pointerType !== "touch") output.textContent = ""; // a finger that is lifted leaves, too
+  });
   const [pro, contra] = [target.class, target.versus].map((index) => (index === null ? null : (classes[index] ?? String(index))));
   const against = contra ? words.forIt(contra) : words.against(pro ?? "");
   const ends = explanation.signed ? [against, words.forIt(pro ?? "")] : [words.weak, words.strong];
   return h("figure", { class: "card" },
     h("h3", {}, title), canvas, legend(limit, explanation.signed, ends), output,
     h("div", {}, ...sentences.map((sentence) => h("p", { class: "small quiet" }, sentence))));
+}
+
+/** @param {number} index @param {number} count */
+function within(index, count) {
+  return Math.min(count - 1, Math.max(0, index));
+}
+
+/** A number with the sign that is as wide as a plus. @param {string} number */
+export function minus(number) {
+  return number.replaceAll("-", "−");
 }
 
 /** Zero lies in the middle of a signed scale. @param {number} limit @param {boolean} signed @param {string[]} ends */

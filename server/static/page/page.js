@@ -3,9 +3,10 @@
 
 import { InklingClient, InklingError } from "../element/client.js";
 import { h } from "../element/dom.js";
+import { wordsFor } from "../element/words.js";
 import "../element/inkling-digit.js";
 import { setUpChange } from "./change.js";
-import { part, said } from "./parts.js";
+import { part, patiently, said } from "./parts.js";
 import { setUpCheck } from "./check.js";
 import { setUpMaps } from "./side_by_side.js";
 import { setUpSeen } from "./seen.js";
@@ -24,6 +25,7 @@ import { WORDS } from "./words.js";
  * @property {{models: string[], details: any[]}} models
  * @property {{methods: any[]}} methods
  * @property {() => import("../element/client.js").Options} question of the answer that is shown: model, target, versus, lang
+ * @property {() => boolean} failed whether there is no answer for what is drawn
  */
 
 /** A part of the page.
@@ -35,8 +37,8 @@ import { WORDS } from "./words.js";
 const digit = /** @type {InklingDigit} */ (document.querySelector("inkling-digit"));
 const client = new InklingClient(new URL("./", document.baseURI), () => digit.key);
 const start = new URLSearchParams(location.search);
-/** @type {"en" | "zh"} */
-let lang = (start.get("lang") ?? navigator.language).toLowerCase().startsWith("zh") ? "zh" : "en";
+let { lang } = wordsFor(start.get("lang") ?? navigator.languages.join(","));
+let failed = false;
 const words = () => WORDS[lang];
 
 function showSamples() {
@@ -68,7 +70,7 @@ function showNets(models, chosen) {
   part("nets-choice").setAttribute("aria-label", words().net);
   part("nets-choice").replaceChildren(h("span", { class: "quiet" }, words().net), ...models.map((name) => {
     const input = h("input", { type: "radio", name: "net", value: name });
-    input.checked = name === (digit.getAttribute("model") ?? chosen);
+    input.checked = name === (digit.getAttribute("model") ?? digit.prediction?.model.name ?? chosen);
     input.addEventListener("change", () => digit.setAttribute("model", name));
     return h("label", { class: "check" }, input, name.toUpperCase());
   }));
@@ -121,7 +123,7 @@ function typedKey(again) {
 
 async function begin() {
   translate();
-  const [models, methods] = await withKey(() => Promise.all([client.get("v1/models"), client.get("v1/methods")]));
+  const [models, methods] = await withKey(() => patiently(() => Promise.all([client.get("v1/models"), client.get("v1/methods")])));
   if (start.has("model")) digit.setAttribute("model", start.get("model") ?? "");
   const chosen = models.models.includes("cnn") ? "cnn" : models.models[0];
   const question = () => {
@@ -129,7 +131,7 @@ async function begin() {
     return { model: digit.getAttribute("model"), target: target ?? digit.prediction?.prediction.class ?? null, versus, lang };
   };
   /** @type {Page} */
-  const page = { digit, client, words, models, methods, question };
+  const page = { digit, client, words, models, methods, question, failed: () => failed };
   const parts = [setUpSeen(page), setUpMaps(page), setUpCheck(page), setUpChange(page), setUpTake(page)];
   showNets(models.models, chosen);
   part("language").addEventListener("click", () => {
@@ -137,17 +139,22 @@ async function begin() {
     translate();
     showNets(models.models, chosen);
     for (const one of parts) one.translate();
-    for (const one of parts) one.update(digit.explanation);
+    update();
   });
-  const update = () => {
+  const update = (/** @type {Event | void} */ event) => {
+    failed = event?.type === "digit-error";
     for (const one of parts) one.update(digit.explanation);
   };
-  digit.addEventListener("digit-explanation", update);
-  digit.addEventListener("digit-change", update);
+  for (const name of ["digit-explanation", "digit-change", "digit-error"]) digit.addEventListener(name, update);
+  digit.addEventListener("digit-prediction", () => { // the server's default, where none was chosen
+    const radio = document.querySelector(`input[name=net][value="${CSS.escape(digit.prediction?.model.name ?? "")}"]`);
+    if (radio instanceof HTMLInputElement) radio.checked = true;
+  });
+  window.addEventListener("hashchange", () => reopen(digit, words().badLink));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showSamples);
   for (const one of parts) one.translate();
   update();
-  reopen(digit);
+  reopen(digit, words().badLink);
 }
 
 begin().catch((error) => document.querySelector("main")?.prepend(said(error)));

@@ -1,8 +1,9 @@
 // @ts-check
 /** What all parts of the page use. */
 
-import { InklingError } from "../element/client.js";
+import { InklingError, passes } from "../element/client.js";
 import { h } from "../element/dom.js";
+import { explained, wordsFor } from "../element/words.js";
 
 /** @param {string} id */
 export function part(id) {
@@ -13,5 +14,24 @@ export function part(id) {
 
 /** What an error is, for people. @param {unknown} error */
 export function said(error) {
-  return h("p", { class: "error", role: "alert" }, error instanceof InklingError ? error.message : String(error));
+  const { words } = wordsFor(document.documentElement.lang);
+  return h("p", { class: "error", role: "alert" }, error instanceof InklingError ? explained(error, words) : String(error));
+}
+
+const TRIES = 3;
+const AGAIN = 2; // seconds until the next try where the server does not say
+const LONGEST = 10; // seconds that are waited for in silence
+
+/** Ask again where the server is busy for a while. @template T @param {() => Promise<T>} ask @param {AbortSignal} [signal] */
+export async function patiently(ask, signal) {
+  for (let left = TRIES - 1; ; left -= 1) {
+    try {
+      return await ask();
+    } catch (error) {
+      const wait = passes(error) ? (error.retryAfter ?? AGAIN) : Infinity;
+      if (left === 0 || wait > LONGEST) throw error;
+      await new Promise((done) => setTimeout(done, wait * 1000));
+      signal?.throwIfAborted();
+    }
+  }
 }

@@ -8,7 +8,7 @@ import { part } from "./parts.js";
 /** @typedef {import("./page.js").Part} Part */
 
 /** @param {Page} page @returns {Part} */
-export function setUpSeen({ digit, client, words, question }) {
+export function setUpSeen({ digit, client, words, question, failed }) {
   const canvas = h("canvas", { role: "img" });
   const text = h("p", { class: "quiet" });
   let asking = new AbortController();
@@ -25,6 +25,7 @@ export function setUpSeen({ digit, client, words, question }) {
     const done = steps.map((step) => known[step] ?? step).join(words().comma);
     text.textContent = words().done(done || words().nothing);
     part("seen").hidden = false;
+    part("seen").setAttribute("aria-busy", "false");
   }
 
   return {
@@ -36,8 +37,9 @@ export function setUpSeen({ digit, client, words, question }) {
     update(answer) {
       asking.abort();
       asking = new AbortController();
-      if (answer === null) part("seen").hidden = true;
-      else show(asking.signal).catch(() => (part("seen").hidden = true)); // the element says what is wrong
+      part("seen").setAttribute("aria-busy", "true");
+      if (digit.empty || failed()) part("seen").hidden = true;
+      else if (answer) show(asking.signal).catch(() => (part("seen").hidden = true)); // the element says what is wrong
     },
   };
 }

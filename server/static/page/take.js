@@ -4,7 +4,7 @@
 import { percent } from "../element/bars.js";
 import { h } from "../element/dom.js";
 import { certificate } from "./maps.js";
-import { part } from "./parts.js";
+import { part, said } from "./parts.js";
 
 /** @typedef {import("./page.js").Page} Page */
 /** @typedef {import("./page.js").Part} Part */
@@ -13,10 +13,13 @@ import { part } from "./parts.js";
 /** @typedef {import("../element/ink.js").Stroke} Stroke */
 
 const HASH = "#ink="; // of a link; what follows never reaches a server
-const LONGEST = 12000; // letters of a link that others will carry
+const LONGEST = 12000; // letters of a drawing in a link that others will carry
+const FARTHEST = 10000; // of a point, in units of the paper: a stroke may leave it
+const LANGUAGES = ["curl", "Python", "JavaScript"];
 
 /** @param {Page} page @returns {Part} */
 export function setUpTake({ digit, client, words, question }) {
+  const own = h("button", { type: "button" });
   const png = h("button", { type: "button" });
   const json = h("button", { type: "button" });
   const print = h("button", { type: "button" });
@@ -24,21 +27,53 @@ export function setUpTake({ digit, client, words, question }) {
   const copy = h("button", { type: "button" });
   const note = h("span", { class: "quiet", role: "status" });
   const code = h("code");
-  const languages = ["curl", "Python", "JavaScript"];
-  let language = "curl";
+  const problem = h("div");
+  const intro = h("p", { class: "quiet" });
+  const tabs = LANGUAGES.map((one) => h("button", { type: "button", role: "tab", "aria-controls": "call" }, one));
+  const panel = h("pre", { id: "call", role: "tabpanel", tabindex: "0" }, code);
+  let language = LANGUAGES[0];
   /** @type {Explanation | null} */
   let latest = null;
 
+  own.addEventListener("click", () => tell(async () => {
+    const file = await digit.toBlob();
+    if (file) save(file, "digit.png");
+  }));
   json.addEventListener("click", () => {
     save(new Blob([JSON.stringify(latest, null, 1)], { type: "application/json" }), `${latest?.id}.json`);
   });
-  png.addEventListener("click", async () => save(await picture(), `${latest?.id}.png`));
-  print.addEventListener("click", async () => {
+  png.addEventListener("click", () => tell(async () => {
+    const id = latest?.id;
+    save(await picture(), `${id}.png`);
+  }));
+  print.addEventListener("click", () => tell(async () => {
     await report();
     window.print();
-  });
+  }));
   link.addEventListener("click", () => copied(address(digit.strokes)));
   copy.addEventListener("click", () => copied(code.textContent ?? ""));
+  tabs.forEach((tab, place) => {
+    tab.addEventListener("click", () => choose(place));
+    tab.addEventListener("keydown", (event) => {
+      const next = { ArrowRight: place + 1, ArrowLeft: place - 1, Home: 0, End: -1 }[event.key];
+      if (next === undefined) return;
+      event.preventDefault();
+      choose((next + tabs.length) % tabs.length);
+      tabs.find((one) => one.getAttribute("aria-selected") === "true")?.focus();
+    });
+  });
+
+  /** @param {() => Promise<void>} act something that can fail, which is then told */
+  async function tell(act) {
+    problem.replaceChildren();
+    await act().catch((error) => problem.replaceChildren(said(error)));
+  }
+
+  /** @param {number} place */
+  function choose(place) {
+    language = LANGUAGES[place];
+    showCode();
+  }
 
   /** The heatmap as the server draws it. @returns {Promise<Blob>} */
   async function picture() {
@@ -54,27 +89,35 @@ export function setUpTake({ digit, client, words, question }) {
 
   /** @param {string} text */
   async function copied(text) {
-    await navigator.clipboard.writeText(text);
-    note.textContent = words().copied;
-    setTimeout(() => (note.textContent = ""), 2000);
+    try {
+      await navigator.clipboard.writeText(text);
+      note.textContent = words().copied;
+      setTimeout(() => (note.textContent = ""), 2000);
+    } catch { // not allowed, or there is none, as on a page without HTTPS
+      const field = h("input", { class: "copied", readonly: "", value: text, "aria-label": words().copyHere });
+      problem.replaceChildren(h("p", {}, words().copyHere), field);
+      field.select();
+    }
   }
 
   async function report() {
-    if (latest === null) return;
+    const answer = latest;
+    if (answer === null) return;
     const { reportRows: names } = words();
-    const image = h("img", { alt: latest.alt, src: URL.createObjectURL(await picture()) });
+    const image = h("img", { alt: answer.alt, src: URL.createObjectURL(await picture()) });
     await image.decode();
-    const { prediction, explanation, model } = latest;
+    URL.revokeObjectURL(image.src);
+    const { prediction, explanation, model } = answer;
     const rows = [
       [names.date, new Date().toLocaleString(document.documentElement.lang)],
       [names.answer, `${prediction.label} (${percent(prediction.probability)})`],
-      [names.why, latest.alt],
+      [names.why, answer.alt],
       [names.method, explanation.method],
-      [names.certificate, certificate(latest, words()).join(" ")],
+      [names.certificate, certificate(answer, words()).join(" ")],
       [names.net, `${model.name} ${model.version}`],
       [names.digest, model.digest],
       [names.seed, `${explanation.seed} ${JSON.stringify(explanation.options)}`],
-      [names.id, latest.id],
+      [names.id, answer.id],
       [names.again, call("curl")],
     ];
     const cells = rows.map(([name, value]) => h("tr", {}, h("th", {}, name ?? ""), h("td", {}, value ?? "")));
@@ -95,43 +138,47 @@ export function setUpTake({ digit, client, words, question }) {
   }
 
   function showCode() {
-    const tabs = languages.map((one) => {
-      const tab = h("button", { type: "button", role: "tab", "aria-selected": String(one === language), "aria-controls": "call" }, one);
-      tab.addEventListener("click", () => {
-        language = one;
-        showCode();
-        /** @type {HTMLElement | null} */ (part("code").querySelector("[aria-selected=true]"))?.focus();
-      });
-      return tab;
+    tabs.forEach((tab, place) => {
+      const isChosen = LANGUAGES[place] === language;
+      tab.setAttribute("aria-selected", String(isChosen));
+      tab.tabIndex = isChosen ? 0 : -1;
     });
-    code.textContent = call(language);
-    const panel = h("pre", { id: "call", role: "tabpanel", tabindex: "0", "aria-label": language }, code);
-    part("code").replaceChildren(
-      h("p", { class: "quiet" }, words().saveAs), h("div", { class: "row" }, h("div", { class: "tabs", role: "tablist" }, ...tabs), copy), panel);
+    panel.setAttribute("aria-label", language ?? "");
+    code.textContent = call(language ?? "");
   }
 
   return {
     translate() {
-      [png.textContent, json.textContent, print.textContent, link.textContent, copy.textContent] =
-        [words().png, words().json, words().print, words().link, words().copy];
-      part("files").replaceChildren(png, json, print, link, note);
+      [own.textContent, png.textContent, json.textContent, print.textContent, link.textContent, copy.textContent] =
+        [words().save, words().png, words().json, words().print, words().link, words().copy];
+      intro.textContent = words().saveAs;
+      part("files").replaceChildren(own, png, json, print, link, note, problem);
+      part("code").replaceChildren(
+        intro, h("div", { class: "row" }, h("div", { class: "tabs", role: "tablist" }, ...tabs), copy), panel);
     },
     update(answer) {
       latest = answer;
+      problem.replaceChildren();
+      part("report").replaceChildren(); // it is of another answer
+      own.disabled = digit.empty;
       for (const one of [png, json, print]) one.disabled = answer === null;
-      link.disabled = digit.picture !== null || digit.strokes.length === 0 || address(digit.strokes).length > LONGEST;
+      const tooLong = digit.picture === null && packed(digit.strokes).length > LONGEST;
+      link.disabled = digit.empty || digit.picture !== null || tooLong;
+      note.textContent = digit.picture ? words().noLink : tooLong ? words().longLink : "";
       showCode();
     },
   };
 }
 
-/** Draw what the address of the page holds. @param {InklingDigit} digit */
-export function reopen(digit) {
+/** Draw what the address of the page holds. @param {InklingDigit} digit @param {string} damaged said of a link that is */
+export function reopen(digit, damaged) {
+  part("damaged").textContent = "";
   if (!location.hash.startsWith(HASH)) return;
   try {
     digit.strokes = unpacked(location.hash.slice(HASH.length));
   } catch {
-    history.replaceState(null, "", location.pathname + location.search); // a link that was cut or changed
+    part("damaged").textContent = damaged;
+    history.replaceState(null, "", location.pathname + location.search);
   }
 }
 
@@ -151,9 +198,10 @@ function packed(strokes) {
 
 /** @param {string} text @returns {Stroke[]} */
 function unpacked(text) {
+  if (text.length > LONGEST) throw new RangeError("longer than any that was made here");
   return text.split("~").map((one) => {
     const [size = 20, flags = 0, ...numbers] = one.split(".").map((digits) => parseInt(digits, 36));
-    if (![size, flags, ...numbers].every(Number.isFinite)) throw new RangeError("no strokes");
+    if (numbers.length < 2 || ![size, flags, ...numbers].every((one) => Math.abs(one) <= FARTHEST)) throw new RangeError("no strokes");
     const pressed = flags >= 2;
     const step = pressed ? 3 : 2;
     /** @type {[number, number, number][]} */
