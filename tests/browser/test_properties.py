@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenPage
-from tests.browser.hand import ONE, answer_after, digit, draw, pad
+from tests.browser.hand import ONE, SEVEN, answer_after, digit, draw, pad
 
 FIRST = "document.querySelector('inkling-digit')"
 
@@ -68,7 +68,7 @@ def test_dark_mode_is_not_listened_to_after_removal(open_page: OpenPage) -> None
     assert page.evaluate("() => window.painted") == before
 
 
-def test_a_stroke_that_removal_cut_off_does_not_lock_the_pad(open_page: OpenPage) -> None:
+def test_a_stroke_that_removal_cut_off_is_not_gone_on_with(open_page: OpenPage) -> None:
     page = open_page("/embed?methods=")
     box = pad(page).bounding_box()
     assert box is not None
@@ -77,8 +77,19 @@ def test_a_stroke_that_removal_cut_off_does_not_lock_the_pad(open_page: OpenPage
     digit(page, "(window.kept = e, e.remove(), null)")
     page.mouse.up()
     page.evaluate("() => document.body.append(window.kept)")
-    draw(page)
+    draw(page, SEVEN)
     assert digit(page, "e.strokes.length") == 1
+    assert round(digit(page, "e.strokes[0].points[0][0]")) == SEVEN[0][0]
+
+
+def test_another_pixel_ratio_alone_sharpens_the_pad(open_page: OpenPage) -> None:
+    page = open_page("/embed?methods=", viewport={"width": 700, "height": 700})
+    before = pad(page).evaluate("(pad) => pad.width")
+    session = page.context.new_cdp_session(page)
+    metrics = {"width": 700, "height": 700, "deviceScaleFactor": 2, "mobile": False}
+    session.send("Emulation.setDeviceMetricsOverride", metrics)
+    page.evaluate("() => window.dispatchEvent(new Event('resize'))")  # as zoom does, and the emulation does not
+    page.wait_for_function(f"() => {FIRST}.shadowRoot.querySelector('.pad').width === {2 * before}")
 
 
 def test_a_disabled_fieldset_disables_it(open_page: OpenPage) -> None:

@@ -145,6 +145,7 @@ export class InklingDigit extends HTMLElement {
     this.#show();
     this.#dark.addEventListener("change", this.#repaint);
     window.addEventListener("online", this.#retry);
+    window.addEventListener("resize", this.#fit);
     if (!this.empty && (this.prediction === null || this.explanation === null)) this.#settled(); // it was asked and removed
   }
 
@@ -155,6 +156,7 @@ export class InklingDigit extends HTMLElement {
     this.#pad.release();
     this.#dark.removeEventListener("change", this.#repaint);
     window.removeEventListener("online", this.#retry);
+    window.removeEventListener("resize", this.#fit);
   }
 
   /** @param {string} name @param {string | null} before @param {string | null} now */
@@ -373,6 +375,8 @@ export class InklingDigit extends HTMLElement {
     clearTimeout(this.#timer);
     this.#failure?.again(TRIES);
   };
+
+  #fit = () => this.#pad.fit(); // zoom changes the pixel ratio, and the pad's size perhaps not
 
   #repaint = () => this.#pad.redraw();
 

@@ -50,7 +50,7 @@ export class DrawingPad extends EventTarget {
     canvas.addEventListener("pointercancel", (event) => this.#end(event));
     canvas.addEventListener("keydown", (event) => this.#press(event));
     canvas.addEventListener("blur", () => this.#showCursor(false));
-    new ResizeObserver(() => this.#fit()).observe(canvas);
+    new ResizeObserver(() => this.fit()).observe(canvas);
   }
 
   get isDrawing() {
@@ -124,7 +124,8 @@ export class DrawingPad extends EventTarget {
     this.dispatchEvent(new Event("settle"));
   }
 
-  #fit() {
+  /** Take as many pixels as the screen has for it. */
+  fit() {
     const side = Math.max(1, Math.round(this.#canvas.clientWidth * devicePixelRatio));
     if (this.#canvas.width === side) return;
     for (const canvas of [this.#canvas, this.#layer]) canvas.width = canvas.height = side;
