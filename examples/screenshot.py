@@ -16,7 +16,7 @@ from tests.support.servers import serving
 
 HERE = Path(__file__).parent
 FIVE = ((184, 58), (112, 64), (102, 124), (150, 114), (188, 140), (188, 186), (150, 224), (96, 216))
-SIZE = {"width": 960, "height": 700}
+SIZE = {"width": 960, "height": 688}
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 
 

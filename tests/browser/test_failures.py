@@ -134,13 +134,16 @@ def test_the_page_takes_a_key(browser: Browser, server_folder: Path, locked: tup
         opening(browser, running) as open_page,
     ):
         page = open_page(expect=(FAILED,))
+        draw(page)
+        expect(face(page)).to_have_text("This server answers to those who have a key.")
+        expect(page.locator("#maps")).to_be_hidden()
         page.get_by_label("Your key").fill("wrong")
         page.get_by_role("button", name="Use it").click()
         expect(page.locator("#key")).to_contain_text("does not know this key")
         page.get_by_label("Your key").fill(key)
         page.get_by_role("button", name="Use it").click()
         expect(page.locator("#key")).to_be_hidden()
-        draw_and_wait(page)
+        expect(page.locator("inkling-digit .answer")).to_contain_text("7")  # what was drawn before
         expect(page.locator("#cards .card")).to_have_count(4)
         with page.expect_download() as download:
             page.get_by_role("button", name="Map (PNG)").click()

@@ -39,9 +39,8 @@ export class InklingDigit extends HTMLElement {
   /** What a page had set before this script came. @type {Record<string, unknown>} */
   #early = taken(this);
 
-  /** A key that is sent with each request; never an attribute, which anybody on the page could read.
-   *  @type {string | null} */
-  key = null;
+  /** @type {string | null} */
+  #key = null;
   /** Gives a key when one is needed, in place of `key`. @type {(() => Promise<string | null>) | null} */
   getToken = null;
   /** @type {Prediction | null} */
@@ -183,6 +182,17 @@ export class InklingDigit extends HTMLElement {
   /** The label that was read, or "". */
   get value() {
     return this.prediction?.prediction.label ?? "";
+  }
+
+  /** A key that is sent with each request; never an attribute, which anybody on the page could read.
+   *  @returns {string | null} */
+  get key() {
+    return this.#key;
+  }
+
+  set key(key) {
+    this.#key = key;
+    if (this.#failure?.error.status === 401) this.#retry(); // what was drawn without it
   }
 
   /** Whether it predicts while one draws. */

@@ -132,6 +132,7 @@ async function begin() {
   };
   /** @type {Page} */
   const page = { digit, client, words, models, methods, question, failed: () => failed };
+  for (const id of ["maps", "nets", "change", "take"]) part(id).hidden = false;
   const parts = [setUpSeen(page), setUpMaps(page), setUpCheck(page), setUpChange(page), setUpTake(page)];
   showNets(models.models, chosen);
   part("language").addEventListener("click", () => {
