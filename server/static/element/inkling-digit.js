@@ -1,5 +1,5 @@
 // @ts-check
-/** <inkling-digit>: draw a digit, see what it is read as, and why (a custom element).
+/** <inkling-digit>: draw a digit, see what it is read as, and why (a custom element; the controller of view.js).
  *
  *     <script type="module" src="https://HOST/static/element/inkling-digit.js"></script>
  *     <inkling-digit live></inkling-digit>
@@ -7,15 +7,11 @@
  * inkling-digit.d.ts describes its attributes, properties, events, parts and what an event holds.
  */
 
-import { percent, ProbabilityBars } from "./bars.js";
 import { InklingClient, InklingError, passes } from "./client.js";
-import { h, icon, ICONS } from "./dom.js";
-import { cells, limitOf, painted } from "./heat.js";
-import { PAPER } from "./ink.js";
 import { DrawingPad } from "./pad.js";
 import { reflect, taken } from "./properties.js";
-import { STYLE } from "./style.js";
-import { explained, wordsFor } from "./words.js";
+import { DigitView } from "./view.js";
+import { wordsFor } from "./words.js";
 
 /** @typedef {import("./inkling-digit.d.ts").Prediction} Prediction */
 /** @typedef {import("./inkling-digit.d.ts").Explanation} Explanation */
@@ -23,14 +19,10 @@ import { explained, wordsFor } from "./words.js";
 
 const HOME = new URL("../../", import.meta.url); // the server that this file came from
 const PAUSE = 80; // milliseconds between two live predictions at least
-const SPOKEN = 1000; // milliseconds between two announcements at least
 const TRIES = 3; // when the server is busy or cannot be reached
 const AGAIN = 3; // seconds until the next try where the server does not say
 const LONGEST = 3600; // seconds that are waited for, whatever the server says
 const DIGITS = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]; // until the server has told a net's classes
-
-const sheet = new CSSStyleSheet();
-sheet.replaceSync(STYLE);
 
 export class InklingDigit extends HTMLElement {
   static formAssociated = true;
@@ -50,9 +42,9 @@ export class InklingDigit extends HTMLElement {
 
   #internals = this.attachInternals();
   #client = new InklingClient(HOME, () => this.#token());
-  #words = wordsFor("en");
-  #pad;
-  #bars = new ProbabilityBars((index) => this.#pick(index));
+  /** @type {"en" | "zh"} */ #lang = "en";
+  #view = new DigitView(this.attachShadow({ mode: "open", delegatesFocus: true }), (index) => this.#pick(index));
+  #pad = new DrawingPad(this.#view.canvas);
   /** @type {readonly string[]} */ #labels = DIGITS;
   /** @type {string | null} */ #labelled = null; // the net whose classes these are
   /** @type {number | null} */ #target = null; // chosen by a click; else the predicted class
@@ -66,72 +58,33 @@ export class InklingDigit extends HTMLElement {
   #explains = true; // unless the server has said that it only predicts
   #dark = matchMedia("(prefers-color-scheme: dark)");
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
-  #spokenAt = 0;
-  /** @type {Map<"cell" | "answer", string>} */ #unsaid = new Map();
-  /** @type {ReturnType<typeof setTimeout> | undefined} */ #speaking;
-
-  // The parts of the shadow tree
-  #canvas = h("canvas", { class: "pad", part: "pad", tabindex: "0", role: "application" });
-  #map = h("canvas", { class: "map", part: "map", "aria-hidden": "true" });
-  #hint = h("div", { class: "hint", part: "hint" });
-  #paper = h("div", { class: "paper", part: "paper" }, this.#canvas, this.#map, this.#hint);
-  #undo = button(ICONS.undo);
-  #redo = button(ICONS.redo);
-  #clear = button(ICONS.clear);
-  #erase = button(ICONS.erase);
-  #size = h("input", { type: "range", min: "8", max: "40", step: "2", value: "20" });
-  #file = h("input", { type: "file", accept: "image/*" });
-  #fileLabel = h("label", { class: "file" }, icon(ICONS.file), this.#file);
-  #tools = h("div", { class: "tools", part: "tools", role: "group" },
-    this.#undo, this.#redo, this.#clear, this.#erase, this.#size, this.#fileLabel);
-  #answer = h("p", { class: "answer", part: "answer" });
-  #notes = h("ul", { class: "notes", part: "notes" });
-  #error = h("p", { class: "error", part: "error", role: "alert" });
-  #again = h("button", { type: "button", class: "words", part: "button" });
-  #result = h("div", {}, this.#answer, this.#bars.root, this.#notes, this.#error, this.#again);
-  #layout = h("div", { class: "layout" }, h("div", {}, this.#paper, this.#tools), this.#result);
-  #method = h("select", { part: "method" });
-  #methodLabel = h("span");
-  #strength = h("input", { type: "range", min: "0", max: "1", step: "0.05", value: "0.85" });
-  #strengthLabel = h("span");
-  #title = h("h2");
-  #alt = h("p", { part: "alt" });
-  #colours = h("p", { class: "quiet" });
-  #settings = h("div", { class: "settings" },
-    h("label", {}, this.#methodLabel, this.#method), h("label", {}, this.#strengthLabel, this.#strength));
-  #why = h("section", { class: "why", part: "why" }, this.#title, this.#alt, this.#colours, this.#settings);
-  #live = h("div", { class: "live", "aria-live": "polite" });
 
   constructor() {
     super();
-    const root = this.attachShadow({ mode: "open", delegatesFocus: true });
-    root.adoptedStyleSheets = [sheet];
-    root.append(this.#layout, h("slot"), this.#why, this.#live);
-    this.#pad = new DrawingPad(this.#canvas);
-    this.#pad.addEventListener("draw", () => this.#drawn());
-    this.#pad.addEventListener("settle", () => this.#settled());
-    this.#pad.addEventListener("cell", () => this.#say("cell", this.#words.words.cell(this.#pad.cell.row + 1, this.#pad.cell.column + 1)));
-    this.#undo.addEventListener("click", () => this.undo());
-    this.#redo.addEventListener("click", () => this.redo());
-    this.#clear.addEventListener("click", () => this.clear());
-    this.#again.addEventListener("click", this.#retry);
-    this.#erase.addEventListener("click", () => this.#useEraser(!this.#pad.erasing));
-    this.#size.addEventListener("input", () => (this.#pad.size = this.#size.valueAsNumber));
-    this.#strength.addEventListener("input", () => this.#fade());
-    this.#method.addEventListener("change", () => this.#explainAnew());
-    this.#file.addEventListener("change", () => {
-      const [file] = this.#file.files ?? [];
+    const [pad, view] = [this.#pad, this.#view];
+    pad.addEventListener("draw", () => this.#drawn());
+    pad.addEventListener("settle", () => this.#settled());
+    pad.addEventListener("cell", () => view.say("cell", view.words.cell(pad.cell.row + 1, pad.cell.column + 1)));
+    view.undo.addEventListener("click", () => this.undo());
+    view.redo.addEventListener("click", () => this.redo());
+    view.clear.addEventListener("click", () => this.clear());
+    view.again.addEventListener("click", this.#retry);
+    view.erase.addEventListener("click", () => (this.erasing = !this.erasing));
+    view.size.addEventListener("input", () => (pad.size = view.size.valueAsNumber));
+    view.method.addEventListener("change", () => this.#explainAnew());
+    view.file.addEventListener("change", () => {
+      const [file] = view.file.files ?? [];
       if (file) void this.open(file);
-      this.#file.value = "";
+      view.file.value = "";
     });
     this.addEventListener("paste", (event) => this.#take(event, event.clipboardData));
-    this.#paper.addEventListener("dragover", (event) => {
+    view.paper.addEventListener("dragover", (event) => {
       event.preventDefault();
-      this.#paper.classList.add("over");
+      view.paper.classList.add("over");
     });
-    this.#paper.addEventListener("dragleave", () => this.#paper.classList.remove("over"));
-    this.#paper.addEventListener("drop", (event) => {
-      this.#paper.classList.remove("over");
+    view.paper.addEventListener("dragleave", () => view.paper.classList.remove("over"));
+    view.paper.addEventListener("drop", (event) => {
+      view.paper.classList.remove("over");
       this.#take(event, event.dataTransfer);
     });
   }
@@ -151,7 +104,7 @@ export class InklingDigit extends HTMLElement {
   disconnectedCallback() {
     this.#asking.abort();
     clearTimeout(this.#timer);
-    clearTimeout(this.#speaking);
+    this.#view.hush();
     this.#pad.release();
     this.#dark.removeEventListener("change", this.#repaint);
     window.removeEventListener("online", this.#retry);
@@ -176,7 +129,7 @@ export class InklingDigit extends HTMLElement {
 
   /** @param {boolean} disabled by a fieldset, or by its own attribute */
   formDisabledCallback(disabled) {
-    this.#layout.inert = this.#why.inert = disabled;
+    this.#view.disabled = disabled;
   }
 
   /** The label that was read, or "". */
@@ -265,7 +218,8 @@ export class InklingDigit extends HTMLElement {
   }
 
   set erasing(on) {
-    this.#useEraser(on);
+    this.#pad.erasing = on;
+    this.#show();
   }
 
   /** Rub out cells of the model's picture, as far as they can be told. @param {readonly [number, number][]} middles */
@@ -291,30 +245,14 @@ export class InklingDigit extends HTMLElement {
 
   #translate() {
     const closest = this.closest("[lang]")?.getAttribute("lang");
-    this.#words = wordsFor(closest || navigator.languages.join(","));
-    const { words } = this.#words;
-    for (const [control, name] of /** @type {const} */ ([
-      [this.#undo, words.undo], [this.#redo, words.redo], [this.#clear, words.clear], [this.#erase, words.erase],
-      [this.#size, words.size], [this.#file, words.file],
-    ])) {
-      control.setAttribute("aria-label", name);
-      control.title = name;
-    }
-    this.#fileLabel.title = words.file;
-    this.#canvas.setAttribute("aria-label", words.pad);
-    this.#canvas.setAttribute("aria-description", words.padHelp);
-    this.#tools.setAttribute("aria-label", words.tools);
-    this.#again.textContent = words.again;
-    this.#methodLabel.textContent = words.method;
-    this.#strengthLabel.textContent = words.strength;
-    this.#bars.name(this.#labels, words);
+    const { words, lang } = wordsFor(closest || navigator.languages.join(","));
+    this.#lang = lang;
+    this.#view.translate(words, this.#labels);
   }
 
   #offerMethods() {
-    const methods = (this.getAttribute("methods") ?? "shapley").split(",").map((one) => one.trim()).filter(Boolean);
-    this.#method.replaceChildren(...methods.map((one) => h("option", { value: one }, one.replaceAll("_", " "))));
-    this.#why.hidden = methods.length === 0;
-    this.#method.parentElement?.toggleAttribute("hidden", methods.length < 2);
+    const methods = (this.getAttribute("methods") ?? "shapley").split(",").map((one) => one.trim());
+    this.#view.offer(methods.filter(Boolean));
   }
 
   /** @param {number} index of the class whose row was chosen: the first is explained, the second is set against it */
@@ -326,12 +264,6 @@ export class InklingDigit extends HTMLElement {
     else if (target === null) this.#target = index;
     else this.#versus = index;
     this.#explainAnew();
-  }
-
-  /** @param {boolean} on */
-  #useEraser(on) {
-    this.#pad.erasing = on;
-    this.#erase.setAttribute("aria-pressed", String(on));
   }
 
   /** @param {Event} event @param {DataTransfer | null} data */
@@ -400,7 +332,7 @@ export class InklingDigit extends HTMLElement {
     this.#asking.abort(); // an answer to what was drawn before would come too late
     const { signal } = (this.#asking = new AbortController());
     this.#underWay = true;
-    this.#result.setAttribute("aria-busy", "true");
+    this.#view.busy = true;
     this.#askedAt = performance.now();
     try {
       const sent = await this.#pad.snapshot();
@@ -424,7 +356,7 @@ export class InklingDigit extends HTMLElement {
     } finally {
       if (this.#asking.signal === signal) {
         this.#underWay = false;
-        this.#result.setAttribute("aria-busy", "false");
+        this.#view.busy = false;
       }
     }
   }
@@ -437,16 +369,17 @@ export class InklingDigit extends HTMLElement {
     if (described === null || model !== this.#labelled) return; // the digits stay
     this.#labels = described.classes;
     this.#explains = described.explain !== "off";
-    this.#bars.name(this.#labels, this.#words.words);
+    this.#translate();
     this.#show();
   }
 
   /** @param {AbortSignal} signal */
   async #explain(signal, tries = TRIES) {
     const sent = this.#sent;
-    if (this.#why.hidden || !this.#method.value || sent === null) return;
-    const chosen = { method: this.#method.value, target: this.#target, versus: this.#versus };
-    const options = { ...this.options, ...chosen, lang: this.#words.lang };
+    const method = this.#view.chosenMethod;
+    if (!method || sent === null) return;
+    const chosen = { method, target: this.#target, versus: this.#versus };
+    const options = { ...this.options, ...chosen, lang: this.#lang };
     try {
       const answer = await this.#client.explain(sent.file, options, signal);
       if (signal.aborted) return;
@@ -478,104 +411,15 @@ export class InklingDigit extends HTMLElement {
 
   #forgetMap() {
     this.explanation = null;
-    this.#map.hidden = true;
+    this.#view.map.hidden = true;
   }
 
   /** Bring all that is seen into line with what is known. */
   #show() {
-    const { words } = this.#words;
-    const { ink } = this.#pad;
-    const { photo } = ink.drawing;
-    this.#undo.disabled = !ink.canUndo;
-    this.#redo.disabled = !ink.canRedo;
-    this.#clear.disabled = ink.isEmpty;
-    const unseen = photo !== null && photo.bitmap === null;
-    this.#hint.hidden = (!ink.isEmpty || this.#pad.isDrawing) && !unseen;
-    this.#hint.textContent = unseen ? words.unseen(photo.file instanceof File ? photo.file.name : words.pasted) : words.hint;
-    const { prediction, explanation } = this;
-    this.#bars.show(prediction?.probabilities ?? null);
-    this.#bars.mark(this.#target, this.#versus);
-    const said = prediction && words.answer(prediction.prediction.label, percent(prediction.prediction.probability));
-    if (said && said !== this.#answer.textContent) this.#say("answer", said);
-    this.#answer.textContent = said ?? "";
-    this.#notes.replaceChildren(...this.#warnings(prediction));
-    this.#showFailure();
-    this.#showWhy();
-    if (explanation) this.#paintMap(explanation);
-  }
-
-  #showFailure() {
-    const failure = this.#failure;
-    const { words } = this.#words;
-    const never = failure?.error.code === "not_ready" && this.prediction !== null && !this.#explains;
-    const sentences = failure === null ? [] : [never ? words.errors.none : explained(failure.error, words)];
-    if (failure?.wait && !never) sentences.push(words.inSeconds(failure.wait));
-    const told = sentences.join(" ");
-    if (told !== this.#error.textContent) this.#error.textContent = told; // once, for it is read aloud
-    this.#again.hidden = failure === null || failure.wait !== null || !passes(failure.error);
-  }
-
-  /** While the next reasons are worked out, those before stay, dimmed: nothing jumps. */
-  #showWhy() {
-    const { explanation } = this;
-    const waiting = explanation === null && this.#failure === null && !this.empty;
-    this.#why.setAttribute("aria-busy", String(waiting));
-    if (waiting && this.#alt.textContent) return;
-    this.#title.textContent = explanation ? this.#question(explanation) : waiting ? this.#words.words.asking : "";
-    this.#title.hidden = this.#title.textContent === "";
-    this.#alt.textContent = explanation?.alt ?? "";
-    this.#colours.textContent = explanation ? this.#legend(explanation) : "";
-    this.#settings.hidden = explanation === null && this.#method.options.length < 2;
-  }
-
-  /** @param {Prediction | null} prediction */
-  #warnings(prediction) {
-    const { words } = this.#words;
-    if (!prediction) return [];
-    const several = prediction.preprocessing.warnings.find((one) => one.startsWith("multiple-objects"));
-    const texts = prediction.in_distribution.ok ? [] : [words.unlike];
-    if (several) texts.push(words.several(/\d+/.exec(several)?.[0] ?? "2"));
-    return texts.map((text) => h("li", { class: "warning" }, text));
-  }
-
-  /** @param {Explanation} explanation */
-  #question({ target }) {
-    const { words } = this.#words;
-    const label = this.#labels[target.class] ?? target.label;
-    return target.versus === null ? words.why(label) : words.whyNot(label, this.#labels[target.versus] ?? "");
-  }
-
-  /** What the colours mean. @param {Explanation} explanation */
-  #legend({ target, explanation }) {
-    const { words } = this.#words;
-    const label = this.#labels[target.class] ?? target.label;
-    if (!explanation.signed) return words.unsigned;
-    return target.versus === null ? words.signed(label) : words.contrast(label, this.#labels[target.versus] ?? "");
-  }
-
-  /** @param {Explanation} explanation */
-  #paintMap({ explanation, preprocessing }) {
-    const sent = this.#sent;
-    if (sent === null) return;
-    const values = painted(explanation);
-    const picture = cells(values, limitOf(values, explanation.signed), explanation.signed);
-    const side = this.#canvas.width;
-    this.#map.width = this.#map.height = side;
-    const context = this.#map.getContext("2d");
-    if (!context) return;
-    const unit = side / PAPER;
-    const [a, b, c, d, e, f] = preprocessing.transform;
-    context.imageSmoothingEnabled = false;
-    context.setTransform(unit, 0, 0, unit, 0, 0);
-    context.transform(sent.scale, 0, 0, sent.scale, sent.left, sent.top);
-    context.transform(a, d, b, e, c, f);
-    context.drawImage(picture, 0, 0);
-    this.#fade();
-    this.#map.hidden = false;
-  }
-
-  #fade() {
-    this.#map.style.setProperty("--opacity", this.#strength.value);
+    this.#view.show({
+      pad: this.#pad, prediction: this.prediction, explanation: this.explanation, sent: this.#sent, target: this.#target,
+      versus: this.#versus, labels: this.#labels, failure: this.#failure, explains: this.#explains,
+    });
   }
 
   /** @param {string} type @param {unknown} detail */
@@ -583,26 +427,9 @@ export class InklingDigit extends HTMLElement {
     this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true }));
   }
 
-  /** Tell a screen reader, at most once a second, and always the last of each kind.
-   *  @param {"cell" | "answer"} kind @param {string} text */
-  #say(kind, text) {
-    this.#unsaid.set(kind, text);
-    clearTimeout(this.#speaking);
-    const wait = Math.max(0, this.#spokenAt + SPOKEN - performance.now());
-    this.#speaking = setTimeout(() => {
-      this.#spokenAt = performance.now();
-      this.#live.textContent = [...this.#unsaid.values()].join(". ");
-      this.#unsaid.clear();
-    }, wait);
-  }
 }
 
 reflect(InklingDigit.prototype);
-
-/** @param {string} path */
-function button(path) {
-  return h("button", { type: "button", part: "button" }, icon(path));
-}
 
 /** @param {string | null} text */
 function numbered(text) {
