@@ -243,6 +243,8 @@ def test_the_smallest_change_can_be_found_twice(open_page: OpenPage) -> None:
 def test_nothing_jumps_while_the_next_reasons_are_worked_out(open_page: OpenPage) -> None:
     page = open_page("/?lang=en")
     draw_and_wait(page)
+    wait_for_maps(page)
+    expect(page.locator("#seen canvas")).to_be_visible()
     before = places(page)
     page.route("**/v1/explain**", lambda route: None)
     draw(page, ((60, 200), (200, 200)))

@@ -105,7 +105,10 @@ export function setUpTake({ digit, client, words, question }) {
     if (answer === null) return;
     const { reportRows: names } = words();
     const image = h("img", { alt: answer.alt, src: URL.createObjectURL(await picture()) });
-    await image.decode();
+    await new Promise((resolve, reject) => { // decode() would wait for a frame to be drawn
+      image.onload = resolve;
+      image.onerror = () => reject(new Error("the map cannot be shown"));
+    });
     URL.revokeObjectURL(image.src);
     const { prediction, explanation, model } = answer;
     const rows = [
