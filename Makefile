@@ -18,7 +18,8 @@ serve-lite: .venv-lite/stamp ## the same without TensorFlow, for small machines:
 	INKLING_HOST=$(HOST) INKLING_PORT=$(PORT) exec $(LITE)/gunicorn -c gunicorn.conf.py wsgi:app
 
 test: .venv/dev.stamp .venv-kserve/stamp .venv-lite/stamp lint ## lint, types and all tests; INKLING_MNIST=FILE.npz for those that need MNIST
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --quick -n auto
+	$(BIN)/python -m pytest --rest
 
 test-quick: .venv/dev.stamp ## what to run at every save: without TensorFlow, gunicorn and real processes, within a minute
 	$(BIN)/python -m pytest --quick -n auto

@@ -24,6 +24,7 @@ MakeApp = Callable[..., Flask]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="without what support/quick_run.py lists: make test-quick")
+    parser.addoption("--rest", action="store_true", help="only what --quick leaves out: make test runs both")
     parser.addoption("--all", action="store_true", help="more pictures of each kind: make test-all")
 
 
@@ -31,7 +32,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leave tests/faults out unless it is asked for: it takes minutes. With --quick, leave out what is slow."""
     if collection_path == FAULTS and not any("faults" in one for one in config.args):
         return True
-    return True if config.getoption("--quick") and is_slow(collection_path) else None
+    if config.getoption("--quick"):
+        return True if is_slow(collection_path) else None
+    if config.getoption("--rest") and collection_path.name.startswith("test_"):
+        return None if any(map(is_slow, (collection_path, *collection_path.parents))) else True
+    return None
 
 
 @pytest.fixture(autouse=True)

@@ -36,6 +36,7 @@ SLOW = (  # folders and files
     "process",  # gunicorn
     "reference",  # the packages lime and shap
     "render/test_golden.py",  # these packages again
+    "routes/bodies/test_bodies.py",  # bodies of many MiB
     "routes/inkling/test_attack.py",  # attacks on every shipped net
     "routes/test_docs.py",  # a browser
     "routes/test_large_pictures.py",  # makes and decodes them
