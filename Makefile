@@ -21,7 +21,7 @@ test: .venv/dev.stamp .venv-kserve/stamp .venv-lite/stamp lint ## lint, types an
 	$(BIN)/python -m pytest --quick -n auto
 	$(BIN)/python -m pytest --rest
 
-test-quick: .venv/dev.stamp ## what to run at every save: without TensorFlow, gunicorn and real processes, within a minute
+test-quick: .venv/dev.stamp ## what to run at every save: without TensorFlow, gunicorn and real processes, in about a minute
 	$(BIN)/python -m pytest --quick -n auto
 
 test-all: .venv/dev.stamp .venv-kserve/stamp .venv-lite/stamp lint ## make test with four times as many pictures of each kind, then make test-faults

@@ -8,6 +8,7 @@ SLOW = (  # folders and files
     "benchmarks",  # starts other servers
     "browser",  # a browser
     "cache/test_cache.py",  # many processes with one file
+    "cache/test_entry.py",  # renders every kind of explanation
     "cli/test_verify.py",  # loads every shipped version
     "conformance",  # clients of other protocols, against real servers
     "deploy",  # posts thousands of pictures to a shipped net
@@ -18,8 +19,10 @@ SLOW = (  # folders and files
     "explainers/test_oracles.py",  # the packages lime and shap
     "images/files/test_in_flight.py",  # kills a process
     "images/test_kinds.py",  # makes hundreds of photos
+    "images/test_numbers.py",  # hundreds of generated tables
     "images/test_photos.py",  # reads hundreds of MNIST's digits
     "images/test_plain.py",  # TensorFlow is its oracle
+    "inference/test_scheduled_explanations.py",  # deadlines that pass
     "models/test_contract.py",  # loads the shipped SavedModels, as do those below
     "models/test_devices.py",
     "models/test_graphs.py",
