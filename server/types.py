@@ -7,7 +7,7 @@ image, K = classes, D = width of the embedding; every array of pixels is float32
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -251,26 +251,62 @@ class Measure:
     random: float | None  # of the same cells in random order, the mean of many
     intensity: float | None  # of the ink itself taken as the map
     better: Literal["lower", "higher"]
-    beaten: float | None  # share of the random ones that the map beats
+    beaten: float | None  # share of the random ones that the map beats, ties counted half; None: not of faithfulness
+    can_tell: bool = True  # whether the best of the random ones would have passed
 
     @property
-    def better_than_random(self) -> bool:
-        return (self.beaten or 0) >= PASSED
+    def better_than_random(self) -> bool | None:
+        """None where no map could be told from a random order."""
+        if self.beaten is None or not (self.can_tell or self.beaten >= PASSED):
+            return None
+        return self.beaten >= PASSED
 
     @property
-    def better_than_ink(self) -> bool:
-        if self.value is None or self.intensity is None:
-            return False
+    def better_than_ink(self) -> bool | None:
+        if self.beaten is None or self.value is None or self.intensity is None:
+            return None
         return self.value < self.intensity if self.better == "lower" else self.value > self.intensity
+
+
+class Doubts(NamedTuple):
+    """Names of the measures of faithfulness by which a map is not clearly better than a random order, no better than
+    the ink, or cannot be told from a random order."""
+
+    random: list[str]
+    ink: list[str]
+    unknown: list[str]
 
 
 @dataclass(frozen=True)
 class Quality:
-    """How faithful a map is, and the same in one sentence."""
+    """How faithful a map is."""
 
     measures: tuple[Measure, ...]
-    verdict: str
     finished: bool = True  # else there was no time for some measures
+
+    @property
+    def faithful(self) -> tuple[Measure, ...]:
+        """The measures of faithfulness that could be taken."""
+        return tuple(one for one in self.measures if one.beaten is not None)
+
+    @property
+    def doubts(self) -> Doubts:
+        told = [one for one in self.faithful if one.better_than_random is not None]
+        return Doubts(
+            [one.name for one in told if not one.better_than_random],
+            [one.name for one in told if not one.better_than_ink],
+            [one.name for one in self.faithful if one not in told],
+        )
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the map is better than both controls by every measure of faithfulness that can tell; None where none
+        can, or where there was no time for the last of them."""
+        random, ink, unknown = self.doubts
+        if random or ink:
+            return False
+        complete = any(one.name == "mu_fidelity" for one in self.measures)
+        return True if complete and len(unknown) < len(self.faithful) else None
 
 
 class Explainer(Protocol):

@@ -193,10 +193,10 @@ def _number(value: float | None) -> float | None:
 
 def _measured(quality: Quality) -> dict[str, Any]:
     measures = [
-        [one.name, _number(one.value), _number(one.random), _number(one.intensity), one.better, _number(one.beaten)]
+        [one.name, *map(_number, (one.value, one.random, one.intensity)), one.better, _number(one.beaten), one.can_tell]
         for one in quality.measures
     ]
-    return {"verdict": quality.verdict, "measures": measures}
+    return {"measures": measures}
 
 
 def _explanation(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Explanation:
@@ -229,9 +229,7 @@ def _explanation(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Expla
         facts["seed"],
         facts["output"],
         engine=engine,
-        quality=None
-        if measured is None
-        else Quality(tuple(Measure(*one) for one in measured["measures"]), measured["verdict"]),
+        quality=None if measured is None else Quality(tuple(Measure(*one) for one in measured["measures"])),
         kept=True,
         runtime=runtime,
     )

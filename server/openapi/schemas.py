@@ -67,6 +67,8 @@ MEASURE = record(
     intensity=nullable(NUMBER),
     better={"enum": ["lower", "higher"]},
     random_beaten=nullable(NUMBER),
+    better_than_random=nullable(FLAG),
+    better_than_intensity=nullable(FLAG),
 )
 OPTION_VALUE = {
     "type": ["string", "number", "boolean"],
@@ -119,7 +121,9 @@ SCHEMAS: dict[str, Any] = {
         top3_probability=nullable(NUMBER),
     ),
     "Attribution": ATTRIBUTION,
-    "Quality": record(measures={"type": "object", "additionalProperties": MEASURE}, verdict=TEXT),
+    "Quality": record(
+        measures={"type": "object", "additionalProperties": MEASURE}, passed=nullable(FLAG), verdict=TEXT
+    ),
     "Explanation": record(**EXPLAINED, links=nullable(record(self=TEXT, png=TEXT, svg=TEXT, npz=TEXT))),
     "Compared": record(**EXPLAINED),
     "Comparison": record(

@@ -2,14 +2,20 @@
 removed, and most maps give them all the same 0, so they are left out: else ties would decide every curve.
 """
 
+import itertools
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from server.explainers.perturbation import MaskedOutputs, Masks
 from server.types import Array, Attribution, Model, Target
 
-CONTROLS = 20  # random orders
+ENUMERABLE = 5  # cells; so few have at most 120 orders, which are all controls: then the share beaten is exact
+CONTROLS = 99  # random orders of more cells: a map that is better than 98 % of all orders then passes in 19 of 20
+# pictures; with 19 controls it would in 13
+TIE_BREAKS = 10  # random orders over which a map with equal values is averaged
+SEED = 1
 
 
 @dataclass(frozen=True)
@@ -37,12 +43,29 @@ class Cells:
         masks[:, self.masked.seen] = kept
         return self.target.score(self.masked.outputs(masks))
 
-    def order(self, values: Array, rng: np.random.Generator) -> Array:
-        """The cells (n,) by `values` (n,), largest first, equal ones in random order."""
-        shuffled = rng.permutation(len(values))
-        found: Array = shuffled[np.argsort(-values[shuffled], kind="stable")]
-        return found
+    def orders(self, values: Array) -> Array:
+        """The orders (m, n) of the cells by `values` (n,), largest first: one, or where values are equal all that there
+        are of few cells, and TIE_BREAKS random ones of many."""
+        if len(values) <= ENUMERABLE:
+            every = self.controls()
+            return every[(np.diff(values[every], axis=1) <= 0).all(axis=1)]
+        shuffled = _shuffled(len(values), 1 if len(np.unique(values)) == len(values) else TIE_BREAKS)
+        ranks = np.argsort(-values[shuffled], axis=1, kind="stable")
+        return np.take_along_axis(shuffled, ranks, axis=1)
 
-    def controls(self, rng: np.random.Generator) -> Array:
-        """The map's own values given to the wrong cells, (CONTROLS, n)."""
-        return rng.permuted(np.tile(self.values, (CONTROLS, 1)), axis=1)
+    def controls(self) -> Array:
+        """All orders of few cells, or CONTROLS random ones of many, (r, n)."""
+        return all_orders(len(self.values)) if len(self.values) <= ENUMERABLE else _shuffled(len(self.values), CONTROLS)
+
+
+@lru_cache(maxsize=ENUMERABLE + 1)
+def all_orders(n: int) -> Array:
+    """(n!, n)"""
+    found = np.array(list(itertools.permutations(range(n))), int)
+    found.flags.writeable = False
+    return found
+
+
+def _shuffled(n: int, count: int) -> Array:
+    """`count` random orders (count, n), the same each time."""
+    return np.random.default_rng(SEED).permuted(np.tile(np.arange(n), (count, 1)), axis=1)

@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from server.quality.cells import CONTROLS, Cells
+from server.quality.cells import Cells
+from server.quality.controls import measured
 from server.types import Array, Measure
 
 STEPS = 12  # of a curve at most, so that single pixels are removed by the dozen
 
 
-def deletion_and_insertion(cells: Cells, rng: np.random.Generator) -> tuple[Measure, Measure]:
+def deletion_and_insertion(cells: Cells) -> tuple[Measure, Measure]:
     """Areas under the curve of the target's score over the share of cells removed (lower is better) or put back on
-    empty paper (higher is better), in the unit of the target's output.
+    empty paper (higher is better), in the unit of the target's output. Of equal values it is the mean over their
+    orders.
 
     Petsiuk et al., RISE (2018), arXiv:1806.07421; Bach et al. (2015), doi:10.1371/journal.pone.0130140. As xplique, the
     area is a trapezoid mean over [0, 1], and the score is the explained output; Quantus divides by nothing and takes
@@ -23,12 +25,12 @@ def deletion_and_insertion(cells: Cells, rng: np.random.Generator) -> tuple[Meas
     if not len(cells.values):
         nothing = Measure("deletion_auc", None, None, None, "lower", None)
         return nothing, replace(nothing, name="insertion_auc", better="higher")
-    random = [rng.permutation(len(cells.values)) for _ in range(CONTROLS)]
-    orders = np.array([cells.order(cells.values, rng), cells.order(cells.ink, rng), *random])
-    deletion, insertion = areas(cells, orders)
+    found, ink, random = cells.orders(cells.values), cells.orders(cells.ink), cells.controls()
+    parts = np.cumsum([len(found), len(ink)])
+    deletion, insertion = (np.split(area, parts) for area in areas(cells, np.concatenate([found, ink, random])))
     return (
-        Measure("deletion_auc", deletion[0], deletion[2:].mean(), deletion[1], "lower", _beaten(-deletion)),
-        Measure("insertion_auc", insertion[0], insertion[2:].mean(), insertion[1], "higher", _beaten(insertion)),
+        measured("deletion_auc", float(deletion[0].mean()), float(deletion[1].mean()), deletion[2], "lower"),
+        measured("insertion_auc", float(insertion[0].mean()), float(insertion[1].mean()), insertion[2], "higher"),
     )
 
 
@@ -42,8 +44,3 @@ def areas(cells: Cells, orders: Array) -> tuple[Array, Array]:
     share = counts / max(n, 1)
     deletion, insertion = (np.trapezoid(score, share, axis=1) for score in scores)
     return deletion, insertion
-
-
-def _beaten(areas: Array) -> float:
-    """The share of the random orders that the map, which comes first, beats; larger is better here."""
-    return float((areas[0] > areas[2:] + 1e-9).mean())

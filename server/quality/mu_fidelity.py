@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from server.explainers.perturbation import packed_masks
-from server.quality.cells import Cells
+from server.quality.cells import SEED, Cells
+from server.quality.controls import measured
 from server.types import Array, Measure
 
 SUBSETS = 100
@@ -13,9 +14,9 @@ SHARE = 0.3  # of the cells that a set removes
 FEWEST = 3  # cells
 
 
-def mu_fidelity(cells: Cells, rng: np.random.Generator) -> Measure:
+def mu_fidelity(cells: Cells) -> Measure:
     """corr over random sets S of a fixed size of sum_{i in S} a_i and f(x) - f(x without S); in [-1, 1], higher is
-    better, 0 for a map that knows nothing.
+    better, 0 for a map that knows nothing. Random controls are the map's own values given to the wrong cells.
 
     Bhatt et al., Evaluating and Aggregating Feature-based Model Explanations (2020), arXiv:2005.00631, definition 3:
     Pearson's correlation and sets of one size. Quantus does so too; xplique ranks (Spearman) and lets the size vary.
@@ -23,11 +24,11 @@ def mu_fidelity(cells: Cells, rng: np.random.Generator) -> Measure:
     n = len(cells.values)
     if n < FEWEST:
         return Measure("mu_fidelity", None, None, None, "higher", None)
-    sets = _sets(n, rng)
+    sets = _sets(n, np.random.default_rng(SEED))
     drops = cells.scores(np.ones((1, n), bool)) - cells.scores(~sets)
-    random = _correlations(cells.controls(rng), sets, drops)
-    found, ink = _correlations(np.stack([cells.values, cells.ink]), sets, drops)
-    return Measure("mu_fidelity", found, random.mean(), ink, "higher", float((found > random + 1e-9).mean()))
+    maps = np.stack([cells.values, cells.ink, *cells.values[cells.controls()]])
+    found, ink, *random = _correlations(maps, sets, drops)
+    return measured("mu_fidelity", float(found), float(ink), np.array(random), "higher")
 
 
 def _sets(n: int, rng: np.random.Generator) -> Array:

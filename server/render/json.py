@@ -122,7 +122,7 @@ def _known_floats(array: Array | None, name: str) -> Array | None:
 
 
 def _quality(quality: Quality, words: Words) -> dict[str, Any]:
-    """Each measure with its two controls, and the sentence."""
+    """Each measure with its two controls, whether the map is better than they are, and the same as a sentence."""
     measures = {
         one.name: {
             "value": known_float(one.value, one.name),
@@ -130,10 +130,12 @@ def _quality(quality: Quality, words: Words) -> dict[str, Any]:
             "intensity": known_float(one.intensity, one.name),
             "better": one.better,
             "random_beaten": known_float(one.beaten, one.name),
+            "better_than_random": one.better_than_random,
+            "better_than_intensity": one.better_than_ink,
         }
         for one in quality.measures
     }
-    return {"measures": measures, "verdict": words.verdict(quality)}
+    return {"measures": measures, "passed": quality.passed, "verdict": words.verdict(quality)}
 
 
 def _certificate(attribution: Attribution) -> dict[str, Any]:

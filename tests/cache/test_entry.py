@@ -100,7 +100,8 @@ def explanations(draw: st.DrawFn) -> Explanation:
         draw(st.none() | st.sampled_from(get_args(Stop))), draw(known), tuple(draw(st.lists(words))),
     )  # fmt: skip
     familiar = InDistribution(draw(st.booleans()), draw(numbers), draw(numbers))
-    measures = st.builds(Measure, words, known, known, known, st.sampled_from(["lower", "higher"]), known)
+    better = st.sampled_from(["lower", "higher"])
+    measures = st.builds(Measure, words, known, known, known, better, known, st.booleans())
     engine = draw(st.sampled_from(["inkling", "reference"]))
     return Explanation(
         draw(st.text("0123456789abcdef", min_size=32, max_size=32)),
@@ -113,7 +114,7 @@ def explanations(draw: st.DrawFn) -> Explanation:
         draw(st.sampled_from(["logit", "probability"])),
         draw(st.sampled_from(["original", "model"])),
         engine,
-        draw(st.none() | st.builds(Quality, st.lists(measures, max_size=4).map(tuple), words)),
+        draw(st.none() | st.builds(Quality, st.lists(measures, max_size=4).map(tuple))),
     )  # fmt: skip
 
 
@@ -131,7 +132,7 @@ def variants(found: Explanation) -> Iterator[Explanation]:
     yield replace(found, frame="model")
     yield replace(found, seed=1)
     yield replace(found, engine="reference")
-    yield replace(found, quality=Quality((), "It is poor."))
+    yield replace(found, quality=Quality(()))
     yield replace(found, explainer=EXPLAINERS["lime"](n_samples=51))
     yield replace(found, target=Target.of_class(0, prediction.card.classes))
     for changes in (

@@ -17,6 +17,7 @@ from server.inference.explain import ExplainRequest, explain
 from server.inference.predict import ModelSelector
 from server.models.repository.store import LoadedModel, LoadedVersion
 from server.protocols import RequestContext
+from server.render.language import ENGLISH
 from server.scheduling import ImmediateSession
 from server.types import Array, Explanation, Features, Model, Picture
 from tests.support.axioms import (
@@ -135,7 +136,7 @@ def test_a_contrast_is_explained_and_measured(name: str, method: str) -> None:
     values = {measure.name: measure.value for measure in found.quality.measures}
     assert set(values) == {"deletion_auc", "insertion_auc", "mu_fidelity", "max_sensitivity"}
     assert all(value is not None and np.isfinite(value) for value in values.values())
-    assert found.quality.verdict.startswith("This map is")
+    assert ENGLISH.verdict(found.quality).startswith("This map is")
 
 
 LONG: dict[str, dict[str, str]] = {  # options with which a method asks its model many times

@@ -15,7 +15,9 @@ from server.explainers.shapley import Shapley
 from server.models.wrappers import MemoizedModel
 from server.quality import assess
 from server.quality.cells import Cells
-from server.quality.curves import areas
+from server.quality.curves import areas, deletion_and_insertion
+from server.quality.mu_fidelity import mu_fidelity
+from server.render.language import ENGLISH
 from server.types import Array, Attribution, Measure, Model, Quality, Target
 from tests.support.models.fakes import Linear, Square, ink
 
@@ -36,7 +38,7 @@ def judged(values: Array, model: Model | None = None, explainer: Any = None) -> 
 
 
 def verdict(values: Array) -> str:
-    return assess(Linear(), ink(), TARGET, Saliency(), Attribution(values, "logit", "exact", 1), 0).verdict
+    return ENGLISH.verdict(assess(Linear(), ink(), TARGET, Saliency(), Attribution(values, "logit", "exact", 1), 0))
 
 
 def test_the_truth_about_a_linear_model_beats_every_control() -> None:
@@ -62,8 +64,8 @@ def test_the_opposite_of_the_truth_is_the_worst() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_random_map_is_said_to_be_no_better_than_random(seed: int) -> None:
-    assert "no better than a random order by" in verdict(np.random.default_rng(seed + 10).normal(size=(8, 8)))
+def test_a_random_map_is_said_to_be_not_clearly_better_than_random(seed: int) -> None:
+    assert "not clearly better than a random order by" in verdict(np.random.default_rng(seed + 10).normal(size=(8, 8)))
 
 
 def test_the_ink_as_a_map_is_said_to_be_no_better_than_the_ink() -> None:
@@ -102,7 +104,7 @@ def test_segments_are_removed_as_wholes_and_exact_shapley_asks_nothing_new() -> 
     *_, found = Shapley().refine(model, ink(), TARGET, 0)
     before = model.memo.rows
     cells = Cells.of(model, ink(), TARGET, found)
-    areas(cells, np.array([np.random.default_rng(3).permutation(len(cells.values)) for _ in range(5)]))
+    assert deletion_and_insertion(cells)[0].beaten is not None and mu_fidelity(cells).beaten is not None
     assert len(cells.values) == 12
     assert model.memo.rows == before
 
@@ -154,21 +156,22 @@ class Exhausted(Linear):
 def test_measures_taken_before_the_deadline_are_reported() -> None:
     values = Attribution(truth(Linear(), ink()), "logit", "exact", 1)
     names = []
-    for calls in (0, 2, 4):
+    for calls in (0, 6, 8):
         model = Exhausted()
         model.left = calls
         quality: Quality = assess(model, ink(), TARGET, Saliency(), values, 0)
         names.append([measure.name for measure in quality.measures])
-        assert "no time" in quality.verdict
+        assert "no time" in ENGLISH.verdict(quality)
+        assert quality.passed is (True if calls == 8 else None)
     assert names[0] == [] and names[1] == ["deletion_auc", "insertion_auc"]
     assert names[2][:3] == list(FAITHFUL)
 
 
-def test_the_same_seed_gives_the_same_measures() -> None:
+def test_the_seed_of_a_request_does_not_change_how_its_map_is_judged() -> None:
+    """Integrated gradients draw nothing."""
     values = replace(next(iter(IntegratedGradients().refine(Square(), ink(), TARGET, 0))), state="exact")
-    first, second = (assess(Square(), ink(), TARGET, IntegratedGradients(), values, 5) for _ in range(2))
-    assert first == second
-    assert assess(Square(), ink(), TARGET, IntegratedGradients(), values, 6) != first
+    found = [assess(Square(), ink(), TARGET, IntegratedGradients(), values, seed) for seed in (5, 5, 6)]
+    assert found[0] == found[1] == found[2]
 
 
 def test_memoised_pictures_are_computed_once_and_give_the_same_answers() -> None:

@@ -96,22 +96,22 @@ class Chinese:
         return f"在墨迹上的一致程度（秩相关，1 表示次序相同）：{'，'.join(texts)}。"
 
     def verdict(self, quality: Quality) -> str:
-        faithful = [measure for measure in quality.measures if measure.beaten is not None]
-        if quality.measures and not faithful:
-            return "无法衡量这张热图：墨迹太少，没有可以去掉的。" + self._rest(quality)
-        if not faithful:
+        if not quality.measures:
             return "没有时间衡量这张热图有多忠实，请加大 budget_ms。"
-        controls = (
-            ("随机次序", [measure.name for measure in faithful if not measure.better_than_random]),
-            ("墨迹本身", [measure.name for measure in faithful if not measure.better_than_ink]),
-        )
-        doubts = [f"按{_listed(names)}，它不比{control}好" for control, names in controls if names]
+        sentences = [] if quality.faithful else ["无法衡量这张热图：墨迹太少，没有可以去掉的。"]
+        random, ink, unknown = quality.doubts
+        pairs = (("不明显好于随机次序", random), ("不比墨迹本身好", ink))
+        doubts = [f"按{_listed(names)}，它{outcome}" for outcome, names in pairs if names]
+        told = [one.name for one in quality.faithful if one.name not in unknown]
         if doubts:
-            return f"{'；'.join(doubts)}。" + self._rest(quality)
-        return f"按{_listed([one.name for one in faithful])}，它比随机次序和墨迹本身都好。" + self._rest(quality)
-
-    def _rest(self, quality: Quality) -> str:
-        return "" if quality.finished else "没有时间做其余的衡量，请加大 budget_ms。"
+            sentences.append(f"{'；'.join(doubts)}。")
+        elif told:
+            sentences.append(f"按{_listed(told)}，它比随机次序和墨迹本身都好。")
+        if unknown:
+            sentences.append(f"按{_listed(unknown)}，不同的格子太少，看不出它是否好于随机次序。")
+        if not quality.finished:
+            sentences.append("没有时间做其余的衡量，请加大 budget_ms。")
+        return self.join(sentences)
 
     def _why(self, target: str, method: str) -> str:
         return f"为什么是 {target}（按 {method}）："

@@ -20,6 +20,9 @@ STRENGTHS: dict[Unit, str] = {
 }
 """What an unsigned map shows, as one noun."""
 
+UNMEASURABLE = "This map cannot be measured: the picture has too little ink to take any away."
+TOO_FEW = "There are too few different cells to tell whether this map is better than a random order"
+
 
 class English:
     """Sentences, each with its stop. Places are numbers of PLACES; shares are in [0, 1]."""
@@ -98,7 +101,29 @@ class English:
         return f"Agreement on ink (rank correlation, 1 is the same order): {', '.join(texts)}."
 
     def verdict(self, quality: Quality) -> str:
-        return quality.verdict
+        """By which measures of faithfulness the map is better than its controls, is not, or cannot be told from
+        them."""
+        if not quality.measures:
+            return "There was no time to measure how faithful this map is; raise budget_ms."
+        sentences = [] if quality.faithful else [UNMEASURABLE]
+        random, ink, unknown = quality.doubts
+        pairs = (("not clearly better than a random order", random), ("no better than the ink alone", ink))
+        doubts = [f"{outcome} by {_listed(names)}" for outcome, names in pairs if names]
+        told = [one.name for one in quality.faithful if one.name not in unknown]
+        if doubts:
+            sentences.append(f"This map is {' and '.join(doubts)}.")
+        elif told:
+            sentences.append(f"This map is better than a random order and than the ink alone by {_listed(told)}.")
+        if unknown:
+            sentences.append(f"{TOO_FEW} by {_listed(unknown)}.")
+        if not quality.finished:
+            sentences.append("There was no time for the other measures; raise budget_ms.")
+        return self.join(sentences)
 
     def _why(self, target: str, method: str) -> str:
         return f"Why {target}, by {method}:"
+
+
+def _listed(names: Sequence[str]) -> str:
+    plain = [name.replace("_auc", "").replace("_", "-") for name in names]
+    return plain[0] if len(plain) == 1 else f"{', '.join(plain[:-1])} and {plain[-1]}"

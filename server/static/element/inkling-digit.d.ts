@@ -36,8 +36,8 @@ export interface Attribution {
     top3_probability: number | null;
   };
   warnings: string[];
-  /** Where quality=true asked for it. */
-  quality: { measures: Record<string, Measure>; verdict: string } | null;
+  /** Where quality=true asked for it. `passed` is null where nobody can tell. */
+  quality: { measures: Record<string, Measure>; passed: boolean | null; verdict: string } | null;
 }
 
 export interface Measure {
@@ -46,6 +46,8 @@ export interface Measure {
   intensity: number | null;
   better: "lower" | "higher";
   random_beaten: number | null;
+  better_than_random: boolean | null;
+  better_than_intensity: boolean | null;
 }
 
 export interface Explanation extends Prediction {

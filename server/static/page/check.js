@@ -6,9 +6,6 @@ import { part, said } from "./parts.js";
 
 /** @typedef {import("./page.js").Page} Page */
 /** @typedef {import("./page.js").Part} Part */
-/** @typedef {{value: number | null, random_beaten: number | null, intensity: number | null, better: "lower" | "higher"}} Measure */
-
-const PASSED = 0.95; // of the random controls that are beaten, as the server's verdict has it
 
 /** @param {Page} page @returns {Part} */
 export function setUpCheck({ digit, client, words, question }) {
@@ -25,8 +22,9 @@ export function setUpCheck({ digit, client, words, question }) {
     try {
       const options = { ...question(), method: shown.explanation.method, quality: true };
       const { explanation } = await client.explain(file, options, signal);
-      const { measures, verdict } = explanation.quality ?? { measures: {}, verdict: "" };
-      outcome.replaceChildren(h("p", {}, h("strong", {}, words()[judged(Object.values(measures))])), h("p", { class: "quiet" }, verdict));
+      const { passed, verdict } = explanation.quality ?? { passed: null, verdict: "" };
+      const judged = passed === null ? "unknown" : passed ? "holds" : "doubtful";
+      outcome.replaceChildren(h("p", {}, h("strong", {}, words()[judged])), h("p", { class: "quiet" }, verdict));
     } catch (error) {
       if (!signal.aborted) outcome.replaceChildren(said(error));
     }
@@ -44,13 +42,4 @@ export function setUpCheck({ digit, client, words, question }) {
       button.disabled = answer === null;
     },
   };
-}
-
-/** @param {Measure[]} measures @returns {"holds" | "doubtful" | "unknown"} */
-function judged(measures) {
-  const taken = measures.filter((one) => one.random_beaten !== null && one.value !== null);
-  if (taken.length === 0) return "unknown";
-  const better = (/** @type {Measure} */ { value, intensity, better: side }) =>
-    intensity === null || value === null || (side === "lower" ? value < intensity : value > intensity);
-  return taken.every((one) => (one.random_beaten ?? 0) >= PASSED && better(one)) ? "holds" : "doubtful";
 }

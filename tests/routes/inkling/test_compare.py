@@ -150,8 +150,15 @@ def test_several_pictures_are_compared_one_by_one(client: FlaskClient) -> None:
 def test_quality_comes_with_each(client: FlaskClient) -> None:
     answer = compared(client, "methods=shapley,integrated_gradients&quality=true")
     for one in answer["explanations"]:
-        assert one["explanation"]["quality"]["measures"]["mu_fidelity"]["value"] > 0.9
-        assert one["explanation"]["quality"]["verdict"].startswith("This map is")
+        quality = one["explanation"]["quality"]
+        assert quality["measures"]["mu_fidelity"]["value"] > 0.9
+        assert quality["verdict"].startswith("This map is better than")
+        assert quality["passed"] is True
+        better = {
+            name: (of["better_than_random"], of["better_than_intensity"]) for name, of in quality["measures"].items()
+        }
+        assert better.pop("max_sensitivity") == (None, None)  # it says nothing of faithfulness
+        assert set(better.values()) == {(True, True)}
 
 
 @pytest.mark.parametrize(
@@ -192,6 +199,7 @@ def test_a_picture_without_ink_is_compared_too(client: FlaskClient, query: str) 
     assert answer["agreement"]["matrix"][0][1] is None
     for one in answer["explanations"]:
         assert "cannot be measured" in one["explanation"]["quality"]["verdict"]
+        assert one["explanation"]["quality"]["passed"] is None
 
 
 def test_error_names_the_requested_budget() -> None:
