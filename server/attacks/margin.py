@@ -9,6 +9,7 @@ from server.types import Array, Model
 
 FLIPPED = 0.01  # logits by which the other class must lead, so that a twin of the model agrees
 HALVINGS = 12  # of the last interval: a 4,000th of it remains
+WHITE = 65535  # the highest level of grey with 16 bits
 
 
 @dataclass
@@ -48,16 +49,22 @@ class Objective:
 
 
 def shortened(objective: Objective, image: Array, flipped: Array) -> Array:
-    """A flipped picture (H, W) as near to `image` as the straight line between them allows."""
+    """A flipped picture (H, W) as near to `image` as the straight line between them allows, in levels of 16 bits."""
     low, high = 0.0, 1.0
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        if objective.margins((image + middle * (flipped - image))[None])[0] >= FLIPPED:
+        if objective.margins(in_levels(image + middle * (flipped - image))[None])[0] >= FLIPPED:
             high = middle
         else:
             low = middle
-    nearest: Array = (image + high * (flipped - image)).astype(np.float32)
-    return nearest
+    return in_levels(image + high * (flipped - image))
+
+
+def in_levels(pixels: Array) -> Array:
+    """The pixels in [0, 1] rounded to what a PNG of 16 bits can say, float32: so that a file of them is the very
+    picture that was judged. Levels of 8 bits are among those."""
+    rounded: Array = np.rint(pixels.astype(np.float64) * WHITE).astype(np.float32) / np.float32(WHITE)
+    return rounded
 
 
 def adversarial_example(objective: Objective, image: Array, flipped: Array | None) -> AdversarialExample:

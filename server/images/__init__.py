@@ -111,12 +111,12 @@ def _seen(body: bytes, picture: UprightPicture) -> tuple[UprightPicture, Channel
 def _whole(body: bytes, luma: Array, picture: UprightPicture, spec: ImageSpec) -> Digit:
     """All of the picture at the model's size."""
     draw = _drawer(body, picture)
+    grey = luma / np.float32(255) if picture.exact is None else picture.exact
     if luma.shape == (spec.height, spec.width):
-        placed = Placement(IDENTITY, picture.width, picture.height, draw, picture.steps)
-        return Digit(luma / np.float32(255), placed)
+        return Digit(grey, Placement(IDENTITY, picture.width, picture.height, draw, picture.steps))
     scale = (picture.width / spec.width, picture.height / spec.height)
     f = picture.factor
-    padded = np.pad(luma / np.float32(255), 1, mode="edge")  # linear interpolation looks half a pixel beyond the edge
+    padded = np.pad(grey, 1, mode="edge")  # linear interpolation looks half a pixel beyond the edge
     start = (1 - picture.left / f, 1 - picture.top / f)
     pixels = resample(padded, *start, (scale[0] / f, scale[1] / f), (spec.height, spec.width))
     transform = (scale[0], 0.0, 0.0, 0.0, scale[1], 0.0)

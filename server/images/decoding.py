@@ -49,7 +49,8 @@ Box = tuple[float, float, float, float]
 class UprightPicture:
     """Upright pixels, (h, w) uint8 of grey, (h, w, 3) of RGB or (h, w, 4) of opaque RGBA; their point (x, y) lies at
     (left + factor x, top + factor y) of the sent picture, which is upright width x height. `drafted`: it could be
-    decoded finer."""
+    decoded finer. `exact` (h, w) float32 in [0, 1] are the same pixels of a small grey picture of 16 bits, which may be
+    a model's own."""
 
     pixels: Array
     factor: int
@@ -59,6 +60,7 @@ class UprightPicture:
     height: int
     steps: tuple[str, ...]
     drafted: bool
+    exact: Array | None = None
 
     def in_sent(self, box: Box) -> Box:
         """A box of this image, in the sent picture."""
@@ -142,6 +144,7 @@ def read(body: bytes, fine: bool = False) -> UprightPicture:
         with in_turn(image, cost.held + decoded_bytes(image)):
             image.load()
             orientation = _orientation(image)
+            exact = _exact(image, orientation)
             small, more = _eight_bit(image)
             if small is not image:
                 image.close()
@@ -156,7 +159,7 @@ def read(body: bytes, fine: bool = False) -> UprightPicture:
         left = width - factor * small.width if orientation in (2, 3, 6, 7) else 0
         top = height - factor * small.height if orientation in (3, 4, 7, 8) else 0
     pixels, flattened = _opaque(small)
-    return UprightPicture(pixels, factor, left, top, width, height, steps + flattened, drafted)
+    return UprightPicture(pixels, factor, left, top, width, height, steps + flattened, drafted, exact)
 
 
 def announced_cost(body: bytes) -> Cost:
@@ -221,6 +224,13 @@ def _eight_bit(image: ImageFile) -> tuple[Image.Image, int]:
         band = image.crop((0, top, image.width, min(top + rows, image.height)))
         small.paste(_eight_bit_of(band, mode).reduce(factor), (0, top // factor))
     return small, factor
+
+
+def _exact(image: ImageFile, orientation: int) -> Array | None:
+    if not image.mode.startswith("I") or max(image.size) > SIGHT_SIDE:
+        return None
+    upright = image.transpose(TURNS[orientation]) if orientation in TURNS else image
+    return np.asarray(upright, np.float32) / np.float32(65535)
 
 
 def _eight_bit_of(image: Image.Image, mode: str) -> Image.Image:

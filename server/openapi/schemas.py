@@ -146,6 +146,7 @@ SCHEMAS: dict[str, Any] = {
             probability=nullable(NUMBER),
             probabilities=nullable(listed(NUMBER)),
             pixels=nullable(IMAGE),
+            image=nullable({**TEXT, "description": "a data: URL of them as a PNG of 16 bits, to be posted as `image`"}),
             change=nullable(IMAGE),
             l2=nullable(NUMBER),
             linf=nullable(NUMBER),

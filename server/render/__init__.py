@@ -1,7 +1,7 @@
 """Renders explanations, comparisons and results of attacks as bytes: a registry of renderers by media type.
 
 The same answer always gives the same bytes. Nothing in this package knows HTTP beyond the names of the media types, nor
-how an attribution was computed. `png.py` alone knows Pillow.
+how an attribution was computed. `png.py` and `lossless.py` alone know Pillow.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Renders an attack's result as the JSON of Inkling's own API, and as text. Knows neither colours nor pictures.
+"""Renders an attack's result as the JSON of Inkling's own API, and as text. Knows no colours.
 
 Lengths are in ink: 1 is a pixel gone from paper to full ink. Raises ValueError where a number is not finite.
 """
@@ -12,6 +12,7 @@ from server.render.alt import cautions, places
 from server.render.json import answer_json, options, prediction_json
 from server.render.jsonable import json_text, known_float, plain_floats
 from server.render.language import ENGLISH, Words
+from server.render.lossless import sixteen_bit_url
 from server.types import Array
 
 
@@ -32,6 +33,7 @@ def attack_json(attacked: AttackResult, words: Words = ENGLISH) -> dict[str, Any
             "found": attacked.changed is not None,
             **_answer(attacked),
             "pixels": None if adversarial.pixels is None else plain_floats(adversarial.pixels, "pixels"),
+            "image": None if adversarial.pixels is None else sixteen_bit_url(adversarial.pixels),
             "change": None if adversarial.pixels is None else plain_floats(change(attacked), "change"),
             "l2": known_float(adversarial.l2, "l2"),
             "linf": known_float(adversarial.linf, "linf"),

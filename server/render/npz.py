@@ -31,7 +31,7 @@ def attack_npz_bytes(attacked: AttackResult, words: Words = ENGLISH) -> bytes:
     arrays = {"image": attacked.digit.pixels, "logits": attacked.prediction.logits}
     if attacked.changed is not None:
         arrays |= {"pixels": np.asarray(attacked.adversarial.pixels), "changed_logits": attacked.changed.logits}
-    for name in ("pixels", "change"):  # the change is their difference
+    for name in ("pixels", "image", "change"):  # the change is their difference
         del document["adversarial"][name]
     meta = np.array(json_text(document).decode())
     np.savez_compressed(buffer, allow_pickle=False, meta=meta, **arrays)

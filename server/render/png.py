@@ -1,5 +1,5 @@
-"""Renders explanations, comparisons and attacks as PNGs with legends and the alt text as metadata. The only file here
-that imports Pillow.
+"""Renders explanations, comparisons and attacks as PNGs with legends and the alt text as metadata. Beside
+lossless.py the only file here that imports Pillow.
 """
 
 import functools
