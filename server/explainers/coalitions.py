@@ -12,7 +12,7 @@ from server.explainers.perturbation import Masks, all_masks, packed_masks
 from server.types import Array
 
 ENUMERABLE = 5000  # coalitions of one size; up to here they are listed and shuffled, beyond drawn until distinct
-BATCH = 4096  # coalitions drawn at once
+BATCH = 4096  # coalitions drawn at once, at most
 CHUNK = 8192  # coalitions whose numbers are in memory at once
 CACHED_BITS = 1 << 18  # bits of a sample that is cached for the next picture
 
@@ -135,9 +135,10 @@ def _draw_of_size(n: int, k: int, count: int, seed: int) -> Masks:
 
 
 def _draw_until_distinct(n: int, k: int, count: int, rng: np.random.Generator, half: bool) -> Masks:
+    """Row after row from one stream: how many are drawn at once changes nothing but the time."""
     found = np.zeros((0, n), bool)
     while len(found) < count:
-        drawn = rng.random((BATCH, n)).argsort(axis=1) < k
+        drawn = rng.random((min(BATCH, 2 * count), n)).argsort(axis=1) < k
         if half:
             drawn[~drawn[:, 0]] ^= True
         found = np.concatenate([found, drawn])

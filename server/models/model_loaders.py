@@ -122,7 +122,7 @@ def savedmodel_loader(
         gpu = place != "CPU:0"
         model = savedmodel.SavedModel(folder, card, on_batch, on_retrace, place if gpu else None)
         twin = any("predict" in file.roles for file in card.litert)
-        batched = batched_model_for(model, gpu, twin, on_wait)
-        return LoadedModel(model, "tensorflow", batched, lambda _: model.keras_model, model.close)
+        per_request = batched_model_for(model, gpu, twin, on_wait) or model
+        return LoadedModel(model, "tensorflow", per_request, lambda _: model.keras_model, model.close)
 
     return load

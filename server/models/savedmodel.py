@@ -2,6 +2,7 @@
 600 MB, so it is itself imported only in the background (model_loaders.py).
 """
 
+import copy
 import logging
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -14,6 +15,7 @@ import tensorflow as tf
 
 from server.models.graphs import check_signature, forget, load
 from server.models.micro_batches import MIN_ROWS, MicroBatcher
+from server.protocols import NO_DEADLINE, RequestContext
 from server.types import Array, Features, ModelCard, Verb
 
 log = logging.getLogger(__name__)
@@ -69,6 +71,7 @@ class SavedModel:
         """`on_batch` is called with the rows of each call of a graph, `on_retrace` when one was traced after loading;
         `device` is where its weights lie and its graphs run, such as GPU:0, or None for TensorFlow's choice."""
         self.card = card
+        self._context = NO_DEADLINE
         self.retraces = 0  # since it was loaded
         self._on_retrace: Callable[[], None] | None = None  # set when it is
         self._forwards = MicroBatcher(CHUNK, tf.errors.ResourceExhaustedError, on_batch)
@@ -110,18 +113,31 @@ class SavedModel:
     def on_device(self) -> Any:
         return tf.device(self._device) if self._device else nullcontext()
 
+    def for_predict(self, context: RequestContext) -> "SavedModel":
+        return self.for_explain(context)
+
+    def for_explain(self, context: RequestContext) -> "SavedModel":
+        """The model for one request, which ends between two batches once that is cancelled or out of time."""
+        bound = copy.copy(self)
+        bound._context = context
+        return bound
+
     def forward(self, images: Array) -> Array:
         """Logits (n, K) of images (n, H, W)."""
         if images is self.card.background and self._background is not None:
             return self._background  # asked by every explanation that takes the background for its baseline
-        return self._forwards.run(lambda rows: {"logits": self._answer(self._serving, rows)}, images)["logits"]
+        found = self._forwards.run(
+            lambda rows: {"logits": self._answer(self._serving, rows)}, images, context=self._context
+        )
+        return found["logits"]
 
     def gradient(self, images: Array, weights: Array) -> Array:
         """d(weights . logits) / d images, (n, H, W)."""
         graph = self._gradient
-        return self._gradients.run(lambda rows, w: {"gradient": self._answer(graph, rows, w)}, images, weights)[
-            "gradient"
-        ]
+        found = self._gradients.run(
+            lambda rows, w: {"gradient": self._answer(graph, rows, w)}, images, weights, context=self._context
+        )
+        return found["gradient"]
 
     def features(self, images: Array, weights: Array) -> Features:
         """The inner views of images (n, H, W)."""
@@ -134,7 +150,7 @@ class SavedModel:
                 outputs = signature(images=tf.constant(rows), weights=tf.constant(weights))
             return {name: output.numpy() for name, output in outputs.items()}
 
-        found = self._gradients.run(views, images, weights)
+        found = self._gradients.run(views, images, weights, context=self._context)
         optional = [found.get(name) for name in ("feature_map", "feature_gradient", "attention")]
         return Features(found["embedding"], *optional)
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from server.explainers.coalitions import all_pairs, leverage_sample, shapley_values
+from server.explainers import coalitions
+from server.explainers.coalitions import _draw_sample, all_pairs, leverage_sample, shapley_values
 from server.explainers.perturbation import Masks, all_masks
 from server.types import Array
 
@@ -24,6 +25,14 @@ def worth_of(coalition_values: Array, masks: Masks) -> Array:
 def sampled(coalition_values: Array, n: int, pairs: int, seed: int) -> tuple[Array, Array]:
     sample = leverage_sample(n, pairs, seed)
     return sample.values(worth_of(coalition_values, sample.masks), coalition_values[0], coalition_values[-1])
+
+
+@pytest.mark.parametrize(("n", "pairs"), [(16, 5), (18, 64), (25, 300), (25, 4000), (49, 100)])
+def test_how_many_are_drawn_at_once_changes_no_sample(n: int, pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = _draw_sample(n, pairs, 3).masks
+    for at_once in (7, 1000):
+        monkeypatch.setattr(coalitions, "BATCH", at_once)
+        assert np.array_equal(_draw_sample(n, pairs, 3).masks, few)
 
 
 @pytest.mark.parametrize("n", [2, 3, 6, 9])

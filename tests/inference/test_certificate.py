@@ -53,3 +53,19 @@ def test_segments_are_ranked_as_wholes() -> None:
 )
 def test_it_says_why_it_stopped(state: State, out_of_time: bool, stop: str) -> None:
     assert certified(attribution(np.eye(2), None, state), out_of_time).stop == stop
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 40, 784])
+@pytest.mark.parametrize("spread", [0.01, 0.3, 3.0])
+def test_it_is_the_share_of_draws_whose_sorted_order_is_the_same(count: int, spread: float) -> None:
+    rng = np.random.default_rng(count)
+    values, errors = rng.normal(size=(1, count)), np.full((1, count), spread)
+    strongest = np.argsort(-np.abs(values[0]), kind="stable")
+    third = np.abs(values[0])[strongest[:3][-1]]
+    near = strongest[(np.abs(values[0])[strongest] + 10 * spread >= third) | (np.arange(count) < 3)]
+    draws = np.random.default_rng(0).normal(
+        values[0][near], errors[0][near], (min(2000, 500_000 // len(near)), len(near))
+    )
+    sorted_first = np.argsort(-np.abs(draws), axis=1, kind="stable")[:, :3]
+    expected = (sorted_first == np.arange(min(3, len(near)))).all(axis=1).mean()
+    assert top_order_probability(attribution(values, errors)) == expected
