@@ -18,7 +18,7 @@ from server import explainers, reference
 from server.errors import InvalidOption, OutOfTime
 from server.inference.certificate import certified
 from server.inference.predict import ModelSelector, Stages, class_index, decode_and_predict
-from server.models.wrappers import DeadlineModel, Memo, MemoizedModel, ProbabilityModel
+from server.models.wrappers import AddedForwards, DeadlineModel, Memo, MemoizedModel, ProbabilityModel
 from server.protocols import ModelStore, ModelVersion, RequestContext
 from server.quality import assess, unmeasured
 from server.scheduling import ImmediateSession, Interrupt, Outcome, Publish, Session, TaskKey
@@ -138,7 +138,8 @@ def run_explainer(
     """The best attribution that the context's deadline allows and, if it is asked for, how faithful it is. Partial
     explanations are published on the way; pictures in `memo` are not computed again."""
     target = _target(request, prediction)
-    model = _model_of(version, context, request, memo)
+    added = AddedForwards()
+    model = _model_of(version, context, request, memo, added)
     keras = request.engine == "reference" and "gradient" in explainer.needs  # then a package differentiates itself
     runtime: Runtime | None = "tensorflow" if keras else version.runtime
     assert runtime is not None  # the version that explains is loaded, or `_model_of` had raised
@@ -159,7 +160,8 @@ def run_explainer(
     with _exclusive(request, context):
         with stages("explain"):
             attributions = explainer.refine(model, digit.pixels, target, request.seed)
-            attribution, out_of_time = _best(attributions, publish_partial)
+            counted = (replace(found, rows=found.rows + added.rows) for found in attributions)
+            attribution, out_of_time = _best(counted, publish_partial)
         if request.quality:
             publish_partial(attribution)
             with stages("quality"):
@@ -167,14 +169,16 @@ def run_explainer(
     return explanation(attribution, out_of_time, quality)
 
 
-def _model_of(version: ModelVersion, context: RequestContext, request: ExplainRequest, memo: Memo | None) -> Model:
-    """The version's model, wrapped as this request's explainer needs it."""
+def _model_of(
+    version: ModelVersion, context: RequestContext, request: ExplainRequest, memo: Memo | None, added: AddedForwards
+) -> Model:
+    """The version's model, wrapped as this request's explainer needs it; `added` counts what its probabilities cost."""
     model = version.for_explain(context)
     if memo is not None:
         model = MemoizedModel(model, memo)
     model = DeadlineModel(model, context)
     if request.output == "probability":
-        model = ProbabilityModel(model)
+        model = ProbabilityModel(model, added)
     view = version.keras_view(context) if request.engine == "reference" else None
     return model if view is None else reference.KerasModel(model, view, request.output)
 

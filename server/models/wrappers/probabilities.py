@@ -5,7 +5,7 @@ p = softmax(z / T), so d(w . p) / dx is the gradient of the logits weighted with
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,9 +13,18 @@ from server.models.wrappers.wrapper import ModelWrapper
 from server.types import Array, Features
 
 
+@dataclass
+class AddedForwards:
+    """The rows that slopes of probabilities took beside those that were asked for. For one thread at a time."""
+
+    rows: int = 0
+
+
 @dataclass(frozen=True)
 class ProbabilityModel(ModelWrapper):
     """`model` seen through its calibrated softmax; weights weigh probabilities."""
+
+    added: AddedForwards = field(default_factory=AddedForwards)
 
     def forward(self, images: Array) -> Array:
         """Probabilities (n, K) float64 of images (n, H, W)."""
@@ -30,6 +39,7 @@ class ProbabilityModel(ModelWrapper):
         return self.model.features(images, self._on_logits(images, weights))
 
     def _on_logits(self, images: Array, weights: Array) -> Array:
+        self.added.rows += len(images)
         p = self.forward(images)
         mean = (weights * p).sum(axis=1, keepdims=True)
         on_logits: Array = (p * (weights - mean) / self.card.temperature).astype(np.float32)
