@@ -127,7 +127,8 @@ def _ranks(values: Array) -> Array:
 def _difference(explanations: Sequence[Explanation]) -> Attribution | None:
     """The second map less the first, where two versions of one model explain the same by the same method; else None.
 
-    With the same seed both saw the same masks and noise, whose errors cancel in part; how much is not known.
+    Its standard errors are those of independent maps, the root of the sum of squares: with the same seed both saw the
+    same masks and noise, whose errors mostly go the same way, so they err on the careful side.
     """
     if not _are_versions(explanations):
         return None
@@ -143,7 +144,17 @@ def _difference(explanations: Sequence[Explanation]) -> Attribution | None:
         score=_less(second.score, first.score),
         base_value=_less(second.base_value, first.base_value),
         convergence_delta=_less(second.convergence_delta, first.convergence_delta),
+        stderr=_independent(first, second),
     )
+
+
+def _independent(*maps: Attribution) -> Array | None:
+    """The standard error (H, W) of the difference of independent maps; None where one is not known, or all are
+    exact."""
+    if all(one.state == "exact" for one in maps) or any(one.stderr is None and one.state != "exact" for one in maps):
+        return None
+    error: Array = np.sqrt(sum(one.stderr**2 for one in maps if one.stderr is not None))
+    return error
 
 
 def _are_versions(explanations: Sequence[Explanation]) -> bool:

@@ -121,6 +121,23 @@ def test_the_same_seed_cancels_in_the_difference(make_app: MakeApp) -> None:
     assert np.array(answer["difference"]["values"]) == pytest.approx(first, abs=1e-4)
 
 
+@pytest.mark.parametrize("method", ["rise&n_samples=100", "lime&n_samples=100", "smooth_grad&n_samples=10"])
+def test_the_difference_of_versions_tells_an_error(make_app: MakeApp, method: str) -> None:
+    """That of independent maps, which is too much for maps from one seed, never too little: their errors go one way."""
+    client = make_app(load_savedmodel=by_version, load_twin=by_version).test_client()
+    answer = compared(client, f"versions=1,10&method={method}&target=4")
+    apart = [np.array(one["explanation"]["stderr"]) for one in answer["explanations"]]
+    assert np.array(answer["difference"]["stderr"]) == pytest.approx(np.hypot(*apart), rel=1e-5)
+    told = answer["difference"]["segment_stderr"] or np.ravel(answer["difference"]["stderr"])
+    assert answer["difference"]["certificate"]["stderr_max"] == pytest.approx(max(told), rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["saliency", "integrated_gradients"])  # exact; says none
+def test_the_difference_of_what_has_no_error_has_none(make_app: MakeApp, method: str) -> None:
+    client = make_app(load_savedmodel=by_version, load_twin=by_version).test_client()
+    assert compared(client, f"versions=1,10&method={method}&target=4")["difference"]["stderr"] is None
+
+
 def test_all_models_explain_the_class_of_the_first(make_app: MakeApp, model_store: Path) -> None:
     def turned(path: Path, card: ModelCard) -> Fake:
         fake = Linear(card, card.verbs)
