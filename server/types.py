@@ -219,7 +219,9 @@ class Attribution:
 
     Fields are None where the method cannot say. `values` spread each segment's value evenly over its pixels, so that
     sums are kept. `convergence_delta` = sum(values) - (score - base_value); `uncorrected_delta` is what it was before a
-    method made it 0. `rows` counts images put through the model.
+    method made it 0. `rows` counts images put through the model. A value is off by two standard errors at most 95 % of
+    the time: where draws are few or uneven, `stderr` is wider than a plain one, by Student's t. It is the error of
+    sampling alone. A method that ends by its options without meeting its own rule sets `stop` to "limit".
     """
 
     values: Array  # (H, W)
@@ -237,6 +239,22 @@ class Attribution:
     stop: Stop | None = None  # set when the request ends, as is the next
     top3_probability: float | None = None  # that the three strongest values are the right ones in the right order
     warnings: tuple[str, ...] = ()
+    bias_max: float | None = None  # how far a penalty has moved a value, at most, in `unit`
+
+    @property
+    def segment_stderr(self) -> Array | None:
+        """The standard error (n,) of each segment's value: that of its pixels put together, which are shares of it."""
+        if self.segments is None or self.segment_values is None or self.stderr is None:
+            return None
+        return np.bincount(self.segments.ravel(), self.stderr.ravel(), minlength=len(self.segment_values))
+
+    @property
+    def ranked(self) -> tuple[Array, Array | None]:
+        """Values and standard errors, each (n,), of what is ranked and painted: segments where there are any, else
+        pixels."""
+        if self.segments is not None and self.segment_values is not None:
+            return self.segment_values, self.segment_stderr
+        return self.values.ravel(), None if self.stderr is None else self.stderr.ravel()
 
 
 PASSED = 0.95  # of the random controls that a map must beat: one in twenty does so by luck

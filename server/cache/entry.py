@@ -47,7 +47,9 @@ KINDS = "fiub"  # of numpy's types: plain numbers
 # rows and colours leaves 102 kB of the photo, which is not worth its code.
 LEVEL = 1
 OPTIONAL = ("segments", "segment_values", "stderr")  # arrays that a method may not have
-NUMBERS = ("score", "base_value", "convergence_delta", "uncorrected_delta", "local_r2", "top3_probability")  # or None
+NUMBERS = (  # or None
+    "score", "base_value", "convergence_delta", "uncorrected_delta", "local_r2", "bias_max", "top3_probability",
+)  # fmt: skip
 
 
 class StaleEntry(Exception):
@@ -250,6 +252,7 @@ def _target(index: int, versus: int | None, classes: tuple[str, ...]) -> Target:
 
 
 def _attribution(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Attribution:
+    facts = {"bias_max": None, **facts}  # entries of before do not say it
     optional: dict[str, Any] = {name: arrays.get(name) for name in OPTIONAL}
     segments, per_segment = optional["segments"], optional["segment_values"]
     for name in ("segments", "stderr"):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from server.types import Array, Attribution, Stop
+from server.types import Attribution, Stop
 
 TOP = 3
 REACH = 5  # standard errors that a value may be off
@@ -18,9 +18,8 @@ def certified(attribution: Attribution, out_of_time: bool) -> Attribution:
     order."""
     stop: Stop = "budget" if out_of_time else "limit"
     if attribution.state != "partial":
-        stop = attribution.state
-    probability = top_order_probability(attribution, IN_HASTE if out_of_time else NUMBERS)
-    return replace(attribution, stop=stop, top3_probability=probability)
+        stop = attribution.stop or attribution.state
+    return replace(attribution, stop=stop, top3_probability=top_order_probability(attribution))
 
 
 def top_order_probability(attribution: Attribution, numbers: int = NUMBERS) -> float | None:
@@ -32,24 +31,14 @@ def top_order_probability(attribution: Attribution, numbers: int = NUMBERS) -> f
     """
     if attribution.state == "exact":
         return 1.0
-    if attribution.stderr is None:
+    values, errors = attribution.ranked
+    if errors is None:
         return None
-    values, errors = _units(attribution, attribution.stderr)
     strongest = np.argsort(-np.abs(values), kind="stable")
     third = strongest[:TOP][-1]
     reach = np.abs(values) + REACH * errors >= np.abs(values[third]) - REACH * errors[third]
     strongest = strongest[reach[strongest] | (np.arange(len(strongest)) < TOP)]
     count = min(DRAWS, numbers // len(strongest))
     draws = np.random.default_rng(0).normal(values[strongest], errors[strongest], (count, len(strongest)))
-    sizes = np.abs(draws, out=draws)
-    top, rest = sizes[:, :TOP], sizes[:, TOP:]  # not sorted: this may be all that a budget still waits for
-    agree = (top[:, 1:] <= top[:, :-1]).all(axis=1) & (rest.max(axis=1, initial=0) <= top[:, -1])
-    return float(agree.mean())
-
-
-def _units(attribution: Attribution, stderr: Array) -> tuple[Array, Array]:
-    """Values and errors of what is ranked: segments where there are any, else pixels."""
-    if attribution.segments is None or attribution.segment_values is None:
-        return attribution.values.ravel(), stderr.ravel()
-    count = len(attribution.segment_values)
-    return attribution.segment_values, np.bincount(attribution.segments.ravel(), stderr.ravel(), minlength=count)
+    order = np.argsort(-np.abs(draws), axis=1, kind="stable")[:, :TOP]
+    return float((order == np.arange(min(TOP, len(strongest)))).all(axis=1).mean())

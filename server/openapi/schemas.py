@@ -115,6 +115,10 @@ SCHEMAS: dict[str, Any] = {
         convergence_delta=nullable(NUMBER),
         uncorrected_delta=nullable(NUMBER),
         stderr_max=nullable(NUMBER),
+        bias_max={
+            **nullable(NUMBER),
+            "description": "of `lime`: how far the ridge penalty has moved a coefficient at most, in `unit`",
+        },
         local_r2=nullable(NUMBER),
         rows=WHOLE,
         stop=_nullable_enum(Stop),

@@ -105,16 +105,8 @@ def _arrays(attribution: Attribution) -> dict[str, Any]:
         "stderr": _known_floats(attribution.stderr, "stderr"),
         "segments": None if segments is None else np.ascontiguousarray(segments),
         "segment_values": None if per_segment is None else plain_floats(per_segment, "segment_values"),
-        "segment_stderr": _known_floats(_segment_stderr(attribution), "segment_stderr"),
+        "segment_stderr": _known_floats(attribution.segment_stderr, "segment_stderr"),
     }
-
-
-def _segment_stderr(attribution: Attribution) -> Array | None:
-    """The standard error of each segment's value: those of its pixels put together, because all are shares of it."""
-    segments, values, stderr = attribution.segments, attribution.segment_values, attribution.stderr
-    if segments is None or values is None or stderr is None:
-        return None
-    return np.bincount(segments.ravel(), stderr.ravel(), minlength=len(values))
 
 
 def _known_floats(array: Array | None, name: str) -> Array | None:
@@ -139,12 +131,13 @@ def _quality(quality: Quality, words: Words) -> dict[str, Any]:
 
 
 def _certificate(attribution: Attribution) -> dict[str, Any]:
-    stderr = attribution.stderr
+    _, stderr = attribution.ranked
     return {
         "state": attribution.state,
         "convergence_delta": known_float(attribution.convergence_delta, "convergence_delta"),
         "uncorrected_delta": known_float(attribution.uncorrected_delta, "uncorrected_delta"),
         "stderr_max": None if stderr is None else known_float(float(np.max(stderr)), "stderr_max"),
+        "bias_max": known_float(attribution.bias_max, "bias_max"),
         "local_r2": known_float(attribution.local_r2, "local_r2"),
         "rows": int(attribution.rows),
         "stop": attribution.stop,

@@ -149,3 +149,25 @@ def test_nothing_else_changes_the_id() -> None:
         {"options": {"n_steps": "16"}},
     ]
     assert {explained(wavy, **one).id for one in same} == {plain.id}
+
+
+# What a certificate counts.
+
+
+BY_GRADIENT = ["saliency", "gradient_x_input", "smooth_grad", "var_grad", "integrated_gradients", "expected_gradients"]
+
+
+@pytest.mark.parametrize("output", ["logit", "probability"])
+@pytest.mark.parametrize("method", [*BY_GRADIENT, "shapley", "lime", "occlusion", "rise", "grad_cam", "attention"])
+def test_rows_are_all_that_went_through_the_model(method: str, output: Any) -> None:
+    """A slope of a probability takes the probability too."""
+    model = Wavy(card_28())
+    found = explained(model, method=method, output=output)
+    predicted = 1
+    assert found.attribution.rows == model.rows - predicted
+
+
+def test_a_partial_answer_counts_its_own_rows() -> None:
+    found = explained(model := glass(), model.clock, options=NEVER_MET, budget=1.5, output="probability")
+    assert found.attribution.state == "partial"
+    assert found.attribution.rows == 2 + 2 * (2 + 4)

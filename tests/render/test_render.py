@@ -399,7 +399,7 @@ def test_json_has_the_agreed_shape() -> None:
     assert inner["values"][20][20] == 0.1 and (inner["score"], inner["base_value"]) == (14.1, -0.3)
     assert inner["certificate"] == {
         "state": "exact", "convergence_delta": None, "stderr_max": 0.25, "local_r2": None, "rows": 512,
-        "stop": None, "top3_probability": None, "uncorrected_delta": None,
+        "stop": None, "top3_probability": None, "uncorrected_delta": None, "bias_max": None,
     }  # fmt: skip
     assert prediction_json(explanation.prediction, explanation.digit.placement).keys() == set(list(document)[1:6])
 

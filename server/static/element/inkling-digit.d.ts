@@ -31,6 +31,7 @@ export interface Attribution {
     state: string;
     convergence_delta: number | null;
     stderr_max: number | null;
+    bias_max: number | null;
     local_r2: number | null;
     rows: number;
     top3_probability: number | null;
