@@ -9,6 +9,7 @@ from math import comb
 import numpy as np
 
 from server.explainers.perturbation import Masks, all_masks, packed_masks
+from server.explainers.sampling_error import widened
 from server.types import Array
 
 ENUMERABLE = 5000  # coalitions of one size; up to here they are listed and shuffled, beyond drawn until distinct
@@ -64,7 +65,7 @@ class Sample:
             pulls = (centred * residuals[:, None]).reshape(-1, 2, n).sum(axis=1) @ self.inverse  # (pairs, n)
             variance += self.surprise[part.start // 2 : part.stop // 2] @ pulls**2
         degrees = max(1, len(self.surprise) - n + 1)
-        return share + deviation, np.sqrt(variance * len(self.surprise) / degrees)
+        return share + deviation, np.sqrt(variance * len(self.surprise) / degrees) * widened(degrees)
 
 
 def leverage_sample(n: int, pairs: int, seed: int) -> Sample:

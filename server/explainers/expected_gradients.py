@@ -7,10 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from server.explainers.perturbation import score_of
+from server.explainers.perturbation import not_met, score_of
+from server.explainers.sampling_error import widened
 from server.options import option
 from server.types import Array, Attribution, Model, Target, Verb
 
+LEAST = 2  # rounds
 GOLDEN = (5**0.5 - 1) / 2  # steps shifted by it again and again fill [0, 1] evenly, however often
 
 
@@ -22,12 +24,13 @@ class ExpectedGradients:
     intervals) and antithetic (t and 1 - t), which needs several times fewer gradients than drawing both at random for
     the same error; from round to round every baseline's step moves on by the golden ratio. What the values along one
     path should sum to is known, score - f(b), so each path is corrected by what it misses: the values of every round
-    sum to score - base_value to rounding. Rounds go on until the values before that correction do so within
-    `tolerance`. Cost: 2 m gradients a round for a background of m, and m + 1 forwards.
+    sum to score - base_value to rounding. There are two rounds at least, whose difference on each path gives the
+    standard errors; they go on until the values before that correction sum to it within `tolerance`. Cost: 2 m
+    gradients a round for a background of m, and m + 1 forwards.
     """
 
     name: ClassVar[str] = "expected_gradients"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     summary: ClassVar[str] = (
         "Each pixel's share of the difference between the image and typical digits (gradient SHAP)."
     )
@@ -36,7 +39,7 @@ class ExpectedGradients:
     complete: ClassVar[bool] = True
     paper: ClassVar[str] = "Erion et al., Learning Explainable Models Using Attribution Priors (2019), arXiv:1906.10670"
 
-    n_samples: int = option(1000, "gradients at most; one round over the background images is always done", 2, 20000)
+    n_samples: int = option(1000, "gradients at most; two rounds over the background images are always done", 2, 20000)
     tolerance: float = option(
         0.02, "how far values may miss score - base_value before they are corrected, relative to it", 1e-6, 1.0
     )
@@ -49,21 +52,27 @@ class ExpectedGradients:
         count = len(background)
         rng = np.random.default_rng(seed)
         steps = (rng.permutation(count) + rng.random(count)) / count
-        total, squares, missed = np.zeros(image.shape), np.zeros(image.shape), 0.0
+        total, squares, missed = np.zeros(background.shape), np.zeros(background.shape), 0.0
         for done in itertools.count(1):
             paths = _paths(model, background, image, target, steps)
-            misses = paths.sum(axis=(1, 2)) - (score - bases)
-            values = _corrected(paths, misses, image - background)
-            total, squares, missed = total + values, squares + values**2, missed + float(misses.mean())
-            converged = abs(missed / done) <= self.tolerance * abs(score - base)
-            yield Attribution(
-                total / done, "logit", "converged" if converged else "partial", 1 + count * (1 + 2 * done),
-                score=score, base_value=base, convergence_delta=float(total.sum() / done - (score - base)),
-                uncorrected_delta=missed / done, stderr=_stderr(total, squares, done),
-            )  # fmt: skip
-            if converged or 2 * count * (done + 1) > self.n_samples:
-                return
             steps = (steps + GOLDEN) % 1
+            misses = paths.sum(axis=(1, 2)) - (score - bases)
+            paths = _corrected(paths, misses, image - background)
+            total, squares, missed = total + paths, squares + paths**2, missed + float(misses.mean())
+            if done < LEAST:
+                continue
+            values, allowed = total.mean(axis=0) / done, self.tolerance * abs(score - base)
+            converged = abs(missed / done) <= allowed
+            ended = converged or 2 * count * (done + 1) > self.n_samples
+            yield Attribution(
+                values, "logit", "converged" if ended else "partial", 1 + count * (1 + 2 * done),
+                score=score, base_value=base, convergence_delta=float(values.sum() - (score - base)),
+                uncorrected_delta=missed / done, stderr=_stderr(total, squares, done),
+                stop="limit" if ended and not converged else None,
+                warnings=not_met(missed / done, allowed, "before correction; raise n_samples") if ended else (),
+            )  # fmt: skip
+            if ended:
+                return
 
 
 def _paths(model: Model, background: Array, image: Array, target: Target, steps: Array) -> Array:
@@ -80,22 +89,25 @@ def _paths(model: Model, background: Array, image: Array, target: Target, steps:
 
 
 def _corrected(paths: Array, misses: Array, changes: Array) -> Array:
-    """The mean (H, W) of the values (m, H, W) along paths that change the image by `changes`, each made to sum to what
-    it should: the smallest change of its mean slopes, in L2, by which it does. Pixels without a slope on any path keep
-    their 0: the model does not see them.
+    """The values (m, H, W) along paths that change the image by `changes`, each made to sum to what it should: the
+    smallest change of its mean slopes, in L2, by which it does. Pixels without a slope on any path keep their 0: the
+    model does not see them.
     """
     squares = (paths != 0).any(axis=0) * changes.astype(np.float64) ** 2
     sizes = squares.sum(axis=(1, 2))
     each = np.divide(misses, sizes, out=np.zeros_like(misses), where=sizes > 0)  # (m,); a path to itself misses nothing
-    mean: Array = (paths - each[:, None, None] * squares).mean(axis=0)
-    return mean
+    corrected: Array = paths - each[:, None, None] * squares
+    return corrected
 
 
-def _stderr(total: Array, squares: Array, rounds: int) -> Array | None:
-    """Standard error (H, W) of the mean over rounds, as if they were independent: they are spread more evenly than
-    that, so it errs on the careful side. None for one round, which cannot say."""
-    if rounds < 2:
-        return None
-    variance = np.maximum(squares - total**2 / rounds, 0) / (rounds - 1)
-    error: Array = np.sqrt(variance / rounds)
+def _stderr(total: Array, squares: Array, rounds: int) -> Array:
+    """Standard error (H, W) of the mean over paths and rounds, from the sums (m, H, W) over rounds: what the rounds on
+    each path differ by, from path to path independent, and few paths may differ by most. From two rounds on the error
+    falls with the number of rounds, not with its root, because steps fill [0, 1] evenly; it is on the careful side."""
+    paths = len(total)
+    differences = np.maximum(squares - total**2 / rounds, 0)
+    energies = differences.sum(axis=(1, 2))
+    effective = energies.sum() ** 2 / (energies**2).sum() if energies.any() else 1
+    variance = differences.sum(axis=0) / (rounds * (rounds - 1) * paths**2) * (LEAST / rounds)
+    error: Array = np.sqrt(variance) * widened(effective * (rounds - 1))
     return error

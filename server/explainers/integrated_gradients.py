@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from server.explainers.perturbation import baseline_of, score_of
+from server.explainers.perturbation import baseline_of, not_met, score_of
 from server.options import option
 from server.types import Array, Attribution, Model, Target, Verb
 
@@ -55,12 +55,16 @@ class IntegratedGradients:
             values = _integral(model, start, image, target, steps)
             rows += steps
             gap = float(values.sum() - (score - base))
-            converged = abs(gap) <= self.tolerance * abs(score - base) and steps >= self.n_steps
+            allowed = self.tolerance * abs(score - base)
+            converged = abs(gap) <= allowed and steps >= self.n_steps
+            ended = converged or steps >= MOST_STEPS
             yield Attribution(
-                values, "logit", "converged" if converged else "partial", rows,
+                values, "logit", "converged" if ended else "partial", rows,
                 score=float(score), base_value=float(base), convergence_delta=gap,
+                stop="limit" if ended and not converged else None,
+                warnings=not_met(gap, allowed, f"after {steps} steps, the most") if ended else (),
             )  # fmt: skip
-            if converged or steps >= MOST_STEPS:
+            if ended:
                 return
             steps = self.n_steps if steps < self.n_steps else min(2 * steps, MOST_STEPS)
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
 
 from server.errors import TooManySegments
 from server.explainers.perturbation import MaskedOutputs, Masks, all_masks, packed_masks, spread
+from server.explainers.sampling_error import widened
 from server.explainers.segmentation import Segmentation, segment, superpixels
 from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
@@ -18,6 +19,7 @@ RIDGE = 1.0
 MOST_EXACT = 12  # superpixels, 4,096 masks
 FEW_SEGMENTS = 4
 POOR_FIT = 0.5  # local R2
+UNDETERMINED = "the sampled masks do not tell all superpixels apart, so the ridge penalty decides; raise n_samples"
 GLANCE = (
     100  # samples before the first attribution, where all are more than eight times as many; then four times as many
 )
@@ -31,13 +33,14 @@ class Lime:
 
     Gives what lime 0.2.0.1 gives for the same segments and seed (`LimeImageExplainer(random_state=seed)`), to rounding,
     but evaluates each distinct mask once and solves in closed form. The package's own segmentation (`compat`) cuts most
-    digits into one or two superpixels, so the default is finer. Sampled masks change with the seed; `exact` takes all
-    2^n masks, each as often as n_samples would draw it on average. Cost: at most n_samples forwards (2^n when exact),
-    usually 64 to 512. `local_r2` says how well a linear model fits at all.
+    digits into one or two superpixels, so the default is finer. Sampled masks change with the seed, and `stderr` says
+    how far; the fixed ridge penalty pulls coefficients to 0, the more the fewer the samples, and `bias_max` says how
+    far. `exact` is the limit for ever more samples: all 2^n masks count alike and the penalty vanishes. Cost: at most
+    n_samples forwards (2^n when exact), usually 64 to 512. `local_r2` says how well a linear model fits at all.
     """
 
     name: ClassVar[str] = "lime"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     summary: ClassVar[str] = (
         "A linear model of what happens when superpixels are painted over, as the lime package fits it."
     )
@@ -52,7 +55,7 @@ class Lime:
     segmentation: Segmentation = option("quickshift", "how the image is cut; always into at least 5 segments")
     kernel_size: float = option(1.0, "of quickshift: pixels; larger gives fewer superpixels", 1.0, 6.0)
     n_segments: int = option(16, "of slic and grid: about how many segments", 5, 49)
-    exact: bool = option(False, "all 2^n masks instead of sampled ones, for up to 12 segments")
+    exact: bool = option(False, "all 2^n masks: the limit for ever more n_samples; for up to 12 segments")
     compat: bool = option(
         False,
         "the lime package's own segmentation, which gives most digits one or two superpixels; segmentation, "
@@ -77,7 +80,8 @@ class Lime:
                 spread(fit.coefficients, segments), "logit", state, masked.rows,
                 segments=segments, segment_values=fit.coefficients, score=score, base_value=fit.intercept,
                 convergence_delta=float(fit.coefficients.sum() + fit.intercept - score), local_r2=fit.r2,
-                stderr=None if exact else spread(fit.stderr, segments), warnings=cautions(n, fit.r2),
+                stderr=None if exact else spread(fit.stderr, segments), bias_max=fit.bias_max,
+                warnings=(*cautions(n, fit.r2), *(UNDETERMINED,) * (fit.bias_max is None)),
             )  # fmt: skip
 
     def _samples(self, n: int, seed: int) -> Iterator[tuple["WeightedMasks", bool]]:
@@ -91,15 +95,16 @@ class Lime:
         while 8 * size < limit:
             yield sampled_masks(n, size, seed), False
             size *= 4
-        yield (all_weighted_masks if self.exact else partial(sampled_masks, seed=seed))(n, self.n_samples), True
+        yield all_weighted_masks(n) if self.exact else sampled_masks(n, self.n_samples, seed), True
 
 
 @dataclass(frozen=True, eq=False)
 class WeightedMasks:
-    """Distinct masks (m, n) and how often each counts (m,)."""
+    """Distinct masks (m, n), how often each counts (m,), and the ridge penalty beside them."""
 
     masks: Masks
     counts: Array
+    penalty: float = RIDGE
 
 
 @lru_cache(maxsize=16)
@@ -124,12 +129,10 @@ def mean_colours(image: Array, segments: Array) -> Array:
 
 
 @lru_cache(maxsize=16)
-def all_weighted_masks(n: int, n_samples: int) -> WeightedMasks:
-    """All 2^n masks, each as often as it is among n_samples on average."""
+def all_weighted_masks(n: int) -> WeightedMasks:
+    """All 2^n masks alike, as in a sample without end, beside which the penalty is nothing."""
     masks = all_masks(n)
-    counts = np.full(len(masks), (n_samples - 1) / len(masks))
-    counts[-1] += 1  # the unmasked image, which every sample begins with
-    return WeightedMasks(masks, counts)
+    return WeightedMasks(masks, np.ones(len(masks)), penalty=0.0)
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,7 @@ class LinearFit:
     intercept: float
     r2: float  # weighted, as scikit-learn's `score`
     stderr: Array  # (n,), of the coefficients over other draws of the masks
+    bias_max: float | None  # how far a coefficient is from that without the penalty; None if the masks leave that open
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,7 @@ class Ridge:
     counts: Array  # (m,)
     weights: Array  # (m,), those of all draws of a mask together
     matrix: Array  # P (n, m): coefficients = P (scores - their weighted mean)
+    bias: Array | None  # P less what it is without the penalty; None where the masks do not determine that
 
     @staticmethod
     def of(masks: WeightedMasks) -> "Ridge":
@@ -161,7 +166,7 @@ class Ridge:
 
     def fit(self, scores: Array) -> LinearFit:
         """Fit scores (m,). The standard errors are the sandwich estimate sum_i p_i^2 r_i^2 over all draws i, with r the
-        residuals."""
+        residuals, for the degrees of freedom that the fit leaves: the draws less the trace of the hat matrix."""
         share = self.weights / self.weights.sum()
         y = scores - share @ scores
         coefficients = self.matrix @ y
@@ -169,7 +174,11 @@ class Ridge:
         residuals = scores - intercept - self.masks @ coefficients
         total = self.weights @ y**2
         r2 = 1 - float(self.weights @ residuals**2 / total) if total > 0 else 1.0
-        return LinearFit(coefficients, intercept, r2, np.sqrt(self.matrix**2 @ (residuals**2 / self.counts)))
+        draws = float(self.counts.sum())
+        degrees = max(draws - 1 - float((self.matrix * (self.masks - share @ self.masks).T).sum()), 1.0)
+        stderr = np.sqrt(self.matrix**2 @ (residuals**2 / self.counts) * draws / degrees) * widened(degrees)
+        bias_max = None if self.bias is None else float(np.abs(self.bias @ y).max())
+        return LinearFit(coefficients, intercept, r2, stderr, bias_max)
 
 
 def _ridge(masks: WeightedMasks) -> Ridge:
@@ -178,8 +187,11 @@ def _ridge(masks: WeightedMasks) -> Ridge:
     weights = masks.counts * np.exp(-(((1 - np.sqrt(kept / n)) / KERNEL_WIDTH) ** 2) / 2)
     x = masks.masks - weights @ masks.masks / weights.sum()
     weighted = (x * weights[:, None]).T
-    matrix = np.linalg.solve(weighted @ x + RIDGE * np.eye(n), weighted)
-    return Ridge(masks.masks, masks.counts, weights, matrix)
+    normal = weighted @ x
+    matrix = np.linalg.solve(normal + masks.penalty * np.eye(n), weighted)
+    determined = np.linalg.matrix_rank(normal, hermitian=True) == n
+    bias = matrix - np.linalg.solve(normal, weighted) if determined else None
+    return Ridge(masks.masks, masks.counts, weights, matrix, bias)
 
 
 _cached_ridge = lru_cache(maxsize=16)(_ridge)

@@ -105,6 +105,12 @@ def all_masks(n: int) -> Masks:
     return masks
 
 
+def not_met(gap: float, allowed: float, about: str) -> tuple[str, ...]:
+    """The warning that values miss what they should sum to by more than `tolerance` allows; none where they do not."""
+    missed = f"values miss score - base_value by {abs(gap):.3g} {about}; tolerance allows {allowed:.3g}"
+    return (missed,) if abs(gap) > allowed else ()
+
+
 def score_of(model: Model, images: Array, target: Target) -> Array:
     """The target's score (n,) float64 of images (n, H, W)."""
     return target.score(model.forward(np.asarray(images, np.float32)))

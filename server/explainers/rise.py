@@ -12,6 +12,7 @@ from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
 
 CHUNK = 256  # masks between two attributions
+BALANCED = 0.5  # share of the cells kept where masks are the rows of an orthogonal array
 BITS = 7  # of the order of the smallest array: with its opposites it has CHUNK rows
 
 
@@ -24,12 +25,13 @@ class Rise:
     And with keep=0.5 the grids of a round are the rows of an orthogonal array and their opposites, in random order and
     with random signs: each by itself is as in the paper, but any two cells are kept together in a quarter of them
     (exactly, in a full round with grid <= 10), so that cells disturb each other less and the noise falls by a quarter
-    (Plackett & Burman 1946, doi:10.1093/biomet/33.4.305). `stderr` takes them for independent and errs on the careful
-    side, by a third. Cost: n_samples forwards. Neighbouring pixels share their masks: do not read single pixels out.
+    (Plackett & Burman 1946, doi:10.1093/biomet/33.4.305). How much, for this image, is seen from the second full round
+    on in how far rounds differ; before, `stderr` takes masks for independent and errs on the careful side, by a third.
+    Cost: n_samples forwards. Neighbouring pixels share their masks: do not read single pixels out.
     """
 
     name: ClassVar[str] = "rise"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     summary: ClassVar[str] = "How much higher the output is when a pixel is visible, over random soft masks."
     needs: ClassVar[frozenset[Verb]] = frozenset({"forward"})
     signed: ClassVar[bool] = True
@@ -48,15 +50,28 @@ class Rise:
         score = float(score_of(model, image[None], target)[0])
         outputs = np.empty(0)
         sums = np.zeros((6, *image.shape))
+        rounds: list[tuple[Array, Array]] = []  # the map of each full round by itself, and its standard error
         while len(outputs) < self.n_samples:
             count = min(CHUNK, self.n_samples - len(outputs))
             masks = random_masks(image.shape, self.grid, self.keep, seed, len(outputs), count)
             new = target.score(blended_scores(model, image, masks, baseline))
             outputs = np.concatenate([outputs, new])
-            sums += _sums(masks, new)
+            added = _sums(masks, new)
+            sums += added
+            if count == CHUNK:
+                rounds.append(_map(added, new))
             values, stderr = _map(sums, outputs)
+            if self.keep == BALANCED and len(rounds) > 1:
+                stderr *= _evenness(*np.array(rounds).swapaxes(0, 1))
             state: State = "converged" if len(outputs) == self.n_samples else "partial"
             yield Attribution(values, "logit", state, rows=1 + len(outputs), score=score, stderr=stderr)
+
+
+def _evenness(maps: Array, errors: Array) -> float:
+    """By how much the maps (r, H, W) of rounds differ less than the standard errors (r, H, W) that each would have if
+    its masks were independent: one factor for all pixels, of which few rounds say too little each."""
+    allowed = float((errors**2).mean())
+    return min(1.0, float((maps.var(axis=0, ddof=1).mean() / allowed) ** 0.5)) if allowed > 0 else 1.0
 
 
 def _sums(masks: Array, outputs: Array) -> Array:
@@ -90,7 +105,7 @@ def random_masks(shape: tuple[int, ...], cells: int, keep: float, seed: int, sta
 
 def _coarse(rng: np.random.Generator, count: int, places: int, keep: float) -> Array:
     """Which places of the coarse grid each mask keeps, (count, places) bool."""
-    if keep != 0.5:
+    if keep != BALANCED:
         return rng.random((count, places)) < keep
     order = 1 << max(BITS, places.bit_length())  # rows and columns of the array, its first column being constant
     columns = 1 + rng.permutation(order - 1)[:places]

@@ -14,6 +14,7 @@ from server.types import Array, Attribution, Model, State, Target, Verb
 
 FIRST = 128  # rows before the first answer; before the next, four times as many
 GROWTH = 4
+PAIRS = 2  # of coalitions for each cell, at least: fitted to fewer, values say nothing, and nor do their errors
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Shapley:
     """
 
     name: ClassVar[str] = "shapley"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     summary: ClassVar[str] = "The fair share of each cell in the score; exact for most digits, and always sums to it."
     needs: ClassVar[frozenset[Verb]] = frozenset({"forward"})
     signed: ClassVar[bool] = True
@@ -54,7 +55,8 @@ class Shapley:
         else:
             segments = segment(image, self.segmentation, 1.0, 16)
         candidates = baselines_of(self.baseline, model.card, image)
-        limit = max(1, self.max_rows // (2 * int(segments.max()) + 4))  # each then has two coalitions a cell
+        least = 2 * PAIRS * (int(segments.max()) + 1) + 2
+        limit = max(1, self.max_rows // least)
         baselines = candidates[np.linspace(0, len(candidates), min(limit, len(candidates)), endpoint=False).astype(int)]
         game = _CellGame(model, image, target, segments, baselines)
         n = len(game.players)
@@ -79,8 +81,8 @@ class Shapley:
 
 def _stages(n: int, limit: int, first: int) -> list[int]:
     """How many pairs of coalitions are evaluated before each attribution; `limit` and `first` count coalitions."""
-    last = min(all_pairs(n), max(limit // 2 - 1, n)) if n > 1 else all_pairs(n)
-    stages, pairs = [], max(first // 2, n)
+    last = min(all_pairs(n), limit // 2 - 1)
+    stages, pairs = [], max(first // 2, PAIRS * n)
     while GROWTH * pairs <= last * 2:
         stages.append(pairs)
         pairs *= GROWTH

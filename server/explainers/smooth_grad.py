@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from server.explainers.perturbation import score_of
+from server.explainers.sampling_error import stderr_of_mean, stderr_of_strength
 from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
 
@@ -22,7 +23,7 @@ class SmoothGrad:
     """
 
     name: ClassVar[str] = "smooth_grad"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     summary: ClassVar[str] = "The mean slope at noisy copies of the image: saliency without its speckle."
     needs: ClassVar[frozenset[Verb]] = frozenset({"gradient"})
     signed: ClassVar[bool] = True
@@ -33,8 +34,8 @@ class SmoothGrad:
     sigma: float = option(0.2, "standard deviation of the noise; ink is 1", 0.001, 2.0)
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
-        for found, moments in _moments(self, model, image, target, seed):
-            yield replace(found, values=moments.mean, stderr=np.sqrt(moments.variance_of_pairs / moments.pairs))
+        for found, means, _ in _slopes(self, model, image, target, seed):
+            yield replace(found, values=means.mean(axis=0), stderr=stderr_of_mean(means))
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,16 @@ class SquareGrad(SmoothGrad):
     """a = mean of (d(target) / dx)^2 at x + e: how strong slopes are, whichever way. Otherwise as SmoothGrad."""
 
     name: ClassVar[str] = "square_grad"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     summary: ClassVar[str] = "The mean squared slope at noisy copies of the image: where it is sensitive, either way."
     signed: ClassVar[bool] = False
     paper: ClassVar[str] = "Hooker et al., A Benchmark for Interpretability Methods (2019), arXiv:1806.10758"
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
-        for found, moments in _moments(self, model, image, target, seed):
-            yield replace(found, values=moments.square, unit="score")
+        for found, _, squares in _slopes(self, model, image, target, seed):
+            strengths = squares.mean(axis=0)
+            stderr = stderr_of_strength(strengths, stderr_of_mean(squares))
+            yield replace(found, values=strengths, stderr=stderr, unit="score")
 
 
 @dataclass(frozen=True)
@@ -57,46 +60,37 @@ class VarGrad(SmoothGrad):
     """a = variance of d(target) / dx at x + e: where the slope depends on the noise. Otherwise as SmoothGrad."""
 
     name: ClassVar[str] = "var_grad"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     summary: ClassVar[str] = "The variance of the slope at noisy copies of the image: where pixels interact."
     signed: ClassVar[bool] = False
     paper: ClassVar[str] = "Adebayo et al., Local Explanation Methods for Deep Networks (2018), arXiv:1810.03307"
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
-        for found, moments in _moments(self, model, image, target, seed):
-            yield replace(found, values=np.maximum(moments.square - moments.mean**2, 0), unit="score")
+        for found, means, squares in _slopes(self, model, image, target, seed):
+            mean = means.mean(axis=0)
+            noise = means.var(axis=0) / (len(means) - 1)  # of the mean, whose square is that much too large on average
+            variance = np.maximum(squares.mean(axis=0) - mean**2 + noise, 0)
+            influences = squares - 2 * mean * means  # of each pair on the variance: the delta method
+            stderr = stderr_of_strength(variance, stderr_of_mean(influences))
+            yield replace(found, values=variance, stderr=stderr, unit="score")
 
 
-@dataclass(frozen=True)
-class _Moments:
-    """Of the slopes so far: their mean and mean square (H, W), and the variance (H, W) of the means of pairs."""
-
-    pairs: int
-    mean: Array
-    square: Array
-    variance_of_pairs: Array
-
-
-def _moments(
+def _slopes(
     options: SmoothGrad, model: Model, image: Array, target: Target, seed: int
-) -> Iterator[tuple[Attribution, _Moments]]:
-    """After every PAIRS pairs the moments so far, and an attribution that lacks its values."""
+) -> Iterator[tuple[Attribution, Array, Array]]:
+    """After every PAIRS pairs an attribution that lacks its values, and of all pairs so far (p, H, W) the mean of both
+    slopes and the mean of their squares."""
     score = float(score_of(model, image[None], target)[0])
     rng = np.random.default_rng(seed)
     wanted = (options.n_samples + 1) // 2
-    done, total, squares, pair_squares = 0, *(np.zeros(image.shape) for _ in range(3))
-    while done < wanted:
-        count = min(PAIRS, wanted - done)
-        noise = rng.normal(0, options.sigma, (count, *image.shape))
+    means, squares = np.empty((2, wanted, *image.shape))
+    for start in range(0, wanted, PAIRS):
+        done = min(start + PAIRS, wanted)
+        noise = rng.normal(0, options.sigma, (done - start, *image.shape))
         noisy = np.concatenate([image + noise, image - noise]).astype(np.float32)
-        weights = np.repeat(target.weights[None], 2 * count, axis=0)
-        slopes = model.gradient(noisy, weights).astype(np.float64).reshape(2, count, *image.shape)
-        means = slopes.mean(axis=0)
-        done += count
-        total, squares = total + means.sum(axis=0), squares + (slopes**2).mean(axis=0).sum(axis=0)
-        pair_squares = pair_squares + (means**2).sum(axis=0)
-        mean = total / done
-        variance = np.maximum(pair_squares - done * mean**2, 0) / max(done - 1, 1)
+        weights = np.repeat(target.weights[None], len(noisy), axis=0)
+        slopes = model.gradient(noisy, weights).astype(np.float64).reshape(2, *noise.shape)
+        means[start:done], squares[start:done] = slopes.mean(axis=0), (slopes**2).mean(axis=0)
         state: State = "converged" if done == wanted else "partial"
-        found = Attribution(mean, "logit_per_ink", state, rows=1 + 2 * done, score=score)
-        yield found, _Moments(done, mean, squares / done, variance)
+        found = Attribution(means[0], "logit_per_ink", state, rows=1 + 2 * done, score=score)
+        yield found, means[:done], squares[:done]

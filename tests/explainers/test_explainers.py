@@ -14,7 +14,7 @@ from scipy.special import logsumexp
 
 from server.errors import MethodNotPossible
 from server.explainers import EXPLAINERS, build, describe_all, methods_for
-from server.explainers.expected_gradients import ExpectedGradients, _paths
+from server.explainers.expected_gradients import GOLDEN, ExpectedGradients, _paths
 from server.explainers.gradient_x_input import GradientXInput
 from server.explainers.integrated_gradients import IntegratedGradients
 from server.explainers.lime import Lime
@@ -231,13 +231,14 @@ def test_expected_gradients_from_one_baseline_are_integrated_gradients() -> None
 
 
 @pytest.mark.parametrize("fake", [Square, Wavy, Cubed])
-def test_one_round_of_expected_gradients_sums_to_the_score(fake: Any) -> None:
-    """One gradient at two points of each path cannot integrate it; what its sum must be is known all the same."""
+def test_two_rounds_of_expected_gradients_sum_to_the_score(fake: Any) -> None:
+    """Gradients at four points of each path cannot integrate it; what its sum must be is known all the same."""
     model = fake()
     first = next(ExpectedGradients().refine(model, ink(), one(1), 0))
-    steps = np.random.default_rng(0)
-    steps = (steps.permutation(6) + steps.random(6)) / 6
-    plain = _paths(model, model.card.background, ink(), one(1), steps).mean(axis=0).sum()
+    rng = np.random.default_rng(0)
+    steps = (rng.permutation(6) + rng.random(6)) / 6
+    rounds = [_paths(model, model.card.background, ink(), one(1), at) for at in (steps, (steps + GOLDEN) % 1)]
+    plain = np.mean(rounds, axis=(0, 1)).sum()
     assert first.uncorrected_delta == pytest.approx(plain - (first.score - first.base_value), abs=1e-9)
     assert first.convergence_delta == pytest.approx(0, abs=1e-9 * abs(first.score - first.base_value))
     assert first.values.sum() == pytest.approx(first.score - first.base_value, rel=1e-9)
@@ -251,7 +252,8 @@ def test_the_correction_of_expected_gradients_brings_them_nearer() -> None:
     for seed in range(20):
         off.append(next(ExpectedGradients().refine(model, ink(), one(1), seed)).values - truth)
         steps = (np.random.default_rng(seed).permutation(6) + 0.5) / 6
-        plainly.append(_paths(model, model.card.background, ink(), one(1), steps).mean(axis=0) - truth)
+        rounds = [_paths(model, model.card.background, ink(), one(1), at) for at in (steps, (steps + GOLDEN) % 1)]
+        plainly.append(np.mean(rounds, axis=(0, 1)) - truth)
     assert np.square(off).mean() < 1.1 * np.square(plainly).mean()
     assert np.abs(np.sum(off, axis=(1, 2))).max() < 0.05 * np.abs(np.sum(plainly, axis=(1, 2))).max()
 
@@ -380,9 +382,10 @@ def test_the_standard_error_of_rise_is_its_spread_over_seeds(keep: float) -> Non
 
 
 def test_rise_has_less_noise_where_its_masks_are_an_orthogonal_array() -> None:
+    """And says so, which masks that are taken for independent cannot."""
     array, independent = rise_errors(0.5, 512), rise_errors(0.5 + 1e-9, 512)
     assert array[0] < 0.85 * independent[0]
-    assert array[1] == pytest.approx(independent[1], rel=0.1)
+    assert array[1] < 0.85 * independent[1]
 
 
 def test_no_rise_mask_hides_or_shows_everything() -> None:
@@ -447,17 +450,10 @@ def test_lime_says_when_it_is_not_to_be_trusted() -> None:
     assert found.local_r2 is not None
 
 
-def test_exact_lime_is_what_sampled_lime_is_on_average() -> None:
-    image, model = ink(side=8), Square()
-    exact = last(Lime(exact=True, segmentation="grid", n_segments=9), model, one(1), image)
-    assert exact.state == "exact"
-    assert exact.rows == 2**6  # three of the nine cells are empty paper
-    sampled = [last(Lime(segmentation="grid", n_segments=9), model, one(1), image, seed=seed) for seed in range(40)]
-    values = np.array([found.segment_values for found in sampled])
-    off = (values.mean(axis=0) - exact.segment_values) / (values.std(axis=0) / np.sqrt(len(values)))
-    assert np.abs(off).max() < 4
-    reported = np.array([np.bincount(found.segments.ravel(), weights=found.stderr.ravel()) for found in sampled])
-    assert reported.mean(axis=0) == pytest.approx(values.std(axis=0), rel=0.5)
+def test_exact_lime_evaluates_each_distinct_picture_once() -> None:
+    model = Square()
+    found = last(Lime(exact=True, segmentation="grid", n_segments=9), model, one(1))
+    assert found.rows == model.rows == 2**6  # three of the nine cells are empty paper
 
 
 def test_exact_lime_refuses_too_many_segments() -> None:
