@@ -240,6 +240,7 @@ class Attribution:
     top3_probability: float | None = None  # that the three strongest values are the right ones in the right order
     warnings: tuple[str, ...] = ()
     bias_max: float | None = None  # how far a penalty has moved a value, at most, in `unit`
+    error_parts: Array | None = None  # (k, n), of what is ranked: errors go together as in random sums of these rows
 
     @property
     def segment_stderr(self) -> Array | None:

@@ -51,21 +51,21 @@ class Sample:
     surprise: Array  # (p,) 1 - share of all pairs of that size that were drawn
 
     def values(self, coalition_values: Array, none: float, full: float) -> tuple[Array, Array]:
-        """Shapley values (n,), which sum to full - none exactly, and their standard errors (n,), from the values v(S)
-        (2p,) of `masks` and those of the empty and the full coalition."""
+        """Shapley values (n,), which sum to full - none exactly, and the covariance (n, n) of their errors, from the
+        values v(S) (2p,) of `masks` and those of the empty and the full coalition."""
         n = self.masks.shape[1]
         share = (full - none) / n
         excess = coalition_values - none - self.masks.sum(axis=1) * share
         sums = sum(centred.T @ (self.weights[part] * excess[part]) for part, centred in _chunks(self.masks))
         deviation = self.inverse @ sums
         deviation -= deviation.mean()  # is 0 but for rounding
-        variance = np.zeros(n)
+        covariance = np.zeros((n, n))
         for part, centred in _chunks(self.masks):
             residuals = self.weights[part] * (excess[part] - centred @ deviation)
             pulls = (centred * residuals[:, None]).reshape(-1, 2, n).sum(axis=1) @ self.inverse  # (pairs, n)
-            variance += self.surprise[part.start // 2 : part.stop // 2] @ pulls**2
+            covariance += (pulls.T * self.surprise[part.start // 2 : part.stop // 2]) @ pulls
         degrees = max(1, len(self.surprise) - n + 1)
-        return share + deviation, np.sqrt(variance * len(self.surprise) / degrees) * widened(degrees)
+        return share + deviation, covariance * (len(self.surprise) / degrees * widened(degrees) ** 2)
 
 
 def leverage_sample(n: int, pairs: int, seed: int) -> Sample:

@@ -68,6 +68,7 @@ class ExpectedGradients:
                 values, "logit", "converged" if ended else "partial", 1 + count * (1 + 2 * done),
                 score=score, base_value=base, convergence_delta=float(values.sum() - (score - base)),
                 uncorrected_delta=missed / done, stderr=_stderr(total, squares, done),
+                error_parts=(paths - total / done).reshape(count, -1),
                 stop="limit" if ended and not converged else None,
                 warnings=not_met(missed / done, allowed, "before correction; raise n_samples") if ended else (),
             )  # fmt: skip

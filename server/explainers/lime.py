@@ -81,6 +81,7 @@ class Lime:
                 segments=segments, segment_values=fit.coefficients, score=score, base_value=fit.intercept,
                 convergence_delta=float(fit.coefficients.sum() + fit.intercept - score), local_r2=fit.r2,
                 stderr=None if exact else spread(fit.stderr, segments), bias_max=fit.bias_max,
+                error_parts=None if exact else fit.error_parts,
                 warnings=(*cautions(n, fit.r2), *(UNDETERMINED,) * (fit.bias_max is None)),
             )  # fmt: skip
 
@@ -143,6 +144,7 @@ class LinearFit:
     intercept: float
     r2: float  # weighted, as scikit-learn's `score`
     stderr: Array  # (n,), of the coefficients over other draws of the masks
+    error_parts: Array  # (m, n), what each mask adds to their errors
     bias_max: float | None  # how far a coefficient is from that without the penalty; None if the masks leave that open
 
 
@@ -176,9 +178,10 @@ class Ridge:
         r2 = 1 - float(self.weights @ residuals**2 / total) if total > 0 else 1.0
         draws = float(self.counts.sum())
         degrees = max(draws - 1 - float((self.matrix * (self.masks - share @ self.masks).T).sum()), 1.0)
-        stderr = np.sqrt(self.matrix**2 @ (residuals**2 / self.counts) * draws / degrees) * widened(degrees)
+        error_parts = (self.matrix * residuals / np.sqrt(self.counts)).T
+        stderr = np.sqrt((error_parts**2).sum(axis=0) * draws / degrees) * widened(degrees)
         bias_max = None if self.bias is None else float(np.abs(self.bias @ y).max())
-        return LinearFit(coefficients, intercept, r2, stderr, bias_max)
+        return LinearFit(coefficients, intercept, r2, stderr, error_parts, bias_max)
 
 
 def _ridge(masks: WeightedMasks) -> Ridge:

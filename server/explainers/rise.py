@@ -12,6 +12,7 @@ from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
 
 CHUNK = 256  # masks between two attributions
+GROUPS = 32  # of masks, by which it is seen how errors of pixels go together
 BALANCED = 0.5  # share of the cells kept where masks are the rows of an orthogonal array
 BITS = 7  # of the order of the smallest array: with its opposites it has CHUNK rows
 
@@ -50,6 +51,7 @@ class Rise:
         score = float(score_of(model, image[None], target)[0])
         outputs = np.empty(0)
         sums = np.zeros((6, *image.shape))
+        groups = np.zeros((2, GROUPS, image.size + 1))
         rounds: list[tuple[Array, Array]] = []  # the map of each full round by itself, and its standard error
         while len(outputs) < self.n_samples:
             count = min(CHUNK, self.n_samples - len(outputs))
@@ -58,13 +60,17 @@ class Rise:
             outputs = np.concatenate([outputs, new])
             added = _sums(masks, new)
             sums += added
+            groups += _by_group(masks, new)
             if count == CHUNK:
                 rounds.append(_map(added, new))
             values, stderr = _map(sums, outputs)
             if self.keep == BALANCED and len(rounds) > 1:
                 stderr *= _evenness(*np.array(rounds).swapaxes(0, 1))
             state: State = "converged" if len(outputs) == self.n_samples else "partial"
-            yield Attribution(values, "logit", state, rows=1 + len(outputs), score=score, stderr=stderr)
+            yield Attribution(
+                values, "logit", state, rows=1 + len(outputs), score=score, stderr=stderr,
+                error_parts=_error_parts(groups),
+            )  # fmt: skip
 
 
 def _evenness(maps: Array, errors: Array) -> float:
@@ -79,6 +85,21 @@ def _sums(masks: Array, outputs: Array) -> Array:
     powers = np.stack([np.ones_like(outputs), outputs, outputs**2])  # (3, m)
     flat = masks.reshape(len(masks), -1).astype(np.float64)
     return np.concatenate([powers @ flat, powers @ flat**2]).reshape(-1, *masks.shape[1:])
+
+
+def _by_group(masks: Array, outputs: Array) -> Array:
+    """(2, g, H W + 1): the sums of m and of m f over the masks of each group, with a 1 after each mask's pixels."""
+    flat = np.column_stack([masks.reshape(len(masks), -1), np.ones(len(masks), np.float32)])
+    members = np.arange(len(masks)) // 2 % GROUPS == np.arange(GROUPS)[:, None]  # with opposites together
+    sums: Array = np.concatenate([members, members * outputs]).astype(np.float32) @ flat
+    return sums.reshape(2, GROUPS, -1)
+
+
+def _error_parts(groups: Array) -> Array:
+    """What each group adds to the error of each pixel's value, (g, H W); its sum is 0."""
+    totals, sums = groups.sum(axis=1)
+    off: Array = (groups[1] - groups[0] * (sums / totals)) / totals
+    return off[:, :-1] - off[:, -1:]
 
 
 def _map(sums: Array, outputs: Array) -> tuple[Array, Array]:

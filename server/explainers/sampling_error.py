@@ -15,24 +15,27 @@ def widened(degrees: Array | float) -> Array:
     return widening
 
 
+def effective_draws(draws: Array) -> float:
+    """How many draws (n, ...) would differ from their mean as much as these do, if all differed equally (Kish's
+    effective sample size)."""
+    energies = ((draws - draws.mean(axis=0)) ** 2).reshape(len(draws), -1).sum(axis=1)
+    return float(energies.sum() ** 2 / (energies**2).sum()) if energies.any() else float(len(draws))
+
+
 def stderr_of_mean(draws: Array) -> Array:
     """Standard error (...) of the mean of independent draws (n, ...), n >= 2.
 
-    Few draws may carry all: as degrees of freedom count those that would matter as much if all mattered equally
-    (Kish's effective sample size), less one. And where draws are skewed, a mean that missed the rare large ones misses
-    them in its error too: Hall (1983), doi:10.1214/aop/1176993668, has the first term of the correction.
+    Few draws may make all of it, so `effective_draws` less one are the degrees of freedom. And where draws are skewed,
+    a mean that missed the rare large ones misses them in its error too: Hall (1983), doi:10.1214/aop/1176993668, has
+    the first term of the correction.
     """
     count = len(draws)
     centred = draws - draws.mean(axis=0)
-    squares = centred**2
-    second = squares.sum(axis=0)
-    energies = squares.reshape(count, -1).sum(axis=1)
-    if not energies.any():
-        return np.zeros(draws.shape[1:])
-    effective = energies.sum() ** 2 / (energies**2).sum()
-    squares *= centred
-    skewness = np.divide(squares.sum(axis=0) ** 2, second**3, out=np.zeros_like(second), where=second > 0) * count
-    error: Array = np.sqrt(second / (count * (count - 1))) * widened(effective - 1) * (1 + skewness / count)
+    second = (centred**2).sum(axis=0)
+    third = (centred**3).sum(axis=0)
+    skewness = np.divide(third**2, second**3, out=np.zeros_like(second), where=second > 0)  # squared, over n
+    widening = widened(effective_draws(draws) - 1) * (1 + skewness)
+    error: Array = np.sqrt(second / (count * (count - 1))) * widening
     return error
 
 

@@ -65,7 +65,7 @@ class Shapley:
         ends = np.array([[False] * n, [True] * n])
         stages = _stages(n, self.max_rows // len(game.maskings), FIRST // len(game.maskings))
         for pairs in stages:
-            stderr = None
+            covariance = None
             if pairs == all_pairs(n):
                 coalition_values = game.coalition_values(all_masks(n))
                 empty, full = coalition_values[0], coalition_values[-1]
@@ -74,9 +74,9 @@ class Shapley:
                 sample = leverage_sample(n, pairs, seed)
                 coalition_values = game.coalition_values(np.concatenate([ends, sample.masks]))
                 empty, full = coalition_values[0], coalition_values[1]
-                phi, stderr = sample.values(coalition_values[2:], empty, full)
-            state: State = "exact" if stderr is None else "converged" if pairs == stages[-1] else "partial"
-            yield replace(game.attribution(phi, stderr, empty, full, state), warnings=warnings)
+                phi, covariance = sample.values(coalition_values[2:], empty, full)
+            state: State = "exact" if covariance is None else "converged" if pairs == stages[-1] else "partial"
+            yield replace(game.attribution(phi, covariance, empty, full, state), warnings=warnings)
 
 
 def _stages(n: int, limit: int, first: int) -> list[int]:
@@ -108,15 +108,21 @@ class _CellGame:
             total += self.target.score(masked.outputs(masks))
         return total / len(self.maskings)
 
-    def attribution(self, phi: Array, stderr: Array | None, empty: float, full: float, state: State) -> Attribution:
-        """The values (n,) of the players as an attribution of the image; cells that are no players get 0."""
+    def attribution(self, phi: Array, covariance: Array | None, empty: float, full: float, state: State) -> Attribution:
+        """The values (n,) of the players, with the covariance (n, n) of their errors, as an attribution of the image;
+        cells that are no players get 0."""
         values = np.zeros(int(self.segments.max()) + 1)
         values[self.players] = phi
-        errors = np.zeros_like(values)
-        errors[self.players] = 0 if stderr is None else stderr
+        stderr = parts = None
+        if covariance is not None:
+            errors, parts = np.zeros_like(values), np.zeros((len(phi), len(values)))
+            errors[self.players] = np.sqrt(covariance.diagonal())
+            sizes, directions = np.linalg.eigh(covariance)
+            parts[:, self.players] = (directions * np.sqrt(sizes.clip(min=0))).T
+            stderr = spread(errors, self.segments)
         return Attribution(
             spread(values, self.segments), "logit", state, sum(masked.rows for masked in self.maskings),
             segments=self.segments, segment_values=values, score=float(full), base_value=float(empty),
             convergence_delta=float(values.sum() - (full - empty)),
-            stderr=None if stderr is None else spread(errors, self.segments),
+            stderr=stderr, error_parts=parts,
         )  # fmt: skip

@@ -7,11 +7,12 @@ from typing import ClassVar
 import numpy as np
 
 from server.explainers.perturbation import score_of
-from server.explainers.sampling_error import stderr_of_mean, stderr_of_strength
+from server.explainers.sampling_error import effective_draws, stderr_of_mean, stderr_of_strength
 from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
 
 PAIRS = 32  # at once: noise and its opposite
+UNEVEN = 8  # times fewer pairs that matter than were drawn: worth a warning
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class SmoothGrad:
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
         for found, means, _ in _slopes(self, model, image, target, seed):
-            yield replace(found, values=means.mean(axis=0), stderr=stderr_of_mean(means))
+            yield _with_error(found, means.mean(axis=0), stderr_of_mean(means), means)
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class SquareGrad(SmoothGrad):
         for found, _, squares in _slopes(self, model, image, target, seed):
             strengths = squares.mean(axis=0)
             stderr = stderr_of_strength(strengths, stderr_of_mean(squares))
-            yield replace(found, values=strengths, stderr=stderr, unit="score")
+            yield replace(_with_error(found, strengths, stderr, squares), unit="score")
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,18 @@ class VarGrad(SmoothGrad):
             variance = np.maximum(squares.mean(axis=0) - mean**2 + noise, 0)
             influences = squares - 2 * mean * means  # of each pair on the variance: the delta method
             stderr = stderr_of_strength(variance, stderr_of_mean(influences))
-            yield replace(found, values=variance, stderr=stderr, unit="score")
+            yield replace(_with_error(found, variance, stderr, influences), unit="score")
+
+
+def _with_error(found: Attribution, values: Array, stderr: Array, draws: Array) -> Attribution:
+    """`found` with these values, whose errors are those of the mean of draws (p, H, W)."""
+    effective = effective_draws(draws)
+    rough = (
+        f"about {effective:.0f} of {len(draws)} pairs of noisy copies make nearly all of this map, so its standard "
+        "errors are rough; raise n_samples, or use output=logit",
+    ) * (effective < len(draws) / UNEVEN)
+    parts = (draws - draws.mean(axis=0)).reshape(len(draws), -1)
+    return replace(found, values=values, stderr=stderr, error_parts=parts, warnings=rough)
 
 
 def _slopes(

@@ -24,7 +24,10 @@ def worth_of(coalition_values: Array, masks: Masks) -> Array:
 
 def sampled(coalition_values: Array, n: int, pairs: int, seed: int) -> tuple[Array, Array]:
     sample = leverage_sample(n, pairs, seed)
-    return sample.values(worth_of(coalition_values, sample.masks), coalition_values[0], coalition_values[-1])
+    values, covariance = sample.values(
+        worth_of(coalition_values, sample.masks), coalition_values[0], coalition_values[-1]
+    )
+    return values, np.sqrt(covariance.diagonal())
 
 
 @pytest.mark.parametrize(("n", "pairs"), [(16, 5), (18, 64), (25, 300), (25, 4000), (49, 100)])

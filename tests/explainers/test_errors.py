@@ -260,3 +260,29 @@ def test_a_method_that_did_all_its_options_ask_is_not_partial(explainer: Any, wo
     assert "tolerance" in warning and word in warning
     met = last(replace(explainer, tolerance=1.0), Kinked())
     assert (met.state, met.stop, met.warnings) == ("converged", None, ())
+
+
+# Errors that go together.
+
+
+@pytest.mark.parametrize(
+    "explainer",
+    [
+        Rise(n_samples=600),
+        SmoothGrad(),
+        SquareGrad(),
+        VarGrad(),
+        ExpectedGradients(tolerance=1.0),
+    ],
+    ids=lambda one: one.name,
+)
+def test_errors_go_together_as_over_seeds(explainer: Any) -> None:
+    """The correlations that one run tells, against those of the values of many."""
+    runs = [last(explainer, Kinked(), seed) for seed in range(60)]
+    values = np.array([run.ranked[0] for run in runs])
+    some = values.std(axis=0) > 1e-9
+    seen = np.corrcoef(values[:, some].T)
+    told = [np.corrcoef(run.error_parts[:, some].T) if run.error_parts is not None else seen * 0 for run in runs[:20]]
+    off_diagonal = ~np.eye(len(seen), dtype=bool)
+    mean = np.nanmean([one[off_diagonal] for one in told], axis=0)
+    assert np.corrcoef(mean, seen[off_diagonal])[0, 1] > 0.4
