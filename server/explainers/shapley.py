@@ -24,9 +24,10 @@ class Shapley:
 
     Cells that equal the baseline add nothing in any order and are left out. With n others, all 2^n coalitions are
     evaluated when `max_rows` allows: no sampling error. Else KernelSHAP on pairs of coalitions drawn by leverage
-    scores, with standard errors. The values sum to score - base_value either way. On black paper a 4 x 4 grid has 9
-    cells with ink for the median digit and at most 16. Covering cells makes pictures that no pen drew: the values say
-    what the net does with them, and depend on the baseline.
+    scores, two pairs a cell at least, with standard errors; where `max_rows` does not allow that for all background
+    images, fewer of them are taken, and a warning says so. The values sum to score - base_value either way. On black
+    paper a 4 x 4 grid has 9 cells with ink for the median digit and at most 16. Covering cells makes pictures that no
+    pen drew: the values say what the net does with them, and depend on the baseline.
     """
 
     name: ClassVar[str] = "shapley"

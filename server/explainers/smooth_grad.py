@@ -19,8 +19,10 @@ UNEVEN = 8  # times fewer pairs that matter than were drawn: worth a warning
 class SmoothGrad:
     """a = mean of d(target) / dx at x + e, with e normal of standard deviation `sigma`.
 
-    Noise comes in pairs e and -e, whose linear effects on the slope cancel: less error for the same cost. Cost:
-    n_samples gradients, one forward. Do not trust it to name causes: it is the slope of a blurred model.
+    Noise comes in pairs e and -e, whose linear effects on the slope cancel: less error for the same cost. Standard
+    errors are those of the mean over pairs; where few pairs make the map, as they do for a probability near 1, whose
+    slope is nearly 0 at most copies, a warning says so. Cost: n_samples gradients, one forward. Do not trust it to name
+    causes: it is the slope of a blurred model.
     """
 
     name: ClassVar[str] = "smooth_grad"

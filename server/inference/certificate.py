@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from server.types import Attribution, Stop
+from server.types import Array, Attribution, Stop
 
 TOP = 3
 REACH = 5  # standard errors that a value may be off
@@ -39,16 +39,18 @@ def top_order_probability(attribution: Attribution, numbers: int = NUMBERS) -> f
     third = strongest[:TOP][-1]
     reach = np.abs(values) + REACH * errors >= np.abs(values[third]) - REACH * errors[third]
     strongest = strongest[reach[strongest] | (np.arange(len(strongest)) < TOP)]
-    count = min(DRAWS, NUMBERS // len(strongest))
-    rng = np.random.default_rng(0)
-    if attribution.error_parts is None:
-        noise = rng.normal(size=(count, len(strongest)))
-    else:
-        parts = attribution.error_parts[:, strongest]
-        sizes = np.sqrt((parts**2).sum(axis=0))
-        noise = rng.normal(size=(count, len(parts))) @ np.divide(
-            parts, sizes, out=np.zeros_like(parts), where=sizes > 0
-        )
-    draws = values[strongest] + noise * errors[strongest]
+    draws = values[strongest] + errors[strongest] * _noise(attribution.error_parts, strongest)
     order = np.argsort(-np.abs(draws), axis=1, kind="stable")[:, :TOP]
     return float((order == np.arange(min(TOP, len(strongest)))).all(axis=1).mean())
+
+
+def _noise(parts: Array | None, units: Array) -> Array:
+    """Standard normal errors of `units` (c,), (draws, c), that go together as random sums of `parts` (k, n) do."""
+    if parts is not None:
+        parts = parts[:, units]
+        if len(parts) > len(units):
+            parts = np.asarray(np.linalg.qr(parts, mode="r"))  # fewer rows, whose random sums are the same
+        parts = np.divide(parts, sizes := np.sqrt((parts**2).sum(axis=0)), out=np.zeros_like(parts), where=sizes > 0)
+    count = min(DRAWS, NUMBERS // len(units))
+    noise: Array = np.random.default_rng(0).normal(size=(count, len(units if parts is None else parts)))
+    return noise if parts is None else noise @ parts

@@ -219,6 +219,13 @@ def test_slopes_of_a_probability_tell_their_rare_large_ones() -> None:
     assert 0.9 <= calibration(SmoothGrad(50), model, truth).within_2 <= 0.99
 
 
+def test_a_map_that_few_copies_make_says_so() -> None:
+    saturated = ProbabilityModel(Kinked(make_card(temperature=0.05)))
+    (warning,) = last(SquareGrad(50), saturated).warnings
+    assert "of 25 pairs of noisy copies" in warning and "raise n_samples" in warning
+    assert last(SquareGrad(50), Kinked()).warnings == ()
+
+
 # Expected gradients.
 
 

@@ -1,5 +1,6 @@
 """The certificate says what holds."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -65,6 +66,18 @@ def test_errors_that_go_together_leave_the_order_certain() -> None:
     assert top_order_probability(together) == pytest.approx(1, abs=0.01)
     assert (top_order_probability(replace(together, error_parts=np.eye(4))) or 1) < 0.4
     assert certified(together, False).error_parts is None  # nobody needs them any more
+
+
+def test_any_number_of_error_parts_is_drawn_from_in_little_memory() -> None:
+    parts = np.random.default_rng(0).normal(size=(20_000, 49))
+    parts[:, 1] = parts[:, 0]
+    values = np.linspace(2, 1, 49)[None]
+    tracemalloc.start()
+    found = top_order_probability(replace(attribution(values, np.full((1, 49), 0.01)), error_parts=parts))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found is not None and 0 < found < 1
+    assert peak < 64 << 20
 
 
 def test_what_ended_by_its_options_says_so() -> None:
