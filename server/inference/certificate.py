@@ -10,7 +10,7 @@ TOP = 3
 REACH = 5  # standard errors that a value may be off
 DRAWS = 2000  # of all values
 NUMBERS = 500_000  # drawn at most
-IN_HASTE = 100_000  # drawn at most after the budget has ended: 2 ms; the share is then right to 0.05
+FEW_PARTS = 2  # up to so many parts say nothing of how errors go together
 
 
 def certified(attribution: Attribution, out_of_time: bool) -> Attribution:
@@ -45,12 +45,19 @@ def top_order_probability(attribution: Attribution, numbers: int = NUMBERS) -> f
 
 
 def _noise(parts: Array | None, units: Array) -> Array:
-    """Standard normal errors of `units` (c,), (draws, c), that go together as random sums of `parts` (k, n) do."""
-    if parts is not None:
-        parts = parts[:, units]
-        if len(parts) > len(units):
-            parts = np.asarray(np.linalg.qr(parts, mode="r"))  # fewer rows, whose random sums are the same
-        parts = np.divide(parts, sizes := np.sqrt((parts**2).sum(axis=0)), out=np.zeros_like(parts), where=sizes > 0)
-    count = min(DRAWS, NUMBERS // len(units))
-    noise: Array = np.random.default_rng(0).normal(size=(count, len(units if parts is None else parts)))
-    return noise if parts is None else noise @ parts
+    """Standard normal errors of `units` (c,), (draws, c), that go together as random sums of `parts` (k, n) do. How
+    they do is the less known the fewer parts matter, so some of each error is its own."""
+    shape = (min(DRAWS, NUMBERS // len(units)), len(units))
+    rng = np.random.default_rng(0)
+    own: Array = rng.normal(size=shape)
+    if parts is None:
+        return own
+    parts = parts[:, units]
+    parts = np.divide(parts, sizes := np.sqrt((parts**2).sum(axis=0)), out=np.zeros_like(parts), where=sizes > 0)
+    energies = (parts**2).sum(axis=1)
+    share = min(1.0, FEW_PARTS / max(float(energies.sum() ** 2 / ((energies**2).sum() or 1)), 1.0))
+    if len(parts) > len(units):
+        parts = np.asarray(np.linalg.qr(parts, mode="r"))  # fewer rows, whose random sums are the same
+    together = rng.normal(size=(shape[0], len(parts))) @ parts
+    mixed: Array = (1 - share) ** 0.5 * together + share**0.5 * own
+    return mixed
