@@ -12,7 +12,7 @@ DRAWS = 2000  # of all values
 NUMBERS = 500_000  # drawn at most
 IN_HASTE = 100_000  # drawn at most after the budget has ended: 2 ms; the share is then right to 0.05
 FEW_PARTS = 2  # up to so many parts say nothing of how errors go together
-MOST_PARTS = 128  # of more, an even share of them says enough
+MOST_PARTS = 64  # of more, an even share of them says enough
 
 
 def certified(attribution: Attribution, out_of_time: bool) -> Attribution:
