@@ -8,7 +8,7 @@ import numpy as np
 from server.parts.strokes import Stroke
 from server.types import PLACES, Array, Box, Kind, Place, Section
 
-STRAIGHT = 0.15  # spread across a line, of that along it
+STRAIGHT = 0.2  # spread across a line, of that along it
 LEVEL = 25  # degrees from the level, or from the upright
 DOT = 0.12  # of the digit's box
 SPANS = 0.75  # of the box: what is that long lies neither left nor right, neither above nor below
