@@ -12,7 +12,7 @@ STRAIGHT = 0.2  # spread across a line, of that along it
 LEVEL = 25  # degrees from the level, or from the upright
 DOT = 0.12  # of the digit's box
 SPANS = 0.75  # of the box: what is that long lies neither left nor right, neither above nor below
-NARROW = 0.35  # of the box's longer side: narrower digits have no left and no right
+NARROW = 0.45  # of the box's longer side: narrower digits have no left and no right
 MIDDLE = 0.36, 0.64  # of the box
 SLANTED = 0.41  # of one of two offsets: the other is worth words, as in a rose of eight winds
 

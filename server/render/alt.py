@@ -15,7 +15,6 @@ from server.render.jsonable import finite
 from server.render.language import ENGLISH, Words
 from server.types import Array, Explanation, Part, Prediction, Target, Unit
 
-LEAST = 0.005  # a smaller share is 0 % in words
 NOTABLE = 0.05  # a smaller share of all evidence is not worth words
 EVEN = 1.5  # times its own share of the picture: no field that holds less stands out
 CERTAIN = 2.0  # standard errors between two places whose order is certain
@@ -139,10 +138,11 @@ def _located(
     explanation: Explanation, shares: list[float], total: float, words: Words
 ) -> tuple[tuple[str, float] | None, float]:
     """The part of the digit with the largest share, and what lies on paper that is near none."""
-    paper = total - sum(shares)
-    most = max(range(len(shares)), key=shares.__getitem__, default=None)
-    named = None if most is None or shares[most] < LEAST else (part_name(explanation.parts[most], words), shares[most])
-    return named, paper if paper >= NOTABLE or named is None else 0.0
+    paper, most = total - sum(shares), max(shares, default=0.0)
+    beside = paper if paper >= NOTABLE else 0.0
+    if most < NOTABLE:
+        return None, beside
+    return (part_name(explanation.parts[shares.index(most)], words), most), beside
 
 
 def _beside_the_test(explanation: Explanation, shares: list[float], words: Words) -> list[str]:

@@ -115,7 +115,8 @@ def test_an_order_that_sampling_may_change_is_said_to_be_uncertain(second: float
         ({"convergence_delta": 0.02, "score": 5.0, "base_value": 1.0}, "the values sum to the score within 0.5 %."),
         (
             {"convergence_delta": 0.0, "uncorrected_delta": -0.04, "score": 5.0, "base_value": 1.0},
-            "the values sum to the score within 1 %, before that was corrected.",
+            "the values sum to the score within 1 %, before that was corrected; one round of samples cannot say how "
+            "certain the order is.",
         ),
         (
             {"stderr": np.ones((28, 28)), "top3_probability": 0.5, "convergence_delta": 0.0, "score": 5.0},

@@ -111,6 +111,8 @@ class Chinese:
             sentence = f"近似：{'修正之前，' * is_corrected}各值之和与得分相差不到 {100 * gap:.2g} %"
         if order is not None:
             sentence += f"；最强三个值次序正确的概率为 {_percent(order)}"
+        elif is_corrected:
+            sentence += "；只取了一轮样本，说不出次序有多可靠"
         return f"{sentence}。"
 
     def partial(self, stop: Stop | None) -> str:

@@ -121,6 +121,8 @@ class English:
             sentence += ", before that was corrected" * is_corrected
         if order is not None:
             sentence += f"; the order of the three strongest values is right with a probability of {percent(order)}"
+        elif is_corrected:
+            sentence += "; one round of samples cannot say how certain the order is"
         return f"{sentence}."
 
     def partial(self, stop: Stop | None) -> str:
