@@ -21,6 +21,7 @@ from server.types import Array, Explanation, Model, Picture, Target
 from tests.support.clock import Clock
 from tests.support.models.fakes import Wavy
 from tests.support.models.stores import SEVEN, card_28, draw_seven, encoded
+from tests.support.removal import removal_rows
 
 
 @dataclass
@@ -71,8 +72,7 @@ def test_out_of_time_with_something_in_hand_is_partial(budget: float, rules: int
     assert expected.rows == 2 + sum(2**k for k in range(1, rules + 1))
     is_tested = [part.drop is not None for part in found.parts]
     assert is_tested == [budget > 1] * len(found.parts) and len(found.parts) > 1  # as soon as there is any map
-    inked = len([part for part in found.parts if part.kind != "gap"])
-    assert found.attribution.rows == expected.rows + (budget > 1) * (1 + inked + len(found.parts))
+    assert found.attribution.rows == expected.rows + (budget > 1) * removal_rows(found)
     assert np.array_equal(found.attribution.values, expected.values)
 
 
