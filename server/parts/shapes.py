@@ -36,7 +36,10 @@ def shape_of(area: Array, solid: Array, stroke: Stroke | None = None) -> Shape:
     if stroke is None:
         return Shape("ink", _place(pixels, first, sides), None, box)
     line = np.array(stroke.shape)
-    return Shape(_kind(line, stroke.is_loop, int(sides.max())), _place(line, first, sides), stroke.section, box)
+    place = _place(line, first, sides)
+    if stroke.section is not None and place == "centre":  # the middle of a stem in the middle says nothing more
+        place = None
+    return Shape(_kind(line, stroke.is_loop, int(sides.max())), place, stroke.section, box)
 
 
 def gap_of(lid: Array, solid: Array) -> Shape:
