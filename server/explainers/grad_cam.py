@@ -21,7 +21,7 @@ class GradCam:
     Do not trust it as evidence where the net does not average its feature map. With attention pooling the gradient is
     not the same at every position, and its mean, which the method takes, cancels: in the shipped cnn half of it. There
     the strongest cell meets the stroke whose removal costs most no more often than a cell with ink does by chance
-    (36 and 37 of 100); weighing position by position, as HiResCAM does (Draelos & Carin 2020, arXiv:2011.08891), 44.
+    (37 and 39 of 100); weighing position by position, as HiResCAM does (Draelos & Carin 2020, arXiv:2011.08891), 44.
     Nor does a cell see only the pixels that it is shown on: in the shipped cnn 21 x 21, centred 1.5 pixels to the lower
     right of them, because convolutions with stride 2 pad an even side at its end.
     """
