@@ -7,7 +7,7 @@ image, K = classes, D = width of the embedding; every array of pixels is float32
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,9 @@ allow, or of the request's time."""
 
 Runtime = Literal["litert", "tensorflow"]
 """What computes a model."""
+
+Output = Literal["logit", "probability"]
+"""What of a model is explained."""
 
 Unit = Literal["logit", "probability", "logit_per_ink", "probability_per_ink", "share", "score"]
 """What attribution values are: parts of a difference of the target's output (logit, probability), that output's
@@ -213,6 +216,36 @@ class Prediction:
         return float(self.probabilities[self.index])
 
 
+Kind = Literal["bar", "stem", "slant", "curve", "loop", "dot", "ink", "gap"]
+"""What a part of a digit looks like: a line nearly level, upright, or neither; bent; closed; a dot; ink without lines;
+or an opening between lines."""
+
+Place = Literal["upper left", "top", "upper right", "left", "centre", "right", "lower left", "bottom", "lower right"]
+"""Where a part lies in the box of the digit's ink."""
+
+PLACES: tuple[Place, ...] = get_args(Place)
+
+Box = tuple[int, int, int, int]
+"""Row, column, height and width, in pixels."""
+
+Section = Literal["upper", "middle", "lower", "left", "right", "top", "bottom"]
+"""Which section of a straight line or a loop a part is."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the digit that a person would point at, what taking it away costs, and what the map says of it."""
+
+    kind: Kind
+    place: Place | None  # None where it is all over the digit
+    section: Section | None  # where it is only a section of a line or loop of that kind and place
+    drop: float | None  # of the target's score without it, or of a gap, closed by a stroke; None without time to test
+    box: Box  # in the model's image
+    supporting: float = 0.0  # shares of all evidence of the map, whose absolute values have the sum 1
+    opposing: float = 0.0
+    stderr: float | None = None  # standard error of the two together; None where the method cannot say
+
+
 @dataclass(frozen=True)
 class Attribution:
     """How much each pixel speaks for the target, sign kept, and how far that can be trusted.
@@ -356,12 +389,13 @@ class Explanation:
     attribution: Attribution
     explainer: Explainer
     seed: int
-    output: Literal["logit", "probability"] = "logit"
+    output: Output = "logit"
     frame: Literal["original", "model"] = "original"  # where a heatmap lies
     engine: Literal["inkling", "reference"] = "inkling"  # whose code: ours, or the package that people know
     quality: Quality | None = None  # where it was asked for
     kept: bool = False  # whether it can be had again by its id
     runtime: Runtime = "litert"  # that computed it; not in the id, as all give the same values
+    parts: tuple[Part, ...] = ()  # of the digit, the costliest first
 
 
 @dataclass(frozen=True)

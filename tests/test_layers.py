@@ -117,6 +117,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
         "server.inference.predict",
         "server.models.wrappers",
         "server.options",
+        "server.parts",
         "server.protocols",
         "server.quality",
         "server.reference",
@@ -137,6 +138,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
     "server.explainers": {"server.explainers", "server.options"},
     "server.attacks": {"server.attacks", "server.options"},
     "server.quality": {"server.quality", "server.explainers.perturbation"},
+    "server.parts": {"server.parts", "server.explainers.perturbation", "server.explainers.segmentation"},
     "server.reference": {
         "server.explainers",
         "server.models.wrappers",
@@ -212,6 +214,7 @@ ALLOWED_INSIDE = {  # imports inside functions, loaded on purpose after start
     ("training.__main__", "training.export"),
     ("training.__main__", "training.fit"),
     ("training.__main__", "training.litert_conversion"),
+    ("server.explainers.segmentation", "skimage.morphology"),
     ("server.explainers.segmentation", "skimage.segmentation"),
     ("server.explainers.perturbation", "scipy.ndimage"),
     ("server.reference.lime", "lime"),

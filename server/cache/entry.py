@@ -9,7 +9,7 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any, cast, get_args
 
@@ -27,19 +27,23 @@ from server.types import (
     Explanation,
     ImageSpec,
     InDistribution,
+    Kind,
     Measure,
     ModelCard,
+    Part,
+    Place,
     Placement,
     Prediction,
     Quality,
     Runtime,
+    Section,
     State,
     Stop,
     Target,
     Unit,
 )
 
-FORMAT = 2  # raised when entries change; entries of another format are misses
+FORMAT = 3  # raised when entries change; entries of another format are misses
 LARGEST = 32 << 20  # bytes before compression; a picture of 512 x 512 is less than one MiB
 KINDS = "fiub"  # of numpy's types: plain numbers
 # zlib's level 1 around the npz takes 4 ms and 168 kB for a photo's picture of 512 pixels, 0.6 ms and 6 kB for a
@@ -167,6 +171,7 @@ def _facts(explanation: Explanation) -> dict[str, Any]:
             "warnings": list(attribution.warnings),
             **{name: _number(getattr(attribution, name)) for name in NUMBERS},
         },
+        "parts": [dataclasses.astuple(part) for part in explanation.parts],
         "quality": None if explanation.quality is None else _measured(explanation.quality),
     }
 
@@ -234,7 +239,16 @@ def _explanation(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Expla
         quality=None if measured is None else Quality(tuple(Measure(*one) for one in measured["measures"])),
         kept=True,
         runtime=runtime,
+        parts=tuple(map(_part, facts["parts"])),
     )
+
+
+def _part(fields: Sequence[Any]) -> Part:
+    kind, place, section, drop, box, supporting, opposing, stderr = fields
+    for name, found, literal in (("kind", kind, Kind), ("place", place, Place), ("section", section, Section)):
+        _expect(found in get_args(literal) or (found is None and name != "kind"), f"a {name} that there is")
+    row, column, height, width = box
+    return Part(kind, place, section, drop, (row, column, height, width), supporting, opposing, stderr)
 
 
 def _placement(facts: Mapping[str, Any], picture: Array) -> Placement:

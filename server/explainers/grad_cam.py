@@ -17,11 +17,18 @@ class GradCam:
 
     The map is as coarse as the feature map and is shown in its cells, not smoothed up to the image. Cost: one row
     through the graph of features, one forward. Do not read single pixels out of it.
+
+    Do not trust it as evidence where the net does not average its feature map. With attention pooling the gradient is
+    not the same at every position, and its mean, which the method takes, cancels: in the shipped cnn half of it. There
+    the strongest cell meets the stroke whose removal costs most no more often than a cell with ink does by chance
+    (37 and 39 of 100); weighing position by position, as HiResCAM does (Draelos & Carin 2020, arXiv:2011.08891), 44.
+    Nor does a cell see only the pixels that it is shown on: in the shipped cnn 21 x 21, centred 1.5 pixels to the lower
+    right of them, because convolutions with stride 2 pad an even side at its end.
     """
 
     name: ClassVar[str] = "grad_cam"
     revision: ClassVar[int] = 1
-    summary: ClassVar[str] = "Which coarse regions of a convolutional net's last feature map speak for the target."
+    summary: ClassVar[str] = "Where a convolutional net looked, in coarse regions of its last feature map."
     needs: ClassVar[frozenset[Verb]] = frozenset({"features", "feature_map"})
     signed: ClassVar[bool] = False
     complete: ClassVar[bool] = False

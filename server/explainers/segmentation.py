@@ -1,6 +1,6 @@
 """Cuts an image into segments (cells) for black-box methods: superpixels or a grid. Segments are numbered 0 .. n-1.
 
-scikit-image is imported when superpixels are first asked for: a process that only predicts has no need of its 40 MB.
+scikit-image is imported when it is first asked for: a process that only predicts has no need of its 50 MB.
 """
 
 from typing import Literal
@@ -19,8 +19,9 @@ MAX_SEGMENTS = 64  # superpixels: noise is cut into hundreds, which nobody can r
 
 
 def warm() -> None:
-    """Import what superpixels need, before a request waits for it."""
+    """Import what explanations need, before a request waits for it."""
     superpixels(np.zeros((4, 4)), 1.0)
+    medial_line(np.zeros((4, 4), bool))
 
 
 def grid(shape: tuple[int, ...], cells: tuple[int, ...]) -> Array:
@@ -64,6 +65,17 @@ def segment(image: Array, how: Segmentation, kernel_size: float, n_segments: int
         return grid(image.shape, (side, side))
     is_in_range = MIN_SEGMENTS <= segments.max() + 1 <= MAX_SEGMENTS
     return segments if is_in_range else grid(image.shape, (COARSE_GRID, COARSE_GRID))
+
+
+def medial_line(ink: Array) -> Array:
+    """The line one pixel wide in the middle of the strokes (skeleton), (H, W) bool, of `ink` (H, W) bool.
+
+    Zhang & Suen, A Fast Parallel Algorithm for Thinning Digital Patterns (1984), doi:10.1145/357994.358023.
+    """
+    from skimage.morphology import skeletonize
+
+    line: Array = skeletonize(ink)
+    return line
 
 
 def _numbered(segments: Array) -> Array:

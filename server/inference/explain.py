@@ -7,7 +7,7 @@ Knows neither HTTP nor TensorFlow: it asks a store for a version, explainers for
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -19,6 +19,7 @@ from server.errors import InvalidOption, OutOfTime
 from server.inference.certificate import certified
 from server.inference.predict import ModelSelector, Stages, class_index, decode_and_predict
 from server.models.wrappers import AddedForwards, DeadlineModel, Memo, MemoizedModel, ProbabilityModel
+from server.parts import Pieces
 from server.protocols import ModelStore, ModelVersion, RequestContext
 from server.quality import assess, unmeasured
 from server.scheduling import ImmediateSession, Interrupt, Outcome, Publish, Session, TaskKey
@@ -109,7 +110,8 @@ def build_explainer(request: ExplainRequest, version: ModelVersion) -> Explainer
 def is_complete(explanation: Explanation, quality: bool) -> bool:
     """Whether more time would have changed nothing; and whether it has its quality, if that is wanted."""
     found = explanation.quality
-    if explanation.attribution.stop == "budget" or (quality and found is None):
+    is_tested = all(part.drop is not None for part in explanation.parts)
+    if explanation.attribution.stop == "budget" or not is_tested or (quality and found is None):
         return False
     return found is None or found.finished
 
@@ -135,25 +137,32 @@ def run_explainer(
     memo: Memo | None = None,
     publish: Publish[Explanation] = lambda make: None,
 ) -> Explanation:
-    """The best attribution that the context's deadline allows and, if it is asked for, how faithful it is. Partial
-    explanations are published on the way; pictures in `memo` are not computed again."""
+    """The best attribution that the context's deadline allows, what each part of the digit is worth and, if it is asked
+    for, how faithful the map is. Partial explanations are published on the way; pictures in `memo` are not computed
+    again."""
     target = _target(request, prediction)
     added = AddedForwards()
     model = _model_of(version, context, request, memo, added)
-    keras = request.engine == "reference" and "gradient" in explainer.needs  # then a package differentiates itself
-    runtime: Runtime | None = "tensorflow" if keras else version.runtime
-    assert runtime is not None  # the version that explains is loaded, or `_model_of` had raised
+    runtime = _runtime(version, request, explainer)
+    pieces = Pieces.of(digit.pixels)
 
     def explanation(attribution: Attribution, out_of_time: bool, quality: Quality | None) -> Explanation:
-        attribution = certified(attribution, out_of_time)
+        attribution = certified(replace(attribution, rows=attribution.rows + pieces.rows), out_of_time)
         if request.output == "probability":
             attribution = replace(attribution, unit=OF_PROBABILITY.get(attribution.unit, attribution.unit))
         return Explanation(
             explanation_id(digit, prediction, explainer, request), digit, prediction, target, attribution, explainer,
             request.seed, request.output, request.frame, request.engine, quality, runtime=runtime,
+            parts=pieces.parts(attribution),
         )  # fmt: skip
 
+    def test_parts() -> None:
+        nonlocal pieces
+        if pieces.drops is None:
+            pieces = pieces.tested(model, target)
+
     def publish_partial(attribution: Attribution) -> None:
+        test_parts()  # as soon as there is any map, so that an answer that runs out of time has them too
         publish(lambda: explanation(attribution, True, unmeasured() if request.quality else None))
 
     quality = None
@@ -162,6 +171,9 @@ def run_explainer(
             attributions = explainer.refine(model, digit.pixels, target, request.seed)
             counted = (replace(found, rows=found.rows + added.rows) for found in attributions)
             attribution, out_of_time = _best(counted, publish_partial)
+            if not out_of_time:
+                with suppress(OutOfTime):
+                    test_parts()
         if request.quality:
             publish_partial(attribution)
             with stages("quality"):
@@ -181,6 +193,14 @@ def _model_of(
         model = ProbabilityModel(model, added)
     view = version.keras_view(context) if request.engine == "reference" else None
     return model if view is None else reference.KerasModel(model, view, request.output)
+
+
+def _runtime(version: ModelVersion, request: ExplainRequest, explainer: Explainer) -> Runtime:
+    """What computes the explanation."""
+    keras = request.engine == "reference" and "gradient" in explainer.needs  # then a package differentiates itself
+    runtime: Runtime | None = "tensorflow" if keras else version.runtime
+    assert runtime is not None  # the version that explains is loaded, or `_model_of` had raised
+    return runtime
 
 
 def _target(request: ExplainRequest, prediction: Prediction) -> Target:

@@ -3,7 +3,7 @@
 from typing import Any, get_args
 
 from server.openapi.parts import listed, nullable, record, ref, with_optional
-from server.types import State, Stop, Unit, Verb
+from server.types import Kind, Place, Section, State, Stop, Unit, Verb
 
 NUMBER = {"type": "number"}
 WHOLE = {"type": "integer"}
@@ -88,6 +88,7 @@ EXPLAINED: dict[str, Any] = dict(
         seed=WHOLE,
         output={"enum": ["logit", "probability"]},
         **ATTRIBUTION["properties"],
+        parts={**listed(ref("Part")), "description": "the parts of the digit, the costliest first; none without ink"},
         quality=nullable(ref("Quality")),
     ),
     alt=TEXT,
@@ -123,6 +124,27 @@ SCHEMAS: dict[str, Any] = {
         rows=WHOLE,
         stop=_nullable_enum(Stop),
         top3_probability=nullable(NUMBER),
+        summary={**TEXT, "description": "what that means, in words"},
+    ),
+    "Part": record(
+        name={**TEXT, "description": "what a person would call it"},
+        kind=_one_of(Kind),
+        place=_nullable_enum(Place),
+        section=_nullable_enum(Section),
+        drop={
+            **nullable(NUMBER),
+            "description": "how far the score falls without it, or with a gap closed by a stroke; null without time",
+        },
+        box={
+            "type": "array",
+            "items": WHOLE,
+            "minItems": 4,
+            "maxItems": 4,
+            "description": "row, column, height, width",
+        },
+        supporting={**NUMBER, "description": "its share of all evidence of the map, for the class"},
+        opposing={**NUMBER, "description": "its share of all evidence of the map, against the class"},
+        stderr={**nullable(NUMBER), "description": "the standard error of the two together"},
     ),
     "Attribution": ATTRIBUTION,
     "Quality": record(

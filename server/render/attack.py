@@ -61,7 +61,7 @@ def outcome_sentences(attacked: AttackResult, words: Words = ENGLISH) -> list[st
     name, adversarial, changed = attacked.attack.name, attacked.adversarial, attacked.changed
     if changed is None or adversarial.l2 is None or adversarial.linf is None:
         return _nothing(attacked, words)
-    added, removed = (places(np.maximum(sign * change(attacked), 0)) for sign in (1, -1))
+    added, removed = (places(np.maximum(sign * change(attacked), 0), attacked.digit.pixels) for sign in (1, -1))
     moved = [int(amounts.argmax()) if amounts.any() else None for amounts in (added, removed)]
     return [
         words.changed(adversarial.l2, adversarial.linf, changed.label, changed.probability, name),

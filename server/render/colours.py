@@ -3,7 +3,7 @@
 A level is a value as a part of the scale's limit, in [-1, 1]. Colours are laid over a grey with an opacity that grows
 with the level, so that zero leaves any grey as it is. The two arms of the signed scale are equally
 light at equal strength; red-orange against blue stays apart for people with any common colour blindness. The unsigned
-scale falls in lightness all the way, so it can be read in grey.
+scale is grey and falls in lightness all the way: colours would say "for" and "against" where nothing is.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ Lab = tuple[float, float, float]
 
 FOR: tuple[Lab, ...] = ((76, 26, 34), (60, 53, 50), (42, 60, 46))  # orange to red
 AGAINST: tuple[Lab, ...] = ((76, -12, -28), (60, -4, -46), (42, 18, -62))  # light to deep blue
-STRENGTH: tuple[Lab, ...] = ((90, -8, 50), (70, -34, 14), (48, -12, -28), (24, 24, -46))  # yellow, green, blue, indigo
+STRENGTH: tuple[Lab, ...] = ((84, 0, 0), (50, 0, 0), (16, 0, 0))  # light grey to nearly black
 OPACITY = 0.9  # at full strength: the digit still shimmers through
 
 _XYZ_TO_LINEAR = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]])

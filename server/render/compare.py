@@ -37,7 +37,7 @@ def comparison_json(comparison: Comparison, words: Words = ENGLISH) -> dict[str,
             "labels": distinct_names(comparison.explanations),
             "matrix": [[known_float(each, "agreement") for each in row] for row in comparison.agreement.tolist()],
         },
-        "difference": None if difference is None else attribution_json(difference, signed=True),
+        "difference": None if difference is None else attribution_json(difference, signed=True, words=words),
         "rows": int(comparison.rows),
         "alt": comparison_alt(comparison, words),
     }
@@ -62,8 +62,12 @@ def distinct_names(explanations: Sequence[Explanation]) -> list[str]:
 
 def comparison_alt(comparison: Comparison, words: Words = ENGLISH) -> str:
     """Each explanation in words, then how far they agree."""
-    named = zip(distinct_names(comparison.explanations), comparison.explanations, strict=True)
-    sentences_of_each = [f"{label}: {alt_text(one, words)}" for label, one in named]
+    tested: set[tuple[str, str]] = set()  # models and what was explained: the removal test asks no method
+    sentences_of_each = []
+    for label, one in zip(distinct_names(comparison.explanations), comparison.explanations, strict=True):
+        test = one.prediction.card.digest, one.output
+        sentences_of_each.append(f"{label}: {alt_text(one, words, removal=test not in tested)}")
+        tested.add(test)
     return words.join([*sentences_of_each, *_difference(comparison, words), _agreement(comparison, words)])
 
 
@@ -75,7 +79,7 @@ def _difference(comparison: Comparison, words: Words) -> list[str]:
     values = comparison.difference.values
     parts = []
     for version, more in ((second, np.maximum(values, 0)), (first, np.maximum(-values, 0))):
-        amounts = places(more)
+        amounts = places(more, comparison.explanations[0].digit.pixels)
         if amounts.any():
             strongest = int(amounts.argmax())
             parts.append((version, strongest, float(amounts[strongest] / np.abs(values).sum())))

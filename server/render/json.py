@@ -10,10 +10,11 @@ from typing import Any, cast
 import numpy as np
 
 from server.attacks.types import Attack
-from server.render.alt import alt_text
+from server.render.alt import alt_text, part_name
+from server.render.certificate import summary
 from server.render.jsonable import json_text, known_float, plain, plain_float, plain_floats
 from server.render.language import ENGLISH, Words
-from server.types import Array, Attribution, Explainer, Explanation, Placement, Prediction, Quality, Target
+from server.types import Array, Attribution, Explainer, Explanation, Part, Placement, Prediction, Quality, Target
 
 
 def json_bytes(explanation: Explanation, words: Words = ENGLISH) -> bytes:
@@ -34,14 +35,15 @@ def explanation_json(explanation: Explanation, words: Words = ENGLISH) -> dict[s
             "options": options(explanation.explainer),
             "seed": int(explanation.seed),
             "output": explanation.output,
-            **attribution_json(attribution, explanation.explainer.signed),
+            **attribution_json(attribution, explanation.explainer.signed, words),
+            "parts": [_part(part, words) for part in explanation.parts],
             "quality": None if explanation.quality is None else _quality(explanation.quality, words),
         },
         "alt": alt_text(explanation, words),
     }
 
 
-def attribution_json(attribution: Attribution, signed: bool) -> dict[str, Any]:
+def attribution_json(attribution: Attribution, signed: bool, words: Words = ENGLISH) -> dict[str, Any]:
     """What a method said, and how far that can be trusted."""
     return {
         "unit": attribution.unit,
@@ -49,7 +51,7 @@ def attribution_json(attribution: Attribution, signed: bool) -> dict[str, Any]:
         **_arrays(attribution),
         "score": known_float(attribution.score, "score"),
         "base_value": known_float(attribution.base_value, "base_value"),
-        "certificate": _certificate(attribution),
+        "certificate": _certificate(attribution, words),
         "warnings": list(attribution.warnings),
     }
 
@@ -130,7 +132,21 @@ def _quality(quality: Quality, words: Words) -> dict[str, Any]:
     return {"measures": measures, "passed": quality.passed, "verdict": words.verdict(quality)}
 
 
-def _certificate(attribution: Attribution) -> dict[str, Any]:
+def _part(part: Part, words: Words) -> dict[str, Any]:
+    return {
+        "name": part_name(part, words),
+        "kind": part.kind,
+        "place": part.place,
+        "section": part.section,
+        "drop": known_float(part.drop, "drop"),
+        "box": list(part.box),
+        "supporting": known_float(part.supporting, "supporting"),
+        "opposing": known_float(part.opposing, "opposing"),
+        "stderr": known_float(part.stderr, "stderr"),
+    }
+
+
+def _certificate(attribution: Attribution, words: Words) -> dict[str, Any]:
     _, stderr = attribution.ranked
     return {
         "state": attribution.state,
@@ -142,4 +158,5 @@ def _certificate(attribution: Attribution) -> dict[str, Any]:
         "rows": int(attribution.rows),
         "stop": attribution.stop,
         "top3_probability": known_float(attribution.top3_probability, "top3_probability"),
+        "summary": summary(attribution, words),
     }

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from server.render.alt import method_name, sides
+from server.render.alt import LOOKS, SLOPES, method_name, sides
 from server.render.backdrop import PAPER
+from server.render.certificate import status
 from server.render.colours import eight_bit, over
 from server.render.heatmap import MARK_FROM, Heatmap, Mark
 from server.render.language import ENGLISH
-from server.render.language.english import STRENGTHS
 from server.render.wording import UNITS, number
-from server.types import Array, Explanation
+from server.types import Array, Explanation, Unit
 
 MARGIN = 16
 NARROWEST = 364  # of what stands between the margins: room for two captions side by side
@@ -24,6 +24,13 @@ BLACK, GREY, ALERT = "#1a1a1a", "#555555", "#9a2a00"  # on white all above 7:1
 EDGE = "#8c8c8c"  # around map and bar
 LETTER = 0.52  # width of a usual letter, of its size
 LONGEST = 14  # letters of a class's label in the title
+
+QUESTIONS: dict[Unit, str] = {
+    "logit_per_ink": "sensitivity of",
+    "probability_per_ink": "sensitivity of",
+    "score": "where it looked for",
+}
+"""What a map answers where that is not why."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +114,12 @@ def _titles(explanation: Explanation, width: float, caption: Caption | None) -> 
     if target.versus is not None:
         why += f", not {_short(card.classes[target.versus], LONGEST)}"
     answer = ENGLISH.predicted(_short(prediction.label, LONGEST), prediction.probability).rstrip(".")
-    subtitle = f"{card.name} {card.version} · {method_name(explanation)} · {explanation.attribution.state}"
-    title = f"{answer} · why {why}" if caption is None else caption.title
+    subtitle = f"{card.name} {card.version} · {method_name(explanation)} · {status(explanation.attribution)}"
+    title = f"{answer} · {QUESTIONS.get(explanation.attribution.unit, 'why')} {why}"
+    if explanation.attribution.unit == "share":  # which is the same for every class
+        title = f"{answer} · where it looked"
     lines = [
-        (cut(title, TITLE, width), TITLE, BLACK),
+        (cut(title if caption is None else caption.title, TITLE, width), TITLE, BLACK),
         (cut(subtitle if caption is None else caption.how, TEXT, width), TEXT, GREY),
     ]
     if not prediction.in_distribution.ok:
@@ -120,14 +129,18 @@ def _titles(explanation: Explanation, width: float, caption: Caption | None) -> 
 
 def _ends(explanation: Explanation, caption: Caption | None, left: float, right: float, y: float) -> tuple[Text, Text]:
     """What each end of the bar means."""
+    attribution_unit, signed = explanation.attribution.unit, explanation.explainer.signed
+    side, other = sides(explanation.target, explanation.prediction.card.classes)
     if caption is not None:
         pro, contra = caption.pro, caption.contra
-    elif explanation.explainer.signed:
-        side, other = sides(explanation.target, explanation.prediction.card.classes)
-        pro, contra = f"speaks for {side}", f"speaks against {side}" if other is None else f"speaks for {other}"
+    elif attribution_unit in LOOKS:
+        pro, contra = "looked here most", "did not look"
+    elif not signed:
+        pro, contra = "reacts most", "does not react"
+    elif attribution_unit in SLOPES:
+        pro, contra = f"more ink helps {side}", f"more ink hurts {side}" if other is None else f"more ink helps {other}"
     else:
-        strength = STRENGTHS[explanation.attribution.unit]
-        pro, contra = f"strong {strength}", f"no {strength}"
+        pro, contra = f"speaks for {side}", f"speaks against {side}" if other is None else f"speaks for {other}"
     half = (right - left) / 2
     return Text(left, y, cut(contra, TEXT, half), TEXT, BLACK), Text(right, y, cut(pro, TEXT, half), TEXT, BLACK, "end")
 

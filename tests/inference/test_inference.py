@@ -11,15 +11,17 @@ import pytest
 
 from server.errors import InvalidOption, OutOfTime
 from server.explainers.integrated_gradients import IntegratedGradients
-from server.inference.explain import ExplainRequest, explain, explanation_id
+from server.inference.explain import ExplainRequest, explain, explanation_id, is_complete
 from server.inference.predict import ModelSelector
 from server.models.repository.store import LoadedModel, LoadedVersion
 from server.protocols import RequestContext
+from server.render import alt_text
 from server.scheduling import ImmediateSession
 from server.types import Array, Explanation, Model, Picture, Target
 from tests.support.clock import Clock
 from tests.support.models.fakes import Wavy
 from tests.support.models.stores import SEVEN, card_28, draw_seven, encoded
+from tests.support.removal import removal_rows
 
 
 @dataclass
@@ -67,7 +69,10 @@ def test_out_of_time_with_something_in_hand_is_partial(budget: float, rules: int
     every = method.refine(glass(), found.digit.pixels, found.target, seed=0)
     expected = [next(every) for _ in range(rules)][-1]
     assert found.attribution.state == "partial"
-    assert found.attribution.rows == expected.rows == 2 + sum(2**k for k in range(1, rules + 1))
+    assert expected.rows == 2 + sum(2**k for k in range(1, rules + 1))
+    is_tested = [part.drop is not None for part in found.parts]
+    assert is_tested == [budget > 1] * len(found.parts) and len(found.parts) > 1  # as soon as there is any map
+    assert found.attribution.rows == expected.rows + (budget > 1) * removal_rows(found)
     assert np.array_equal(found.attribution.values, expected.values)
 
 
@@ -90,6 +95,38 @@ def test_out_of_time_with_nothing_is_an_error(method: str, budget: float) -> Non
 def test_time_that_is_left_is_not_missed() -> None:
     model = glass()
     assert explained(model, model.clock, method="saliency", budget=1.001).attribution.state == "exact"
+
+
+@dataclass
+class Sand(Wavy):
+    """A second of its own clock passes with every forward pass, however many rows it has."""
+
+    clock: Clock = field(default_factory=Clock)
+
+    def forward(self, images: Array) -> Array:
+        self.clock.seconds += 1
+        return super().forward(images)
+
+
+@pytest.mark.parametrize(("budget", "is_tested"), [(1.5, False), (2.5, True)])
+def test_a_removal_test_that_time_does_not_allow_takes_nothing_from_the_answer(budget: float, is_tested: bool) -> None:
+    """The prediction takes one second, and so does the method."""
+    model = Sand(card_28())
+    found = explained(model, model.clock, method="saliency", budget=budget)
+    assert found.attribution.state == found.attribution.stop == "exact"
+    assert {part.drop is not None for part in found.parts} == {is_tested}
+    assert ("Removal test" in alt_text(found)) is is_tested and "reacts most to changes at the" in alt_text(found)
+    assert is_complete(found, quality=False) is is_tested  # else it would be kept like that
+
+
+def test_the_removal_test_asks_what_is_explained() -> None:
+    """The same parts, whatever the method, and other drops for a contrast or a probability."""
+    wanted: list[dict[str, Any]] = [{}, {"method": "lime"}, {"versus": "0"}, {"output": "probability"}]
+    found = [explained(Wavy(card_28()), **each) for each in wanted]
+    drops = [sorted(part.drop or 0 for part in one.parts) for one in found]
+    assert drops[0] == drops[1] and drops[0] != drops[2]
+    assert all(abs(drop) <= 1 for drop in drops[3])
+    assert len({tuple(sorted((part.kind, part.place or "") for part in one.parts)) for one in found}) == 1
 
 
 def test_the_probability_is_explained_within_the_budget_too() -> None:
@@ -170,4 +207,4 @@ def test_rows_are_all_that_went_through_the_model(method: str, output: Any) -> N
 def test_a_partial_answer_counts_its_own_rows() -> None:
     found = explained(model := glass(), model.clock, options=NEVER_MET, budget=1.5, output="probability")
     assert found.attribution.state == "partial"
-    assert found.attribution.rows == 2 + 2 * (2 + 4)
+    assert found.attribution.rows == 2 + 2 * (2 + 4) + removal_rows(found)

@@ -20,6 +20,7 @@ from server.render import RENDERERS
 from server.types import Explanation, Picture, Target
 from tests.support.explanations import again
 from tests.support.models.nets import NAMES, card, digits, net
+from tests.support.removal import removal_rows
 
 # of shap's import: it calls functions of matplotlib that are going to go
 pytestmark = pytest.mark.filterwarnings("ignore:The set_.* function will be deprecated:PendingDeprecationWarning")
@@ -116,7 +117,8 @@ def test_shapley_over_pixels(name: str, output: Any) -> None:
 def test_expected_gradients(name: str, why: dict[str, Any]) -> None:
     """200 draws of the package's are near our values, and the gap that they leave is reported."""
     asks = {"output": why.get("output", "logit"), "versus": versus(name) if "contrast" in why else None}
-    package = explanation_by(name, "expected_gradients", seed=2, **asks).attribution
+    found = explanation_by(name, "expected_gradients", seed=2, **asks)
+    package = found.attribution
     inkling = explanation_by(name, "expected_gradients", "inkling", **asks).attribution
     assert np.corrcoef(package.values.ravel(), inkling.values.ravel())[0, 1] > 0.9
     assert package.unit == inkling.unit
@@ -125,7 +127,7 @@ def test_expected_gradients(name: str, why: dict[str, Any]) -> None:
     difference = package.score - package.base_value
     assert package.convergence_delta == pytest.approx(package.values.sum() - difference, abs=1e-6)
     assert 1e-6 < abs(package.convergence_delta) < 0.2 * np.abs(package.values).sum()
-    assert package.rows == 200 + 1 + 1 + len(card(name).background)
+    assert package.rows == 200 + 1 + 1 + len(card(name).background) + removal_rows(found)
     # off by about what the standard errors say, where a pixel is drawn often enough to have one
     often = package.stderr > np.quantile(package.stderr, 0.8)
     errors = (package.values - inkling.values)[often] / package.stderr[often]

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from server.parts import Pieces
 from server.render import RENDERERS, alt_text, explanation_json, json_text, prediction_json
-from server.render.alt import places
 from server.render.backdrop import backdrop, cells
 from server.render.colours import heat, over
 from server.render.heatmap import heatmap, marks, paint
@@ -100,15 +100,17 @@ def explain(
     target = Target.of_class(index, classes) if versus is None else Target.contrast(index, versus, classes)
     given: dict[str, Any] = {"unit": "logit", "state": "exact", "rows": 512} | attribution
     paper = placed(np.full((28, 28, 3), 255, np.uint8))
+    found = Attribution(values, **given)
     return Explanation(
         id="0123abcd",
         digit=Digit(stroke(), placement or paper),
         prediction=prediction,
         target=target,
-        attribution=Attribution(values, **given),
+        attribution=found,
         explainer=explainer or Signed(),
         seed=0,
         frame="model" if placement is None else "original",
+        parts=Pieces.of(stroke()).parts(found),
     )
 
 
@@ -171,6 +173,10 @@ def test_the_ends_stay_apart_for_the_colour_blind(seen: Array) -> None:
 def test_the_unsigned_scale_darkens_all_the_way() -> None:
     lightness = lab(over(np.ones(101), np.linspace(0, 1, 101), False))[:, 0]
     assert (np.diff(lightness) < -0.1).all() and lightness[0] - lightness[-1] > 50
+
+
+def test_what_is_neither_for_nor_against_is_grey() -> None:
+    assert np.ptp(over(np.ones(101), np.linspace(0, 1, 101), False), axis=1).max() < 0.01
 
 
 # Scale
@@ -318,46 +324,6 @@ def test_cells_maps_back() -> None:
 # Words
 
 
-def test_alt_text_of_a_signed_map() -> None:
-    values = spot(6, 1, 13) + spot(3, 13, 13) + spot(-1, 25, 1)
-    assert alt_text(explain(values)) == (
-        "Predicted 7 (99.8 %). Why 7, by lime: 67 % of the evidence for 7 lies at the top, 33 % in the centre. "
-        "The strongest evidence against 7 lies in the lower left and is 10 % of all evidence."
-    )
-
-
-def test_alt_text_of_a_contrast_names_both() -> None:
-    words = alt_text(explain(spot(1) + spot(-1, 1, 1), index=4, versus=9))
-    assert "Why 4, not 9, by lime: 100 % of the evidence for 4 lies in the lower right." in words
-    assert "The strongest evidence for 9 lies in the upper left and is 50 % of all evidence." in words
-
-
-def test_alt_text_when_all_speaks_on_one_side() -> None:
-    assert "nothing speaks for 0." in alt_text(explain(spot(-1), index=0))
-    assert "No place holds 5 % or more of all evidence against 0." in alt_text(explain(spot(1), index=0))
-
-
-def test_alt_text_of_unsigned_maps() -> None:
-    values = spot(3, 13, 13) + spot(1, 1, 26)
-    words = alt_text(explain(values, explainer=Unsigned(), unit="logit_per_ink"))
-    assert "the model's sensitivity is greatest in the centre (75 % of it), then in the upper right (25 %)." in words
-    even = alt_text(explain(np.full((28, 28), 1 / 784), explainer=Unsigned(), unit="share"))
-    assert "the model's attention is spread almost evenly" in even
-
-
-def test_alt_text_warns() -> None:
-    words = alt_text(explain(spot(), known=False, state="partial", warnings=("few samples",)))
-    assert "This is a partial result" in words and "Note: few samples." in words
-    assert "Warning: this does not look like a digit the model was trained on." in words
-    calm = alt_text(explain(spot()))
-    assert "Warning" not in calm and "partial" not in calm
-
-
-def test_places_keep_the_sum() -> None:
-    assert places(noise()).sum() == pytest.approx(noise().sum(dtype=np.float64))
-    assert places(spot(2, 27, 0)).tolist() == [0, 0, 0, 0, 0, 0, 2, 0, 0]
-
-
 def test_numbers_in_words() -> None:
     assert [percent(share) for share in (0.998, 0.99999, 1.0, 0.00001, 0.0)] == [
         "99.8 %", "over 99.9 %", "100 %", "under 0.1 %", "0 %",
@@ -370,12 +336,15 @@ def test_the_legend_says_what_each_side_means() -> None:
         return [text.words for text in legend(explanation, heatmap(explanation), False).texts]
 
     plain = words(explain(spot(), index=0, state="converged"))
-    assert plain[:2] == ["Predicted 0 (99.8 %) · why 0", "cnn 1 · lime · converged"]
+    assert plain[:2] == ["Predicted 0 (99.8 %) · why 0", "cnn 1 · lime · sampled"]
     assert {"speaks for 0", "speaks against 0"} <= set(plain)
     contrast = words(explain(spot(), index=4, versus=9))
     assert contrast[0].endswith("why 4, not 9") and {"speaks for 4", "speaks for 9"} <= set(contrast)
     assert {"speaks for 6", "speaks for 0"} <= set(words(explain(spot(), index=6, versus=0)))
-    assert "share of attention" in words(explain(spot(), explainer=Unsigned(), unit="share"))
+    looked = words(explain(spot(), explainer=Unsigned(), unit="share"))
+    assert {"share of attention", "looked here most", "did not look"} <= set(looked)
+    assert looked[0].endswith("· where it looked")
+    assert {"more ink helps 7", "more ink hurts 7"} <= set(words(explain(spot(), unit="logit_per_ink")))
     assert any("Warning" in line for line in words(explain(spot(), known=False)))
 
 
@@ -400,6 +369,7 @@ def test_json_has_the_agreed_shape() -> None:
     assert inner["certificate"] == {
         "state": "exact", "convergence_delta": None, "stderr_max": 0.25, "local_r2": None, "rows": 512,
         "stop": None, "top3_probability": None, "uncorrected_delta": None, "bias_max": None,
+        "summary": "Exact: the method's own definition, without samples or steps.",
     }  # fmt: skip
     assert prediction_json(explanation.prediction, explanation.digit.placement).keys() == set(list(document)[1:6])
 

@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 
 from server.render.wording import number, percent, whole
-from server.types import Quality, Unit
+from server.types import PLACES as NAMES_OF_PLACES
+from server.types import Kind, Output, Place, Quality, Section, Stop
 
 PLACES = ("左上", "上方", "右上", "左侧", "中间", "右侧", "左下", "下方", "右下")
-STRENGTHS: dict[Unit, str] = {
-    "logit": "影响",
-    "probability": "影响",
-    "logit_per_ink": "敏感度",
-    "probability_per_ink": "敏感度",
-    "share": "注意力",
-    "score": "重要性",
-}
+WHERE = dict(zip(NAMES_OF_PLACES, PLACES, strict=True))
+KINDS: dict[Kind, str] = {
+    "bar": "横", "stem": "竖", "slant": "斜线", "curve": "弧线", "loop": "圈", "dot": "点", "ink": "墨迹",
+    "gap": "缺口",
+}  # fmt: skip
+SECTIONS: dict[Section, str] = {
+    "upper": "的上段", "middle": "的中段", "lower": "的下段", "left": "的左边", "right": "的右边", "top": "的顶部",
+    "bottom": "的底部",
+}  # fmt: skip
 NOTES = {  # warnings by their code, which stays as it is in `warnings`
     "multiple-objects": "图中有不止一个像数字那么大的东西，读的是其中一个",
 }
@@ -30,7 +32,9 @@ class Chinese:
 
     places = PLACES
     strange = "警告：这看起来不像模型学过的数字。"
-    partial = "这是不完整的结果：方法没有算完就被停下了。"
+    rows = ("上面三分之一", "中间三分之一", "下面三分之一")
+    uncertain = "以这样的采样数，最强几处的先后还不能确定。"
+    exact = "精确：按方法自身的定义算出，没有采样，也没有近似步骤。"
     smaller = "可能还有更小的改动能做到同样的事。"
 
     def join(self, sentences: Sequence[str]) -> str:
@@ -45,28 +49,74 @@ class Chinese:
     def target(self, pro: str, contra: str | None) -> str:
         return pro if contra is None else f"{pro} 而不是 {contra}"
 
+    def score(self, pro: str, contra: str | None, output: Output) -> str:
+        if contra is not None:
+            return f"{pro} 对 {contra} 的领先"
+        return f"{pro} 的得分" if output == "logit" else f"{pro} 的概率"
+
+    def part(self, kind: Kind, place: Place | None, section: Section | None) -> str:
+        of = "" if section is None else SECTIONS[section]
+        return ("" if place is None else f"{WHERE[place]}的") + KINDS[kind] + of
+
+    def removal(self, part: str, score: str, drop: float) -> str:
+        if drop <= 0:
+            return f"去除测试：单独去掉任何一部分，{score}都不会下降。"
+        return f"去除测试：去掉{part}，{score}下降最多，为 {number(drop)}。"
+
+    def closing(self, gap: str, drop: float) -> str:
+        return f"若用一笔封上{gap}，则会下降 {number(drop)}。"
+
     def zero(self, target: str, method: str) -> str:
         return f"{self._why(target, method)}热图处处为零。"
 
-    def evidence(self, target: str, method: str, pro: str, ranking: Sequence[tuple[int, float]]) -> str:
-        if not ranking:
-            return f"{self._why(target, method)}没有什么支持 {pro}。"
-        where = "，".join(f"{whole(share)} 在{PLACES[place]}" for place, share in ranking)
-        return f"{self._why(target, method)}支持 {pro} 的证据中，{where}。"
+    def evidence(
+        self, target: str, method: str, pro: str, total: float, most: tuple[str, float] | None, paper: float
+    ) -> str:
+        why = self._why(target, method)
+        if total <= 0:
+            return f"{why}没有什么支持 {pro}。"
+        return f"{why}全部证据的 {whole(total)} 支持 {pro}{self._where(most, paper)}。"
 
-    def counter(self, side: str, is_class: bool, place: int, share: float, notable: float) -> str:
-        towards = f"支持 {side}" if is_class else f"反对 {side}"
-        if share < notable:
-            return f"{towards} 的证据在任何一处都不到全部证据的 {whole(notable)}。"
-        return f"{towards} 的最强证据在{PLACES[place]}，占全部证据的 {whole(share)}。"
+    def beside(self, part: str, share: float, differs: bool) -> str:
+        if differs:
+            return f"热图与去除测试不一致：热图在{part}只有 {whole(share)}。"
+        return f"{part}占 {whole(share)}。"
 
-    def strength(self, target: str, method: str, unit: Unit, ranking: Sequence[tuple[int, float]]) -> str:
-        what = f"{self._why(target, method)}模型的{STRENGTHS[unit]}"
+    def counter(self, side: str, is_class: bool, total: float, most: tuple[str, float] | None, paper: float) -> str:
+        towards = f"{'支持' if is_class else '反对'} {side}"
+        if total < 0.005:
+            return f"没有什么{towards}。" if total <= 0 else f"不到 1 % {towards}。"
+        return f"{whole(total)} {towards}{self._where(most, paper)}。"
+
+    def sensitivity(self, method: str, score: str, most: tuple[str, float] | None, paper: float) -> str:
+        if most is None:
+            return f"敏感度（按 {method}）：{score}只对空白处的改动有反应。"
+        beside = f"，空白处占 {whole(paper)}" if paper else ""
+        return f"敏感度（按 {method}）：{score}对{most[0]}的改动反应最大（占全部的 {whole(most[1])}）{beside}。"
+
+    def _where(self, most: tuple[str, float] | None, paper: float) -> str:
+        places = [] if most is None else [f"最多的 {whole(most[1])} 在{most[0]}"]
+        places += [f"{whole(paper)} 在空白处"] if paper else []
+        return "".join(f"，{place}" for place in places)
+
+    def look(self, method: str, ranking: Sequence[tuple[str, float]]) -> str:
         if not ranking:
-            return f"{what}几乎均匀地分布在整幅图上。"
-        (place, share), *others = ranking
-        then = "".join(f"，其次在{PLACES[place]}（{whole(share)}）" for place, share in others)
-        return f"{what}在{PLACES[place]}最大（占 {whole(share)}）{then}。"
+            return f"模型看了哪里（按 {method}）：几乎看遍整个数字。"
+        where = "，其次在".join(f"{place}（{whole(share)}）" for place, share in ranking)
+        return f"模型看了数字的哪里（按 {method}）：最多在{where}。这并不说明为什么看。"
+
+    def approximate(self, gap: float | None, is_corrected: bool, order: float | None) -> str:
+        sentence = "近似：已取完选项所要的全部样本"
+        if gap is not None:
+            sentence = f"近似：{'修正之前，' * is_corrected}各值之和与得分相差不到 {100 * gap:.2g} %"
+        if order is not None:
+            sentence += f"；最强三个值次序正确的概率为 {_percent(order)}"
+        elif is_corrected:
+            sentence += "；只取了一轮样本，说不出次序有多可靠"
+        return f"{sentence}。"
+
+    def partial(self, stop: Stop | None) -> str:
+        return f"这是不完整的结果：方法没有算完，{'时间就到了' if stop == 'budget' else '选项就用尽了'}。"
 
     def note(self, warning: str) -> str:
         code = warning.partition(":")[0]

@@ -3,33 +3,36 @@
 from collections.abc import Sequence
 
 from server.render.wording import number, percent, whole
-from server.types import Quality, Unit
+from server.types import PLACES as NAMES_OF_PLACES
+from server.types import Kind, Output, Place, Quality, Section, Stop
 
 PLACES = (
     "in the upper left", "at the top", "in the upper right",
-    "on the left", "in the centre", "on the right",
+    "on the left", "in the middle", "on the right",
     "in the lower left", "at the bottom", "in the lower right",
 )  # fmt: skip
-STRENGTHS: dict[Unit, str] = {
-    "logit": "influence",
-    "probability": "influence",
-    "logit_per_ink": "sensitivity",
-    "probability_per_ink": "sensitivity",
-    "share": "attention",
-    "score": "importance",
-}
-"""What an unsigned map shows, as one noun."""
+WHERE = dict(zip(NAMES_OF_PLACES, PLACES, strict=True))
+KINDS: dict[Kind, str] = {
+    "bar": "bar", "stem": "stem", "slant": "slanting line", "curve": "curve", "loop": "loop", "dot": "dot",
+    "ink": "ink", "gap": "gap",
+}  # fmt: skip
+SECTIONS: dict[Section, str] = {
+    "upper": "the upper part of ", "middle": "the middle of ", "lower": "the lower part of ",
+    "left": "the left side of ", "right": "the right side of ", "top": "the top of ", "bottom": "the bottom of ",
+}  # fmt: skip
 
 UNMEASURABLE = "This map cannot be measured: the picture has too little ink to take any away."
 TOO_FEW = "There are too few different cells to tell whether this map is better than a random order"
 
 
 class English:
-    """Sentences, each with its stop. Places are numbers of PLACES; shares are in [0, 1]."""
+    """Sentences, each with its stop. Shares are in [0, 1]; names of parts are as `part` gives them."""
 
     places = PLACES
+    rows = ("in the upper third", "in the middle third", "in the lower third")
     strange = "Warning: this does not look like a digit the model was trained on."
-    partial = "This is a partial result: the method was stopped before it was done."
+    uncertain = "The order of the strongest places is not certain at this number of samples."
+    exact = "Exact: the method's own definition, without samples or steps."
 
     def join(self, sentences: Sequence[str]) -> str:
         return " ".join(sentences)
@@ -43,32 +46,88 @@ class English:
     def target(self, pro: str, contra: str | None) -> str:
         return pro if contra is None else f"{pro}, not {contra}"
 
+    def score(self, pro: str, contra: str | None, output: Output) -> str:
+        """What is explained, as a thing that can fall."""
+        if contra is not None:
+            return f"the lead of {pro} over {contra}"
+        return f"the score for {pro}" if output == "logit" else f"the probability of {pro}"
+
+    def part(self, kind: Kind, place: Place | None, section: Section | None) -> str:
+        """What a person would point at: the upper part of the stem on the right."""
+        of = "" if section is None else SECTIONS[section]
+        return f"{of}the {KINDS[kind]}" + ("" if place is None else f" {WHERE[place]}")
+
+    def removal(self, part: str, score: str, drop: float) -> str:
+        """The removal test: the costliest part, and by how much the score falls without it."""
+        if drop <= 0:
+            return f"Removal test: {score} falls without no single part."
+        return f"Removal test: without {part}, {score} falls most, by {number(drop)}."
+
+    def closing(self, gap: str, drop: float) -> str:
+        """An opening that counts more than any ink."""
+        return f"With {gap} closed by a stroke, it would fall by {number(drop)}."
+
     def zero(self, target: str, method: str) -> str:
         return f"{self._why(target, method)} the map is zero everywhere."
 
-    def evidence(self, target: str, method: str, pro: str, ranking: Sequence[tuple[int, float]]) -> str:
-        """Where the evidence for `pro` lies: places and their shares, or nothing."""
-        if not ranking:
-            return f"{self._why(target, method)} nothing speaks for {pro}."
-        (place, share), *others = ranking
-        then = "".join(f", {whole(share)} {PLACES[place]}" for place, share in others)
-        return f"{self._why(target, method)} {whole(share)} of the evidence for {pro} lies {PLACES[place]}{then}."
+    def evidence(
+        self, target: str, method: str, pro: str, total: float, most: tuple[str, float] | None, paper: float
+    ) -> str:
+        """How much of all evidence is for `pro`, the part of the digit that has most of it, and what lies beside."""
+        why = self._why(target, method)
+        if total <= 0:
+            return f"{why} nothing speaks for {pro}."
+        return f"{why} {whole(total)} of all evidence speaks for {pro}{self._where(most, paper)}."
 
-    def counter(self, side: str, is_class: bool, place: int, share: float, notable: float) -> str:
-        """The strongest evidence on the other side: against a class, or for the other of two."""
-        towards = f"for {side}" if is_class else f"against {side}"
-        if share < notable:
-            return f"No place holds {whole(notable)} or more of all evidence {towards}."
-        return f"The strongest evidence {towards} lies {PLACES[place]} and is {whole(share)} of all evidence."
+    def beside(self, part: str, share: float, differs: bool) -> str:
+        """What a map says of the part of the removal test, which it does not name first."""
+        if differs:
+            return f"Map and removal test differ: the map has {whole(share)} on {part}."
+        return f"On {part} it is {whole(share)}."
 
-    def strength(self, target: str, method: str, unit: Unit, ranking: Sequence[tuple[int, float]]) -> str:
-        """Where an unsigned map is strongest; an empty `ranking` says that it is even."""
-        what = f"{self._why(target, method)} the model's {STRENGTHS[unit]} is"
+    def counter(self, side: str, is_class: bool, total: float, most: tuple[str, float] | None, paper: float) -> str:
+        """The other side: against a class, or for the other of two."""
+        towards = f"{'for' if is_class else 'against'} {side}"
+        if total < 0.005:
+            return f"{'Nothing' if total <= 0 else 'Less than 1 %'} speaks {towards}."
+        return f"{whole(total)} speaks {towards}{self._where(most, paper)}."
+
+    def sensitivity(self, method: str, score: str, most: tuple[str, float] | None, paper: float) -> str:
+        """What the answer reacts to, which is no evidence."""
+        if most is None:
+            return f"Sensitivity, by {method}: {score} reacts to changes of empty paper alone."
+        beside = f"; {whole(paper)} is on empty paper" if paper else ""
+        return (
+            f"Sensitivity, by {method}: {score} reacts most to changes at {most[0]} ({whole(most[1])} of all){beside}."
+        )
+
+    def _where(self, most: tuple[str, float] | None, paper: float) -> str:
+        places = [] if most is None else [f"the largest share, {whole(most[1])}, lies on {most[0]}"]
+        places += [f"{whole(paper)} on empty paper"] if paper else []
+        return "".join(f"; {place}" for place in places)
+
+    def look(self, method: str, ranking: Sequence[tuple[str, float]]) -> str:
+        """Where a net looked in the box of the digit; an empty `ranking` says that no place stands out."""
         if not ranking:
-            return f"{what} spread almost evenly over the picture."
-        (place, share), *others = ranking
-        then = "".join(f", then {PLACES[place]} ({whole(share)})" for place, share in others)
-        return f"{what} greatest {PLACES[place]} ({whole(share)} of it){then}."
+            return f"Where it looked, by {method}: almost evenly all over the digit."
+        where = ", then ".join(f"{place} ({whole(share)})" for place, share in ranking)
+        return f"Where it looked in the digit, by {method}: mostly {where}. That does not say what for."
+
+    def approximate(self, gap: float | None, is_corrected: bool, order: float | None) -> str:
+        """What is known of values that are not exact: how far they miss their sum, and how certain their order is."""
+        sentence = "Approximate: all samples that the options ask for were taken"
+        if gap is not None:
+            sentence = f"Approximate: the values sum to the score within {100 * gap:.2g} %"
+            sentence += ", before that was corrected" * is_corrected
+        if order is not None:
+            sentence += f"; the order of the three strongest values is right with a probability of {percent(order)}"
+        elif is_corrected:
+            sentence += "; one round of samples cannot say how certain the order is"
+        return f"{sentence}."
+
+    def partial(self, stop: Stop | None) -> str:
+        ended = "the time was up" if stop == "budget" else "its options ended"
+        return f"This is a partial result: {ended} before the method was done."
 
     def note(self, warning: str) -> str:
         return f"Note: {warning if warning.endswith(('.', '!', '?')) else warning + '.'}"

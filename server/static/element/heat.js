@@ -12,7 +12,7 @@ const FOR = [[76, 26, 34], [60, 53, 50], [42, 60, 46]];
 /** @type {Triple[]} */
 const AGAINST = [[76, -12, -28], [60, -4, -46], [42, 18, -62]];
 /** @type {Triple[]} */
-const STRENGTH = [[90, -8, 50], [70, -34, 14], [48, -12, -28], [24, 24, -46]];
+const STRENGTH = [[84, 0, 0], [50, 0, 0], [16, 0, 0]];
 const OPACITY = 0.9;
 const PERCENTILE = 0.99;
 const OUTLIER = 1.25;

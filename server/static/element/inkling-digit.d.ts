@@ -35,10 +35,29 @@ export interface Attribution {
     local_r2: number | null;
     rows: number;
     top3_probability: number | null;
+    /** What that means, in the language of the answer. */
+    summary: string;
   };
+  /** The parts of the digit, the costliest to take away first. */
+  parts: Part[];
   warnings: string[];
   /** Where quality=true asked for it. `passed` is null where nobody can tell. */
   quality: { measures: Record<string, Measure>; passed: boolean | null; verdict: string } | null;
+}
+
+export interface Part {
+  name: string;
+  kind: string;
+  place: string | null;
+  section: string | null;
+  /** How far the score falls without it; null where there was no time to test. */
+  drop: number | null;
+  /** Row, column, height and width. */
+  box: [number, number, number, number];
+  /** Shares of all evidence of the map. */
+  supporting: number;
+  opposing: number;
+  stderr: number | null;
 }
 
 export interface Measure {

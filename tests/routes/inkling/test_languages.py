@@ -14,6 +14,7 @@ CALLS = (
     "/v1/explain?method=occlusion&quality=true",
     "/v1/compare?methods=saliency,occlusion",
 )
+TEXTS = ("alt", "verdict", "summary")  # and the names of parts
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def sentences(value: Any) -> Any:
     match value:
         case dict():
             for name, one in value.items():
-                if name in ("alt", "verdict"):
+                if name in TEXTS or (name == "name" and "drop" in value):
                     yield one
                 else:
                     yield from sentences(one)
@@ -56,7 +57,8 @@ def sentences(value: Any) -> Any:
 def without_sentences(value: Any) -> Any:
     match value:
         case dict():
-            return {name: without_sentences(one) for name, one in value.items() if name not in ("alt", "verdict")}
+            texts = {*TEXTS, "name"} if "drop" in value else TEXTS
+            return {name: without_sentences(one) for name, one in value.items() if name not in texts}
         case list():
             return [without_sentences(one) for one in value]
     return value
