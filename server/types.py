@@ -250,11 +250,11 @@ class Part:
 class Attribution:
     """How much each pixel speaks for the target, sign kept, and how far that can be trusted.
 
-    Fields are None where the method cannot say. `values` spread each segment's value evenly over its pixels, so that
-    sums are kept. `convergence_delta` = sum(values) - (score - base_value); `uncorrected_delta` is what it was before a
-    method made it 0. `rows` counts images put through the model. A value is off by two standard errors at most 95 % of
-    the time: where draws are few or uneven, `stderr` is wider than a plain one, by Student's t. It is the error of
-    sampling alone. A method that ends by its options without meeting its own rule sets `stop` to "limit".
+    Fields are None where the method cannot say. `values` spread each segment's value over its pixels, evenly unless
+    `fine`, so that sums are kept. `convergence_delta` = sum(values) - (score - base_value); `uncorrected_delta` is what
+    it was before a method made it 0. `rows` counts images put through the model. A value is off by two standard errors
+    at most 95 % of the time: where draws are few or uneven, `stderr` is wider than a plain one, by Student's t. It is
+    the error of sampling alone. A method that ends by its options without meeting its own rule sets `stop` to "limit".
     """
 
     values: Array  # (H, W)
@@ -272,6 +272,7 @@ class Attribution:
     stop: Stop | None = None  # set when the request ends, as is the next
     top3_probability: float | None = None  # that the three strongest values are the right ones in the right order
     warnings: tuple[str, ...] = ()
+    fine: bool = False  # values differ within segments
     bias_max: float | None = None  # how far a penalty has moved a value, at most, in `unit`
     error_parts: Array | None = None  # (k, n), of what is ranked: errors go together as in random sums of these rows
 
@@ -284,11 +285,19 @@ class Attribution:
 
     @property
     def ranked(self) -> tuple[Array, Array | None]:
-        """Values and standard errors, each (n,), of what is ranked and painted: segments where there are any, else
+        """Values and standard errors, each (n,), of what is ranked: segments where there are any, else
         pixels."""
         if self.segments is not None and self.segment_values is not None:
             return self.segment_values, self.segment_stderr
         return self.values.ravel(), None if self.stderr is None else self.stderr.ravel()
+
+    @property
+    def painted(self) -> Array:
+        """What a heatmap shows at each pixel, (H, W) float64: the value of its segment, or its own where there is none
+        or the values are fine."""
+        if self.fine or self.segments is None or self.segment_values is None:
+            return self.values.astype(np.float64)
+        return self.segment_values.astype(np.float64)[self.segments]
 
 
 PASSED = 0.95  # of the random controls that a map must beat: one in twenty does so by luck

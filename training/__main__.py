@@ -177,5 +177,25 @@ def convert(version: Path, data: str | None) -> None:
         raise click.ClickException(str(error)) from error
 
 
+@main.command()
+@click.argument("version", type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path))
+@DATA
+@click.option("--pictures", default=60, show_default=True, type=click.IntRange(2), help="Of each planted cause.")
+@click.option("--digits", default=500, show_default=True, type=click.IntRange(2), help="That the yardstick takes.")
+def certify(version: Path, data: str, pictures: int, digits: int) -> None:
+    """Put a stored VERSION, such as model_store/cnn/2, on trial: which explanation methods name a cause that is known?
+    Writes the next version, with the result; takes some minutes."""
+    dataset = _checked_data(data, 0)
+    from training.referee import certify as certification
+
+    try:
+        written = certification.certify(
+            version, dataset.train_images, dataset.test_images, pictures=pictures, digits=digits
+        )
+    except ValueError as error:  # DataError is one
+        raise click.ClickException(str(error)) from error
+    click.echo(f"wrote {written}")
+
+
 if __name__ == "__main__":
     main()

@@ -79,7 +79,7 @@ def _write(aside: Path, trained: Trained, data: Dataset, number: int) -> None:
     (aside / "fingerprint.pb").unlink(missing_ok=True)  # differs from save to save; nothing reads it
     extra = aside / EXTRA
     extra.mkdir()
-    np.savez_compressed(extra / "background.npz", centroids=_centroids(data.train_images))
+    np.savez_compressed(extra / "background.npz", centroids=centroids(data.train_images))
     card = {
         "format": FORMAT,
         "name": trained.name,
@@ -147,7 +147,7 @@ def _verbs(model: keras.Model) -> list[str]:
     return ["forward", "gradient", "features", *sorted({"feature_map", "attention"} & set(model.output))]
 
 
-def _centroids(images: Array) -> Array:
+def centroids(images: Array) -> Array:
     """k-means centroids of images, (m, H, W) float32, ordered by the size of their clusters."""
     flat = images.reshape(len(images), -1)
     clusters = max(1, min(CENTROIDS, len(flat) // (3 * MEMBERS)))

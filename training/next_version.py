@@ -22,7 +22,7 @@ def convert(version: Path, images: Array | None = None) -> Path:
         DataError: `version` is none.
         ConversionError: the LiteRT files cannot be had, or do not answer like the SavedModel.
     """
-    card = _card(version)
+    card = checked_card(version)
     source = "validation images" if images is not None else "mixes and shifts of the centroids"
     chosen = _mixed(_centroids(version)) if images is None else images[:COMPARED]
 
@@ -43,7 +43,7 @@ def convert(version: Path, images: Array | None = None) -> Path:
     return publish(version.parent, write)
 
 
-def _card(version: Path) -> dict[str, Any]:
+def checked_card(version: Path) -> dict[str, Any]:
     """Of a version whose files are those of its card."""
     try:
         card: dict[str, Any] = json.loads((version / EXTRA / "model_card.json").read_text())

@@ -32,7 +32,7 @@ class IntegratedGradients:
     """
 
     name: ClassVar[str] = "integrated_gradients"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     summary: ClassVar[str] = (
         "Each pixel's share of the difference between the image and a baseline, along a straight path."
     )
@@ -44,7 +44,7 @@ class IntegratedGradients:
     n_steps: int = option(16, "points on the path at first; doubled, up to 512, until tolerance is met", 2, MOST_STEPS)
     tolerance: float = option(0.01, "largest completeness gap, relative to score - base_value", 1e-6, 1.0)
     baseline: Literal["black", "mean"] = option(
-        "black", "where the path starts: empty paper, or the mean of the background images"
+        "mean", "where the path starts: empty paper, or the mean of the background images"
     )
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:

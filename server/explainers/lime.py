@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from server.errors import TooManySegments
-from server.explainers.perturbation import MaskedOutputs, Masks, all_masks, packed_masks, spread
+from server.explainers.perturbation import MaskedOutputs, Masks, all_masks, baseline_of, packed_masks, spread
 from server.explainers.sampling_error import widened
 from server.explainers.segmentation import Segmentation, segment, superpixels
 from server.options import option
@@ -31,9 +31,11 @@ class Lime:
     """coefficients b of the ridge regression of target(z) on which superpixels z keeps, weighted by closeness to the
     image.
 
-    Gives what lime 0.2.0.1 gives for the same segments and seed (`LimeImageExplainer(random_state=seed)`), to rounding,
-    but evaluates each distinct mask once and solves in closed form. The package's own segmentation (`compat`) cuts most
-    digits into one or two superpixels, so the default is finer. Sampled masks change with the seed, and `stderr` says
+    With `baseline=colours` it gives what lime 0.2.0.1 gives for the same segments and seed
+    (`LimeImageExplainer(random_state=seed)`), to rounding, but evaluates each distinct mask once and solves in closed
+    form. The package's own segmentation (`compat`) cuts most digits into one or two superpixels, and its mean colours
+    leave a gap in the ink what it was: by default cells of a grid are dropped for the mean of the background images,
+    and then a known cause is named, missing ink too. Sampled masks change with the seed, and `stderr` says
     how far; the fixed ridge penalty pulls coefficients to 0, the more the fewer the samples, and `bias_max` says how
     far. `exact` is the limit for ever more samples: all 2^n masks count alike and the penalty vanishes. Cost: at most
     n_samples forwards (2^n when exact), usually 64 to 512. `local_r2` says how well a linear model fits at all.
@@ -52,14 +54,19 @@ class Lime:
     )
 
     n_samples: int = option(1000, "sampled masks, the unmasked image included", 10, 20000)
-    segmentation: Segmentation = option("quickshift", "how the image is cut; always into at least 5 segments")
+    segmentation: Segmentation = option("grid", "how the image is cut; always into at least 5 segments")
     kernel_size: float = option(1.0, "of quickshift: pixels; larger gives fewer superpixels", 1.0, 6.0)
     n_segments: int = option(16, "of slic and grid: about how many segments", 5, 49)
+    baseline: Literal["colours", "black", "mean"] = option(
+        "mean",
+        "what a dropped segment shows: its mean colour, as in the lime package; empty paper; or the mean of the "
+        "background images",
+    )
     exact: bool = option(False, "all 2^n masks: the limit for ever more n_samples; for up to 12 segments")
     compat: bool = option(
         False,
-        "the lime package's own segmentation, which gives most digits one or two superpixels; segmentation, "
-        "kernel_size and n_segments then have no say",
+        "the lime package's own segmentation, which gives most digits one or two superpixels, and its mean colours; "
+        "segmentation, kernel_size, n_segments and baseline then have no say",
     )
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
@@ -68,7 +75,11 @@ class Lime:
             if self.compat
             else segment(image, self.segmentation, self.kernel_size, self.n_segments)
         )
-        masked = MaskedOutputs(model, image, segments, mean_colours(image, segments))
+        if self.compat or self.baseline == "colours":
+            dropped = mean_colours(image, segments)
+        else:
+            dropped = baseline_of(self.baseline, model.card)
+        masked = MaskedOutputs(model, image, segments, dropped)
         n = int(segments.max()) + 1
         for masks, last in self._samples(n, seed):
             scores = target.score(masked.outputs(masks.masks))

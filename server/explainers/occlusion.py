@@ -25,7 +25,7 @@ class Occlusion:
     """
 
     name: ClassVar[str] = "occlusion"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     summary: ClassVar[str] = "How far the output falls when a small patch is covered."
     needs: ClassVar[frozenset[Verb]] = frozenset({"forward"})
     signed: ClassVar[bool] = True
@@ -39,7 +39,7 @@ class Occlusion:
         2, "pixels between neighbouring patches; more than patch counts as patch, so that nothing is missed", 1, 14
     )
     baseline: Literal["black", "mean"] = option(
-        "black", "what covers: empty paper, or the mean of the background images"
+        "mean", "what covers: empty paper, or the mean of the background images"
     )
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:

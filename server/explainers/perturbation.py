@@ -85,7 +85,10 @@ def baseline_of(name: str, card: ModelCard) -> Array:
 
 def baselines_of(name: str, card: ModelCard, image: Array) -> Array:
     """The pictures (m, H, W) that stand for "nothing there", over which a method takes the mean: one for `black` and
-    `mean`, one for `blur` (the image itself without its strokes), every background image for `background`."""
+    `mean`, those two for `both`, one for `blur` (the image itself without its strokes), every background image for
+    `background`."""
+    if name == "both":
+        return np.stack([baseline_of("black", card), baseline_of("mean", card)])
     if name == "background":
         return card.background
     if name == "blur":

@@ -43,7 +43,7 @@ class Rise:
     grid: int = option(7, "cells a side of the coarse masks", 2, 14)
     keep: float = option(0.5, "share of the cells that a mask keeps", 0.05, 0.95)
     baseline: Literal["black", "mean"] = option(
-        "black", "what shows where a mask hides: empty paper, or the mean of the background images"
+        "mean", "what shows where a mask hides: empty paper, or the mean of the background images"
     )
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:

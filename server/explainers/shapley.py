@@ -9,11 +9,13 @@ import numpy as np
 from server.explainers.coalitions import all_pairs, leverage_sample, shapley_values
 from server.explainers.perturbation import MaskedOutputs, Masks, all_masks, baselines_of, spread
 from server.explainers.segmentation import grid, segment
+from server.explainers.within_cells import shared, slopes_by_rank
 from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
 
 FIRST = 128  # rows before the first answer; before the next, four times as many
 GROWTH = 4
+PATHS = 4  # baselines at most whose slopes share a cell's value among its pixels
 PAIRS = 2  # of coalitions for each cell, at least: fitted to fewer, values say nothing, and nor do their errors
 
 
@@ -25,9 +27,11 @@ class Shapley:
     Cells that equal the baseline add nothing in any order and are left out. With n others, all 2^n coalitions are
     evaluated when `max_rows` allows: no sampling error. Else KernelSHAP on pairs of coalitions drawn by leverage
     scores, two pairs a cell at least, with standard errors; where `max_rows` does not allow that for all background
-    images, fewer of them are taken, and a warning says so. The values sum to score - base_value either way. On black
-    paper a 4 x 4 grid has 9 cells with ink for the median digit and at most 16. Covering cells makes pictures that no
-    pen drew: the values say what the net does with them, and depend on the baseline.
+    images, fewer of them are taken, and a warning says so. The values sum to score - base_value either way. With empty
+    paper as the only baseline, ink that is missing cannot be evidence: it is taken by turns with the mean of the
+    background images, for which all 9 cells of a 3 x 3 grid are players, 1,024 rows. Covering cells makes pictures that
+    no pen drew: the values say what the net does with them, and depend on the baseline. Within a cell, what single
+    pixels get are shares by slope and no Shapley values of their own.
     """
 
     name: ClassVar[str] = "shapley"
@@ -42,11 +46,14 @@ class Shapley:
     )
 
     segmentation: Literal["grid", "quickshift", "slic"] = option("grid", "what the players are: cells or superpixels")
-    grid: int = option(4, "cells a side of the grid", 2, 7)
-    baseline: Literal["black", "mean", "blur", "background"] = option(
-        "black",
-        "what a missing cell shows: empty paper, the mean of the background images, the image blurred, or the "
-        "background images in turn",
+    grid: int = option(3, "cells a side of the grid", 2, 7)
+    baseline: Literal["both", "black", "mean", "blur", "background"] = option(
+        "both",
+        "what a missing cell shows: empty paper (black), the mean of the background images, both by turns, the image "
+        "blurred, or the background images by turns",
+    )
+    within: Literal["slopes", "even"] = option(
+        "slopes", "how a cell's value is shared among its pixels: by the slopes there, or evenly; sums are the same"
     )
     max_rows: int = option(8192, "images put through the model at most; beyond, coalitions are sampled", 256, 65536)
 
@@ -77,7 +84,22 @@ class Shapley:
                 empty, full = coalition_values[0], coalition_values[1]
                 phi, covariance = sample.values(coalition_values[2:], empty, full)
             state: State = "exact" if covariance is None else "converged" if pairs == stages[-1] else "partial"
-            yield replace(game.attribution(phi, covariance, empty, full, state), warnings=warnings)
+            found = replace(game.attribution(phi, covariance, empty, full, state), warnings=warnings)
+            if pairs == stages[-1] and self.within == "slopes":
+                found = _fine(found, model, image, target, baselines)
+            yield found
+
+
+def _fine(found: Attribution, model: Model, image: Array, target: Target, baselines: Array) -> Attribution:
+    """The attribution with each cell's value shared among its pixels by slopes."""
+    if "gradient" not in model.verbs:
+        why = "this model gives no slopes, so that each cell's value is shared evenly among its pixels"
+        return replace(found, warnings=(*found.warnings, why))
+    some = baselines[np.linspace(0, len(baselines), min(len(baselines), PATHS), endpoint=False).astype(int)]
+    pixels, rows = slopes_by_rank(model, image, target, some)
+    assert found.segments is not None and found.segment_values is not None
+    values = shared(found.segment_values, found.segments, pixels)
+    return replace(found, values=values, rows=found.rows + rows, fine=True)
 
 
 def _stages(n: int, limit: int, first: int) -> list[int]:

@@ -31,7 +31,7 @@ class Cells:
     def of(model: Model, image: Array, target: Target, attribution: Attribution) -> "Cells":
         values = attribution.segment_values
         segments = attribution.segments
-        if segments is None or values is None:
+        if attribution.fine or segments is None or values is None:
             segments, values = np.arange(image.size).reshape(image.shape), attribution.values.ravel()
         masked = MaskedOutputs(model, image, segments, np.zeros_like(image))
         ink = np.bincount(segments.ravel(), image.ravel().astype(np.float64))

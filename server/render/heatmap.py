@@ -11,7 +11,7 @@ import numpy as np
 from server.render.backdrop import FADED, Backdrop, backdrop, cells
 from server.render.colours import eight_bit, heat
 from server.render.jsonable import finite
-from server.types import Array, Attribution, Explanation
+from server.types import Array, Explanation
 
 PERCENTILE = 99.0  # of the non-zero strengths: one odd pixel in a hundred may not bleach the rest
 OUTLIER = 1.25  # the largest strength sets the limit unless it is that much above the percentile
@@ -52,13 +52,14 @@ def heatmap(explanation: Explanation, signed: bool | None = None, limit: float |
 
     Raises ValueError when there is a value that is not finite.
     """
-    painted = _painted(explanation.attribution)  # (H, W) float64
+    attribution = explanation.attribution
+    painted = finite(attribution.painted, "values")
     signed = explanation.explainer.signed if signed is None else signed
     strengths = np.abs(painted) if signed else np.maximum(painted, 0)
     limit = _limit(strengths) if limit is None else limit
     levels = np.zeros_like(painted) if limit == 0 else np.clip(painted / limit, -1 if signed else 0, 1)
     ink = explanation.digit.pixels >= 0.5
-    segments = explanation.attribution.segments
+    segments = None if attribution.fine else attribution.segments
     return Heatmap(levels, signed, limit, float(strengths.max()), segments, ink, backdrop(explanation))
 
 
@@ -101,13 +102,6 @@ def _mark(heatmap: Heatmap, at: Array, side: float) -> Mark:
     """A minus on the cell (row, column), sized for an area of side x side cells."""
     x, y = heatmap.backdrop.point(float(at[1]) + 0.5, float(at[0]) + 0.5)
     return Mark(x, y, min(0.2 * side, 1.0) * heatmap.backdrop.cell)
-
-
-def _painted(attribution: Attribution) -> Array:
-    """What the method said of each cell: for segments their own values, not their even spread. (H, W) float64."""
-    if attribution.segments is None or attribution.segment_values is None:
-        return finite(attribution.values, "values").astype(np.float64)
-    return finite(attribution.segment_values, "segment_values").astype(np.float64)[attribution.segments]
 
 
 def _limit(strengths: Array) -> float:

@@ -49,6 +49,7 @@ def attribution_json(attribution: Attribution, signed: bool, words: Words = ENGL
         "unit": attribution.unit,
         "signed": signed,
         **_arrays(attribution),
+        "painted": "segment_values" if attribution.segment_values is not None and not attribution.fine else "values",
         "score": known_float(attribution.score, "score"),
         "base_value": known_float(attribution.base_value, "base_value"),
         "certificate": _certificate(attribution, words),

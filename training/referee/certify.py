@@ -1,0 +1,47 @@
+"""Writes the next version of a model: the same net, with its trial beside it.
+
+A version is never changed, so what is found of it later becomes part of the next one, whose card names the file.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from training.data import Array, DataError
+from training.export import EXTRA, publish, write_card
+from training.next_version import checked_card
+from training.referee.planted import SIDE
+from training.referee.trial import Subject, put_on_trial
+
+TRIAL = f"{EXTRA}/trial.json"
+
+
+def certify(version: Path, train: Array, test: Array, **sizes: Any) -> Path:
+    """Put the version in the folder MODEL/NUMBER on trial, on images (n, 28, 28), and write the next version with the
+    result; returns its folder. `sizes` are those of `put_on_trial`.
+
+    Raises:
+        DataError: `version` is none, is of another architecture than training's, or takes other images.
+        ValueError: a sibling does not follow its cause.
+    """
+    card = checked_card(version)
+    if card["architecture"] not in ARCHITECTURES or (card["image"]["height"], card["image"]["width"]) != (SIDE, SIDE):
+        raise DataError(
+            f"{version} is a {card['architecture']} of {card['image']['height']} x {card['image']['width']}; siblings "
+            f"can be made of {', '.join(ARCHITECTURES)} of {SIDE} x {SIDE}"
+        )
+    trial = put_on_trial(Subject(version, card["architecture"], card["options"]), train, test, **sizes)
+
+    def write(aside: Path, number: int) -> None:
+        shutil.copytree(version, aside)
+        (aside / TRIAL).write_text(json.dumps(trial, indent=1) + "\n")
+        (aside / EXTRA / "model_card.json").unlink()
+        kept = {name: value for name, value in card.items() if name != "files"}
+        write_card(aside, {**kept, "version": str(number), "trial": TRIAL, "certified_from": version.name})
+
+    return publish(version.parent, write)
+
+
+ARCHITECTURES = ("mlp", "cnn", "lstm")
+"""Of training/architectures.py, which imports Keras: siblings are made in other processes."""

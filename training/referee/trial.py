@@ -1,0 +1,201 @@
+"""Puts a version on trial: which explanation methods name a cause that is known, and whose order of pixels is best.
+
+Causes are known only of nets that were made for it, so small siblings of the version's architecture are asked
+(siblings.py, planted.py); the order of pixels is judged on the version itself (yardstick.py). What is asked is what
+the server runs: its explainers, with the options that people get, and the best known others.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from server.explainers import EXPLAINERS
+from server.types import Array, Attribution, Explainer, Model, Target
+from training.referee import maps
+from training.referee.planted import planted
+
+FORMAT = 1
+PICTURES = 60  # of each kind
+DIGITS = 500  # of the yardstick
+DRAWN_ON = 12000  # digits that a sibling's pictures are drawn on
+PART = 50  # digits of the yardstick that one process does at once
+KINDS = ("mark", "missing", "conjunction", "decoy", "background")
+CONFIGURATIONS: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    *((name, {}) for name in EXPLAINERS),
+    ("shapley", {"within": "even"}),
+    ("shapley", {"grid": 4, "baseline": "black"}),
+    ("shapley", {"baseline": "mean"}),
+    ("lime", {"n_segments": 9}),
+    ("lime", {"n_segments": 25}),
+    ("lime", {"n_segments": 49}),
+    ("lime", {"baseline": "colours"}),
+    ("lime", {"segmentation": "quickshift", "baseline": "colours"}),
+    ("lime", {"segmentation": "slic", "baseline": "colours"}),
+    ("lime", {"segmentation": "slic"}),
+    ("lime", {"segmentation": "quickshift"}),
+    ("lime", {"compat": True}),
+    ("integrated_gradients", {"baseline": "black"}),
+    ("occlusion", {"baseline": "black"}),
+    ("rise", {"baseline": "black"}),
+)
+"""Each method by its defaults, and with other options."""
+
+
+@dataclass
+class Score:
+    """How often one configuration named the cause, and how its map lay on it, by kind; and its yardstick by digit."""
+
+    named: dict[str, int] = field(default_factory=dict)
+    chance: dict[str, float] = field(default_factory=dict)
+    auroc: dict[str, float] = field(default_factory=dict)
+    share: dict[str, float] = field(default_factory=dict)
+    yardstick: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is on trial: a version's folder, its architecture and options."""
+
+    folder: Path
+    architecture: str
+    options: Mapping[str, Any]
+
+
+def explainers_for(verbs: frozenset[str]) -> list[Explainer]:
+    """The configurations that a model with these verbs can do."""
+    found = [(EXPLAINERS[name], options) for name, options in CONFIGURATIONS]
+    return [explainer(**options) for explainer, options in found if explainer.needs <= verbs]
+
+
+def key_of(explainer: Explainer) -> str:
+    """A name for a configuration: the method with all its options that are not the default."""
+    default = asdict(cast(Any, type(explainer)()))
+    other = [f"{name}={value}" for name, value in asdict(cast(Any, explainer)).items() if value != default[name]]
+    return "&".join([explainer.name, *other])
+
+
+def last(attributions: Iterator[Attribution]) -> Attribution:
+    """What a method ends with."""
+    *_, found = attributions
+    return found
+
+
+def on_planted(model: Model, kind: str, digits: Array, explainers: Sequence[Explainer]) -> dict[str, Score]:
+    """Each of the explainers asked of a net that follows causes of `kind`, drawn on the digits (n, 28, 28)."""
+    pictures = planted(kind, digits, 1, False)
+    scores: dict[str, Score] = {}
+    for explainer in explainers:
+        named, measures = 0, []
+        for number, (image, label, cause) in enumerate(
+            zip(pictures.images, pictures.labels, pictures.causes, strict=True)
+        ):
+            found = last(explainer.refine(model, image, Target.of_class(int(label), model.card.classes), 0))
+            named += maps.names(found, cause, number)
+            measures.append((maps.chance(found, cause), maps.auroc(found, cause), maps.share(found, cause)))
+        chance, auroc, share = np.mean(measures, axis=0)
+        scores[key_of(explainer)] = Score({kind: named}, {kind: chance}, {kind: auroc}, {kind: share})
+    return scores
+
+
+def put_on_trial(subject: Subject, train: Array, test: Array, pictures: int = PICTURES, digits: int = DIGITS,
+                 kinds: Sequence[str] = KINDS, processes: int | None = None) -> dict[str, Any]:  # fmt: skip
+    """The trial of a version as its file says it (model_store/README.md); siblings are drawn on `train` images
+    (n, 28, 28), and asked about pictures drawn on `test` images, of which the yardstick takes other ones."""
+    asked, judged = test[:pictures], test[pictures : pictures + digits]
+    parts = [judged[start : start + PART] for start in range(0, len(judged), PART)]
+    with ProcessPoolExecutor(processes or os.cpu_count(), get_context("spawn"), initializer=_quiet) as pool:
+        of_kinds = [pool.submit(_try_kind, subject, kind, train[:DRAWN_ON], asked) for kind in kinds]
+        of_digits = [pool.submit(_try_digits, subject, part) for part in parts]
+        siblings: list[dict[str, Any]] = []
+        scores: dict[str, Score] = {}
+        for found in of_kinds:
+            sibling, named = found.result()
+            siblings.append(sibling)
+            for key, score in named.items():
+                merged = scores.setdefault(key, Score())
+                for name in ("named", "chance", "auroc", "share"):
+                    getattr(merged, name).update(getattr(score, name))
+        for part in of_digits:
+            for key, values in part.result().items():
+                scores.setdefault(key, Score()).yardstick.extend(values)
+    return _record(siblings, scores, pictures, len(judged))
+
+
+def _record(siblings: list[dict[str, Any]], scores: Mapping[str, Score], pictures: int, digits: int) -> dict[str, Any]:
+    methods = []
+    for explainer in explainers_for(frozenset({"forward", "gradient", "features", "feature_map", "attention"})):
+        score = scores.get(key_of(explainer))
+        if score is None:
+            continue
+        mean, half = _interval(score.yardstick)
+        methods.append(
+            {
+                "method": explainer.name, "revision": explainer.revision, "options": asdict(cast(Any, explainer)),
+                "named": score.named,
+                **{name: _rounded(getattr(score, name)) for name in ("chance", "auroc", "share")},
+                "yardstick": mean, "yardstick_interval": [round(mean - half, 3), round(mean + half, 3)],
+            }
+        )  # fmt: skip
+    controls = {name: _interval(scores[name].yardstick)[0] for name in ("ink", "random")}
+    return {
+        "format": FORMAT, "pictures": pictures, "digits": digits, "siblings": siblings, "controls": controls,
+        "methods": methods,
+    }  # fmt: skip
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float]:
+    """The mean, and half of its 95 % interval."""
+    return round(float(np.mean(values)), 3), 1.96 * float(np.std(values, ddof=1)) / len(values) ** 0.5
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(float(value), 3) for name, value in values.items()}
+
+
+# What the processes do. They import TensorFlow, with one thread each.
+
+
+def _quiet() -> None:
+    for name, value in (("TF_CPP_MIN_LOG_LEVEL", "2"), ("TF_NUM_INTRAOP_THREADS", "1")):
+        os.environ.setdefault(name, value)
+
+
+def _try_kind(subject: Subject, kind: str, train: Array, asked: Array) -> tuple[dict[str, Any], dict[str, Score]]:
+    from training.referee.siblings import train as train_sibling
+
+    sibling = train_sibling(subject.architecture, subject.options, kind, train)
+    if not sibling.follows:
+        raise ValueError(
+            f"the sibling for {kind} does not follow its cause: {sibling.accuracy:.3f} right with it, "
+            f"{sibling.without:.3f} without; nothing can be said of the methods"
+        )
+    facts = {
+        "kind": kind, "accuracy": round(sibling.accuracy, 4), "without": round(sibling.without, 4),
+        "chance": round(sibling.chance, 4),
+    }  # fmt: skip
+    return facts, on_planted(sibling.model, kind, asked, explainers_for(sibling.model.verbs))
+
+
+def _try_digits(subject: Subject, digits: Array) -> dict[str, list[float]]:
+    from training.referee.versions import opened
+    from training.referee.yardstick import Yardstick
+
+    model = opened(subject.folder)
+    explainers = explainers_for(model.verbs)
+    found: dict[str, list[float]] = {}
+    for image in digits:
+        target = Target.of_class(int(model.forward(image[None])[0].argmax()), model.card.classes)
+        yardstick = Yardstick(model, image, target)
+        for explainer in explainers:
+            value = yardstick(last(explainer.refine(model, image, target, 0)).painted)
+            found.setdefault(key_of(explainer), []).append(value)
+        random = np.random.default_rng(0).random(image.shape)
+        for name, order in (("ink", image), ("random", random)):
+            found.setdefault(name, []).append(yardstick(order))
+    return found
