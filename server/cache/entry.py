@@ -169,6 +169,7 @@ def _facts(explanation: Explanation) -> dict[str, Any]:
             "stop": attribution.stop,
             "rows": int(attribution.rows),
             "warnings": list(attribution.warnings),
+            "fine": bool(attribution.fine),
             **{name: _number(getattr(attribution, name)) for name in NUMBERS},
         },
         "parts": [dataclasses.astuple(part) for part in explanation.parts],
@@ -276,10 +277,11 @@ def _attribution(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Attri
         _expect(segments.dtype.kind in "iu" and 0 <= segments.min() <= segments.max() < len(per_segment), "segments")
     for name, literal in (("unit", Unit), ("state", State)):
         _expect(facts[name] in get_args(literal), f"{name} to be one that there is")
+    _expect(isinstance(facts["fine"], bool), "fine to be true or false")
     _expect(facts["stop"] is None or facts["stop"] in get_args(Stop), "a reason for stopping that there is")
     return Attribution(
         arrays["values"], facts["unit"], facts["state"], facts["rows"], stop=facts["stop"],
-        warnings=tuple(facts["warnings"]), **optional, **{name: facts[name] for name in NUMBERS},
+        warnings=tuple(facts["warnings"]), fine=facts["fine"], **optional, **{name: facts[name] for name in NUMBERS},
     )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ class Lime:
     """
 
     name: ClassVar[str] = "lime"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     summary: ClassVar[str] = (
         "A linear model of what happens when superpixels are painted over, as the lime package fits it."
     )

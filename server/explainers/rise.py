@@ -32,7 +32,7 @@ class Rise:
     """
 
     name: ClassVar[str] = "rise"
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     summary: ClassVar[str] = "How much higher the output is when a pixel is visible, over random soft masks."
     needs: ClassVar[frozenset[Verb]] = frozenset({"forward"})
     signed: ClassVar[bool] = True

@@ -35,7 +35,7 @@ class Shapley:
     """
 
     name: ClassVar[str] = "shapley"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     summary: ClassVar[str] = "The fair share of each cell in the score; exact for most digits, and always sums to it."
     needs: ClassVar[frozenset[Verb]] = frozenset({"forward"})
     signed: ClassVar[bool] = True
@@ -55,7 +55,13 @@ class Shapley:
     within: Literal["slopes", "even"] = option(
         "slopes", "how a cell's value is shared among its pixels: by the slopes there, or evenly; sums are the same"
     )
-    max_rows: int = option(8192, "images put through the model at most; beyond, coalitions are sampled", 256, 65536)
+    max_rows: int = option(
+        8192,
+        "pictures of coalitions at most; beyond, they are sampled. Slopes within cells take 56 more for each baseline, "
+        "of 4 at most",
+        256,
+        65536,
+    )
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
         if self.segmentation == "grid":

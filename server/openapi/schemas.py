@@ -38,6 +38,7 @@ ATTRIBUTION = record(
     segments=nullable(listed(listed(WHOLE))),
     segment_values=nullable(listed(NUMBER)),
     segment_stderr=nullable(listed(NUMBER)),
+    painted={"type": "string", "enum": ["values", "segment_values"], "description": "what a heatmap shows"},
     score=nullable(NUMBER),
     base_value=nullable(NUMBER),
     certificate=ref("Certificate"),

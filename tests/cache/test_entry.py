@@ -98,7 +98,7 @@ def explanations(draw: st.DrawFn) -> Explanation:
         array(*shape), unit, state, draw(st.integers(0)), segments, maybe(lambda: array(n)),
         *[draw(known) for _ in range(4)], maybe(lambda: array(*shape)), draw(known),
         draw(st.none() | st.sampled_from(get_args(Stop))), draw(known), tuple(draw(st.lists(words))),
-        draw(known),
+        draw(st.booleans()), draw(known),
     )  # fmt: skip
     familiar = InDistribution(draw(st.booleans()), draw(numbers), draw(numbers))
     better = st.sampled_from(["lower", "higher"])

@@ -122,7 +122,7 @@ def test_many_cells_and_baselines_leave_enough_coalitions_for_each() -> None:
     """As many pairs as cells fit any map: it was off by more than itself."""
     background = np.random.default_rng(8).random((20, 8, 8)).astype(np.float32)
     model = Cubed(replace(make_card(), background=background))
-    found = last(Shapley(grid=7, baseline="background", max_rows=2000), model)
+    found = last(Shapley(grid=7, baseline="background", within="even", max_rows=2000), model)
     truth = cubed_shapley(model, ink(), background[::2], grid((8, 8), (7, 7)))
     values, stderr = found.ranked
     assert stderr is not None
@@ -146,13 +146,13 @@ def test_the_first_of_sampled_shapley_values_has_enough_coalitions_too() -> None
 @pytest.mark.parametrize("n_samples", [80, 200])
 def test_lime_with_few_masks_a_cell_tells_its_error(n_samples: int) -> None:
     """Without the degrees of freedom that 36 coefficients take, 80 masks said half of it."""
-    found = calibration(Lime(segmentation="grid", n_segments=36, n_samples=n_samples), Cubed())
+    found = calibration(Lime(n_segments=36, n_samples=n_samples, baseline="colours"), Cubed())
     assert 0.93 <= found.within_2 <= 0.97
     assert found.ratio == pytest.approx(1, abs=0.12)
 
 
 def test_lime_says_how_far_its_penalty_moves_coefficients() -> None:
-    explainer = Lime(segmentation="grid", n_segments=9, n_samples=60)
+    explainer = Lime(n_segments=9, n_samples=60, baseline="colours")
     found = last(explainer, Square(), seed=3)
     masks = sampled_masks(9, 60, 3)
     kept = masks.masks.mean(axis=1)

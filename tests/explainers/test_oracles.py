@@ -35,7 +35,7 @@ def agrees_with_lime(
 ) -> None:
     """Coefficients and intercept of every class to 1e-6; R2 of the top one, which is all that the package keeps."""
     reference = lime_package(model, image, seed, None if compat else segment(image, how, 1.0, 16), 1000)
-    explainer = Lime(segmentation=how, compat=compat)
+    explainer = Lime(segmentation=how, baseline="colours", compat=compat)
     for index in range(len(model.card.classes)):
         *_, computed = explainer.refine(model, image, Target.of_class(index, model.card.classes), seed)
         assert computed.segment_values is not None
@@ -76,7 +76,11 @@ def test_shapley_gives_what_shaps_exact_explainer_gives() -> None:
     model = Square()
     image = ink(4)
     image[:, 4:] = 0  # ink in eight of the sixteen cells
-    computed = next(Shapley().refine(model, image, Target.of_class(2, tuple(str(k) for k in range(CLASSES))), 0))
+    computed = next(
+        Shapley(grid=4, baseline="black").refine(
+            model, image, Target.of_class(2, tuple(str(k) for k in range(CLASSES))), 0
+        )
+    )
     assert computed.segment_values is not None and computed.segments is not None
     segments = computed.segments
     players = np.unique(segments[image > 0])

@@ -153,7 +153,7 @@ CHANGES: list[dict[str, Any]] = [
     {"output": "probability"},
     {"seed": 1},
     {"options": {"n_steps": "32"}},
-    {"options": {"baseline": "mean"}},
+    {"options": {"baseline": "black"}},
     {"method": "saliency"},
     {"body": encoded(draw_seven(80))},
 ]

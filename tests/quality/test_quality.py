@@ -101,7 +101,7 @@ def test_cells_without_ink_and_ties_decide_nothing() -> None:
 
 def test_segments_are_removed_as_wholes_and_exact_shapley_asks_nothing_new() -> None:
     model = MemoizedModel(Square())
-    *_, found = Shapley().refine(model, ink(), TARGET, 0)
+    *_, found = Shapley(grid=4, baseline="black", within="even").refine(model, ink(), TARGET, 0)
     before = model.memo.rows
     cells = Cells.of(model, ink(), TARGET, found)
     assert deletion_and_insertion(cells)[0].beaten is not None and mu_fidelity(cells).beaten is not None

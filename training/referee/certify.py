@@ -3,6 +3,7 @@
 A version is never changed, so what is found of it later becomes part of the next one, whose card names the file.
 """
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ from training.next_version import checked_card
 from training.referee.planted import SIDE
 from training.referee.trial import Subject, put_on_trial
 
+FORMAT = 1  # of the trial
 TRIAL = f"{EXTRA}/trial.json"
 
 
@@ -31,7 +33,9 @@ def certify(version: Path, train: Array, test: Array, **sizes: Any) -> Path:
             f"{version} is a {card['architecture']} of {card['image']['height']} x {card['image']['width']}; siblings "
             f"can be made of {', '.join(ARCHITECTURES)} of {SIDE} x {SIDE}"
         )
+    digest = hashlib.sha256((version / EXTRA / "model_card.json").read_bytes()).hexdigest()
     trial = put_on_trial(Subject(version, card["architecture"], card["options"]), train, test, **sizes)
+    trial = {"format": FORMAT, "of": f"sha256:{digest}", **trial}
 
     def write(aside: Path, number: int) -> None:
         shutil.copytree(version, aside)

@@ -20,7 +20,6 @@ from server.types import Array, Attribution, Explainer, Model, Target
 from training.referee import maps
 from training.referee.planted import planted
 
-FORMAT = 1
 PICTURES = 60  # of each kind
 DIGITS = 500  # of the yardstick
 DRAWN_ON = 12000  # digits that a sibling's pictures are drawn on
@@ -144,7 +143,7 @@ def _record(siblings: list[dict[str, Any]], scores: Mapping[str, Score], picture
         )  # fmt: skip
     controls = {name: _interval(scores[name].yardstick)[0] for name in ("ink", "random")}
     return {
-        "format": FORMAT, "pictures": pictures, "digits": digits, "siblings": siblings, "controls": controls,
+        "pictures": pictures, "digits": digits, "siblings": siblings, "controls": controls,
         "methods": methods,
     }  # fmt: skip
 
@@ -176,9 +175,10 @@ def _try_kind(subject: Subject, kind: str, train: Array, asked: Array) -> tuple[
             f"{sibling.without:.3f} without; nothing can be said of the methods"
         )
     facts = {
-        "kind": kind, "accuracy": round(sibling.accuracy, 4), "without": round(sibling.without, 4),
-        "chance": round(sibling.chance, 4),
-    }  # fmt: skip
+        "kind": kind,
+        "classes": len(sibling.model.card.classes),
+        **{name: round(getattr(sibling, name), 4) for name in ("accuracy", "without", "chance")},
+    }
     return facts, on_planted(sibling.model, kind, asked, explainers_for(sibling.model.verbs))
 
 

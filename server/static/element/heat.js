@@ -17,10 +17,11 @@ const OPACITY = 0.9;
 const PERCENTILE = 0.99;
 const OUTLIER = 1.25;
 
-/** What is painted: per segment its own value, as the server's pictures do. @param {Attribution} attribution */
+/** What is painted, as in the server's pictures: each pixel's value, or that of its segment.
+ *  @param {Attribution} attribution */
 export function painted(attribution) {
   const { values, segments, segment_values: perSegment } = attribution;
-  if (!segments || !perSegment) return values;
+  if (attribution.painted === "values" || !segments || !perSegment) return values;
   return segments.map((row) => row.map((segment) => perSegment[segment] ?? 0));
 }
 

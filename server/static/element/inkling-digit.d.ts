@@ -25,6 +25,8 @@ export interface Attribution {
   values: number[][];
   segments: number[][] | null;
   segment_values: number[] | null;
+  /** What a heatmap shows. */
+  painted: "values" | "segment_values";
   score: number | null;
   base_value: number | null;
   certificate: {
