@@ -64,6 +64,30 @@ class LiteRTFile:
 
 
 @dataclass(frozen=True)
+class TrialResult:
+    """How one configuration of a method did in a trial."""
+
+    method: str
+    revision: int
+    options: Mapping[str, Any]
+    named: Mapping[str, int]  # by kind of planted cause: in how many of the trial's pictures the method named it
+    yardstick: float
+    interval: tuple[float, float]  # of the yardstick
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came out when methods were asked about nets like this version whose causes are known, because they were
+    planted; and on a yardstick, beside two maps that explain nothing."""
+
+    pictures: int  # for each kind of planted cause
+    digits: int  # that the yardstick was taken on
+    ink: float  # yardstick of the ink itself taken as the map
+    random: float  # and of a random map
+    results: tuple[TrialResult, ...]
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """What is known of one version without running it; read from its `model_card.json` and `background.npz`.
 
@@ -85,6 +109,7 @@ class ModelCard:
     litert: tuple[LiteRTFile, ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    trial: Trial | None = None  # where the version was tried
 
 
 @dataclass(frozen=True)
@@ -370,6 +395,54 @@ class Quality:
         return True if complete and len(unknown) < len(self.faithful) else None
 
 
+NAMED = 0.95  # of the pictures whose cause is known: a method that names it in fewer is not to be believed
+Z = 1.959963984540054  # of the normal distribution at 95 %
+
+
+@dataclass(frozen=True)
+class TrackRecord:
+    """How a method with its options did in the trial of a version."""
+
+    named: Mapping[str, int]  # by kind of planted cause
+    pictures: int  # of each kind
+    yardstick: float
+    ink: float  # yardstick of the ink itself
+
+    @property
+    def named_cause(self) -> tuple[int, int]:
+        """In how many pictures the method named the known cause, and of how many."""
+        return sum(self.named.values()), self.pictures * len(self.named)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the share of `named_cause` lies with a confidence of 95 %: Wilson's score interval
+        (doi:10.1080/01621459.1927.10502953)."""
+        found, total = self.named_cause
+        share, spread = found / total, Z * Z / total
+        middle, half = share + spread / 2, Z * ((share * (1 - share) + spread / 4) / total) ** 0.5
+        low, high = ((middle + side) / (1 + spread) for side in (-half, half))
+        return (0.0 if found == 0 else low), (1.0 if found == total else high)
+
+    @property
+    def misses_cause(self) -> bool:
+        found, total = self.named_cause
+        return found < NAMED * total
+
+    @property
+    def loses_to_ink(self) -> bool:
+        return self.yardstick <= self.ink
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the method is not to be believed."""
+        return self.misses_cause or self.loses_to_ink
+
+    @property
+    def doubt(self) -> tuple[bool, float]:
+        """Less comes first in the order of belief."""
+        return self.flagged, -self.yardstick
+
+
 class Explainer(Protocol):
     """A frozen dataclass whose fields are its options. The ClassVars are facts from which listing, validation and
     rendering follow."""
@@ -405,6 +478,15 @@ class Explanation:
     kept: bool = False  # whether it can be had again by its id
     runtime: Runtime = "litert"  # that computed it; not in the id, as all give the same values
     parts: tuple[Part, ...] = ()  # of the digit, the costliest first
+    trial: TrackRecord | None = None  # where its method was tried; the id has it by the card's digest
+
+
+@dataclass(frozen=True)
+class Belief:
+    """Which of several explanations is to be believed: its index, or None, and the reason."""
+
+    index: int | None
+    reason: Literal["trial", "untried", "flagged", "models"]
 
 
 @dataclass(frozen=True)
@@ -415,3 +497,4 @@ class Comparison:
     agreement: Array  # (m, m) rank correlation of their values on ink; NaN where it is not defined
     difference: Attribution | None  # of two versions: the second less the first
     rows: int  # images put through the models for all of them together
+    belief: Belief

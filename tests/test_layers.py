@@ -115,6 +115,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
         "server.images",
         "server.inference.certificate",
         "server.inference.predict",
+        "server.inference.trial",
         "server.models.wrappers",
         "server.options",
         "server.parts",
@@ -123,6 +124,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
         "server.reference",
         "server.scheduling",
     },
+    "server.inference.trial": {"server.explainers", "server.options"},
     "server.inference.predict": {"server.images", "server.models.wrappers", "server.options", "server.protocols"},
     **{
         f"server.inference.{beside}": {
@@ -133,7 +135,11 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
             "server.scheduling",
             *more,
         }
-        for beside, more in {"attack": {"server.attacks"}, "compare": set(), "tensors": {"server.images"}}.items()
+        for beside, more in {
+            "attack": {"server.attacks"},
+            "compare": {"server.inference.trial"},
+            "tensors": {"server.images"},
+        }.items()
     },
     "server.explainers": {"server.explainers", "server.options"},
     "server.attacks": {"server.attacks", "server.options"},

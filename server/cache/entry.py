@@ -40,6 +40,7 @@ from server.types import (
     State,
     Stop,
     Target,
+    TrackRecord,
     Unit,
 )
 
@@ -174,6 +175,7 @@ def _facts(explanation: Explanation) -> dict[str, Any]:
         },
         "parts": [dataclasses.astuple(part) for part in explanation.parts],
         "quality": None if explanation.quality is None else _measured(explanation.quality),
+        "trial": None if explanation.trial is None else _recorded(explanation.trial),
     }
 
 
@@ -205,6 +207,20 @@ def _measured(quality: Quality) -> dict[str, Any]:
         for one in quality.measures
     ]
     return {"measures": measures}
+
+
+def _recorded(trial: TrackRecord) -> list[Any]:
+    named = {kind: int(count) for kind, count in trial.named.items()}
+    return [named, int(trial.pictures), float(trial.yardstick), float(trial.ink)]
+
+
+def _trial(stored: Any) -> TrackRecord | None:
+    if stored is None:
+        return None
+    named, pictures, yardstick, ink = stored
+    _expect(named and all(type(count) is int for count in (pictures, *named.values())), "counts of a trial")
+    _expect(pictures > 0 and type(yardstick) is type(ink) is float, "a trial's numbers")
+    return TrackRecord(named, pictures, yardstick, ink)
 
 
 def _explanation(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Explanation:
@@ -241,6 +257,7 @@ def _explanation(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Expla
         kept=True,
         runtime=runtime,
         parts=tuple(map(_part, facts["parts"])),
+        trial=_trial(facts.get("trial")),  # entries of before do not have it
     )
 
 

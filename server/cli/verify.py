@@ -23,10 +23,12 @@ class Finding:
 
     path: Path
     reason: str | None
+    tried: int = 0  # configurations of methods that the version's trial has
 
     @property
     def line(self) -> str:
-        return f"{self.path}: {'good' if self.reason is None else 'broken: ' + self.reason}"
+        trial = f", {self.tried} configurations of methods tried" * (self.tried > 0)
+        return f"{self.path}: {'good' + trial if self.reason is None else 'broken: ' + self.reason}"
 
 
 def findings(root: Path) -> Iterator[Finding]:
@@ -39,12 +41,12 @@ def findings(root: Path) -> Iterator[Finding]:
         yield Finding(root, "it has no version; expected <name>/<version>/assets.extra/model_card.json")
     for name, listing in listings.items():
         for number in listing.versions:
-            yield Finding(root / name / number, _wrong(loading, root / name / number))
+            yield _checked(loading, root / name / number)
         if (reason := _wrong_labels(listing)) is not None:
             yield Finding(root / name / LABELS, reason)
 
 
-def _wrong(loading: Loading, folder: Path) -> str | None:
+def _checked(loading: Loading, folder: Path) -> Finding:
     version: LoadedVersion | None = None
     try:
         version = loading.open(folder)
@@ -54,11 +56,12 @@ def _wrong(loading: Loading, folder: Path) -> str | None:
             _compare(version, loading.load_savedmodel)
     except BrokenVersion as error:
         cause, reason = error.__cause__, str(error).replace("; the server's log says why", "")
-        return reason if cause is None else f"{reason} ({type(cause).__name__}: {' '.join(str(cause).split())[:300]})"
+        told = "" if cause is None else f" ({type(cause).__name__}: {' '.join(str(cause).split())[:300]})"
+        return Finding(folder, reason + told)
     finally:
         if version is not None:
             version.free()
-    return None
+    return Finding(folder, None, 0 if version.card.trial is None else len(version.card.trial.results))
 
 
 def _compare(version: LoadedVersion, load_savedmodel: LoadSavedModel) -> None:

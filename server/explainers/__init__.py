@@ -29,6 +29,7 @@ EXPLAINERS: dict[str, Any] = {
     )
 }  # fmt: skip
 ALIASES = {"shap": "shapley"}
+BEST = "best"  # in place of a method's name: the one that the version's trial says to believe first
 COUNTERPARTS = {  # names in other packages and papers, letters only -> the nearest method here
     **dict.fromkeys(("ig", "intgrad", "intgrads", "xrai", "deeplift", "guidedig", "blurig"), "integrated_gradients"),
     **dict.fromkeys(("gradientshap", "gradshap", "deepshap", "deepliftshap", "eg"), "expected_gradients"),

@@ -13,6 +13,7 @@ import numpy as np
 
 from server.inference.explain import ExplainRequest, build_explainer, run_explainer
 from server.inference.predict import ModelSelector, Stages, decode_and_predict
+from server.inference.trial import belief
 from server.models.wrappers import Memo
 from server.protocols import ModelStore, ModelVersion
 from server.scheduling import ImmediateSession, Interrupt, Publish, Session
@@ -73,7 +74,9 @@ def compare(
 
         explanations = session.submit(work, resources=resources).result().value
     rows = sum(one.memo.rows for one in seen.values())
-    return Comparison(tuple(explanations), rank_correlations(explanations), _difference(explanations), rows)
+    return Comparison(
+        tuple(explanations), rank_correlations(explanations), _difference(explanations), rows, belief(explanations)
+    )
 
 
 def _versions(store: ModelStore, cases: Sequence[Case], resources: ExitStack) -> list[ModelVersion]:
@@ -159,6 +162,8 @@ def _independent(*maps: Attribution) -> Array | None:
 
 def _are_versions(explanations: Sequence[Explanation]) -> bool:
     cards = [one.prediction.card for one in explanations]
+    if len({one.explainer for one in explanations}) > 1:
+        return False  # `best` is another method for each
     same = len(cards) == 2 and (cards[0].name, cards[0].image) == (cards[1].name, cards[1].image)
     return same and cards[0].version != cards[1].version
 

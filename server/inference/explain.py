@@ -18,6 +18,7 @@ from server import explainers, reference
 from server.errors import InvalidOption, OutOfTime
 from server.inference.certificate import certified
 from server.inference.predict import ModelSelector, Stages, class_index, decode_and_predict
+from server.inference.trial import best, track_record
 from server.models.wrappers import AddedForwards, DeadlineModel, Memo, MemoizedModel, ProbabilityModel
 from server.parts import Pieces
 from server.protocols import ModelStore, ModelVersion, RequestContext
@@ -98,11 +99,14 @@ def explain(
 
 
 def build_explainer(request: ExplainRequest, version: ModelVersion) -> Explainer:
-    """The method of the request with its options, for this version.
+    """The method of the request with its options, for this version; for the method `best`, the one that the version's
+    trial says to believe first.
 
     Raises:
         ServiceError: no such method or option; or the version cannot do it.
     """
+    if request.method == explainers.BEST and request.engine == "inkling":
+        return best(version.card, version.verbs)
     build = reference.build if request.engine == "reference" else explainers.build
     return build(request.method, request.options, version.card, version.verbs)
 
@@ -145,6 +149,8 @@ def run_explainer(
     model = _model_of(version, context, request, memo, added)
     runtime = _runtime(version, request, explainer)
     pieces = Pieces.of(digit.pixels)
+    was_tried = request.engine == "inkling" and request.output == "logit"
+    trial = track_record(version.card, explainer) if was_tried else None
 
     def explanation(attribution: Attribution, out_of_time: bool, quality: Quality | None) -> Explanation:
         attribution = certified(replace(attribution, rows=attribution.rows + pieces.rows), out_of_time)
@@ -153,7 +159,7 @@ def run_explainer(
         return Explanation(
             explanation_id(digit, prediction, explainer, request), digit, prediction, target, attribution, explainer,
             request.seed, request.output, request.frame, request.engine, quality, runtime=runtime,
-            parts=pieces.parts(attribution),
+            parts=pieces.parts(attribution), trial=trial,
         )  # fmt: skip
 
     def test_parts() -> None:

@@ -15,7 +15,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from server.types import Array, ImageSpec, LiteRTFile, ModelCard, Role
+from server.models.trial import parse_trial
+from server.types import Array, ImageSpec, LiteRTFile, ModelCard, Role, Trial
 
 CARD = Path("assets.extra", "model_card.json")
 BACKGROUND = Path("assets.extra", "background.npz")
@@ -76,6 +77,7 @@ def _card(stored: Mapping[str, Any], digest: str, folder: Path) -> ModelCard:
         else tuple(_litert(one, stored["files"]) for one in stored["litert"]),
         metrics=stored["metrics"],
         training=stored["training"],
+        trial=_trial(folder, stored),
     )
 
 
@@ -110,6 +112,18 @@ def _litert(stored: Mapping[str, Any], files: Mapping[str, str]) -> LiteRTFile:
             f"some of {', '.join(VERBS)}, and bytes"
         )
     return LiteRTFile(path, roles, {verb: tuple(sorted(several)) for verb, several in rows.items()}, memory)
+
+
+def _trial(folder: Path, stored: Mapping[str, Any]) -> Trial | None:
+    path = stored.get("trial")
+    if path is None:
+        return None
+    if not isinstance(path, str) or path not in stored["files"]:
+        raise BrokenVersion(f"{CARD} has the trial {path!r:.100}, which has no SHA-256 in its card")
+    try:
+        return parse_trial((folder / path).read_bytes())
+    except ValueError as error:
+        raise BrokenVersion(f"{path} {error}") from None
 
 
 def _number(name: str, value: Any, above: float = -math.inf) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from server.attacks import ATTACKS, describe_attacks
-from server.explainers import ALIASES, EXPLAINERS, describe_all
+from server.explainers import ALIASES, BEST, EXPLAINERS, describe_all
 from server.openapi.parts import (
     JSON,
     answer,
@@ -52,8 +52,9 @@ PIXELS = query("pixels", {"type": "boolean", "default": False}, "whether the ans
 TIME = query("budget_ms", {"type": "integer", "minimum": 1}, "milliseconds that may be taken")
 LANG = query("lang", {"enum": ["en", "zh"]}, "of sentences; stands above the Accept-Language header")
 FRAME = query("frame", {"enum": ["original", "model"], "default": "original"}, "where a heatmap lies")
+HOW = "how it is explained; best = what the version's trial says to believe first, with the options that were tried"
 WHY = (
-    query("method", {"enum": [*EXPLAINERS, *ALIASES], "default": "shapley"}, "how it is explained"),
+    query("method", {"enum": [*EXPLAINERS, *ALIASES, BEST], "default": "shapley"}, HOW),
     query("engine", {"enum": list(ENGINES), "default": "inkling"}, "reference = the lime and shap packages themselves"),
     query("target", TEXT, "the explained class; the default is the predicted one"),
     query("versus", TEXT, "a class: why target and not versus"),
@@ -196,7 +197,7 @@ PATHS: dict[str, Any] = {
     },
     "/v1/methods": _listing(
         "The methods, with their options",
-        record(methods=listed(ref("Method")), default=TEXT, attacks=listed(ref("AttackMethod"))),
+        record(methods=listed(ref("Method")), default=TEXT, best=ref("Best"), attacks=listed(ref("AttackMethod"))),
         400,
     ),
     "/v1/models": _listing("The models", record(models=listed(TEXT), details=listed(ref("ModelDetails"))), 400),

@@ -77,6 +77,22 @@ OPTION_VALUE = {
 }
 OPTION = record(name=TEXT, type=TEXT, default={}, description=TEXT)
 
+NAMED = {"type": "array", "items": WHOLE, "minItems": 2, "maxItems": 2}
+SPAN = {"type": "array", "items": NUMBER, "minItems": 2, "maxItems": 2}
+RECORD = {
+    "named_cause": {**NAMED, "description": "in how many pictures it named the known cause, and of how many"},
+    "interval": {**SPAN, "description": "of that share, 95 %"},
+    "yardstick": NUMBER,
+    "ink": {**NUMBER, "description": "yardstick of the ink itself taken as the map"},
+    "flagged": {**FLAG, "description": "whether it is not to be believed"},
+    "kinds": {"type": "object", "additionalProperties": NAMED},
+}
+BELIEVE = record(
+    index={**nullable(WHOLE), "description": "in `explanations`, of the one to believe"},
+    method=nullable(TEXT),
+    why={**TEXT, "description": "or why there is none"},
+)
+
 EXPLAINED: dict[str, Any] = dict(
     id=TEXT,
     **ANSWERED,
@@ -92,6 +108,10 @@ EXPLAINED: dict[str, Any] = dict(
         parts={**listed(ref("Part")), "description": "the parts of the digit, the costliest first; none without ink"},
         quality=nullable(ref("Quality")),
     ),
+    trial={
+        **nullable(record(**RECORD, summary=TEXT)),
+        "description": "how this method did on nets like this one whose cause is known; null where it was not tried",
+    },
     alt=TEXT,
 )
 
@@ -158,6 +178,7 @@ SCHEMAS: dict[str, Any] = {
         agreement=record(measure=TEXT, labels=listed(TEXT), matrix=listed(listed(nullable(NUMBER)))),
         difference=nullable(ref("Attribution")),
         rows=WHOLE,
+        believe=BELIEVE,
         alt=TEXT,
     ),
     "Attack": record(
@@ -201,7 +222,19 @@ SCHEMAS: dict[str, Any] = {
         methods=listed(TEXT),
         explain={"enum": ["ready", "loading", "off"]},
         runtime=nullable({"enum": ["litert", "tensorflow"]}),
+        trials={"type": "object", "additionalProperties": nullable(ref("Trial"))},
         card=FREE,
+    ),
+    "Trial": record(
+        pictures={**WHOLE, "description": "for each kind of planted cause"},
+        digits={**WHOLE, "description": "that the yardstick was taken on"},
+        controls=record(ink=NUMBER, random=NUMBER),
+        results=listed(record(method=TEXT, options=FREE, rank=WHOLE, **RECORD, yardstick_interval=SPAN)),
+    ),
+    "Best": record(
+        name=TEXT,
+        summary=TEXT,
+        models={"type": "object", "additionalProperties": record(method=TEXT, options=FREE, tried=FLAG)},
     ),
     "Method": record(
         name=TEXT,

@@ -10,7 +10,7 @@ from server.attacks.types import AttackResult
 from server.render.alt import alt_text
 from server.render.attack import attack_json, attack_json_bytes
 from server.render.compare import comparison_json, comparison_json_bytes
-from server.render.json import answer_json, explanation_json, json_bytes, prediction_json
+from server.render.json import answer_json, explanation_json, json_bytes, prediction_json, record_json
 from server.render.jsonable import json_text, plain_floats
 from server.render.language import LANGUAGES, Language, Words
 from server.render.npz import attack_npz_bytes, npz_bytes
@@ -41,5 +41,5 @@ COMPARISON_RENDERERS: dict[str, Callable[[Comparison, Words], bytes]] = {
 __all__ = [
     "ATTACK_RENDERERS", "COMPARISON_RENDERERS", "LANGUAGES", "RENDERERS", "REVISION", "Language", "Words",
     "alt_text", "answer_json", "attack_json", "comparison_json", "explanation_json", "json_text", "plain_floats",
-    "prediction_json",
+    "prediction_json", "record_json",
 ]  # fmt: skip

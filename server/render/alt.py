@@ -44,7 +44,13 @@ def alt_text(explanation: Explanation, words: Words = ENGLISH, removal: bool = T
     if attribution.state != "exact":
         sentences.append(summary(attribution, words))
     notes = explanation.digit.placement.warnings + attribution.warnings
-    return words.join(sentences + cautions(prediction, notes, words))
+    return words.join(sentences + cautions(prediction, notes, words) + tried(explanation, words))
+
+
+def tried(explanation: Explanation, words: Words = ENGLISH) -> list[str]:
+    """How its method did where the cause is known: one sentence, or none where it was not tried."""
+    trial = explanation.trial
+    return [] if trial is None else [words.trial(method_name(explanation, words), trial)]
 
 
 def places(values: Array, pixels: Array) -> Array:

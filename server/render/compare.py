@@ -39,6 +39,7 @@ def comparison_json(comparison: Comparison, words: Words = ENGLISH) -> dict[str,
         },
         "difference": None if difference is None else attribution_json(difference, signed=True, words=words),
         "rows": int(comparison.rows),
+        "believe": _believe(comparison, words),
         "alt": comparison_alt(comparison, words),
     }
 
@@ -68,7 +69,29 @@ def comparison_alt(comparison: Comparison, words: Words = ENGLISH) -> str:
         test = one.prediction.card.digest, one.output
         sentences_of_each.append(f"{label}: {alt_text(one, words, removal=test not in tested)}")
         tested.add(test)
-    return words.join([*sentences_of_each, *_difference(comparison, words), _agreement(comparison, words)])
+    sentences = [*_difference(comparison, words), *_belief(comparison, words), _agreement(comparison, words)]
+    return words.join([*sentences_of_each, *sentences])
+
+
+def _believe(comparison: Comparison, words: Words) -> dict[str, Any]:
+    """The explanation to believe by the version's trial, and why; null where it names none, and why not."""
+    index = comparison.belief.index
+    method = None if index is None else comparison.explanations[index].explainer.name
+    return {"index": index, "method": method, "why": _why(comparison, words)}
+
+
+def _why(comparison: Comparison, words: Words) -> str:
+    index = comparison.belief.index
+    if index is None:
+        return words.belief(comparison.belief, "", None)
+    return words.belief(
+        comparison.belief, distinct_names(comparison.explanations)[index], comparison.explanations[index].trial
+    )
+
+
+def _belief(comparison: Comparison, words: Words) -> list[str]:
+    """Which to believe, one sentence, but where no trial says anything of them."""
+    return [_why(comparison, words)] if comparison.belief.reason in ("trial", "flagged") else []
 
 
 def _difference(comparison: Comparison, words: Words) -> list[str]:
@@ -86,17 +109,18 @@ def _difference(comparison: Comparison, words: Words) -> list[str]:
     return [words.difference(parts)]
 
 
-def parts_of(comparison: Comparison) -> Iterator[tuple[Explanation, Heatmap, Caption | None]]:
-    """What is drawn side by side: each explanation, then the difference of two versions."""
+def parts_of(comparison: Comparison) -> Iterator[tuple[Explanation, Heatmap, Caption | None, bool]]:
+    """What is drawn side by side, and whether it is the one to believe: each explanation, then the difference of two
+    versions."""
     maps = [heatmap(one) for one in comparison.explanations]
     kinds = [(unit(one), one.explainer.signed) for one in comparison.explanations]
     limits = {kind: max(one.limit for one, of in zip(maps, kinds, strict=True) if of == kind) for kind in kinds}
-    for explanation, kind in zip(comparison.explanations, kinds, strict=True):
-        yield explanation, heatmap(explanation, limit=limits[kind]), None
+    for place, (explanation, kind) in enumerate(zip(comparison.explanations, kinds, strict=True)):
+        yield explanation, heatmap(explanation, limit=limits[kind]), None, place == comparison.belief.index
     if comparison.difference is not None:
         first, second = comparison.explanations
-        shown = replace(second, attribution=comparison.difference)
-        yield shown, heatmap(shown, signed=True), _difference_caption(first, second)
+        shown = replace(second, attribution=comparison.difference, trial=None)  # no trial was of differences
+        yield shown, heatmap(shown, signed=True), _difference_caption(first, second), False
 
 
 def agreement_lines(comparison: Comparison, width: float) -> list[str]:

@@ -10,11 +10,22 @@ from typing import Any, cast
 import numpy as np
 
 from server.attacks.types import Attack
-from server.render.alt import alt_text, part_name
+from server.render.alt import alt_text, part_name, tried
 from server.render.certificate import summary
 from server.render.jsonable import json_text, known_float, plain, plain_float, plain_floats
 from server.render.language import ENGLISH, Words
-from server.types import Array, Attribution, Explainer, Explanation, Part, Placement, Prediction, Quality, Target
+from server.types import (
+    Array,
+    Attribution,
+    Explainer,
+    Explanation,
+    Part,
+    Placement,
+    Prediction,
+    Quality,
+    Target,
+    TrackRecord,
+)
 
 
 def json_bytes(explanation: Explanation, words: Words = ENGLISH) -> bytes:
@@ -39,8 +50,27 @@ def explanation_json(explanation: Explanation, words: Words = ENGLISH) -> dict[s
             "parts": [_part(part, words) for part in explanation.parts],
             "quality": None if explanation.quality is None else _quality(explanation.quality, words),
         },
+        "trial": _trial(explanation, words),
         "alt": alt_text(explanation, words),
     }
+
+
+def record_json(record: TrackRecord) -> dict[str, Any]:
+    """How a method did where the cause is known."""
+    return {
+        "named_cause": list(record.named_cause),
+        "interval": [plain_float(end, "interval") for end in record.interval],
+        "yardstick": plain_float(record.yardstick, "yardstick"),
+        "ink": plain_float(record.ink, "ink"),
+        "flagged": record.flagged,
+        "kinds": {kind: [count, record.pictures] for kind, count in record.named.items()},
+    }
+
+
+def _trial(explanation: Explanation, words: Words) -> dict[str, Any] | None:
+    if explanation.trial is None:
+        return None
+    return {**record_json(explanation.trial), "summary": "".join(tried(explanation, words))}
 
 
 def attribution_json(attribution: Attribution, signed: bool, words: Words = ENGLISH) -> dict[str, Any]:

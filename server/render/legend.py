@@ -14,7 +14,7 @@ from server.render.colours import eight_bit, over
 from server.render.heatmap import MARK_FROM, Heatmap, Mark
 from server.render.language import ENGLISH
 from server.render.wording import UNITS, number
-from server.types import Array, Explanation, Unit
+from server.types import Array, Explanation, TrackRecord, Unit
 
 MARGIN = 16
 NARROWEST = 364  # of what stands between the margins: room for two captions side by side
@@ -22,6 +22,7 @@ BAR = 14  # height of the colour bar
 TITLE, TEXT, SMALL = 16, 13, 12  # sizes of letters
 BLACK, GREY, ALERT = "#1a1a1a", "#555555", "#9a2a00"  # on white all above 7:1
 EDGE = "#8c8c8c"  # around map and bar
+FRAME, FRAME_WIDTH = "#757575", 5  # around a map that is not to be believed, outside of it
 LETTER = 0.52  # width of a usual letter, of its size
 LONGEST = 14  # letters of a class's label in the title
 
@@ -57,6 +58,7 @@ class Legend:
     bar_colours: Array  # (bar width, 3) uint8, as the scale looks on paper
     zero: float  # x of zero on the bar
     minus: Mark | None  # the bar's own minus, where the map has any
+    framed: bool  # whether the map is not to be believed
     texts: tuple[Text, ...]
 
 
@@ -70,11 +72,18 @@ class Caption:
     pro: str
 
 
-def legend(explanation: Explanation, heatmap: Heatmap, marked: bool, caption: Caption | None = None) -> Legend:
-    """`marked`: the map bears minus signs, which the bar then explains."""
+def legend(
+    explanation: Explanation,
+    heatmap: Heatmap,
+    marked: bool,
+    caption: Caption | None = None,
+    believed: bool = False,
+) -> Legend:
+    """`marked`: the map bears minus signs, which the bar then explains. `believed`: of several maps, it is the one to
+    believe."""
     height, width = heatmap.backdrop.grey.shape
     inner = max(width, NARROWEST)
-    titles = _titles(explanation, inner, caption)
+    titles, notes = _titles(explanation, inner, caption), _notes(explanation.trial, believed)
     left, top = MARGIN + (inner - width) // 2, MARGIN + 20 * len(titles) + 4
     bar = (MARGIN, top + height + 32, inner, BAR)
     below, right = bar[1] + BAR, MARGIN + inner
@@ -85,16 +94,18 @@ def legend(explanation: Explanation, heatmap: Heatmap, marked: bool, caption: Ca
         *_ends(explanation, caption, MARGIN, right, bar[1] - 6),
         *_numbers(heatmap, MARGIN, right, below + 15),
         Text(MARGIN, below + 34, cut(_scale(explanation, heatmap), SMALL, inner), SMALL, GREY),
+        *(Text(MARGIN, below + 52, cut(words, SMALL, inner), SMALL, colour) for words, colour in notes),
     )
     return Legend(
         width=inner + 2 * MARGIN,
-        height=below + 34 + MARGIN,
+        height=below + 34 + 18 * len(notes) + MARGIN,
         left=left,
         top=top,
         bar=bar,
         bar_colours=colours,
         zero=MARGIN + inner / 2 if heatmap.signed else MARGIN + 0.5,
         minus=Mark(MARGIN + inner * (1 - MARK_FROM) / 4, bar[1] + BAR / 2, 4) if marked else None,
+        framed=explanation.trial is not None and explanation.trial.flagged,
         texts=texts,
     )
 
@@ -125,6 +136,15 @@ def _titles(explanation: Explanation, width: float, caption: Caption | None) -> 
     if not prediction.in_distribution.ok:
         lines.append(("Warning: unlike the digits the model was trained on", SMALL, ALERT))
     return lines
+
+
+def _notes(trial: TrackRecord | None, believed: bool) -> list[tuple[str, str]]:
+    """At most one line below all: why not to believe the map, or that it is the one of several to believe."""
+    if trial is None or not trial.flagged:
+        return [("Of these, the one to believe", BLACK)] if believed else []
+    found, total = trial.named_cause
+    named = [f"named a known cause in {found} of {total}"] if trial.misses_cause else []
+    return [(" · ".join(named + ["loses to the ink alone"] * trial.loses_to_ink), ALERT)]
 
 
 def _ends(explanation: Explanation, caption: Caption | None, left: float, right: float, y: float) -> tuple[Text, Text]:

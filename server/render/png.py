@@ -16,7 +16,7 @@ from server.render.colours import eight_bit
 from server.render.compare import agreement_lines, comparison_alt, parts_of
 from server.render.heatmap import Heatmap, heatmap, marks, paint
 from server.render.language import ENGLISH, Words
-from server.render.legend import BLACK, EDGE, MARGIN, TEXT, Caption, Legend, Text, legend
+from server.render.legend import BLACK, EDGE, FRAME, FRAME_WIDTH, MARGIN, TEXT, Caption, Legend, Text, legend
 from server.types import Array, Comparison, Explanation
 
 DRAWN = frozenset(map(chr, range(32, 127))) | frozenset("·±…")
@@ -49,15 +49,21 @@ def comparison_png_bytes(comparison: Comparison, words: Words = ENGLISH) -> byte
     return _encoded(canvas, comparison_alt(comparison, words))
 
 
-def _drawn(explanation: Explanation, hot: Heatmap, caption: Caption | None = None) -> Image.Image:
+def _drawn(
+    explanation: Explanation, hot: Heatmap, caption: Caption | None = None, believed: bool = False
+) -> Image.Image:
     """A map with its legend."""
     minuses = marks(hot)
-    frame = legend(explanation, hot, bool(minuses), caption)
+    frame = legend(explanation, hot, bool(minuses), caption, believed)
     canvas = Image.new("RGB", (frame.width, frame.height), "white")
     canvas.paste(Image.fromarray(paint(hot)), (frame.left, frame.top))
     draw = ImageDraw.Draw(canvas)
     height, width = hot.backdrop.grey.shape
-    draw.rectangle((frame.left - 1, frame.top - 1, frame.left + width, frame.top + height), outline=EDGE)
+    box = frame.left - 1, frame.top - 1, frame.left + width, frame.top + height
+    draw.rectangle(box, outline=EDGE)
+    if frame.framed:
+        outer = *(start - FRAME_WIDTH for start in box[:2]), *(end + FRAME_WIDTH for end in box[2:])
+        draw.rectangle(outer, outline=FRAME, width=FRAME_WIDTH)
     for mark in minuses:
         _minus(draw, frame.left + mark.x, frame.top + mark.y, mark.half_width)
     _bar(canvas, draw, frame)

@@ -17,7 +17,7 @@ from server.render.backdrop import FADED, INK, PAPER, Backdrop
 from server.render.colours import eight_bit, heat
 from server.render.heatmap import DARK, FINE, HALO, OUTLINE, ROOMY, Heatmap, Mark, heatmap, marks
 from server.render.language import ENGLISH, Words
-from server.render.legend import EDGE, Legend, legend
+from server.render.legend import EDGE, FRAME, FRAME_WIDTH, Legend, legend
 from server.render.png import photo
 from server.types import Array, Explanation
 
@@ -62,6 +62,10 @@ def _map(explanation: Explanation, hot: Heatmap, minuses: list[Mark], frame: Leg
     yield from map(_minus, minuses)
     yield "</svg>"
     yield _box(frame.left - 0.5, frame.top - 0.5, width + 1, height + 1, "none", f' stroke="{EDGE}"')
+    if frame.framed:
+        out, both = 1 + FRAME_WIDTH / 2, 2 + FRAME_WIDTH
+        style = f' stroke="{FRAME}" stroke-width="{FRAME_WIDTH}"'
+        yield _box(frame.left - out, frame.top - out, width + both, height + both, "none", style)
 
 
 def _photo(below: Backdrop, shape: tuple[int, ...]) -> list[str]:

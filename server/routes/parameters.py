@@ -7,7 +7,7 @@ from math import inf
 from typing import Any
 
 from server.errors import InvalidOption, KeyInQuery
-from server.explainers import ALIASES, EXPLAINERS
+from server.explainers import ALIASES, BEST, EXPLAINERS
 from server.inference.explain import ExplainRequest
 from server.options import boolean, number, shown, unknown_name
 from server.reference import ENGINES, REFERENCES
@@ -27,6 +27,8 @@ def explain_request_of(values: Mapping[str, str], about: Collection[str], where:
     """The explanation that a query requests; names that are not in `about` are options of its method."""
     method = values.get("method", METHOD)
     engine = choice(values, "engine", ENGINES, "inkling")
+    if method == BEST:
+        _reject_beside_best(values, about, engine, where)
     explainer = (REFERENCES if engine == "reference" else EXPLAINERS).get(ALIASES.get(method, method))
     return ExplainRequest(
         method,
@@ -39,6 +41,25 @@ def explain_request_of(values: Mapping[str, str], about: Collection[str], where:
         engine,
         boolean("quality", values.get("quality", False)),
     )
+
+
+def _reject_beside_best(values: Mapping[str, str], about: Collection[str], engine: str, where: str) -> None:
+    """Refuse what a method that is chosen by a trial cannot be given.
+
+    Raises:
+        InvalidOption: an option of a method, or another engine.
+        UnknownOption: an option that no method has.
+    """
+    if engine != "inkling":
+        raise InvalidOption(
+            f"method=best is one of Inkling's own methods; name the method for engine={engine}, or leave the engine out"
+        )
+    options = {one.name for explainer in EXPLAINERS.values() for one in fields(explainer)}
+    if given := [name for name in values if name in options]:
+        raise InvalidOption(
+            f"{given[0]} is beside method=best, which has the options that were tried; name the method to give options"
+        )
+    reject_unknown(values, about, f"{where} with method best")
 
 
 def budget_of(values: Mapping[str, Any]) -> float:

@@ -35,6 +35,7 @@ from server.types import (
     State,
     Stop,
     Target,
+    TrackRecord,
     Unit,
 )
 from tests.support.explanations import again, differing, explanation
@@ -65,6 +66,7 @@ known = st.none() | numbers
 words = st.text(max_size=8)
 labels = st.lists(words, min_size=2, max_size=5, unique=True)
 kinds = st.sampled_from([np.float32, np.float64])
+counts = st.dictionaries(words, st.integers(0, 99), min_size=1, max_size=5)
 
 
 @st.composite
@@ -116,6 +118,7 @@ def explanations(draw: st.DrawFn) -> Explanation:
         draw(st.sampled_from(["original", "model"])),
         engine,
         draw(st.none() | st.builds(Quality, st.lists(measures, max_size=4).map(tuple))),
+        trial=draw(st.none() | st.builds(TrackRecord, counts, st.integers(1, 99), numbers, numbers)),
     )  # fmt: skip
 
 
@@ -134,6 +137,8 @@ def variants(found: Explanation) -> Iterator[Explanation]:
     yield replace(found, seed=1)
     yield replace(found, engine="reference")
     yield replace(found, quality=Quality(()))
+    yield replace(found, trial=TrackRecord({"mark": 1}, 2, 0.5, 0.25))
+    yield replace(found, trial=TrackRecord({"mark": 1}, 3, 0.5, 0.25))
     yield replace(found, explainer=EXPLAINERS["lime"](n_samples=51))
     yield replace(found, target=Target.of_class(0, prediction.card.classes))
     for changes in (
@@ -277,6 +282,12 @@ def changed(**fields: Any) -> bytes:
     {"placement": {}},
     {"attribution": {}},
     {"quality": {"measures": [[]]}},
+    {"trial": [{"mark": 3}, 5, 0.5]},
+    {"trial": [{"mark": "3"}, 5, 0.5, 0.2]},
+    {"trial": [{}, 5, 0.5, 0.2]},
+    {"trial": [{"mark": 3}, 0, 0.5, 0.2]},
+    {"trial": [{"mark": 3}, 5, None, 0.2]},
+    {"trial": [["mark"], 5, 0.5, 0.2]},
     {"id": "0" * 32},
     {"values": np.zeros((3, 3))},
     {"segments": np.full((28, 28), 99)},
@@ -302,3 +313,9 @@ def test_only_numbers_are_packed(array: Any) -> None:
 def test_what_is_too_large_is_not_packed() -> None:
     with pytest.raises(ValueError, match="at most"):
         pack({}, {"a": np.zeros(LARGEST, np.uint8)})
+
+
+def test_an_entry_of_before_there_were_trials_has_none() -> None:
+    facts, arrays = unpack(ENTRY)
+    del facts["trial"]
+    assert decode(pack(facts, arrays), ID).trial is None

@@ -1,11 +1,14 @@
 """python -m server verify, as people run it."""
 
+import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.models.stores import copy_version
+from server.models.card import CARD
+from tests.support.models.stores import TRIAL, copy_version, sha256
+from tests.support.models.trials import TRIED
 from tests.support.servers import ROOT
 
 
@@ -36,3 +39,12 @@ def test_an_empty_store_is_no_good_one(tmp_path: Path) -> None:
     code, lines = verify(tmp_path)
     assert code == 1 and "no version" in lines[0]
     assert verify(tmp_path / "nowhere")[0] == 2
+
+
+def test_a_trial_is_told(tmp_path: Path) -> None:
+    folder = copy_version(tmp_path, 1)
+    (folder / TRIAL).write_text(json.dumps(TRIED))
+    card = json.loads((folder / CARD).read_text())
+    files = {**card["files"], TRIAL.as_posix(): sha256(folder / TRIAL)}
+    (folder / CARD).write_text(json.dumps({**card, "files": files, "trial": TRIAL.as_posix()}))
+    assert verify(tmp_path) == (0, [f"{folder}: good, 4 configurations of methods tried"])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from server.render.wording import number, percent, whole
 from server.types import PLACES as NAMES_OF_PLACES
-from server.types import Kind, Output, Place, Quality, Section, Stop
+from server.types import Belief, Kind, Output, Place, Quality, Section, Stop, TrackRecord
 
 PLACES = ("左上", "上方", "右上", "左侧", "中间", "右侧", "左下", "下方", "右下")
 WHERE = dict(zip(NAMES_OF_PLACES, PLACES, strict=True))
@@ -24,6 +24,11 @@ MEASURES = {
     "insertion_auc": "插入",
     "mu_fidelity": "mu-fidelity",
     "max_sensitivity": "max-sensitivity",
+}
+NO_BELIEF = {
+    "untried": "这些都没有在原因已知的网络上试过。",
+    "flagged": "这些都不可信：试过的每一种，要么很少指出已知的原因，要么还不如墨迹本身。",
+    "models": "试验只能说明对同一个网络该相信哪种方法，而这些是不同网络的。",
 }
 
 
@@ -162,6 +167,19 @@ class Chinese:
         if not quality.finished:
             sentences.append("没有时间做其余的衡量，请加大 budget_ms。")
         return self.join(sentences)
+
+    def trial(self, method: str, record: TrackRecord) -> str:
+        found, total = record.named_cause
+        loses = "，而且还不如墨迹本身" if record.misses_cause else "，但还不如墨迹本身"
+        doubt = loses * record.loses_to_ink + "；请不要相信它" * record.flagged
+        return f"在与此相似、原因已知的网络上，{method} 在 {total} 幅图中有 {found} 幅指出了原因{doubt}。"
+
+    def belief(self, belief: Belief, method: str, record: TrackRecord | None) -> str:
+        if record is None:
+            return NO_BELIEF[belief.reason]
+        found, total = record.named_cause
+        yardstick = f"衡量值为 {number(record.yardstick)}（墨迹本身为 {number(record.ink)}）"
+        return f"其中可信的是 {method}：它在 {total} 幅图中有 {found} 幅指出了已知的原因，{yardstick}。"
 
     def _why(self, target: str, method: str) -> str:
         return f"为什么是 {target}（按 {method}）："

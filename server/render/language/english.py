@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from server.render.wording import number, percent, whole
 from server.types import PLACES as NAMES_OF_PLACES
-from server.types import Kind, Output, Place, Quality, Section, Stop
+from server.types import Belief, Kind, Output, Place, Quality, Section, Stop, TrackRecord
 
 PLACES = (
     "in the upper left", "at the top", "in the upper right",
@@ -23,6 +23,13 @@ SECTIONS: dict[Section, str] = {
 
 UNMEASURABLE = "This map cannot be measured: the picture has too little ink to take any away."
 TOO_FEW = "There are too few different cells to tell whether this map is better than a random order"
+
+NO_BELIEF = {
+    "untried": "None of these was tried on nets whose cause is known.",
+    "flagged": "Believe none of these: each that was tried names known causes too seldom, or loses to the ink alone.",
+    "models": "A trial tells which method to believe for one net, and these are of different nets.",
+}
+"""Why none of several explanations is to be believed before the others."""
 
 
 class English:
@@ -178,6 +185,21 @@ class English:
         if not quality.finished:
             sentences.append("There was no time for the other measures; raise budget_ms.")
         return self.join(sentences)
+
+    def trial(self, method: str, record: TrackRecord) -> str:
+        """How a method did where the cause is known, as one sentence."""
+        found, total = record.named_cause
+        loses = ", and it loses to the ink alone" if record.misses_cause else ", but it loses to the ink alone"
+        doubt = loses * record.loses_to_ink + "; do not take its word" * record.flagged
+        return f"On nets like this one whose cause is known, {method} named it in {found} of {total} pictures{doubt}."
+
+    def belief(self, belief: Belief, method: str, record: TrackRecord | None) -> str:
+        """Which of several explanations is to be believed, by `method` and with its `record`, or why none is named."""
+        if record is None:
+            return NO_BELIEF[belief.reason]
+        found, total = record.named_cause
+        yardstick = f"its yardstick is {number(record.yardstick)}, that of the ink alone {number(record.ink)}"
+        return f"Of these, believe {method}: it named a known cause in {found} of {total} pictures, and {yardstick}."
 
     def _why(self, target: str, method: str) -> str:
         return f"Why {target}, by {method}:"

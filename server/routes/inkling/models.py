@@ -1,13 +1,16 @@
 """Lists what the service offers: models with their versions, methods and attacks with their options."""
 
-from typing import Any
+from dataclasses import asdict
+from typing import Any, cast
 
 from flask import Blueprint, Response, request
 
 from server import attacks
-from server.explainers import describe_all, methods_for
-from server.models.repository.store import ServedModel
+from server.explainers import BEST, describe_all, methods_for
+from server.inference import trial
+from server.models.repository.store import LoadedVersion, ServedModel
 from server.reference import engines_of
+from server.render import record_json
 from server.routes import states
 from server.routes.inkling import parsing
 from server.routes.parameters import METHOD, reject_unknown
@@ -15,6 +18,8 @@ from server.routes.responses import json_answer
 from server.routes.service import service
 
 blueprint = Blueprint("models", __name__)
+
+ABOUT_BEST = "The method that the trial of the version says to believe first, with the options that were tried."
 
 
 @blueprint.get("/v1/methods")
@@ -38,7 +43,9 @@ def methods() -> Response:
         if served_model.default_version.verbs >= attacks.NEEDS
     ]
     against = [{**attack, "models": able} for attack in attacks.describe_attacks()]
-    return json_answer({"methods": described, "default": METHOD, "attacks": against})
+    chosen = {name: _best(served_model.default_version) for name, served_model in store.served_models.items()}
+    best = {"name": BEST, "summary": ABOUT_BEST, "models": chosen}
+    return json_answer({"methods": described, "default": METHOD, "best": best, "attacks": against})
 
 
 @blueprint.get("/v1/models")
@@ -77,6 +84,7 @@ def _details(name: str, served_model: ServedModel) -> dict[str, Any]:
         "methods": methods_for(version.verbs),
         "explain": version.explain,
         "runtime": version.runtime,
+        "trials": {number: _trial(one) for number, one in served_model.versions.items()},
         "card": {
             "architecture": card.architecture,
             "image": {
@@ -89,4 +97,37 @@ def _details(name: str, served_model: ServedModel) -> dict[str, Any]:
             "metrics": card.metrics,
             "training": card.training,
         },
+    }
+
+
+def _best(version: LoadedVersion) -> dict[str, Any]:
+    """What method=best is for a version."""
+    chosen = trial.best(version.card, version.verbs)
+    return {
+        "method": chosen.name,
+        "options": asdict(cast(Any, chosen)),
+        "tried": bool(trial.tried(version.card, version.verbs)),
+    }
+
+
+def _trial(version: LoadedVersion) -> dict[str, Any] | None:
+    """What the version's trial found, in the order of belief."""
+    found = version.card.trial
+    if found is None:
+        return None
+    results = [
+        {
+            "method": one.explainer.name,
+            "options": asdict(cast(Any, one.explainer)),
+            "rank": rank,
+            **record_json(one.record),
+            "yardstick_interval": list(one.result.interval),
+        }
+        for rank, one in enumerate(trial.tried(version.card, version.verbs), 1)
+    ]
+    return {
+        "pictures": found.pictures,
+        "digits": found.digits,
+        "controls": {"ink": found.ink, "random": found.random},
+        "results": results,
     }

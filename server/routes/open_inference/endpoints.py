@@ -189,5 +189,5 @@ def _certificate(explanation: Explanation) -> str:
     described = explanation_json(explanation)
     about = {name: value for name, value in described["explanation"].items() if name not in ARRAYS}
     return json_text(
-        {**{name: described[name] for name in ("id", "model", "target", "alt")}, "explanation": about}
+        {**{name: described[name] for name in ("id", "model", "target", "trial", "alt")}, "explanation": about}
     ).decode()

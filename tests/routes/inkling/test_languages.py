@@ -14,7 +14,7 @@ CALLS = (
     "/v1/explain?method=occlusion&quality=true",
     "/v1/compare?methods=saliency,occlusion",
 )
-TEXTS = ("alt", "verdict", "summary")  # and the names of parts
+TEXTS = ("alt", "verdict", "summary", "why")  # and the names of parts
 
 
 @pytest.fixture

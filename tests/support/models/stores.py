@@ -24,6 +24,7 @@ from tests.support.models.fakes import EVERYTHING, Fake, Linear, make_card
 SHIPPED = Path(__file__).parent.parent.parent.parent / "model_store"
 SIDE, CLASSES = 28, 10
 GRADIENT = frozenset({"forward", "gradient"})
+TRIAL = Path("assets.extra", "trial.json")
 REASONS = {"metrics": {"accuracy": 0.9}, "training": {"epochs": 1}}
 
 
@@ -90,9 +91,11 @@ def write_version(
     version: str = "1",
     verbs: frozenset[str] = EVERYTHING,
     twin: bool = True,
+    trial: Any = None,
     **changes: Any,
 ) -> Path:
-    """A version as an export leaves it, its card last; `changes` replace fields of the card. Returns its folder."""
+    """A version as an export leaves it, its card last, and with a trial where one is given; `changes` replace fields of
+    the card. Returns its folder."""
     card = card_28(name, version)
     folder = root / name / version
     (folder / BACKGROUND).parent.mkdir(parents=True)
@@ -100,6 +103,9 @@ def write_version(
     (folder / "saved_model.pb").write_bytes(b"a graph")
     if twin:
         (folder / TWIN).write_bytes(b"a twin")
+    if trial is not None:
+        (folder / TRIAL).write_text(json.dumps(trial))
+        changes = {"trial": TRIAL.as_posix(), **changes}
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     stored = {
         "format": 1,
