@@ -61,11 +61,11 @@ def _drawn(
     height, width = hot.backdrop.grey.shape
     box = frame.left - 1, frame.top - 1, frame.left + width, frame.top + height
     draw.rectangle(box, outline=EDGE)
-    if frame.framed:
-        outer = *(start - FRAME_WIDTH for start in box[:2]), *(end + FRAME_WIDTH for end in box[2:])
-        draw.rectangle(outer, outline=FRAME, width=FRAME_WIDTH)
     for mark in minuses:
         _minus(draw, frame.left + mark.x, frame.top + mark.y, mark.half_width)
+    if frame.framed:  # last: marks of cells beyond the map would lie upon it
+        outer = *(start - FRAME_WIDTH for start in box[:2]), *(end + FRAME_WIDTH for end in box[2:])
+        draw.rectangle(outer, outline=FRAME, width=FRAME_WIDTH)
     _bar(canvas, draw, frame)
     for text in frame.texts:
         _write(draw, text)

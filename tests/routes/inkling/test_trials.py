@@ -1,11 +1,15 @@
 """Over HTTP: what a version's trial says goes with every explanation, chooses the method `best`, and is listed."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
+from PIL import Image
 
+from server.render.legend import FRAME
 from tests.conftest import MakeApp
 from tests.support.answers import check_error, post_explain
 from tests.support.models.stores import GRADIENT, SEVEN, form, write_version
@@ -233,3 +237,18 @@ def test_versions_whose_best_methods_differ_have_no_difference(client: FlaskClie
     assert [one["explanation"]["method"] for one in answer["explanations"]] == ["shapley", "occlusion"]
     assert answer["difference"] is None
     assert compared(client, "versions=1,2&method=shapley")["difference"] is not None
+
+
+def test_the_picture_of_a_comparison_marks_them(client: FlaskClient) -> None:
+    """A frame around what is flagged, and a line below the one to believe."""
+    picture = client.post(f"/v1/compare?methods=lime,occlusion&{OCCLUSION}&format=png", data=SEVEN).data
+    with Image.open(BytesIO(picture)) as image:
+        pixels, told = np.asarray(image.convert("RGB")), image.info["Description"]
+    assert "Of these, believe occlusion" in told
+    left, right = np.split(pixels, 2, axis=1)
+    grey = np.frombuffer(bytes.fromhex(FRAME[1:]), np.uint8)
+    framed = [(half == grey).all(axis=2).sum() for half in (left, right)]
+    assert framed[0] > 1000 > 100 > framed[1]
+    unbelieved = client.post(f"/v1/compare?methods=rise,occlusion&{OCCLUSION}&version=1&format=png", data=SEVEN).data
+    with Image.open(BytesIO(unbelieved)) as image:
+        assert image.height == len(pixels) - 18
