@@ -149,8 +149,6 @@ def run_explainer(
     model = _model_of(version, context, request, memo, added)
     runtime = _runtime(version, request, explainer)
     pieces = Pieces.of(digit.pixels)
-    was_tried = request.engine == "inkling" and request.output == "logit"
-    trial = track_record(version.card, explainer) if was_tried else None
 
     def explanation(attribution: Attribution, out_of_time: bool, quality: Quality | None) -> Explanation:
         attribution = certified(replace(attribution, rows=attribution.rows + pieces.rows), out_of_time)
@@ -159,7 +157,7 @@ def run_explainer(
         return Explanation(
             explanation_id(digit, prediction, explainer, request), digit, prediction, target, attribution, explainer,
             request.seed, request.output, request.frame, request.engine, quality, runtime=runtime,
-            parts=pieces.parts(attribution), trial=trial,
+            parts=pieces.parts(attribution), trial=track_record(version.card, explainer, request.output),
         )  # fmt: skip
 
     def test_parts() -> None:

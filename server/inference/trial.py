@@ -8,7 +8,7 @@ from server.errors import ServiceError
 from server.explainers import EXPLAINERS
 from server.explainers.shapley import Shapley
 from server.options import parse
-from server.types import Belief, Explainer, Explanation, ModelCard, TrackRecord, Trial, TrialResult, Verb
+from server.types import Belief, Explainer, Explanation, ModelCard, Output, TrackRecord, Trial, TrialResult, Verb
 
 BUYS_PRECISION: Mapping[str, Literal["more", "less"]] = {
     "n_samples": "more", "n_steps": "more", "max_rows": "more", "tolerance": "less",
@@ -40,9 +40,10 @@ def best(card: ModelCard, verbs: frozenset[Verb]) -> Explainer:
     return next((one.explainer for one in tried(card, verbs)), Shapley())
 
 
-def track_record(card: ModelCard, explainer: Explainer) -> TrackRecord | None:
-    """How this method did with these options, or with others that buy less precision; None where it was not tried."""
-    if card.trial is None:
+def track_record(card: ModelCard, explainer: Explainer, output: Output = "logit") -> TrackRecord | None:
+    """How this method did with these options, or with others that buy less precision; None where it was not tried, as
+    packages and maps of probabilities are not."""
+    if card.trial is None or output != "logit":
         return None
     same = [result for result in card.trial.results if result.method == explainer.name]
     found = [

@@ -356,7 +356,7 @@ def test_json_has_the_agreed_shape() -> None:
     document = json.loads(RENDERERS["application/json"](explanation))
     assert json_text(explanation_json(explanation)) == RENDERERS["application/json"](explanation)
     assert list(document) == [
-        "id", "model", "prediction", "probabilities", "in_distribution", "preprocessing", "target", "explanation",
+        "id", "model", "prediction", "probabilities", "in_distribution", "preprocessing", "target", "explanation", "trial",
         "alt",
     ]  # fmt: skip
     assert document["model"] == {"name": "cnn", "version": "1", "digest": "sha256:ab"}

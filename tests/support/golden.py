@@ -12,6 +12,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from PIL import Image
 from server import render
 from server.explainers import EXPLAINERS
 from server.reference import REFERENCES
-from server.types import Explainer, Explanation, Target
+from server.types import Explainer, Explanation, Target, TrackRecord
 from tests.render.test_render import Unsigned, explain, placed, quarters
 from tests.support.models.fakes import Wavy, ink
 
@@ -48,7 +49,7 @@ def of_method(explainer: Explainer) -> dict[str, Any]:
 
 
 def of_rendering() -> dict[str, Any]:
-    """Hashes of two explanations in all formats, but for what compressors add: their versions differ."""
+    """Hashes of three explanations in all formats, but for what compressors add: their versions differ."""
     kinds = {"image/png": _pixels, "image/svg+xml": _svg, "application/x-npz": _arrays}
     hashes = {}
     for media_type, renderer in render.RENDERERS.items():
@@ -65,6 +66,7 @@ def _rendered() -> list[Explanation]:
     return [
         explain(values, placement=turned, versus=1, stderr=values / 8, score=3.5, base_value=-1.25, **cells),
         explain(np.abs(values), explainer=Unsigned(), known=False, warnings=("faint",)),
+        replace(explain(values), trial=TrackRecord({"mark": 60, "decoy": 3}, 60, 0.25, 0.5)),
     ]
 
 
