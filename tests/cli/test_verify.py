@@ -1,13 +1,11 @@
 """python -m server verify, as people run it."""
 
-import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from server.models.card import CARD
-from tests.support.models.stores import TRIAL, copy_version, sha256
+from tests.support.models.stores import add_trial, copy_version
 from tests.support.models.trials import TRIED
 from tests.support.servers import ROOT
 
@@ -43,8 +41,5 @@ def test_an_empty_store_is_no_good_one(tmp_path: Path) -> None:
 
 def test_a_trial_is_told(tmp_path: Path) -> None:
     folder = copy_version(tmp_path, 1)
-    (folder / TRIAL).write_text(json.dumps(TRIED))
-    card = json.loads((folder / CARD).read_text())
-    files = {**card["files"], TRIAL.as_posix(): sha256(folder / TRIAL)}
-    (folder / CARD).write_text(json.dumps({**card, "files": files, "trial": TRIAL.as_posix()}))
+    add_trial(folder, TRIED)
     assert verify(tmp_path) == (0, [f"{folder}: good, 4 configurations of methods tried"])

@@ -72,10 +72,24 @@ export interface Measure {
   better_than_intensity: boolean | null;
 }
 
+/** How a method did on nets like this one whose cause is known. */
+export interface Trial {
+  named_cause: [found: number, total: number];
+  interval: [low: number, high: number];
+  yardstick: number;
+  ink: number;
+  /** Whether the method is not to be believed. */
+  flagged: boolean;
+  kinds: Record<string, [found: number, total: number]>;
+  summary: string;
+}
+
 export interface Explanation extends Prediction {
   id: string;
   target: { class: number; versus: number | null; label: string };
   explanation: Attribution & { method: string; options: Record<string, unknown>; seed: number };
+  /** Null where the method was not tried. */
+  trial: Trial | null;
   alt: string;
   links: { self: string; png: string } | null;
 }
@@ -103,7 +117,7 @@ export interface InklingDigitEventMap {
 }
 
 /** Attributes: endpoint (an address; the server that the script came from), model, methods (names with commas; the first
- * is asked at once; empty for none), versus (a class), live (predict while drawing), lang (en or zh), name (in a form). */
+ * is asked at once; empty for none; `best` if it is not given), versus (a class), live (predict while drawing), lang (en or zh), name (in a form). */
 export class InklingDigit extends HTMLElement {
   key: string | null;
   getToken: (() => Promise<string | null>) | null;

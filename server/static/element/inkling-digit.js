@@ -251,7 +251,7 @@ export class InklingDigit extends HTMLElement {
   }
 
   #offerMethods() {
-    const methods = (this.getAttribute("methods") ?? "shapley").split(",").map((one) => one.trim());
+    const methods = (this.getAttribute("methods") ?? "best").split(",").map((one) => one.trim());
     this.#view.offer(methods.filter(Boolean));
   }
 

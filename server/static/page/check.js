@@ -2,13 +2,13 @@
 /** Whether the map of section 1 is true: its faithfulness, measured beside two controls. */
 
 import { h } from "../element/dom.js";
-import { part, said } from "./parts.js";
+import { configuration, part, said } from "./parts.js";
 
 /** @typedef {import("./page.js").Page} Page */
 /** @typedef {import("./page.js").Part} Part */
 
 /** @param {Page} page @returns {Part} */
-export function setUpCheck({ digit, client, words, question }) {
+export function setUpCheck({ digit, client, words, methods, question }) {
   const button = h("button", { type: "button" });
   const outcome = h("div", { "aria-live": "polite" });
   let asking = new AbortController();
@@ -20,7 +20,7 @@ export function setUpCheck({ digit, client, words, question }) {
     if (file === null || shown === null || signal.aborted) return;
     outcome.replaceChildren(h("p", { class: "quiet" }, words().wait));
     try {
-      const options = { ...question(), method: shown.explanation.method, quality: true };
+      const options = { ...question(), ...configuration(shown.explanation, methods), quality: true };
       const { explanation } = await client.explain(file, options, signal);
       const { passed, verdict } = explanation.quality ?? { passed: null, verdict: "" };
       const judged = passed === null ? "unknown" : passed ? "holds" : "doubtful";

@@ -18,6 +18,16 @@ export function said(error) {
   return h("p", { class: "error", role: "alert" }, error instanceof InklingError ? explained(error, words) : String(error));
 }
 
+/** What asks for an explanation like this one: its method, and the options that are not the method's defaults.
+ *  @param {import("../element/inkling-digit.d.ts").Explanation["explanation"]} explanation @param {{methods: any[]}} methods
+ *  @returns {import("../element/client.js").Options} */
+export function configuration({ method, options }, { methods }) {
+  const known = methods.find(({ name }) => name === method)?.options ?? [];
+  const usual = Object.fromEntries(known.map((/** @type {any} */ one) => [one.name, one.default]));
+  const chosen = Object.entries(options).filter(([name, value]) => value !== usual[name]);
+  return { method, .../** @type {import("../element/client.js").Options} */ (Object.fromEntries(chosen)) };
+}
+
 const TRIES = 3;
 const AGAIN = 2; // seconds until the next try where the server does not say
 const LONGEST = 10; // seconds that are waited for in silence

@@ -142,7 +142,7 @@ export function setUpMaps({ digit, client, words, models, methods, question, fai
         const { method } = one.explanation;
         const summary = methods.methods.find(({ name }) => name === method)?.summary ?? "";
         const about = document.documentElement.lang === "en" ? [summary] : [];
-        const sentences = [...certificate(one, words()), ...about];
+        const sentences = [...certificate(one, words()), ...about, ...(one.trial ? [one.trial.summary] : [])];
         return mapCard(one, picture, limits, look, words(), classesOf(one), method.replaceAll("_", " "), sentences);
       }));
       part("agreement").replaceChildren(...agreement(shown.cards.agreement));

@@ -4,7 +4,7 @@
 import { percent } from "../element/bars.js";
 import { h } from "../element/dom.js";
 import { certificate } from "./maps.js";
-import { part, said } from "./parts.js";
+import { configuration, part, said } from "./parts.js";
 
 /** @typedef {import("./page.js").Page} Page */
 /** @typedef {import("./page.js").Part} Part */
@@ -18,7 +18,7 @@ const FARTHEST = 10000; // of a point, in units of the paper: a stroke may leave
 const LANGUAGES = ["curl", "Python", "JavaScript"];
 
 /** @param {Page} page @returns {Part} */
-export function setUpTake({ digit, client, words, question }) {
+export function setUpTake({ digit, client, words, methods, question }) {
   const own = h("button", { type: "button" });
   const png = h("button", { type: "button" });
   const json = h("button", { type: "button" });
@@ -84,7 +84,8 @@ export function setUpTake({ digit, client, words, question }) {
 
   function asked() {
     const { model, target, versus, lang } = question();
-    return { model: latest?.model.name ?? model, method: latest?.explanation.method, target, versus, lang };
+    const chosen = latest === null ? {} : configuration(latest.explanation, methods);
+    return { model: latest?.model.name ?? model, ...chosen, target, versus, lang };
   }
 
   /** @param {string} text */

@@ -164,6 +164,14 @@ def copy_version(root: Path, number: int, name: str = "mlp", source: Path | None
     return aside.rename(folder)
 
 
+def add_trial(folder: Path, trial: Any) -> None:
+    """Put a trial into a version that nobody serves yet."""
+    (folder / TRIAL).write_text(json.dumps(trial))
+    card = json.loads((folder / CARD).read_text())
+    files = {**card["files"], TRIAL.as_posix(): sha256(folder / TRIAL)}
+    (folder / CARD).write_text(json.dumps({**card, "files": files, "trial": TRIAL.as_posix()}))
+
+
 def point(root: Path, labels: Mapping[str, Any], name: str = "mlp") -> None:
     """Move labels at once, as a careful operator does."""
     aside = root / name / ".labels.aside"
