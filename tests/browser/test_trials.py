@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 from tests.browser.conftest import OpenPage, opening
 from tests.browser.hand import draw_and_wait
 from tests.support.models.stores import add_trial, copy_version
-from tests.support.models.trials import TRIED
+from tests.support.models.trials import TRIED, tried
 from tests.support.servers import serving
 
 
@@ -27,7 +27,7 @@ def test_the_page_asks_by_the_best_method_and_takes_its_options_along(open_tried
     page = open_tried()
     answer = draw_and_wait(page)
     assert answer["explanation"]["method"] == "occlusion"
-    assert answer["explanation"]["options"] == {"patch": 5, "stride": 1, "baseline": "black"}
+    assert answer["explanation"]["options"] == tried("occlusion", patch=5, stride=1)["options"]
     summary = "On nets like this one whose cause is known, occlusion named it in 300 of 300 pictures."
     assert answer["trial"]["summary"] == summary
     expect(page.locator("inkling-digit")).to_contain_text(summary)

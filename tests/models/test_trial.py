@@ -1,11 +1,13 @@
 """The trial of a version: what is read of it, and that a malformed one breaks the version and says what is wrong."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from server.explainers.occlusion import Occlusion
 from server.models.card import CARD, BrokenVersion, read_card
 from tests.support.models.stores import TRIAL, sha256, write_version
 from tests.support.models.trials import KINDS, TRIED, trial, tried
@@ -20,7 +22,7 @@ def test_a_card_with_a_trial_has_what_it_found(tmp_path: Path) -> None:
     assert (found.pictures, found.digits, found.ink, found.random) == (60, 500, 0.27, -0.02)
     assert [one.method for one in found.results] == ["saliency", "shapley", "lime", "occlusion"]
     occlusion = found.results[3]
-    assert (occlusion.revision, occlusion.options) == (1, {"patch": 5, "stride": 1, "baseline": "black"})
+    assert (occlusion.revision, occlusion.options) == (Occlusion.revision, asdict(Occlusion(patch=5, stride=1)))
     assert occlusion.named == dict.fromkeys(KINDS, 60)
     assert (occlusion.yardstick, occlusion.interval) == (0.78, (0.75, pytest.approx(0.81)))
 

@@ -15,7 +15,7 @@ from tests.support.answers import check_error, post_explain
 from tests.support.models.stores import GRADIENT, SEVEN, form, write_version
 from tests.support.models.trials import KINDS, TRIED, trial, tried
 
-BEST = {"patch": 5, "stride": 1, "baseline": "black"}
+BEST = tried("occlusion", patch=5, stride=1)["options"]
 ROW = {"instances": [[0.5] * 784]}
 TENSOR = {"name": "images", "datatype": "FP32", "shape": [1, 784], "data": [0.5] * 784}
 
@@ -76,7 +76,7 @@ def test_a_flagged_method_is_told_to_be_so(client: FlaskClient, method: str, eng
 
 
 @pytest.mark.parametrize(
-    "query", ["?version=1", "?method=rise&n_samples=50", "?method=shapley&grid=3", "?method=shapley&output=probability"]
+    "query", ["?version=1", "?method=rise&n_samples=50", "?method=shapley&grid=6", "?method=shapley&output=probability"]
 )
 def test_what_was_not_tried_says_null(client: FlaskClient, query: str) -> None:
     answer = post_explain(client, query)
