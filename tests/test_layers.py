@@ -218,7 +218,6 @@ ALLOWED_INSIDE = {  # imports inside functions, loaded on purpose after start
     ("training.__main__", "training.referee.certify"),
     ("training.referee.trial", "training.referee.siblings"),
     ("training.referee.trial", "training.referee.versions"),
-    ("training.referee.trial", "training.referee.yardstick"),
     ("training.__main__", "training.next_version"),
     ("training.__main__", "training.evaluate"),
     ("training.__main__", "training.export"),

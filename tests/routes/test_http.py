@@ -133,8 +133,9 @@ def test_shapley_values_of_a_linear_model_are_its_terms(
     query = "&".join(f"{name}={value}" for name, value in requested.items() if value is not None)
     answer = post_explain(client, "?" + query)
     weights = MODEL.directions()[index] - (0 if versus is None else MODEL.directions()[versus])
-    cells = grid((28, 28), (4, 4))
-    terms = np.bincount(cells.ravel(), (weights * digit().pixels).ravel())
+    cells = grid((28, 28), (3, 3))
+    changes = digit().pixels - MODEL.card.background.mean(axis=0) / 2  # from empty paper and from the mean, by turns
+    terms = np.bincount(cells.ravel(), (weights * changes).ravel())
     found = answer["explanation"]
     assert answer["target"]["class"] == index and answer["target"]["versus"] == versus
     assert answer["target"]["label"] == (str(index) if versus is None else f"{index}, not {versus}")
@@ -151,8 +152,9 @@ def test_of_the_probability(client: FlaskClient) -> None:
     found = answer["explanation"]
     assert (found["unit"], found["output"]) == ("probability", "probability")
     assert found["score"] == pytest.approx(answer["probabilities"][0], abs=1e-6)
-    black = softmax(MODEL.forward(np.zeros((1, 28, 28)))[0] / MODEL.card.temperature)
-    assert found["base_value"] == pytest.approx(black[0], abs=1e-6)
+    baselines = np.stack([np.zeros((28, 28)), MODEL.card.background.mean(axis=0)])
+    base = np.mean([softmax(logits / MODEL.card.temperature)[0] for logits in MODEL.forward(baselines)])
+    assert found["base_value"] == pytest.approx(base, abs=1e-6)
     assert np.sum(found["values"]) == pytest.approx(found["score"] - found["base_value"], abs=1e-6)
 
 

@@ -19,6 +19,7 @@ from server.explainers import EXPLAINERS
 from server.types import Array, Attribution, Explainer, Model, Target
 from training.referee import maps
 from training.referee.planted import planted
+from training.referee.yardstick import Yardstick, summed_up
 
 PICTURES = 60  # of each kind
 DIGITS = 500  # of the yardstick
@@ -30,14 +31,9 @@ CONFIGURATIONS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("shapley", {"within": "even"}),
     ("shapley", {"grid": 4, "baseline": "black"}),
     ("shapley", {"baseline": "mean"}),
-    ("lime", {"n_segments": 9}),
-    ("lime", {"n_segments": 25}),
-    ("lime", {"n_segments": 49}),
+    ("lime", {"segmentation": "slic"}),
     ("lime", {"baseline": "colours"}),
     ("lime", {"segmentation": "quickshift", "baseline": "colours"}),
-    ("lime", {"segmentation": "slic", "baseline": "colours"}),
-    ("lime", {"segmentation": "slic"}),
-    ("lime", {"segmentation": "quickshift"}),
     ("lime", {"compat": True}),
     ("integrated_gradients", {"baseline": "black"}),
     ("occlusion", {"baseline": "black"}),
@@ -54,7 +50,7 @@ class Score:
     chance: dict[str, float] = field(default_factory=dict)
     auroc: dict[str, float] = field(default_factory=dict)
     share: dict[str, float] = field(default_factory=dict)
-    yardstick: list[float] = field(default_factory=list)
+    areas: list[Array] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -113,6 +109,7 @@ def put_on_trial(subject: Subject, train: Array, test: Array, pictures: int = PI
         of_digits = [pool.submit(_try_digits, subject, part) for part in parts]
         siblings: list[dict[str, Any]] = []
         scores: dict[str, Score] = {}
+        spans: list[Array] = []
         for found in of_kinds:
             sibling, named = found.result()
             siblings.append(sibling)
@@ -121,36 +118,39 @@ def put_on_trial(subject: Subject, train: Array, test: Array, pictures: int = PI
                 for name in ("named", "chance", "auroc", "share"):
                     getattr(merged, name).update(getattr(score, name))
         for part in of_digits:
-            for key, values in part.result().items():
-                scores.setdefault(key, Score()).yardstick.extend(values)
-    return _record(siblings, scores, pictures, len(judged))
+            areas, part_spans = part.result()
+            spans += part_spans
+            for key, values in areas.items():
+                scores.setdefault(key, Score()).areas.extend(values)
+    return _record(siblings, scores, np.array(spans), pictures)
 
 
-def _record(siblings: list[dict[str, Any]], scores: Mapping[str, Score], pictures: int, digits: int) -> dict[str, Any]:
+def _record(siblings: list[dict[str, Any]], scores: Mapping[str, Score], spans: Array, pictures: int) -> dict[str, Any]:
     methods = []
     for explainer in explainers_for(frozenset({"forward", "gradient", "features", "feature_map", "attention"})):
         score = scores.get(key_of(explainer))
         if score is None:
             continue
-        mean, half = _interval(score.yardstick)
+        mean, half = summed_up(np.array(score.areas), spans)
         methods.append(
             {
-                "method": explainer.name, "revision": explainer.revision, "options": asdict(cast(Any, explainer)),
+                "method": explainer.name,
+                "revision": explainer.revision,
+                "options": asdict(cast(Any, explainer)),
                 "named": score.named,
                 **{name: _rounded(getattr(score, name)) for name in ("chance", "auroc", "share")},
-                "yardstick": mean, "yardstick_interval": [round(mean - half, 3), round(mean + half, 3)],
+                "yardstick": round(mean, 3),
+                "yardstick_interval": [round(mean - half, 3), round(mean + half, 3)],
             }
-        )  # fmt: skip
-    controls = {name: _interval(scores[name].yardstick)[0] for name in ("ink", "random")}
+        )
+    controls = {name: round(summed_up(np.array(scores[name].areas), spans)[0], 3) for name in ("ink", "random")}
     return {
-        "pictures": pictures, "digits": digits, "siblings": siblings, "controls": controls,
+        "pictures": pictures,
+        "digits": len(spans),
+        "siblings": siblings,
+        "controls": controls,
         "methods": methods,
-    }  # fmt: skip
-
-
-def _interval(values: Sequence[float]) -> tuple[float, float]:
-    """The mean, and half of its 95 % interval."""
-    return round(float(np.mean(values)), 3), 1.96 * float(np.std(values, ddof=1)) / len(values) ** 0.5
+    }
 
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float]:
@@ -182,20 +182,22 @@ def _try_kind(subject: Subject, kind: str, train: Array, asked: Array) -> tuple[
     return facts, on_planted(sibling.model, kind, asked, explainers_for(sibling.model.verbs))
 
 
-def _try_digits(subject: Subject, digits: Array) -> dict[str, list[float]]:
+def _try_digits(subject: Subject, digits: Array) -> tuple[dict[str, list[Array]], list[Array]]:
+    """The yardstick's areas by configuration, and the spans, of each of the digits (n, 28, 28)."""
     from training.referee.versions import opened
-    from training.referee.yardstick import Yardstick
 
     model = opened(subject.folder)
     explainers = explainers_for(model.verbs)
-    found: dict[str, list[float]] = {}
+    areas: dict[str, list[Array]] = {}
+    spans = []
     for image in digits:
         target = Target.of_class(int(model.forward(image[None])[0].argmax()), model.card.classes)
         yardstick = Yardstick(model, image, target)
+        spans.append(yardstick.spans)
         for explainer in explainers:
-            value = yardstick(last(explainer.refine(model, image, target, 0)).painted)
-            found.setdefault(key_of(explainer), []).append(value)
+            painted = last(explainer.refine(model, image, target, 0)).painted
+            areas.setdefault(key_of(explainer), []).append(yardstick(painted))
         random = np.random.default_rng(0).random(image.shape)
         for name, order in (("ink", image), ("random", random)):
-            found.setdefault(name, []).append(yardstick(order))
-    return found
+            areas.setdefault(name, []).append(yardstick(order))
+    return areas, spans

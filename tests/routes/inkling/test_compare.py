@@ -96,7 +96,8 @@ def test_a_map_that_is_the_same_everywhere_agrees_with_nothing(client: FlaskClie
 
 def test_pictures_that_two_methods_need_are_computed_once(client: FlaskClient) -> None:
     """Shapley values by enumeration and an occlusion by the same cells need the same pictures."""
-    answer = compared(client, "methods=shapley,occlusion&occlusion.patch=7&occlusion.stride=7")
+    cells = "occlusion.patch=7&occlusion.stride=7&shapley.grid=4&shapley.within=even"
+    answer = compared(client, f"methods=shapley,occlusion&{cells}&shapley.baseline=black&occlusion.baseline=black")
     shapley, occlusion = (one["explanation"]["certificate"]["rows"] for one in answer["explanations"])
     assert occlusion > 2
     assert answer["rows"] == shapley - 1  # the picture itself, which the removal test needs too
@@ -104,7 +105,7 @@ def test_pictures_that_two_methods_need_are_computed_once(client: FlaskClient) -
 
 def test_versions_differ_by_what_their_weights_differ(make_app: MakeApp) -> None:
     client = make_app(load_savedmodel=by_version, load_twin=by_version).test_client()
-    answer = compared(client, "versions=1,10&method=integrated_gradients&target=4")
+    answer = compared(client, "versions=1,10&method=integrated_gradients&baseline=black&target=4")
     assert [one["model"]["version"] for one in answer["explanations"]] == ["1", "10"]
     terms = Linear(MODEL.card).directions()[4] * digit().pixels
     assert np.array(answer["difference"]["values"]) == pytest.approx(terms, abs=1e-5)
@@ -255,7 +256,7 @@ def test_a_method_can_be_compared_with_itself_under_other_options(client: FlaskC
     """`shap` is another name of `shapley`, so that each has its own options."""
     answer = compared(client, "methods=shapley,shap&shap.baseline=mean")
     options = [one["explanation"]["options"]["baseline"] for one in answer["explanations"]]
-    assert options == ["black", "mean"]
+    assert options == ["both", "mean"]
     assert answer["agreement"]["labels"] == ["shapley (1)", "shapley (2)"]
 
 
@@ -291,7 +292,7 @@ def test_maps_of_one_unit_share_a_scale(make_app: MakeApp) -> None:
 
 def test_the_difference_is_a_third_map_and_zero_is_paper(make_app: MakeApp) -> None:
     client = make_app(load_savedmodel=by_version, load_twin=by_version).test_client()
-    picture = pictured(client, "versions=1,10&method=integrated_gradients&target=4")
+    picture = pictured(client, "versions=1,10&method=integrated_gradients&baseline=black&target=4")
     two = pictured(client, "methods=integrated_gradients,saliency")
     assert picture.width * 2 == two.width * 3
     third = np.asarray(picture.convert("RGB"))[:, two.width :][60:420]
