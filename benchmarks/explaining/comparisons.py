@@ -50,6 +50,7 @@ COMPARISONS = (
             Peer("captum", "KernelShap"),
             Peer("captum", "ShapleyValueSampling"),
         ),
+        {"grid": 4, "baseline": "black", "within": "even"},
         base="black",
         note="cells of a 4 x 4 grid. shap's Exact and Kernel are told which cells have ink, Kernel then asks each of "
         "their coalitions (below 2^11) once; Partition's players are pixels (500 evaluations); the others draw 1000 "
@@ -58,13 +59,13 @@ COMPARISONS = (
     Comparison(
         "lime",
         (Peer("lime", "LimeImageExplainer", alike=True), Peer("xplique", "Lime"), Peer("captum", "Lime")),
-        {"n_samples": 1000},
+        {"n_samples": 1000, "segmentation": "quickshift", "baseline": "colours"},
         note="the same superpixels for all. lime paints in the mean, xplique and captum in black, with kernels of "
         "their own.",
     ),
     Comparison("occlusion", (Peer("xplique", "Occlusion"), Peer("captum", "Occlusion", alike=True)),
-               {"patch": 4, "stride": 2}, note="xplique gives the sum over covering patches instead of the mean."),
-    Comparison("rise", (Peer("xplique", "Rise"),), {"n_samples": 1000}, centred=True,
+               {"patch": 4, "stride": 2, "baseline": "black"}, note="xplique gives the sum over covering patches instead of the mean."),
+    Comparison("rise", (Peer("xplique", "Rise"),), {"n_samples": 1000, "baseline": "black"}, centred=True,
                note="ours subtracts the mean output, so seed noise is that of each map less its mean; and it keeps the "
                "masks of a seed for the next picture, as in the server."),
     Comparison("saliency", (Peer("xplique", "Saliency"), Peer("captum", "Saliency", alike=True)),
@@ -75,11 +76,11 @@ COMPARISONS = (
                {"n_samples": 50, "sigma": 0.2}),
     Comparison("integrated_gradients",
                (Peer("xplique", "IntegratedGradients"), Peer("captum", "IntegratedGradients", alike=True)),
-               {"n_steps": 50, "tolerance": 1}, base="black",
+               {"n_steps": 50, "tolerance": 1, "baseline": "black"}, base="black",
                note="50 nodes for all, no refining."),
     Comparison("integrated_gradients",
                (Peer("xplique", "IntegratedGradients"), Peer("captum", "IntegratedGradients")),
-               base="black", label="integrated_gradients by its own rule",
+               {"baseline": "black"}, base="black", label="integrated_gradients by its own rule",
                note="ours takes 16 nodes, and more where the gap is above 1 %; the others their 50."),
     Comparison("expected_gradients",
                (Peer("shap", "GradientExplainer"), Peer("shap", "GradientExplainer, all classes"),

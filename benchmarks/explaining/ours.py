@@ -19,7 +19,7 @@ from training import data
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "model_store" / "cnn" / "2"
-CELLS = (4, 4)  # what `shapley` explains when nothing else is asked
+CELLS = (4, 4)  # that all Shapley values are of
 
 
 def loaded(folder: Path = FOLDER) -> Model:
