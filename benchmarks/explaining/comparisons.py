@@ -64,7 +64,8 @@ COMPARISONS = (
         "their own.",
     ),
     Comparison("occlusion", (Peer("xplique", "Occlusion"), Peer("captum", "Occlusion", alike=True)),
-               {"patch": 4, "stride": 2, "baseline": "black"}, note="xplique gives the sum over covering patches instead of the mean."),
+               {"patch": 4, "stride": 2, "baseline": "black"},
+               note="xplique gives the sum over covering patches instead of the mean."),
     Comparison("rise", (Peer("xplique", "Rise"),), {"n_samples": 1000, "baseline": "black"}, centred=True,
                note="ours subtracts the mean output, so seed noise is that of each map less its mean; and it keeps the "
                "masks of a seed for the next picture, as in the server."),
