@@ -180,7 +180,7 @@ def _numbers(heatmap: Heatmap, left: float, right: float, y: float) -> tuple[Tex
 def unit(explanation: Explanation) -> str:
     """What the numbers of a map are. Maps of which this says the same can share a scale."""
     words = UNITS[explanation.attribution.unit]
-    if explanation.attribution.segments is not None:
+    if explanation.attribution.segments is not None and not explanation.attribution.fine:
         words += " per segment"
     adds_up = explanation.explainer.complete and explanation.attribution.unit in ("logit", "probability")
     return words + ", adding up" * adds_up
