@@ -72,6 +72,10 @@ def explanation_by(
     return explain(One(model), Picture(SEVEN), ModelSelector("fake"), request, session).value
 
 
+LIKE_LIME: dict[str, Any] = {"segmentation": "quickshift", "baseline": "colours"}
+LIKE_SHAP: dict[str, Any] = {"grid": 4, "baseline": "black", "within": "even"}
+
+
 @pytest.mark.parametrize("fake", [Linear, Square, Wavy])
 @pytest.mark.parametrize(
     "why",
@@ -87,7 +91,8 @@ def test_the_lime_package_gives_what_our_lime_gives(fake: type[Fake], why: dict[
     why = {"options": {}, **why}
     found = explanation_by(fake(card_28()), "lime", **why)
     package = found.attribution
-    inkling = explanation_by(fake(card_28()), "lime", engine="inkling", **why).attribution
+    alike = {**why, "options": {**LIKE_LIME, **why["options"]}}
+    inkling = explanation_by(fake(card_28()), "lime", engine="inkling", **alike).attribution
     assert package.segment_values is not None
     assert package.segment_values == pytest.approx(inkling.segment_values, abs=1e-6)
     assert package.values == pytest.approx(inkling.values, abs=1e-6)
@@ -116,7 +121,7 @@ def test_shap_over_all_coalitions_gives_our_exact_values(explainer: Any, cells: 
     model, image = Square(), drawn_in(cells)
     target = Target.contrast(1, 2, model.card.classes)
     (package,) = ShapleyPackage(explainer=explainer).refine(model, image, target, 0)
-    *_, inkling = Shapley().refine(model, image, target, 0)
+    *_, inkling = Shapley(**LIKE_SHAP).refine(model, image, target, 0)
     assert package.state == inkling.state == "exact"
     assert package.segment_values == pytest.approx(inkling.segment_values, abs=1e-6)
     assert package.values == pytest.approx(inkling.values, abs=1e-6)
@@ -129,7 +134,7 @@ def test_shap_over_some_coalitions_is_near_and_does_not_say_exact() -> None:
     model, image = Cubic(), drawn_in(12)
     target = Target.of_class(0, model.card.classes)
     (package,) = ShapleyPackage().refine(model, image, target, 0)
-    *_, inkling = Shapley().refine(model, image, target, 0)
+    *_, inkling = Shapley(**LIKE_SHAP).refine(model, image, target, 0)
     assert (package.state, inkling.state) == ("converged", "exact")
     assert 1e-9 < np.abs(package.segment_values - inkling.segment_values).max() < 0.05 * np.ptp(inkling.segment_values)
     assert package.convergence_delta == pytest.approx(0, abs=1e-9)
@@ -146,7 +151,8 @@ def test_shaps_cells_and_baselines_are_ours(explainer: str, why: dict[str, Any])
     options = {"grid": 3, **why["options"]}
     rest = {name: value for name, value in why.items() if name != "options"}
     package = explanation_by(Square(card_28()), "shapley", {**options, "explainer": explainer}, **rest).attribution
-    inkling = explanation_by(Square(card_28()), "shapley", options, engine="inkling", **rest).attribution
+    alike = {**LIKE_SHAP, **options}
+    inkling = explanation_by(Square(card_28()), "shapley", alike, engine="inkling", **rest).attribution
     assert package.state == inkling.state == "exact"
     assert np.array_equal(package.segments, inkling.segments)
     assert package.segment_values == pytest.approx(inkling.segment_values, abs=1e-6)

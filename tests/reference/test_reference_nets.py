@@ -75,7 +75,9 @@ def versus(name: str) -> str:
 @pytest.mark.parametrize("output", ["logit", "probability"])
 def test_lime(name: str, output: Any) -> None:
     why: dict[str, Any] = {"output": output, "versus": versus(name), "options": {"n_samples": 200}}
-    inkling, package = (explanation_by(name, "lime", engine, **why).attribution for engine in ("inkling", "reference"))
+    package = explanation_by(name, "lime", "reference", **why).attribution
+    alike = {**why, "options": {**why["options"], "segmentation": "quickshift", "baseline": "colours"}}
+    inkling = explanation_by(name, "lime", "inkling", **alike).attribution
     assert package.segment_values == pytest.approx(inkling.segment_values, abs=1e-5)
     assert package.base_value == pytest.approx(inkling.base_value, abs=1e-5)
     assert package.local_r2 == pytest.approx(inkling.local_r2, abs=1e-5)
@@ -86,7 +88,7 @@ def test_lime(name: str, output: Any) -> None:
 @every_net
 @pytest.mark.parametrize("explainer", ["kernel", "exact"])
 def test_shapley_over_cells(name: str, explainer: str) -> None:
-    why: dict[str, Any] = {"versus": versus(name), "options": {"grid": 3}}
+    why: dict[str, Any] = {"versus": versus(name), "options": {"grid": 3, "baseline": "black", "within": "even"}}
     inkling = explanation_by(name, "shapley", "inkling", **why).attribution
     package = explanation_by(
         name, "shapley", versus=versus(name), options={"grid": 3, "explainer": explainer}
