@@ -3,6 +3,7 @@
 TensorFlow is imported inside the commands, so that --help answers at once.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,11 @@ def _numbers(_: click.Context, option: click.Parameter, value: str | None) -> tu
         raise click.BadParameter(
             f"got {value!r}; expected whole numbers with commas, such as 32,64", param=option
         ) from None
+
+
+def _names(_: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """A list such as mlp,cnn; empty where none is given."""
+    return tuple(part.strip() for part in value.split(",")) if value else ()
 
 
 def _checked_data(source: str, seed: int) -> Any:
@@ -195,6 +201,32 @@ def certify(version: Path, data: str, pictures: int, digits: int) -> None:
     except ValueError as error:  # DataError is one
         raise click.ClickException(str(error)) from error
     click.echo(f"wrote {written}")
+
+
+@main.command()
+@DATA
+@STORE
+@click.option("--models", callback=_names, help="Such as mlp,cnn.  [default: all in the store]")
+@click.option("--methods", callback=_names, help="Of other packages, instead of ours: lime,shap,captum,xplique.")
+@click.option("--again", is_flag=True, help="Hold the trial anew; takes some minutes, and no version is written.")
+@click.option("--pictures", type=click.IntRange(2), help="Of each planted cause, in a new trial.  [default: 60]")
+@click.option("--digits", type=click.IntRange(2), help="That the yardstick takes, in a new trial.  [default: 500]")
+@click.option("--errors", is_flag=True, help="Instead: are explanations as far off as they say? Of 2 images each.")
+@click.option("--write", is_flag=True, help="Put the tables into benchmarks/RESULTS.md, too.")
+def referee(write: bool, **asked: Any) -> None:
+    """Print which explanation methods name causes that are known, for each model of the store: by the trial of its
+    latest version that has one (see certify), or by a new trial."""
+    from training.referee import report
+
+    try:
+        part, text = report.report(**asked, load=partial(_checked_data, seed=0))
+    except ValueError as error:  # DataError is one
+        raise click.ClickException(str(error)) from error
+    click.echo(text)
+    if write:
+        from benchmarks.results import write_part
+
+        write_part(part, text)
 
 
 if __name__ == "__main__":

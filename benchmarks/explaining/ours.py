@@ -38,10 +38,11 @@ def digits(count: int) -> tuple[str, Array]:
     return ("MNIST's test images" if named else "scikit-learn's digits, enlarged"), images[chosen]
 
 
-def case_of(model: Model, images: Array) -> Case:
-    """What all libraries are asked of these images (n, H, W): the predicted classes, over our superpixels and grid."""
+def case_of(model: Model, images: Array, targets: Array | None = None) -> Case:
+    """What all libraries are asked of these images (n, H, W): `targets` (n,), else the predicted classes, over our
+    superpixels and grid."""
     logits = model.forward(images).astype(np.float64)
-    targets = logits.argmax(axis=1)
+    targets = logits.argmax(axis=1) if targets is None else targets
     shape = images.shape[1:]
     return Case(
         images=images,

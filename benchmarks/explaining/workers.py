@@ -18,11 +18,13 @@ class PeerFailed(Exception):
 
 
 class Worker:
-    """A running peer; `versions` of its libraries."""
+    """A running peer; `versions` of its libraries, and its `methods`."""
 
     def __init__(self, process: "subprocess.Popen[str]", log: Path) -> None:
         self._process, self._log = process, log
-        self.versions: dict[str, str] = self._read()["versions"]
+        greeting = self._read()
+        self.versions: dict[str, str] = greeting["versions"]
+        self.methods: list[str] = greeting["methods"]
 
     def burst(self, method: str, seed: int) -> Burst:
         """Raises PeerFailed."""
@@ -44,8 +46,8 @@ class Worker:
 
 
 @contextmanager
-def worker(module: str, *files: Path) -> Iterator[Worker]:
-    """Start peers/<module>.py with `files` as arguments; it ends with the block. GPUs are hidden from all alike."""
+def worker(module: str, *arguments: Path | str) -> Iterator[Worker]:
+    """Start peers/<module>.py with `arguments`; it ends with the block. GPUs are hidden from all alike."""
     PLACE.mkdir(parents=True, exist_ok=True)
     log = PLACE / f"{module}.log"
     kept = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}  # explain.py: of ours
@@ -53,7 +55,7 @@ def worker(module: str, *files: Path) -> Iterator[Worker]:
     with (
         log.open("w") as errors,
         subprocess.Popen(
-            [python_for(module), "-m", f"benchmarks.peers.{module}", *files], cwd=ROOT, env=environment,
+            [python_for(module), "-m", f"benchmarks.peers.{module}", *arguments], cwd=ROOT, env=environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
         ) as process,
     ):  # fmt: skip

@@ -1,4 +1,6 @@
-"""captum over the same CNN in PyTorch. Run as `python -m benchmarks.peers.captum CASE.npz WEIGHTS.npz MODEL_FOLDER`."""
+"""captum over the same CNN in PyTorch. Run as `python -m benchmarks.peers.captum CASE.npz WEIGHTS.npz MODEL_FOLDER`;
+with `own` behind it, by captum's own defaults.
+"""
 
 import os
 import random
@@ -99,8 +101,56 @@ def methods(case: Case, net: Net) -> dict[str, Method]:
     }
 
 
+def by_default(case: Case, net: Net) -> dict[str, Method]:
+    """Each with captum's own defaults, and what it demands beside them: a background, a window. Lime and KernelShap
+    also over superpixels, as its documentation advises; then each pixel has the value of its segment.
+    `at_once` is no default, and changes no value."""
+    subject = Subject(case, net)
+    cam = attr.LayerGradCam(net, net.feature_map).attribute
+
+    def upsampled(*image: torch.Tensor, **options: Any) -> torch.Tensor:
+        found = attr.LayerAttribution.interpolate(cam(*image, **options), case.images.shape[1:])
+        return found[:, 0]
+
+    def of(kind: Any, **options: Any) -> Method:
+        return Method(lambda _: subject.method(kind.attribute, **options))
+
+    def of_segments(kind: Any, **options: Any) -> Method:
+        def make(_: Any) -> Explain:
+            explain = subject.method(kind.attribute, case.segments, **options)
+            return lambda index, seed: _spread(explain(index, seed), case.segments[index])
+
+        return Method(make)
+
+    background = torch.from_numpy(case.background)
+    lime, shap = attr.Lime(net), attr.KernelShap(net)
+    at_once = {"perturbations_per_eval": 256}
+    return {
+        "Saliency": of(attr.Saliency(net)),
+        "InputXGradient": of(attr.InputXGradient(net)),
+        "NoiseTunnel of Saliency": of(attr.NoiseTunnel(attr.Saliency(net))),
+        "IntegratedGradients": of(attr.IntegratedGradients(net)),
+        "GradientShap": of(attr.GradientShap(net), baselines=background),
+        "LayerGradCam": Method(lambda _: subject.method(upsampled)),
+        "Occlusion of 4 x 4": of(attr.Occlusion(net), sliding_window_shapes=(4, 4), **at_once),
+        "Lime of pixels": of(lime, **at_once),
+        "Lime of segments": of_segments(lime, **at_once),
+        "Lime, n_samples=1000 of segments": of_segments(lime, n_samples=1000, **at_once),
+        "KernelShap of pixels": of(shap, **at_once),
+        "KernelShap of segments": of_segments(shap, **at_once),
+        "KernelShap, n_samples=1000 of segments": of_segments(shap, n_samples=1000, **at_once),
+    }
+
+
+def _spread(found: tuple[Array, int], segments: Array) -> tuple[Array, int]:
+    """Values of segments as those of pixels."""
+    values, rows = found
+    return values[np.unique(segments, return_inverse=True)[1].reshape(segments.shape)], rows
+
+
 if __name__ == "__main__":
-    torch.set_num_threads(os.cpu_count() or 1)
     own = Case.load(Path(sys.argv[1]))
+    table = by_default if sys.argv[4:] == ["own"] else methods
+    torch.set_num_threads(1 if table is by_default else os.cpu_count() or 1)  # several are asked at once then
     versions = {"captum": captum.__version__, "torch": torch.__version__}
-    serve(versions, methods(own, net_of(own, Path(sys.argv[2]))), len(own.images))
+    serve(versions, table(own, net_of(own, Path(sys.argv[2]))), len(own.images))

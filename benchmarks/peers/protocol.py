@@ -68,9 +68,10 @@ def fastest(method: Method, images: int) -> Explain:
 
 
 def serve(versions: Mapping[str, str], methods: Mapping[str, Method], images: int) -> None:
-    """Say who is there, then answer {"method", "seed"} with a Burst, or with {"error"}, until the input ends."""
+    """Say who is there and what they can do; then answer {"method", "seed"} with a Burst, or {"error"}, until the input
+    ends."""
     out = _own_stdout()
-    _answer(out, {"versions": dict(versions)})
+    _answer(out, {"versions": dict(versions), "methods": list(methods)})
     ready: dict[str, Explain] = {}
     for command in _lines(sys.stdin):
         name = command["method"]

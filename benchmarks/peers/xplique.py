@@ -1,4 +1,6 @@
-"""xplique over the same SavedModel. Run as `python -m benchmarks.peers.xplique CASE.npz WEIGHTS.npz MODEL_FOLDER`."""
+"""xplique over the same SavedModel. Run as `python -m benchmarks.peers.xplique CASE.npz WEIGHTS.npz MODEL_FOLDER`;
+with `own` behind it, by xplique's own defaults.
+"""
 
 import sys
 from importlib.metadata import version
@@ -29,9 +31,10 @@ def served(folder: Path, height: int, width: int) -> keras.Model:
 def rebuilt(case: Case, weights: Path) -> keras.Model:
     """The same net layer by layer, which Grad-CAM needs; refuses one that answers otherwise."""
     height, width = case.images.shape[1:]
-    net = folded(cnn(height, width, case.logits.shape[1]))
-    own = [one for one in net.variables if "seed" not in one.path]
     with np.load(weights) as stored:
+        filters = [stored[name].shape[3] for name in stored.files if stored[name].ndim == 4][::2]  # a stage has two
+        net = folded(cnn(height, width, case.logits.shape[1], filters))
+        own = [one for one in net.variables if "seed" not in one.path]
         for variable, name in zip(own, stored.files, strict=True):
             variable.assign(stored[name])
     model = keras.Model(net.inputs, net.output["logits"])
@@ -96,10 +99,34 @@ def methods(case: Case, weights: Path, folder: Path) -> dict[str, Method]:
     }
 
 
+def by_default(case: Case, weights: Path, folder: Path) -> dict[str, Method]:
+    """Each with xplique's own defaults. Its Lime and KernelShap cut the image themselves;
+    then each pixel has the value of its segment."""
+    subject = Subject(case)
+    net = served(folder, *case.images.shape[1:])
+    of_pixels = (
+        "Saliency", "GradientInput", "SmoothGrad", "SquareGrad", "VarGrad", "IntegratedGradients", "Occlusion", "Rise",
+        "SobolAttributionMethod", "HsicAttributionMethod",
+    )  # fmt: skip
+
+    def of(name: str, model: keras.Model = net, **options: Any) -> Method:
+        return Method(lambda _: subject.method(getattr(attributions, name)(model, **options), 0))
+
+    def of_layers(name: str) -> Method:
+        return Method(lambda _: of(name, rebuilt(case, weights)).make(None))
+
+    return {
+        **{name: of(name) for name in of_pixels},
+        **{name: of_layers(name) for name in ("GradCAM", "GradCAMPP", "GuidedBackprop", "DeconvNet")},
+        **{f"{name} of its segments": of(name) for name in ("Lime", "KernelShap")},
+    }
+
+
 if __name__ == "__main__":
     own = Case.load(Path(sys.argv[1]))
+    table = by_default if sys.argv[4:] == ["own"] else methods
     serve(
         {"xplique": version("xplique"), "xplique's tensorflow": tf.__version__},
-        methods(own, Path(sys.argv[2]), Path(sys.argv[3])),
+        table(own, Path(sys.argv[2]), Path(sys.argv[3])),
         len(own.images),
     )

@@ -27,14 +27,9 @@ def certify(version: Path, train: Array, test: Array, **sizes: Any) -> Path:
         DataError: `version` is none, is of another architecture than training's, or takes other images.
         ValueError: a sibling does not follow its cause.
     """
-    card = checked_card(version)
-    if card["architecture"] not in ARCHITECTURES or (card["image"]["height"], card["image"]["width"]) != (SIDE, SIDE):
-        raise DataError(
-            f"{version} is a {card['architecture']} of {card['image']['height']} x {card['image']['width']}; siblings "
-            f"can be made of {', '.join(ARCHITECTURES)} of {SIDE} x {SIDE}"
-        )
+    subject, card = subject_of(version), checked_card(version)
     digest = hashlib.sha256((version / EXTRA / "model_card.json").read_bytes()).hexdigest()
-    trial = put_on_trial(Subject(version, card["architecture"], card["options"]), train, test, **sizes)
+    trial = put_on_trial(subject, train, test, **sizes)
     trial = {"format": FORMAT, "of": f"sha256:{digest}", **trial}
 
     def write(aside: Path, number: int) -> None:
@@ -45,6 +40,21 @@ def certify(version: Path, train: Array, test: Array, **sizes: Any) -> Path:
         write_card(aside, {**kept, "version": str(number), "trial": TRIAL, "certified_from": version.name})
 
     return publish(version.parent, write)
+
+
+def subject_of(version: Path) -> Subject:
+    """The version in the folder MODEL/NUMBER as what can be put on trial.
+
+    Raises:
+        DataError: `version` is none, is of another architecture than training's, or takes other images.
+    """
+    card = checked_card(version)
+    if card["architecture"] not in ARCHITECTURES or (card["image"]["height"], card["image"]["width"]) != (SIDE, SIDE):
+        raise DataError(
+            f"{version} is a {card['architecture']} of {card['image']['height']} x {card['image']['width']}; siblings "
+            f"can be made of {', '.join(ARCHITECTURES)} of {SIDE} x {SIDE}"
+        )
+    return Subject(version, card["architecture"], card["options"])
 
 
 ARCHITECTURES = ("mlp", "cnn", "lstm")

@@ -1,4 +1,4 @@
-"""python -m training.referee.errors: whether explanations are as far off as their certificates say (calibration).
+"""python -m training referee --errors: whether explanations are as far off as their certificates say (calibration).
 
 Every method that tells standard errors explains pictures from many seeds; what it says is compared with the truth: the
 exact answer where there is one, else the mean of runs with very many samples. Of `lime` that is the mean of many runs
@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 
 from server.explainers import EXPLAINERS
@@ -21,7 +20,6 @@ from server.models.interpreters import InterpreterPool
 from server.models.litert import explaining_model
 from server.models.wrappers import ProbabilityModel
 from server.types import Array, Attribution, Explainer, Model, Target
-from training.data import load
 
 MEMORY = 256 << 20  # bytes of interpreters
 TRUTH_SEED = 1 << 20  # of the runs that stand for the truth; those that are judged begin at 0
@@ -156,25 +154,10 @@ def _top3(values: Array) -> tuple[int, ...]:
     return tuple(np.argsort(-np.abs(values), kind="stable")[:3].tolist())
 
 
-def line(row: Row) -> str:
-    numbers = (row.told_over_true, row.within_1, row.within_2, row.top3_right, row.top3_told)
-    return f"{row.model:6}{row.case:56}" + "".join(f"{number:12.3f}" for number in numbers)
-
-
-@click.command()
-@click.option("--data", default="mnist", show_default=True, help="mnist (downloaded), digits (offline), or FILE.npz")
-@click.option("--store", default="model_store", show_default=True, type=click.Path(path_type=Path))
-@click.option("--images", default=2, show_default=True, type=click.IntRange(1))
-@click.option("--seeds", default=20, show_default=True, type=click.IntRange(2))
-@click.option("--method", type=click.Choice(sorted({case.method for case in CASES})), help="One alone.  [default: all]")
-def main(data: str, store: Path, images: int, seeds: int, method: str | None) -> None:
-    """Print how far off the explanations of every version in STORE are, beside what they say of it."""
-    cases = [case for case in CASES if method in (None, case.method)]
-    pictures = load(data).test_images[:images]
-    click.echo(f"{'model':6}{'method':56}" + "".join(f"{head:>12}" for head in HEADS))
-    for row in measure(sorted(store.glob("*/*/")), pictures, seeds, cases):
-        click.echo(line(row))
-
-
-if __name__ == "__main__":
-    main()
+def table(rows: Iterable[Row]) -> str:
+    """The rows in Markdown."""
+    lines = [("net", "method", *HEADS), ("---",) * (2 + len(HEADS))]
+    for row in rows:
+        numbers = (row.told_over_true, row.within_1, row.within_2, row.top3_right, row.top3_told)
+        lines.append((row.model, f"`{row.case}`", *(f"{number:.3f}" for number in numbers)))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,7 +14,9 @@ from training.architectures import ARCHITECTURES
 from training.calibrate import in_rows
 from training.data import Array
 from training.export import centroids
+from training.fold import folded
 from training.referee.planted import Planted, planted
+from training.signatures import signatures
 
 NARROW: Mapping[str, Mapping[str, Any]] = {
     "mlp": {"units": (128, 64)},
@@ -126,6 +129,17 @@ def train(architecture: str, options: Mapping[str, Any], kind: str, digits: Arra
             break
     without = _accuracy(model, new.without, new.labels)
     return Sibling(kind, model, accuracy, without, 1 / pictures.classes)
+
+
+def save(model: KerasModel, folder: Path) -> Path:
+    """The net as a SavedModel in `folder`, with the logits that `model` gives: less their mean."""
+    net = folded(model.net)
+    last = next(layer for layer in net.layers if layer.output is net.output["logits"])
+    last.set_weights([weights - weights.mean(axis=-1, keepdims=True) for weights in last.get_weights()])
+    module = tf.Module()
+    module.weights = [weight.value for weight in net.variables]
+    tf.saved_model.save(module, str(folder), signatures=signatures(net, 1.0))
+    return folder
 
 
 def _step(net: keras.Model, optimizer: keras.Optimizer) -> Any:

@@ -6,11 +6,13 @@ the server runs: its explainers, with the options that people get, and the best 
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import numpy as np
@@ -21,6 +23,7 @@ from training.referee import maps
 from training.referee.planted import planted
 from training.referee.yardstick import Yardstick, summed_up
 
+SEED = 1  # of the pictures that are asked about
 PICTURES = 60  # of each kind
 DIGITS = 500  # of the yardstick
 DRAWN_ON = 12000  # digits that a sibling's pictures are drawn on
@@ -62,6 +65,25 @@ class Subject:
     options: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of all: a model, where it is as a SavedModel, images (n, H, W) and the classes (n,) to explain."""
+
+    model: Model
+    folder: Callable[[], Path]
+    images: Array
+    labels: Array
+
+
+Entrants = Callable[[Asked], Sequence[Explainer]]
+"""Who explains. A function of a module: processes are handed it by its name."""
+
+
+def own(asked: Asked) -> list[Explainer]:
+    """The configurations of CONFIGURATIONS that the model can do."""
+    return explainers_for(asked.model.verbs)
+
+
 def explainers_for(verbs: frozenset[str]) -> list[Explainer]:
     """The configurations that a model with these verbs can do."""
     found = [(EXPLAINERS[name], options) for name, options in CONFIGURATIONS]
@@ -70,6 +92,8 @@ def explainers_for(verbs: frozenset[str]) -> list[Explainer]:
 
 def key_of(explainer: Explainer) -> str:
     """A name for a configuration: the method with all its options that are not the default."""
+    if not is_dataclass(explainer):
+        return explainer.name
     default = asdict(cast(Any, type(explainer)()))
     other = [f"{name}={value}" for name, value in asdict(cast(Any, explainer)).items() if value != default[name]]
     return "&".join([explainer.name, *other])
@@ -83,7 +107,7 @@ def last(attributions: Iterator[Attribution]) -> Attribution:
 
 def on_planted(model: Model, kind: str, digits: Array, explainers: Sequence[Explainer]) -> dict[str, Score]:
     """Each of the explainers asked of a net that follows causes of `kind`, drawn on the digits (n, 28, 28)."""
-    pictures = planted(kind, digits, 1, False)
+    pictures = planted(kind, digits, SEED, False)
     scores: dict[str, Score] = {}
     for explainer in explainers:
         named, measures = 0, []
@@ -99,14 +123,16 @@ def on_planted(model: Model, kind: str, digits: Array, explainers: Sequence[Expl
 
 
 def put_on_trial(subject: Subject, train: Array, test: Array, pictures: int = PICTURES, digits: int = DIGITS,
-                 kinds: Sequence[str] = KINDS, processes: int | None = None) -> dict[str, Any]:  # fmt: skip
+                 kinds: Sequence[str] = KINDS, processes: int | None = None,
+                 entrants: Entrants = own) -> dict[str, Any]:  # fmt: skip
     """The trial of a version as its file says it (model_store/README.md); siblings are drawn on `train` images
-    (n, 28, 28), and asked about pictures drawn on `test` images, of which the yardstick takes other ones."""
+    (n, 28, 28), and asked about pictures drawn on `test` images, of which the yardstick takes other ones. `entrants`
+    are ours, or others'."""
     asked, judged = test[:pictures], test[pictures : pictures + digits]
     parts = [judged[start : start + PART] for start in range(0, len(judged), PART)]
     with ProcessPoolExecutor(processes or os.cpu_count(), get_context("spawn"), initializer=_quiet) as pool:
-        of_kinds = [pool.submit(_try_kind, subject, kind, train[:DRAWN_ON], asked) for kind in kinds]
-        of_digits = [pool.submit(_try_digits, subject, part) for part in parts]
+        of_kinds = [pool.submit(_try_kind, subject, kind, train[:DRAWN_ON], asked, entrants) for kind in kinds]
+        of_digits = [pool.submit(_try_digits, subject, part, entrants) for part in parts]
         siblings: list[dict[str, Any]] = []
         scores: dict[str, Score] = {}
         spans: list[Array] = []
@@ -126,24 +152,23 @@ def put_on_trial(subject: Subject, train: Array, test: Array, pictures: int = PI
 
 
 def _record(siblings: list[dict[str, Any]], scores: Mapping[str, Score], spans: Array, pictures: int) -> dict[str, Any]:
+    every = explainers_for(frozenset({"forward", "gradient", "features", "feature_map", "attention"}))
+    ours = {key_of(explainer): explainer for explainer in every}
     methods = []
-    for explainer in explainers_for(frozenset({"forward", "gradient", "features", "feature_map", "attention"})):
-        score = scores.get(key_of(explainer))
-        if score is None:
+    for key, score in scores.items():
+        if key in CONTROLS or len(score.named) < len(siblings) or len(score.areas) < len(spans):  # it failed somewhere
             continue
         mean, half = summed_up(np.array(score.areas), spans)
         methods.append(
             {
-                "method": explainer.name,
-                "revision": explainer.revision,
-                "options": asdict(cast(Any, explainer)),
+                **(_facts(ours[key]) if key in ours else {"method": key, "options": {}}),
                 "named": score.named,
                 **{name: _rounded(getattr(score, name)) for name in ("chance", "auroc", "share")},
                 "yardstick": round(mean, 3),
                 "yardstick_interval": [round(mean - half, 3), round(mean + half, 3)],
             }
         )
-    controls = {name: round(summed_up(np.array(scores[name].areas), spans)[0], 3) for name in ("ink", "random")}
+    controls = {name: round(summed_up(np.array(scores[name].areas), spans)[0], 3) for name in CONTROLS}
     return {
         "pictures": pictures,
         "digits": len(spans),
@@ -151,6 +176,10 @@ def _record(siblings: list[dict[str, Any]], scores: Mapping[str, Score], spans: 
         "controls": controls,
         "methods": methods,
     }
+
+
+def _facts(explainer: Explainer) -> dict[str, Any]:
+    return {"method": explainer.name, "revision": explainer.revision, "options": asdict(cast(Any, explainer))}
 
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float]:
@@ -165,7 +194,10 @@ def _quiet() -> None:
         os.environ.setdefault(name, value)
 
 
-def _try_kind(subject: Subject, kind: str, train: Array, asked: Array) -> tuple[dict[str, Any], dict[str, Score]]:
+def _try_kind(
+    subject: Subject, kind: str, train: Array, asked: Array, entrants: Entrants
+) -> tuple[dict[str, Any], dict[str, Score]]:
+    from training.referee.siblings import save
     from training.referee.siblings import train as train_sibling
 
     sibling = train_sibling(subject.architecture, subject.options, kind, train)
@@ -179,25 +211,30 @@ def _try_kind(subject: Subject, kind: str, train: Array, asked: Array) -> tuple[
         "classes": len(sibling.model.card.classes),
         **{name: round(getattr(sibling, name), 4) for name in ("accuracy", "without", "chance")},
     }
-    return facts, on_planted(sibling.model, kind, asked, explainers_for(sibling.model.verbs))
+    pictures = planted(kind, asked, SEED, False)
+    with TemporaryDirectory() as place:
+        folder = cache(lambda: save(sibling.model, Path(place)))
+        explainers = entrants(Asked(sibling.model, folder, pictures.images, pictures.labels))
+        return facts, on_planted(sibling.model, kind, asked, explainers)
 
 
-def _try_digits(subject: Subject, digits: Array) -> tuple[dict[str, list[Array]], list[Array]]:
+def _try_digits(subject: Subject, digits: Array, entrants: Entrants) -> tuple[dict[str, list[Array]], list[Array]]:
     """The yardstick's areas by configuration, and the spans, of each of the digits (n, 28, 28)."""
     from training.referee.versions import opened
 
     model = opened(subject.folder)
-    explainers = explainers_for(model.verbs)
+    labels = model.forward(digits).argmax(axis=1)
+    explainers = entrants(Asked(model, lambda: subject.folder, digits, labels))
     areas: dict[str, list[Array]] = {}
     spans = []
-    for image in digits:
-        target = Target.of_class(int(model.forward(image[None])[0].argmax()), model.card.classes)
+    for image, label in zip(digits, labels, strict=True):
+        target = Target.of_class(int(label), model.card.classes)
         yardstick = Yardstick(model, image, target)
         spans.append(yardstick.spans)
         for explainer in explainers:
             painted = last(explainer.refine(model, image, target, 0)).painted
             areas.setdefault(key_of(explainer), []).append(yardstick(painted))
         random = np.random.default_rng(0).random(image.shape)
-        for name, order in (("ink", image), ("random", random)):
+        for name, order in zip(CONTROLS, (image, random), strict=True):
             areas.setdefault(name, []).append(yardstick(order))
     return areas, spans

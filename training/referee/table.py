@@ -1,0 +1,95 @@
+"""Trials as Markdown tables: which methods name known causes, and which are flagged because they do not."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from server.explainers import EXPLAINERS
+from server.types import NAMED, TrackRecord
+from training.data import DataError
+from training.next_version import checked_card
+from training.referee.certify import FORMAT
+
+HEAD = """\
+**named**: how many known causes the map's strongest place touches, of {pictures} of a kind, each in another picture,
+and in brackets how many a map that knows nothing would name; with Wilson's 95 % interval of all. **AUROC**: the
+probability that a pixel of the cause is painted more strongly than another. **yardstick**: how much better than none
+the map's order of pixels is on the version itself, over {digits} digits, with a 95 % interval; the ink's own order has
+{ink:.3f}, a random one {random:.3f}. **flagged**: fewer than {least} named, or a yardstick that is not above the
+ink's."""
+
+
+def latest(family: Path) -> list[Path]:
+    """The versions of a model's folder, the newest first."""
+    return sorted((one for one in family.iterdir() if one.name.isdecimal()), key=lambda one: -int(one.name))
+
+
+def trial_of(version: Path) -> dict[str, Any] | None:
+    """The trial that the card of a version lists; None where there is none.
+
+    Raises:
+        DataError: the version is damaged, or its trial is of another format.
+    """
+    card = checked_card(version)
+    if card.get("trial") is None:
+        return None
+    if card["trial"] not in card["files"]:
+        raise DataError(f"{version} names a trial that is none of its files: {card['trial']}")
+    trial: dict[str, Any] = json.loads((version / card["trial"]).read_text())
+    if trial.get("format") != FORMAT:
+        raise DataError(f"the trial of {version} has format {trial.get('format')!r}; expected {FORMAT}; certify again")
+    return trial
+
+
+def record(method: Mapping[str, Any], trial: Mapping[str, Any]) -> TrackRecord:
+    """How a method of the trial did, as the server judges it."""
+    return TrackRecord(method["named"], trial["pictures"], method["yardstick"], trial["controls"]["ink"])
+
+
+def table(title: str, trial: Mapping[str, Any]) -> str:
+    """The trial of one net under a heading, those that name the most causes first."""
+    kinds = [sibling["kind"] for sibling in trial["siblings"]]
+    methods = sorted(trial["methods"], key=lambda one: (-sum(one["named"].values()), -one["yardstick"]))
+    columns = ["configuration", *kinds, "named of all", "AUROC", "yardstick", "flagged"]
+    head = HEAD.format(pictures=trial["pictures"], digits=trial["digits"], least=_percent(NAMED), **trial["controls"])
+    siblings = ", ".join(f"{one['kind']} {_percent(one['accuracy'])}" for one in trial["siblings"])
+    without = max(one["without"] - one["chance"] for one in trial["siblings"])
+    return "\n".join([
+        f"## {title}\n", f"{head}\n",
+        f"Right answers of the siblings: {siblings}; without the cause at most {_percent(without)} above chance.\n",
+        _row(columns), _row(["---"] * len(columns)),
+        *(_row(_cells(one, kinds, trial)) for one in methods),
+    ]) + "\n"  # fmt: skip
+
+
+def _cells(method: Mapping[str, Any], kinds: Sequence[str], trial: Mapping[str, Any]) -> list[str]:
+    of, found = trial["pictures"], record(method, trial)
+    named, total = found.named_cause
+    low, high = found.interval
+    worst, best = method["yardstick_interval"]
+    flags = {"names too few": found.misses_cause, "no better than ink": found.loses_to_ink}
+    return [
+        f"`{_configuration(method)}`",
+        *(f"{method['named'][kind]} ({of * method['chance'][kind]:.0f})" for kind in kinds),
+        f"{named} of {total}, {_percent(low)} to {_percent(high)}",
+        f"{sum(method['auroc'].values()) / len(kinds):.3f}",
+        f"{method['yardstick']:.3f} ({worst:.3f} to {best:.3f})",
+        "; ".join(name for name, true in flags.items() if true),
+    ]
+
+
+def _configuration(method: Mapping[str, Any]) -> str:
+    """The method with the options that are not its default."""
+    explainer = EXPLAINERS.get(method["method"])
+    default = vars(explainer()) if explainer else {}
+    other = [f"{name}={value}" for name, value in method["options"].items() if value != default.get(name)]
+    return "&".join([method["method"], *other])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
