@@ -28,6 +28,7 @@ PICTURES = 60  # of each kind
 DIGITS = 500  # of the yardstick
 DRAWN_ON = 12000  # digits that a sibling's pictures are drawn on
 PART = 50  # digits of the yardstick that one process does at once
+CONTROLS = ("ink", "random")  # orders of pixels that explain nothing
 KINDS = ("mark", "missing", "conjunction", "decoy", "background")
 CONFIGURATIONS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     *((name, {}) for name in EXPLAINERS),
