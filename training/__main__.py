@@ -207,26 +207,29 @@ def certify(version: Path, data: str, pictures: int, digits: int) -> None:
 @DATA
 @STORE
 @click.option("--models", callback=_names, help="Such as mlp,cnn.  [default: all in the store]")
-@click.option("--methods", callback=_names, help="Of other packages, instead of ours: lime,shap,captum,xplique.")
+@click.option("--methods", callback=_names, help="Packages instead of ours: lime,shap,captum,xplique.")
 @click.option("--again", is_flag=True, help="Hold the trial anew; takes some minutes, and no version is written.")
 @click.option("--pictures", type=click.IntRange(2), help="Of each planted cause, in a new trial.  [default: 60]")
 @click.option("--digits", type=click.IntRange(2), help="That the yardstick takes, in a new trial.  [default: 500]")
-@click.option("--errors", is_flag=True, help="Instead: are explanations as far off as they say? Of 2 images each.")
+@click.option(
+    "--errors",
+    is_flag=True,
+    help="Instead: are explanations as far off as they say? With --methods, of these of ours.",
+)
 @click.option("--write", is_flag=True, help="Put the tables into benchmarks/RESULTS.md, too.")
-def referee(write: bool, **asked: Any) -> None:
+def referee(write: bool, **wanted: Any) -> None:
     """Print which explanation methods name causes that are known, for each model of the store: by the trial of its
     latest version that has one (see certify), or by a new trial."""
     from training.referee import report
 
     try:
-        part, text = report.report(**asked, load=partial(_checked_data, seed=0))
+        click.echo(
+            report.report(
+                report.Wanted(**wanted, load=partial(_checked_data, seed=0)), report.RESULTS if write else None
+            )
+        )
     except ValueError as error:  # DataError is one
         raise click.ClickException(str(error)) from error
-    click.echo(text)
-    if write:
-        from benchmarks.results import write_part
-
-        write_part(part, text)
 
 
 if __name__ == "__main__":

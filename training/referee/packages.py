@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.explaining import ours, weights
+from benchmarks.explaining.workers import PeerFailed, worker
 from server.models.savedmodel import SavedModel
 from server.models.wrappers import ProbabilityModel
 from server.reference.exclusive import seeded_global_rng
@@ -128,9 +130,6 @@ def xplique(asked: Asked) -> list[Entrant]:
 
 def _peers(module: str, asked: Asked) -> list[Entrant]:
     """What the methods of benchmarks/peers/<module>.py say of all the pictures."""
-    from benchmarks.explaining import ours, weights
-    from benchmarks.explaining.workers import PeerFailed, worker
-
     found = []
     with TemporaryDirectory() as place:
         case, file = Path(place, "case.npz"), Path(place, "weights.npz")
@@ -144,11 +143,11 @@ def _peers(module: str, asked: Asked) -> list[Entrant]:
                 except PeerFailed as error:
                     log.warning("%s %s fails and is left out: %s", module, name, error)
                     continue
-                found.append(Entrant(f"{module} {name}", _told(asked.images, maps, name.endswith("segments"))))
+                found.append(Entrant(f"{module} {name}", told(asked.images, maps, name.endswith("segments"))))
     return found
 
 
-def _told(images: Array, maps: list[list[float]], by_segment: bool) -> Explain:
+def told(images: Array, maps: list[list[float]], by_segment: bool) -> Explain:
     """Hands out a map (H W,) for each of the images (n, H, W); pixels of one value are a segment where the method
     gives segments."""
     known = {image.tobytes(): np.reshape(values, image.shape) for image, values in zip(images, maps, strict=True)}

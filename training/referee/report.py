@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results import PATH, write_part
 from training.data import DataError
 from training.next_version import checked_card
 from training.referee import errors as calibration
@@ -15,50 +17,83 @@ from training.referee.table import latest, table, trial_of
 from training.referee.trial import DIGITS, PICTURES, Entrants, own, put_on_trial
 
 log = logging.getLogger(__name__)
+RESULTS = PATH
 ERRORS_OF = 2  # images
 SEEDS = 20  # of each
 
 
-def report(store: Path, data: str, models: Sequence[str], methods: Sequence[str], again: bool, pictures: int | None,
-           digits: int | None, errors: bool, load: Callable[[str], Any]) -> tuple[str, str]:  # fmt: skip
-    """The part of benchmarks/RESULTS.md that is asked for, and its text. `load` gives the data of a name.
+@dataclass(frozen=True)
+class Wanted:
+    """What of a store is asked for, of which data; `pictures` and `digits` are sizes of a new trial. `load` gives the
+    data by its name."""
+
+    store: Path
+    data: str
+    load: Callable[[str], Any]
+    models: Sequence[str] = ()  # none: all
+    methods: Sequence[str] = ()  # packages; of errors, methods of ours
+    again: bool = False
+    pictures: int | None = None
+    digits: int | None = None
+    errors: bool = False
+
+
+def report(wanted: Wanted, results: Path | None = None) -> str:
+    """The tables, which are put into their part of the file `results`, too.
 
     Raises:
         DataError: a model, version, trial or package that is not there or not possible, or options that exclude others.
         ValueError: a sibling does not follow its cause.
     """
-    families = _families(store, models)
-    if errors:
-        if given := [name for name, value in _of_a_trial(methods, again, pictures, digits).items() if value]:
-            raise DataError(f"--errors is no trial and takes no {', '.join(given)}; leave one of them out")
-        versions = [latest(family)[0] for family in families]
-        rows = calibration.measure(versions, load(data).test_images[:ERRORS_OF], SEEDS)
-        return "referee errors", _page("Errors as they are told", ["--errors"], [calibration.table(rows)])
-    if unknown := sorted(set(methods) - set(PACKAGES)):
+    families = _families(wanted.store, wanted.models)
+    options = ["--errors"] * wanted.errors + [f"--methods {','.join(wanted.methods)}"] * bool(wanted.methods)
+    if wanted.errors:
+        part, title, tables = "referee errors", "Errors as they are told", _errors(wanted, families)
+    elif wanted.methods:
+        part, title, tables = "referee of packages", "Packages on trial", _packages(wanted, families)
+    else:
+        part, title, tables = "referee", "Methods on trial", [_own(wanted, family) for family in families]
+    command = " ".join(["python -m training referee", *options, "--write"])
+    text = "\n".join([f"# {title}\n", f"Written by `{command}`; [what it means](../docs/referee.md).\n", *tables])
+    if results is not None:
+        write_part(part, text, results)
+    return text
+
+
+def _errors(wanted: Wanted, families: Sequence[Path]) -> list[str]:
+    of_trials = {"--again": wanted.again, "--pictures": wanted.pictures, "--digits": wanted.digits}
+    if given := [name for name, value in of_trials.items() if value]:
+        raise DataError(f"--errors is no trial and takes no {', '.join(given)}; leave one of them out")
+    there = list(dict.fromkeys(case.method for case in calibration.CASES))
+    if unknown := sorted(set(wanted.methods) - set(there)):
+        raise DataError(f"got --methods {','.join(unknown)}; of those that tell errors there are {','.join(there)}")
+    cases = [case for case in calibration.CASES if case.method in (wanted.methods or there)]
+    images = wanted.load(wanted.data).test_images[:ERRORS_OF]
+    versions = [latest(family)[0] for family in families]
+    return [calibration.table(calibration.measure(versions, images, SEEDS, cases))]
+
+
+def _packages(wanted: Wanted, families: Sequence[Path]) -> list[str]:
+    if unknown := sorted(set(wanted.methods) - set(PACKAGES)):
         raise DataError(f"got --methods {','.join(unknown)}; expected some of {','.join(PACKAGES)}")
-    sizes: dict[str, Any] = {"pictures": pictures or PICTURES, "digits": digits or DIGITS}
-    if methods:
-        chosen = [(latest(family)[0], _possible(methods, latest(family)[0])) for family in families]
-        tables = [
-            _tried(version, load(data), sizes, partial(entrants, packages)) for version, packages in chosen if packages
-        ]
-        return "referee of packages", _page("Packages on trial", [f"--methods {','.join(methods)}"], tables)
     tables = []
-    for family in families:
-        version, trial = _newest_trial(family)
-        if trial is None or again:
-            version = latest(family)[0]
-            log.warning("%s is put on trial, which takes some minutes; nothing is written to the store", version)
-            tables.append(_tried(version, load(data), sizes))
-        elif pictures or digits:
-            raise DataError(f"{version} has a trial of {trial['pictures']} pictures; with --again, another one is held")
-        else:
-            tables.append(table(_title(version), trial))
-    return "referee", _page("Methods on trial", [], tables)
+    for version in (latest(family)[0] for family in families):
+        if packages := _possible(wanted.methods, version):
+            tables.append(_tried(version, wanted, partial(entrants, packages)))
+    return tables
 
 
-def _of_a_trial(methods: Sequence[str], again: bool, pictures: int | None, digits: int | None) -> dict[str, Any]:
-    return {"--methods": methods, "--again": again, "--pictures": pictures, "--digits": digits}
+def _own(wanted: Wanted, family: Path) -> str:
+    tried = ((version, trial_of(version)) for version in latest(family))
+    version, trial = next((one for one in tried if one[1] is not None), (latest(family)[0], None))
+    if trial is None or wanted.again:
+        return _tried(latest(family)[0], wanted)
+    if wanted.pictures or wanted.digits:
+        raise DataError(
+            f"{version} has a trial of {trial['pictures']} pictures of a kind; --pictures and --digits are sizes of a "
+            "new one: add --again"
+        )
+    return table(_title(version), trial)
 
 
 def _families(store: Path, models: Sequence[str]) -> list[Path]:
@@ -71,14 +106,6 @@ def _families(store: Path, models: Sequence[str]) -> list[Path]:
     return [there[name] for name in models or there]
 
 
-def _newest_trial(family: Path) -> tuple[Path, dict[str, Any] | None]:
-    """The latest version with a trial, and that; else the latest version, and None."""
-    for version in latest(family):
-        if (trial := trial_of(version)) is not None:
-            return version, trial
-    return latest(family)[0], None
-
-
 def _possible(packages: Sequence[str], version: Path) -> tuple[str, ...]:
     """Those of the packages that can explain this version."""
     cnn = checked_card(version)["architecture"] == "cnn"
@@ -87,15 +114,14 @@ def _possible(packages: Sequence[str], version: Path) -> tuple[str, ...]:
     return tuple(name for name in packages if cnn or name not in CNN_ONLY)
 
 
-def _tried(version: Path, data: Any, sizes: dict[str, Any], who: Entrants = own) -> str:
-    trial = put_on_trial(subject_of(version), data.train_images, data.test_images, entrants=who, **sizes)
+def _tried(version: Path, wanted: Wanted, who: Entrants = own) -> str:
+    """The table of a trial that is held now; nothing is written to the store."""
+    log.warning("%s is put on trial, which takes some minutes", version)
+    data = wanted.load(wanted.data)
+    sizes: dict[str, Any] = {"pictures": wanted.pictures or PICTURES, "digits": wanted.digits or DIGITS}
+    trial = put_on_trial(subject_of(version), data.train_images, data.test_images, **sizes, entrants=who)
     return table(_title(version), trial)
 
 
 def _title(version: Path) -> str:
     return f"`{version.parent.name}` version {version.name}"
-
-
-def _page(title: str, options: Sequence[str], tables: Sequence[str]) -> str:
-    command = " ".join(["python -m training referee", *options, "--write"])
-    return "\n".join([f"# {title}\n", f"Written by `{command}`; [what it means](../docs/referee.md).\n", *tables])

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from server.explainers import EXPLAINERS
+from server.models.trial import parse_trial
 from server.types import NAMED, TrackRecord
 from training.data import DataError
 from training.next_version import checked_card
-from training.referee.certify import FORMAT
 
 HEAD = """\
 **named**: how many known causes the map's strongest place touches, of {pictures} of a kind, each in another picture,
@@ -29,16 +29,21 @@ def trial_of(version: Path) -> dict[str, Any] | None:
     """The trial that the card of a version lists; None where there is none.
 
     Raises:
-        DataError: the version is damaged, or its trial is of another format.
+        DataError: the version is damaged, or its trial is none.
     """
     card = checked_card(version)
     if card.get("trial") is None:
         return None
     if card["trial"] not in card["files"]:
         raise DataError(f"{version} names a trial that is none of its files: {card['trial']}")
-    trial: dict[str, Any] = json.loads((version / card["trial"]).read_text())
-    if trial.get("format") != FORMAT:
-        raise DataError(f"the trial of {version} has format {trial.get('format')!r}; expected {FORMAT}; certify again")
+    content = (version / card["trial"]).read_bytes()
+    try:
+        parse_trial(content)
+        trial: dict[str, Any] = json.loads(content)
+        if lacking := [one["method"] for one in trial["methods"] if not {"chance", "auroc"} <= set(one)]:
+            raise ValueError(f"has no chance or auroc of {', '.join(lacking)}")
+    except ValueError as error:
+        raise DataError(f"{version / card['trial']} {error}; certify again") from None
     return trial
 
 

@@ -17,6 +17,7 @@ def tried(method: str, named: int = PICTURES, yardstick: float = 0.5, **options:
         "revision": explainer.revision,
         "options": asdict(explainer),
         "named": dict.fromkeys(KINDS, named),
+        "chance": dict.fromkeys(KINDS, 0.1),
         "auroc": dict.fromkeys(KINDS, 0.9),
         "share": dict.fromkeys(KINDS, 0.8),
         "yardstick": yardstick,
