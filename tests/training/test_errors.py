@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from server.explainers import EXPLAINERS
 from server.explainers.rise import Rise
 from server.types import Array, Attribution, Model, Target
 from tests.support.models.fakes import Linear, Square, ink
-from training.referee.errors import CASES, Case, judged, main
+from tests.support.models.nets import digits
+from tests.support.models.stores import SHIPPED
+from training.referee.errors import CASES, Case, judged, measure, table
 
 IMAGES = np.stack([ink(), ink(1)])
 RISE = Case("rise", {"keep": 0.4}, {"n_samples": 8000})
@@ -61,10 +62,10 @@ def test_every_method_that_tells_an_error_is_judged() -> None:
         assert judged(Square(), IMAGES[:1], 2, replace(case, true={}, runs=1)) or case.method == "shapley"
 
 
-def test_the_command_prints_a_row_for_each_net_and_case() -> None:
-    result = CliRunner().invoke(main, ["--data", "digits", "--images", "1", "--seeds", "2", "--method", "lime"])
-    assert result.exit_code == 0, result.output
-    first, *rows = result.output.splitlines()
-    assert first.split()[:2] == ["model", "method"]
-    judged_by = [case.name for case in CASES if case.method == "lime"]
-    assert [tuple(row.split()[:2]) for row in rows] == list(itertools.product(("cnn", "lstm", "mlp"), judged_by))
+def test_every_net_has_a_row_for_each_case() -> None:
+    cases = [replace(case, true={}, runs=2) for case in CASES if case.method == "lime"]
+    versions = [SHIPPED / name / "2" for name in ("cnn", "lstm", "mlp")]
+    head, _, *rows = table(measure(versions, digits()[:1], 2, cases)).splitlines()
+    assert head.split(" | ")[:3] == ["| net", "method", "told/true"]
+    shown = [tuple(row.removeprefix("| ").split(" | ")[:2]) for row in rows]
+    assert shown == list(itertools.product(("cnn", "lstm", "mlp"), (f"`{case.name}`" for case in cases)))
