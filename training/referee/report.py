@@ -80,6 +80,8 @@ def _packages(wanted: Wanted, families: Sequence[Path]) -> list[str]:
     for version in (latest(family)[0] for family in families):
         if packages := _possible(wanted.methods, version):
             tables.append(_tried(version, wanted, partial(entrants, packages)))
+    if not tables:
+        raise DataError(f"{' and '.join(wanted.methods)} can be asked about the CNN only; choose another of --models")
     return tables
 
 
@@ -116,10 +118,11 @@ def _possible(packages: Sequence[str], version: Path) -> tuple[str, ...]:
 
 def _tried(version: Path, wanted: Wanted, who: Entrants = own) -> str:
     """The table of a trial that is held now; nothing is written to the store."""
+    subject = subject_of(version)
     log.warning("%s is put on trial, which takes some minutes", version)
     data = wanted.load(wanted.data)
     sizes: dict[str, Any] = {"pictures": wanted.pictures or PICTURES, "digits": wanted.digits or DIGITS}
-    trial = put_on_trial(subject_of(version), data.train_images, data.test_images, **sizes, entrants=who)
+    trial = put_on_trial(subject, data.train_images, data.test_images, **sizes, entrants=who)
     return table(_title(version), trial)
 
 
