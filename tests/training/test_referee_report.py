@@ -108,8 +108,8 @@ def test_the_tables_go_into_their_part_of_the_results(tmp_path: Path) -> None:
     write_version(tmp_path / "store", trial=TRIED)
     results = tmp_path / "RESULTS.md"
     results.write_text("<!-- page -->\nkept\n<!-- end page -->\n")
-    wanted = Wanted(tmp_path / "store", "none", load=lambda name: pytest.fail("no data is needed"))
+    wanted = Wanted(tmp_path / "store", "none", lambda name: pytest.fail("no data is needed"), models=["fake"])
     for _ in range(2):
         text = report(wanted, results)
     assert results.read_text().count(text.rstrip()) == 1
-    assert "kept" in results.read_text() and "`python -m training referee --write`" in text
+    assert "kept" in results.read_text() and "`python -m training referee --models fake`" in text

@@ -46,18 +46,25 @@ def report(wanted: Wanted, results: Path | None = None) -> str:
         ValueError: a sibling does not follow its cause.
     """
     families = _families(wanted.store, wanted.models)
-    options = ["--errors"] * wanted.errors + [f"--methods {','.join(wanted.methods)}"] * bool(wanted.methods)
     if wanted.errors:
         part, title, tables = "referee errors", "Errors as they are told", _errors(wanted, families)
     elif wanted.methods:
         part, title, tables = "referee of packages", "Packages on trial", _packages(wanted, families)
     else:
         part, title, tables = "referee", "Methods on trial", [_own(wanted, family) for family in families]
-    command = " ".join(["python -m training referee", *options, "--write"])
-    text = "\n".join([f"# {title}\n", f"Written by `{command}`; [what it means](../docs/referee.md).\n", *tables])
+    about = f"By `python -m training referee{_options(wanted)}`; [what it means](../docs/referee.md).\n"
+    text = "\n".join([f"# {title}\n", about, *tables])
     if results is not None:
         write_part(part, text, results)
     return text
+
+
+def _options(wanted: Wanted) -> str:
+    """As they were given, but for the store and the data."""
+    lists = {"models": ",".join(wanted.models), "methods": ",".join(wanted.methods)}
+    given = {**lists, "pictures": wanted.pictures, "digits": wanted.digits}
+    flags = [" --again"] * wanted.again + [" --errors"] * wanted.errors
+    return "".join([*(f" --{name} {value}" for name, value in given.items() if value), *flags])
 
 
 def _errors(wanted: Wanted, families: Sequence[Path]) -> list[str]:
