@@ -59,7 +59,7 @@ def table(title: str, trial: Mapping[str, Any]) -> str:
     columns = ["configuration", *kinds, "named of all", "AUROC", "yardstick", "flagged"]
     head = HEAD.format(pictures=trial["pictures"], digits=trial["digits"], least=_percent(NAMED), **trial["controls"])
     siblings = ", ".join(f"{one['kind']} {_percent(one['accuracy'])}" for one in trial["siblings"])
-    without = max(one["without"] - one["chance"] for one in trial["siblings"])
+    without = max(0.0, *(one["without"] - one["chance"] for one in trial["siblings"]))
     return "\n".join([
         f"## {title}\n", f"{head}\n",
         f"Right answers of the siblings: {siblings}; without the cause at most {_percent(without)} above chance.\n",
