@@ -315,13 +315,14 @@ def test_a_waiting_request_gets_the_lock() -> None:
 
 def test_the_engine_is_in_the_answer_and_in_the_id(client: FlaskClient) -> None:
     query = "?method=lime&n_samples=50"
-    inkling, package = post_explain(client, query), post_explain(client, query + "&engine=reference")
+    alike = query + "&segmentation=quickshift&baseline=colours"
+    inkling, package = post_explain(client, alike), post_explain(client, query + "&engine=reference")
     assert (inkling["explanation"]["engine"], package["explanation"]["engine"]) == ("inkling", "reference")
     assert package["explanation"]["options"] == {
         "n_samples": 50, "segmentation": "quickshift", "kernel_size": 1.0, "n_segments": 16, "compat": False,
     }  # fmt: skip
     assert "reference package" in package["alt"] and "reference package" not in inkling["alt"]
-    assert package["id"] != inkling["id"] == post_explain(client, query + "&engine=inkling")["id"]
+    assert package["id"] != inkling["id"] == post_explain(client, alike + "&engine=inkling")["id"]
     assert package["explanation"]["segment_values"] == pytest.approx(inkling["explanation"]["segment_values"], abs=1e-5)
 
 
