@@ -22,8 +22,8 @@ from tests.support.models.slow import NOTES, SECONDS
 from tests.support.models.stores import SEVEN, write_version
 from tests.support.servers import Running, ask, serving
 
-LONG = "/v1/explain?method=smooth_grad&n_samples=1024"  # 16 calls of the model
-CALLS = 16
+LONG = "/v1/explain?method=smooth_grad&n_samples=1024"  # 16 calls of the model, and one of the removal test
+CALLS = 17
 SEEDS = count(1000)
 IN_USE = re.compile(r"^inkling_explain_slots_in_use(?:{.*})? (\S+)$", re.MULTILINE)
 

@@ -86,12 +86,12 @@ function setUpErasing({ digit, words }) {
   };
 }
 
-/** The middles of the cells that speak most for the target, one segment or a fortieth of all, as points of the model's
- *  picture. @param {Explanation} answer @returns {[number, number][]} */
+/** The middles of the cells that speak most for the target, of a map of segments one and else a fortieth of all, as
+ *  points of the model's picture. @param {Explanation} answer @returns {[number, number][]} */
 function strongest({ explanation }) {
   const values = painted(explanation);
   const ranked = values.flat().sort((one, other) => other - one);
-  const least = explanation.segments ? ranked[0] : ranked[Math.floor(ranked.length / 40)];
+  const least = explanation.painted === "segment_values" ? ranked[0] : ranked[Math.floor(ranked.length / 40)];
   return values.flatMap((row, y) =>
     row.flatMap((value, x) => (value >= (least ?? 0) && value > 0 ? [/** @type {[number, number]} */ ([x + 0.5, y + 0.5])] : [])));
 }

@@ -28,8 +28,8 @@ export function sharedLimits(explanations) {
 }
 
 /** @param {Explanation["explanation"]} attribution */
-function kind({ unit, signed, segments }) {
-  return `${unit} ${signed} ${segments !== null}`;
+function kind({ unit, signed, painted }) {
+  return `${unit} ${signed} ${painted}`;
 }
 
 /** @param {Explanation} answer @param {ImageBitmap | null} picture that was sent; null where the browser cannot show it
