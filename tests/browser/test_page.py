@@ -79,9 +79,8 @@ def test_a_threshold_leaves_only_the_strongest(open_page: OpenPage) -> None:
     wait_for_maps(page)
     before = coloured(page)
     page.get_by_label("Only the strongest").fill("0.8")
-    page.wait_for_function(
-        f"() => {{ const left = ({COLOURED})(document.querySelector('#cards canvas')); return 0 < left && left < {before / 2}; }}"
-    )
+    left = f"({COLOURED})(document.querySelector('#cards canvas'))"
+    page.wait_for_function(f"() => {left} > 0 && {left} < {before / 2}")
     page.locator("#scale").get_by_label("Strength of the colours").fill("0")
     assert coloured(page) == 0
 
