@@ -86,7 +86,7 @@ def test_what_a_model_does_not_have_stays_away() -> None:
 
 def test_rows_of_different_explanations_are_put_together() -> None:
     """Four `occlusion` at once, in a third of the calls of one after the other, with the same answers."""
-    explainer, target = EXPLAINERS["occlusion"](patch=2, stride=2), one("mlp", 1)
+    explainer, target = EXPLAINERS["occlusion"](patch=2, stride=2, baseline="black"), one("mlp", 1)
     target = type(target)(WEIGHTS[1], 1, None, "1")
     single = Slow()
     single.began.set()
