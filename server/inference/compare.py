@@ -148,6 +148,7 @@ def _difference(explanations: Sequence[Explanation]) -> Attribution | None:
         base_value=_less(second.base_value, first.base_value),
         convergence_delta=_less(second.convergence_delta, first.convergence_delta),
         stderr=_independent(first, second),
+        fine=first.fine or second.fine,
     )
 
 

@@ -90,14 +90,16 @@ class Pieces:
     def _located(self, attribution: Attribution) -> tuple[Array, Array, Array, Array]:
         """Of each pixel, all (H W,): its value, its standard error, its unit of sampling, and the part that it is of.
 
-        The value of a segment is put to the ink in it: spread over its paper too, it would lie where nothing is. What
-        has no ink is on paper, near as it may be."""
+        A value for a whole segment is put to the ink in it: spread over its paper too, it would lie where nothing is.
+        What has no ink is on paper, near as it may be."""
         assert self.labels is not None and self.regions is not None
         errors = np.zeros_like(attribution.values) if attribution.stderr is None else attribution.stderr
         values, stderr = (of.ravel().astype(np.float64) for of in (attribution.values, errors))
-        if attribution.segments is None:
-            return values, stderr, np.zeros(values.shape, int), self.regions.ravel()
-        units, ink = attribution.segments.ravel(), self.image.ravel().astype(np.float64)
+        one = np.zeros(values.shape, int)
+        units = one if attribution.segments is None else attribution.segments.ravel()
+        if attribution.segments is None or attribution.fine:
+            return values, stderr, units, self.regions.ravel()
+        ink = self.image.ravel().astype(np.float64)
         inked = np.bincount(units, ink)[units]
         shares = np.where(inked > 0, ink / np.maximum(inked, 1e-9), 1 / np.bincount(units)[units])
         regions = np.where(self.labels < 0, len(self.shapes), self.labels).ravel()

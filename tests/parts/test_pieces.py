@@ -143,7 +143,9 @@ def test_values_of_segments_lie_on_their_ink_and_others_where_they_are() -> None
     assert sum(part.opposing for part in on_ink) == pytest.approx(0.25)
     values = np.zeros((28, 28))
     values[13, 14], values[13, 16], values[13, 25] = 1, 2, 5  # on the stem, beside it, and far away
-    assert sum(part.supporting for part in Pieces.of(image).parts(Attribution(values, "logit", "exact", 1))) == 3 / 8
+    for shares in ({}, {"segments": halves, "segment_values": np.array([8.0, 0.0]), "fine": True}):
+        found = Attribution(values, "logit", "exact", 1, **shares)  # type: ignore[arg-type]
+        assert sum(part.supporting for part in Pieces.of(image).parts(found)) == 3 / 8
 
 
 def test_units_of_sampling_err_independently_and_the_pixels_of_one_together() -> None:

@@ -114,6 +114,16 @@ def test_versions_differ_by_what_their_weights_differ(make_app: MakeApp) -> None
     assert answer["agreement"]["matrix"][0][1] == pytest.approx(1)
 
 
+def test_the_difference_of_maps_by_pixel_is_one_by_pixel(make_app: MakeApp) -> None:
+    """Shapley values are shared within cells: what is shown of both is shown of their difference."""
+    client = make_app(load_savedmodel=by_version, load_twin=by_version).test_client()
+    answer = compared(client, "versions=1,10&method=shapley&target=4")
+    assert [one["explanation"]["painted"] for one in answer["explanations"]] == ["values"] * 2
+    assert answer["difference"]["painted"] == "values"
+    cells = compared(client, "versions=1,10&method=shapley&target=4&within=even")
+    assert cells["difference"]["painted"] == "segment_values"
+
+
 def test_the_same_seed_cancels_in_the_difference(make_app: MakeApp) -> None:
     """RISE draws masks: of two versions that differ by a factor, the difference is exactly the first map again."""
     client = make_app(load_savedmodel=by_version, load_twin=by_version).test_client()
