@@ -257,7 +257,7 @@ def _explanation(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Expla
         kept=True,
         runtime=runtime,
         parts=tuple(map(_part, facts["parts"])),
-        trial=_trial(facts.get("trial")),  # entries of before do not have it
+        trial=_trial(facts["trial"]),
     )
 
 
@@ -284,7 +284,6 @@ def _target(index: int, versus: int | None, classes: tuple[str, ...]) -> Target:
 
 
 def _attribution(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Attribution:
-    facts = {"bias_max": None, **facts}  # entries of before do not say it
     optional: dict[str, Any] = {name: arrays.get(name) for name in OPTIONAL}
     segments, per_segment = optional["segments"], optional["segment_values"]
     for name in ("segments", "stderr"):

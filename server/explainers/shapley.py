@@ -36,7 +36,10 @@ class Shapley:
 
     name: ClassVar[str] = "shapley"
     revision: ClassVar[int] = 3
-    summary: ClassVar[str] = "The fair share of each cell in the score; exact for most digits, and always sums to it."
+    summary: ClassVar[str] = (
+        "The fair share of each cell in the score, shared among its pixels by slopes; by default exact, and always "
+        "sums to it."
+    )
     needs: ClassVar[frozenset[Verb]] = frozenset({"forward"})
     signed: ClassVar[bool] = True
     complete: ClassVar[bool] = True
@@ -74,7 +77,7 @@ class Shapley:
         baselines = candidates[np.linspace(0, len(candidates), min(limit, len(candidates)), endpoint=False).astype(int)]
         game = _CellGame(model, image, target, segments, baselines)
         n = len(game.players)
-        limited = f"max_rows allows {len(baselines)} of {len(candidates)} background images"
+        limited = f"max_rows allows {len(baselines)} of {len(candidates)} baselines"
         warnings = (limited,) * (len(baselines) < len(candidates))
         ends = np.array([[False] * n, [True] * n])
         stages = _stages(n, self.max_rows // len(game.maskings), FIRST // len(game.maskings))

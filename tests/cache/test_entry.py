@@ -315,7 +315,9 @@ def test_what_is_too_large_is_not_packed() -> None:
         pack({}, {"a": np.zeros(LARGEST, np.uint8)})
 
 
-def test_an_entry_of_before_there_were_trials_has_none() -> None:
+@pytest.mark.parametrize("name", ["trial", "parts"])
+def test_an_entry_that_lacks_what_answers_tell_is_a_miss(name: str) -> None:
     facts, arrays = unpack(ENTRY)
-    del facts["trial"]
-    assert decode(pack(facts, arrays), ID).trial is None
+    del facts[name]
+    with pytest.raises(StaleEntry):
+        decode(pack(facts, arrays), ID)

@@ -127,7 +127,7 @@ def test_many_cells_and_baselines_leave_enough_coalitions_for_each() -> None:
     values, stderr = found.ranked
     assert stderr is not None
     assert found.state == "converged" and found.rows <= 2000
-    assert found.warnings == ("max_rows allows 10 of 20 background images",)
+    assert found.warnings == ("max_rows allows 10 of 20 baselines",)
     assert np.linalg.norm(values - truth) < 0.5 * np.linalg.norm(truth)
     assert (np.abs(values - truth) <= 2 * stderr).mean() > 0.85
 

@@ -85,7 +85,7 @@ def test_where_keys_are_on_the_address_is_signed(make_app: MakeApp, tmp_path: Pa
     drawn = client.post("/v1/explain?format=png&frame=model", data=SEVEN, headers=bearer(keys["explain"]))
     address = drawn.headers["Content-Location"]
     assert "signature=" in address and client.get(address).data == drawn.data
-    # else whoever has a link could renew it
+    # else anyone who has a link could renew it for ever
     assert "Content-Location" not in client.get(address).headers
 
 

@@ -17,6 +17,7 @@ from training.referee.trial import Subject, put_on_trial
 
 FORMAT = 1  # of the trial
 TRIAL = f"{EXTRA}/trial.json"
+ARCHITECTURES = ("mlp", "cnn", "lstm")  # of architectures.py, which imports Keras: siblings are made elsewhere
 
 
 def certify(version: Path, train: Array, test: Array, **sizes: Any) -> Path:
@@ -55,7 +56,3 @@ def subject_of(version: Path) -> Subject:
             f"can be made of {', '.join(ARCHITECTURES)} of {SIDE} x {SIDE}"
         )
     return Subject(version, card["architecture"], card["options"])
-
-
-ARCHITECTURES = ("mlp", "cnn", "lstm")
-"""Of training/architectures.py, which imports Keras: siblings are made in other processes."""
