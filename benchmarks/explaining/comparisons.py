@@ -88,7 +88,7 @@ COMPARISONS = (
                 Peer("captum", "GradientShap")),
                {"n_samples": 200}, base="typical",
                note="the same 100 backgrounds for all. GradientExplainer by default explains all classes; here it is "
-               "also asked for the one alone."),
+               "also asked for the one alone. Ours takes two rounds at least, 400 gradients, for a standard error."),
     Comparison("grad_cam", (Peer("xplique", "GradCAM"), Peer("captum", "LayerGradCam")),
                note="xplique's over the net rebuilt layer by layer in Keras: a SavedModel shows it no layers."),
 )  # fmt: skip

@@ -31,8 +31,8 @@ def stderr_of_mean(draws: Array) -> Array:
     """
     count = len(draws)
     centred = draws - draws.mean(axis=0)
-    second = (centred**2).sum(axis=0)
-    third = (centred**3).sum(axis=0)
+    squares = centred * centred  # not powers: a cube by pow took a fifth of a whole explanation
+    second, third = squares.sum(axis=0), (squares * centred).sum(axis=0)
     skewness = np.divide(third**2, second**3, out=np.zeros_like(second), where=second > 0)  # squared, over n
     widening = widened(effective_draws(draws) - 1) * (1 + skewness)
     error: Array = np.sqrt(second / (count * (count - 1))) * widening
