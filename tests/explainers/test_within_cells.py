@@ -7,8 +7,8 @@ from server.explainers.perturbation import baselines_of
 from server.explainers.segmentation import grid
 from server.explainers.shapley import Shapley
 from server.explainers.within_cells import shared, slopes_by_rank
-from server.types import Target
-from tests.support.models.fakes import Linear, Square, Wavy, ink
+from server.types import Array, Target
+from tests.support.models.fakes import Fake, Linear, Square, Wavy, ink
 
 TARGET = Target.of_class(1, ("0", "1", "2"))
 
@@ -35,6 +35,37 @@ def test_of_a_linear_model_pixels_get_what_they_add() -> None:
     changes = ink() - model.card.background.mean(axis=0) / 2
     assert values == pytest.approx(model.directions()[1] * changes, abs=1e-6)
     assert rows == model.rows == 112
+
+
+class Redundant(Fake):
+    """logits_k = (k + 1) times the sum over rows of 1 - prod(1 - w x), w growing from left to right: any strong pixel
+    of a row makes the others needless."""
+
+    weights = np.linspace(0.1, 0.8, 8)
+
+    def logits(self, images: Array) -> Array:
+        return (1 - (1 - self.weights * images).prod(axis=2)).sum(axis=1)[:, None] * np.arange(1.0, 4.0)
+
+    def slopes(self, images: Array) -> Array:
+        left = 1 - self.weights * images  # (n, H, W)
+        slopes = self.weights * left.prod(axis=2, keepdims=True) / left
+        return slopes[:, None] * np.arange(1.0, 4.0)[:, None, None]
+
+
+def test_pixels_are_told_apart_where_their_own_order_matters() -> None:
+    """With the strongest pixel of a row there, the others add little: it gets more than along the straight path."""
+    model, image, paper = Redundant(), np.ones((8, 8), np.float32), np.zeros((1, 8, 8), np.float32)
+    found, _ = slopes_by_rank(model, image, TARGET, paper)
+    straight = integrated(model)
+    shares = found / found.sum(axis=1, keepdims=True)
+    assert shares.argmax(axis=1).tolist() == [7] * 8
+    assert shares[:, 7].mean() > 1.1 * straight[7] / straight.sum()
+
+
+def integrated(model: Redundant) -> Array:
+    """The mean slope of each pixel of a row on the straight path from paper to ink, at 1,000 points."""
+    points = np.broadcast_to(((np.arange(1000) + 0.5) / 1000)[:, None, None], (1000, 1, 8))
+    return np.asarray(model.slopes(points)[:, 1, 0].mean(axis=0))
 
 
 def test_shares_are_changed_by_the_same_amount_in_a_cell() -> None:
