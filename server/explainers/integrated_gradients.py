@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from server.explainers.perturbation import baseline_of, not_met, score_of
+from server.explainers.perturbation import baselines_of, not_met, score_of
 from server.options import option
 from server.types import Array, Attribution, Model, Target, Verb
 
@@ -27,12 +27,13 @@ class IntegratedGradients:
     """a = (x - x0) * integral of d(target) / dx at x0 + t (x - x0) over t in [0, 1].
 
     The integral is a Gauss-Legendre rule instead of the paper's Riemann sum; it is refined, doubling the nodes, until
-    the values sum to score - base_value within `tolerance`. Cost: n_steps gradients for each rule tried. Pixels that
-    equal the baseline get exactly 0: on black paper, empty paper cannot be evidence.
+    the values sum to score - base_value within `tolerance`. With both baselines the values are the mean of those from
+    each: pixels that equal a baseline get exactly 0 from it, so from black paper alone empty paper cannot be evidence.
+    Cost: n_steps gradients for each baseline and rule tried.
     """
 
     name: ClassVar[str] = "integrated_gradients"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     summary: ClassVar[str] = (
         "Each pixel's share of the difference between the image and a baseline, along a straight path."
     )
@@ -43,24 +44,28 @@ class IntegratedGradients:
 
     n_steps: int = option(16, "points on the path at first; doubled, up to 512, until tolerance is met", 2, MOST_STEPS)
     tolerance: float = option(0.01, "largest completeness gap, relative to score - base_value", 1e-6, 1.0)
-    baseline: Literal["black", "mean"] = option(
-        "mean", "where the path starts: empty paper, or the mean of the background images"
+    baseline: Literal["both", "black", "mean"] = option(
+        "both",
+        "where the path starts: empty paper (black), the mean of the background images, or both, of which the mean is "
+        "taken",
     )
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
-        start = baseline_of(self.baseline, model.card)
-        base, score = score_of(model, np.stack([start, image]), target)
-        steps, rows = GLANCE if self.n_steps > 4 * GLANCE else self.n_steps, 2
+        baselines = baselines_of(self.baseline, model.card, image)
+        *bases, score = score_of(model, np.concatenate([baselines, image[None]]), target)
+        base = float(np.mean(bases))
+        steps, rows = GLANCE if self.n_steps > 4 * GLANCE else self.n_steps, len(baselines) + 1
         while True:
-            values = _integral(model, start, image, target, steps)
-            rows += steps
-            gap = float(values.sum() - (score - base))
+            paths = np.stack([_integral(model, start, image, target, steps) for start in baselines])
+            values = paths.mean(axis=0)
+            rows += len(baselines) * steps
+            gap = float(np.abs(paths.sum(axis=(1, 2)) - (score - np.array(bases))).mean())  # two must not cancel out
             allowed = self.tolerance * abs(score - base)
-            converged = abs(gap) <= allowed and steps >= self.n_steps
+            converged = gap <= allowed and steps >= self.n_steps
             ended = converged or steps >= MOST_STEPS
             yield Attribution(
                 values, "logit", "converged" if ended else "partial", rows,
-                score=float(score), base_value=float(base), convergence_delta=gap,
+                score=float(score), base_value=base, convergence_delta=float(values.sum() - (score - base)),
                 stop="limit" if ended and not converged else None,
                 warnings=not_met(gap, allowed, f"after {steps} steps, the most") if ended else (),
             )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from server.errors import TooManySegments
-from server.explainers.perturbation import MaskedOutputs, Masks, all_masks, baseline_of, packed_masks, spread
+from server.explainers.perturbation import MaskedScores, Masks, all_masks, baselines_of, packed_masks, spread
 from server.explainers.sampling_error import widened
 from server.explainers.segmentation import Segmentation, segment, superpixels
 from server.options import option
@@ -34,16 +34,16 @@ class Lime:
     With `baseline=colours` it gives what lime 0.2.0.1 gives for the same segments and seed
     (`LimeImageExplainer(random_state=seed)`), to rounding, but evaluates each distinct mask once and solves in closed
     form. The package's own segmentation (`compat`) cuts most digits into one or two superpixels, and its mean colours
-    leave a gap in the ink what it was: by default cells of a grid are dropped for the mean of the background images, so
-    that missing ink can be evidence; ink that is hardly darker than that mean cannot. Sampled masks change with the
-    seed, and `stderr` says how far; the fixed ridge penalty pulls coefficients to 0, the more the fewer the samples,
-    and `bias_max` says how far. `exact` is the limit for ever more samples: all 2^n masks count alike and the penalty
-    vanishes. Cost: at most n_samples forwards (2^n when exact), usually 64 to 512. `local_r2` says how well a linear
-    model fits at all.
+    leave a gap in the ink what it was. By default cells of a grid are dropped, for empty paper and for the mean of the
+    background images, and the mean of both scores is fitted: missing ink can be evidence then. Sampled masks change
+    with the seed, and `stderr` says how far; the fixed ridge penalty pulls coefficients to 0, the more the fewer the
+    samples, and `bias_max` says how far. `exact` is the limit for ever more samples: all 2^n masks count alike and the
+    penalty vanishes. Cost: at most n_samples forwards (2^n when exact) for each baseline. `local_r2` says how well a
+    linear model fits at all.
     """
 
     name: ClassVar[str] = "lime"
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     summary: ClassVar[str] = (
         "A linear model of what happens when superpixels are painted over, as the lime package fits it."
     )
@@ -58,10 +58,10 @@ class Lime:
     segmentation: Segmentation = option("grid", "how the image is cut; always into at least 5 segments")
     kernel_size: float = option(1.0, "of quickshift: pixels; larger gives fewer superpixels", 1.0, 6.0)
     n_segments: int = option(16, "of slic and grid: about how many segments", 5, 49)
-    baseline: Literal["colours", "black", "mean"] = option(
-        "mean",
-        "what a dropped segment shows: its mean colour, as in the lime package; empty paper; or the mean of the "
-        "background images",
+    baseline: Literal["both", "black", "mean", "colours"] = option(
+        "both",
+        "what a dropped segment shows: empty paper (black), the mean of the background images, both by turns, or its "
+        "mean colour, as in the lime package",
     )
     exact: bool = option(False, "all 2^n masks: the limit for ever more n_samples; for up to 12 segments")
     compat: bool = option(
@@ -77,13 +77,13 @@ class Lime:
             else segment(image, self.segmentation, self.kernel_size, self.n_segments)
         )
         if self.compat or self.baseline == "colours":
-            dropped = mean_colours(image, segments)
+            dropped = mean_colours(image, segments)[None]
         else:
-            dropped = baseline_of(self.baseline, model.card)
-        masked = MaskedOutputs(model, image, segments, dropped)
+            dropped = baselines_of(self.baseline, model.card, image)
+        masked = MaskedScores(model, image, target, segments, dropped)
         n = int(segments.max()) + 1
         for masks, last in self._samples(n, seed):
-            scores = target.score(masked.outputs(masks.masks))
+            scores = masked.scores(masks.masks)
             score = float(scores[masks.masks.all(axis=1)][0])  # of the image as it is, which is among them
             fit = Ridge.of(masks).fit(scores)
             exact = self.exact and last

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from server.explainers.perturbation import MaskedOutputs, Masks, baseline_of
+from server.explainers.perturbation import MaskedScores, Masks, baselines_of
 from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
 
@@ -19,13 +19,14 @@ SMALL = 200  # patches; of more, some that cover the image are evaluated first
 class Occlusion:
     """a = mean over the patches that cover a pixel of target(x) - target(x with the patch covered).
 
-    Patches that change nothing (on black: without ink) are not evaluated. Cost: at most one forward for each patch
-    position and one for the image. Patches overlap, so values do not add up to the score, and two strokes that can
+    With both baselines, target(x with the patch covered) is the mean over them. Patches that change nothing (on black:
+    without ink) are not evaluated. Cost: at most one forward for each patch position and one for the image, for each
+    baseline. Patches overlap, so values do not add up to the score, and two strokes that can
     stand in for each other both look unimportant.
     """
 
     name: ClassVar[str] = "occlusion"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     summary: ClassVar[str] = "How far the output falls when a small patch is covered."
     needs: ClassVar[frozenset[Verb]] = frozenset({"forward"})
     signed: ClassVar[bool] = True
@@ -38,18 +39,18 @@ class Occlusion:
     stride: int = option(
         2, "pixels between neighbouring patches; more than patch counts as patch, so that nothing is missed", 1, 14
     )
-    baseline: Literal["black", "mean"] = option(
-        "mean", "what covers: empty paper, or the mean of the background images"
+    baseline: Literal["both", "black", "mean"] = option(
+        "both", "what covers: empty paper (black), the mean of the background images, or both by turns"
     )
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
         stride = min(self.stride, self.patch)
         segments, masks, glance = _patches(image.shape, self.patch, stride)
-        masked = MaskedOutputs(model, image, segments, baseline_of(self.baseline, model.card))
+        masked = MaskedScores(model, image, target, segments, baselines_of(self.baseline, model.card, image))
         unmasked = np.ones_like(masks[:1])
         for evaluated in [masks[glance], masks] if len(masks) > SMALL else [masks]:
             covered = ~evaluated[:, segments]  # (p, H, W)
-            score, *scores = target.score(masked.outputs(np.concatenate([unmasked, evaluated])))
+            score, *scores = masked.scores(np.concatenate([unmasked, evaluated]))
             drops = score - np.array(scores)
             values = np.tensordot(drops, covered, axes=1) / covered.sum(axis=0)
             state: State = "exact" if evaluated is masks else "partial"

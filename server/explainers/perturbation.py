@@ -53,6 +53,29 @@ class MaskedOutputs:
         return self._model.forward(pictures)
 
 
+class MaskedScores:
+    """The target's score of one image with cells replaced by a baseline: the mean over some baselines."""
+
+    def __init__(self, model: Model, image: Array, target: Target, segments: Array, baselines: Array) -> None:
+        """`baselines` (m, H, W); `segments` and `image` as for MaskedOutputs."""
+        self._target = target
+        self._maskings = [MaskedOutputs(model, image, segments, baseline) for baseline in baselines]
+        self.cells = self._maskings[0].cells
+        self.seen = np.unique(np.concatenate([masked.seen for masked in self._maskings]))
+
+    @property
+    def rows(self) -> int:
+        """Pictures that have been put through the model."""
+        return sum(masked.rows for masked in self._maskings)
+
+    def scores(self, masks: Masks) -> Array:
+        """The score (m,) with the cells that each mask (m, n) drops replaced."""
+        total = np.zeros(len(masks))
+        for masked in self._maskings:
+            total += self._target.score(masked.outputs(masks))
+        return total / len(self._maskings)
+
+
 def packed_masks(masks: Masks) -> Array:
     """Each mask (m, n) packed into one byte string (m,), by which masks are sorted and compared.
 
@@ -62,10 +85,15 @@ def packed_masks(masks: Masks) -> Array:
     return np.ascontiguousarray(packed).view(f"S{packed.shape[1]}").ravel()
 
 
-def blended_scores(model: Model, image: Array, masks: Array, baseline: Array) -> Array:
-    """Outputs (m, K) of m x image + (1 - m) x baseline for each soft mask m of masks (m, H, W) in [0, 1]."""
-    chunks = (masks[start : start + CHUNK] for start in range(0, len(masks), CHUNK))
-    return np.concatenate([model.forward(baseline + chunk * (image - baseline)) for chunk in chunks])
+def blended_scores(model: Model, image: Array, target: Target, masks: Array, baselines: Array) -> Array:
+    """The target's score (m,) of m x image + (1 - m) x baseline for each soft mask m of masks (m, H, W) in [0, 1]; the
+    mean over baselines (b, H, W)."""
+    total = np.zeros(len(masks))
+    for baseline in baselines:
+        chunks = (masks[start : start + CHUNK] for start in range(0, len(masks), CHUNK))
+        outputs = [model.forward(baseline + chunk * (image - baseline)) for chunk in chunks]
+        total += target.score(np.concatenate(outputs))
+    return total / len(baselines)
 
 
 def spread(segment_values: Array, segments: Array) -> Array:

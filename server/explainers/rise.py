@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from server.explainers.perturbation import baseline_of, blended_scores, score_of
+from server.explainers.perturbation import baselines_of, blended_scores, score_of
 from server.options import option
 from server.types import Array, Attribution, Model, State, Target, Verb
 
@@ -28,11 +28,11 @@ class Rise:
     (exactly, in a full round with grid <= 10), so that cells disturb each other less and the noise falls by a quarter
     (Plackett & Burman 1946, doi:10.1093/biomet/33.4.305). How much, for this image, is seen from the second full round
     on in how far rounds differ; before, `stderr` takes masks for independent and errs on the careful side, by a third.
-    Cost: n_samples forwards. Neighbouring pixels share their masks: do not read single pixels out.
+    Cost: n_samples forwards for each baseline. Neighbouring pixels share their masks: do not read single pixels out.
     """
 
     name: ClassVar[str] = "rise"
-    revision: ClassVar[int] = 4
+    revision: ClassVar[int] = 5
     summary: ClassVar[str] = "How much higher the output is when a pixel is visible, over random soft masks."
     needs: ClassVar[frozenset[Verb]] = frozenset({"forward"})
     signed: ClassVar[bool] = True
@@ -42,12 +42,13 @@ class Rise:
     n_samples: int = option(1000, "random masks", 50, 8000)
     grid: int = option(7, "cells a side of the coarse masks", 2, 14)
     keep: float = option(0.5, "share of the cells that a mask keeps", 0.05, 0.95)
-    baseline: Literal["black", "mean"] = option(
-        "mean", "what shows where a mask hides: empty paper, or the mean of the background images"
+    baseline: Literal["both", "black", "mean"] = option(
+        "both",
+        "what shows where a mask hides: empty paper (black), the mean of the background images, or both by turns",
     )
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:
-        baseline = baseline_of(self.baseline, model.card)
+        baselines = baselines_of(self.baseline, model.card, image)
         score = float(score_of(model, image[None], target)[0])
         outputs = np.empty(0)
         sums = np.zeros((6, *image.shape))
@@ -56,7 +57,7 @@ class Rise:
         while len(outputs) < self.n_samples:
             count = min(CHUNK, self.n_samples - len(outputs))
             masks = random_masks(image.shape, self.grid, self.keep, seed, len(outputs), count)
-            new = target.score(blended_scores(model, image, masks, baseline))
+            new = blended_scores(model, image, target, masks, baselines)
             outputs = np.concatenate([outputs, new])
             added = _sums(masks, new)
             sums += added
@@ -68,7 +69,7 @@ class Rise:
                 stderr *= _evenness(*np.array(rounds).swapaxes(0, 1))
             state: State = "converged" if len(outputs) == self.n_samples else "partial"
             yield Attribution(
-                values, "logit", state, rows=1 + len(outputs), score=score, stderr=stderr,
+                values, "logit", state, rows=1 + len(baselines) * len(outputs), score=score, stderr=stderr,
                 error_parts=_error_parts(groups),
             )  # fmt: skip
 

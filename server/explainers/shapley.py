@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from server.explainers.coalitions import all_pairs, leverage_sample, shapley_values
-from server.explainers.perturbation import MaskedOutputs, Masks, all_masks, baselines_of, spread
+from server.explainers.perturbation import MaskedScores, Masks, all_masks, baselines_of, spread
 from server.explainers.segmentation import grid, segment
 from server.explainers.within_cells import shared, slopes_by_rank
 from server.options import option
@@ -80,7 +80,7 @@ class Shapley:
         limited = f"max_rows allows {len(baselines)} of {len(candidates)} baselines"
         warnings = (limited,) * (len(baselines) < len(candidates))
         ends = np.array([[False] * n, [True] * n])
-        stages = _stages(n, self.max_rows // len(game.maskings), FIRST // len(game.maskings))
+        stages = _stages(n, self.max_rows // len(baselines), FIRST // len(baselines))
         for pairs in stages:
             covariance = None
             if pairs == all_pairs(n):
@@ -125,25 +125,21 @@ class _CellGame:
     """The cells of one image as players."""
 
     def __init__(self, model: Model, image: Array, target: Target, segments: Array, baselines: Array) -> None:
-        self.target, self.segments = target, segments
-        self.maskings = [MaskedOutputs(model, image, segments, baseline) for baseline in baselines]
-        self.players = np.unique(np.concatenate([masked.seen for masked in self.maskings]))
+        self.segments = segments
+        self.masked = MaskedScores(model, image, target, segments, baselines)
+        self.players = self.masked.seen
 
     def coalition_values(self, coalitions: Masks) -> Array:
         """The target's score (m,) with the cells of each coalition (m, n) as they are and the others as the baseline;
-        the mean over
-        baselines."""
-        masks = np.zeros((len(coalitions), int(self.segments.max()) + 1), bool)
+        the mean over baselines."""
+        masks = np.zeros((len(coalitions), self.masked.cells), bool)
         masks[:, self.players] = coalitions
-        total = np.zeros(len(masks))
-        for masked in self.maskings:
-            total += self.target.score(masked.outputs(masks))
-        return total / len(self.maskings)
+        return self.masked.scores(masks)
 
     def attribution(self, phi: Array, covariance: Array | None, empty: float, full: float, state: State) -> Attribution:
         """The values (n,) of the players, with the covariance (n, n) of their errors, as an attribution of the image;
         cells that are no players get 0."""
-        values = np.zeros(int(self.segments.max()) + 1)
+        values = np.zeros(self.masked.cells)
         values[self.players] = phi
         stderr = parts = None
         if covariance is not None:
@@ -153,7 +149,7 @@ class _CellGame:
             parts[:, self.players] = (directions * np.sqrt(sizes.clip(min=0))).T
             stderr = spread(errors, self.segments)
         return Attribution(
-            spread(values, self.segments), "logit", state, sum(masked.rows for masked in self.maskings),
+            spread(values, self.segments), "logit", state, self.masked.rows,
             segments=self.segments, segment_values=values, score=float(full), base_value=float(empty),
             convergence_delta=float(values.sum() - (full - empty)),
             stderr=stderr, error_parts=parts,

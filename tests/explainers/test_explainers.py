@@ -39,7 +39,7 @@ from tests.support.axioms import (
     sums_to_the_score,
     tells_its_score_and_rows,
 )
-from tests.support.models.fakes import CLASSES, Fake, Linear, Square, Wavy, ink, make_card
+from tests.support.models.fakes import CLASSES, SIDE, Fake, Linear, Square, Wavy, ink, make_card
 
 LABELS = tuple(str(k) for k in range(CLASSES))
 EVERY = [explainer() for explainer in EXPLAINERS.values()]
@@ -202,15 +202,37 @@ def test_a_linear_model_is_explained_by_its_weights() -> None:
     assert last(Saliency(), model, one(1)).values == pytest.approx(weights)
     from_black = IntegratedGradients(baseline="black")
     assert last(from_black, model, one(1)).values == pytest.approx(weights * image, abs=1e-6)
-    changes = image - background
-    assert last(IntegratedGradients(), model, one(1)).values == pytest.approx(weights * changes, abs=1e-6)
+    from_mean = IntegratedGradients(baseline="mean")
+    assert last(from_mean, model, one(1)).values == pytest.approx(weights * (image - background), abs=1e-6)
     assert last(ExpectedGradients(), model, one(1)).values == pytest.approx(weights * (image - background), abs=1e-6)
-    assert last(Occlusion(1, 1), model, one(1)).values == pytest.approx(weights * changes, abs=1e-6)
+    expected = weights * (image - background / 2)  # by turns from empty paper and from the mean
+    assert last(IntegratedGradients(), model, one(1)).values == pytest.approx(expected, abs=1e-6)
+    assert last(Occlusion(1, 1), model, one(1)).values == pytest.approx(expected, abs=1e-6)
     cells = grid(image.shape, (3, 3))
-    expected = weights * (image + changes) / 2  # by turns from empty paper and from the mean
     found = last(Shapley(), model, one(1))
     assert found.segment_values == pytest.approx(np.bincount(cells.ravel(), expected.ravel()), abs=1e-6)
     assert found.values == pytest.approx(expected, abs=1e-6)
+
+
+class FifthPower(Fake):
+    """logits_k = (k + 1) times the fifth power of the mean: two nodes miss its slope's integral, three do not."""
+
+    def logits(self, images: Array) -> Array:
+        return images.mean(axis=(1, 2))[:, None] ** 5 * np.arange(1.0, 4.0)
+
+    def slopes(self, images: Array) -> Array:
+        slopes = 5 * images.mean(axis=(1, 2))[:, None] ** 4 * np.arange(1.0, 4.0) / SIDE**2
+        return np.broadcast_to(slopes[..., None, None], (*slopes.shape, SIDE, SIDE))
+
+
+def test_paths_that_miss_opposite_amounts_are_no_convergence() -> None:
+    """Halfway between the two baselines the rule of two nodes is as much too high from one as too low from the
+    other."""
+    model = FifthPower()
+    image = model.card.background.mean(axis=0) / 2
+    early, found = IntegratedGradients(n_steps=2, tolerance=1e-4).refine(model, image, one(1), 0)
+    assert early.state == "partial" and early.values.sum() == pytest.approx(early.score - early.base_value)
+    assert found.state == "converged" and found.rows == model.rows == 3 + 2 * 2 + 2 * 4
 
 
 def test_integrated_gradients_of_a_square_are_known() -> None:

@@ -58,14 +58,18 @@ def glass() -> Hourglass:
     return Hourglass(card_28())
 
 
-NEVER_MET = {"n_steps": "2", "tolerance": "1e-6"}  # rules of 2, 4, 8 .. 512 nodes, one gradient each
+NEVER_MET = {
+    "n_steps": "2",
+    "tolerance": "1e-6",
+    "baseline": "mean",
+}  # rules of 2, 4, 8 .. 512 nodes, one gradient each
 
 
 @pytest.mark.parametrize(("budget", "rules"), [(0.5, 1), (1.0, 1), (1.5, 2), (2.0, 2)])
 def test_out_of_time_with_something_in_hand_is_partial(budget: float, rules: int) -> None:
     model = glass()
     found = explained(model, model.clock, options=NEVER_MET, budget=budget)
-    method = IntegratedGradients(n_steps=2, tolerance=1e-6)
+    method = IntegratedGradients(n_steps=2, tolerance=1e-6, baseline="mean")
     every = method.refine(glass(), found.digit.pixels, found.target, seed=0)
     expected = [next(every) for _ in range(rules)][-1]
     assert found.attribution.state == "partial"
