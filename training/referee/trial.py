@@ -34,14 +34,10 @@ CONFIGURATIONS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     *((name, {}) for name in EXPLAINERS),
     ("shapley", {"within": "even"}),
     ("shapley", {"grid": 4, "baseline": "black"}),
-    ("shapley", {"baseline": "mean"}),
     ("lime", {"segmentation": "slic"}),
-    ("lime", {"baseline": "colours"}),
     ("lime", {"segmentation": "quickshift", "baseline": "colours"}),
     ("lime", {"compat": True}),
     ("integrated_gradients", {"baseline": "black"}),
-    ("occlusion", {"baseline": "black"}),
-    ("rise", {"baseline": "black"}),
 )
 """Each method by its defaults, and with other options."""
 
