@@ -6,7 +6,7 @@ BIN := .venv/bin
 LITE := .venv-lite/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-lite test test-all test-faults test-quick test-browser bench-page lint format figures bench-explain bench-serve bench-read lock clean
+.PHONY: help serve serve-lite test test-all test-faults test-quick test-browser bench-page lint format figures bench-explain bench-referee bench-serve bench-read lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -54,6 +54,12 @@ bench-explain: .venv/serve.stamp ## measure explanations beside lime, shap, xpli
 
 bench-serve: .venv/serve.stamp ## measure what people post, beside a naive handler and other servers; needs wrk; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.serve
+
+bench-referee: .venv/dev.stamp ## put explanations on trial, ours and other packages'; writes benchmarks/RESULTS.md
+	$(BIN)/python -m training referee --again --write
+	$(BIN)/python -m training referee --held-out --write
+	$(BIN)/python -m training referee --methods lime,shap,captum,xplique --pictures 20 --digits 40 --write
+	$(BIN)/python -m training referee --errors --write
 
 bench-page: .venv/dev.stamp ## measure how long people wait at the page; needs Chromium; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.page

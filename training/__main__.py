@@ -216,6 +216,7 @@ def certify(version: Path, data: str, pictures: int, digits: int) -> None:
     is_flag=True,
     help="Instead: are explanations as far off as they say? With --methods, of these of ours.",
 )
+@click.option("--held-out", is_flag=True, help="Instead: is what a trial says to believe right about other causes?")
 @click.option("--write", is_flag=True, help="Put the tables into benchmarks/RESULTS.md, too.")
 def referee(write: bool, **wanted: Any) -> None:
     """Print which explanation methods name causes that are known, for each model of the store: by the trial of its

@@ -11,6 +11,7 @@ from tests.support.models.stores import TRIAL, write_version
 from tests.support.models.trials import TRIED, trial, tried
 from training.__main__ import main
 from training.referee.report import Wanted, report
+from training.referee.table import held_out_table
 
 
 def referee(store: Path, *options: str) -> Result:
@@ -74,6 +75,9 @@ WRONG: list[tuple[Sequence[str], Sequence[str]]] = [
     (["--pictures", "20"], ["has a trial of 60 pictures", "add --again"]),
     (["--again"], ["siblings can be made of mlp, cnn, lstm"]),
     (["--errors", "--again"], ["--errors is no trial", "--again"]),
+    (["--held-out", "--digits", "20"], ["--held-out asks what a trial says to believe", "--digits"]),
+    (["--held-out"], ["siblings can be made of mlp, cnn, lstm"]),
+    (["--errors", "--held-out"], ["--errors is no trial", "--held-out"]),
     (["--errors", "--methods", "saliency"], ["got --methods saliency", "shapley"]),
 ]
 
@@ -82,6 +86,30 @@ WRONG: list[tuple[Sequence[str], Sequence[str]]] = [
 def test_what_cannot_be_done_is_said(tmp_path: Path, options: Sequence[str], words: Sequence[str]) -> None:
     write_version(tmp_path, trial=TRIED)
     refused(referee(tmp_path, *options), *words)
+
+
+def test_without_a_trial_nothing_is_believed_of_kinds_held_out(tmp_path: Path) -> None:
+    write_version(tmp_path)
+    refused(referee(tmp_path, "--held-out"), "no version with a trial", "certify one")
+
+
+def test_of_kinds_held_out_what_the_trial_says_to_believe_is_judged() -> None:
+    """Belief is the trial's: neither the method with the best yardstick, which is flagged, nor the one that names most
+    of the new causes comes first."""
+    kinds = ["slant", "tone"]
+    of_trial = trial(tried("saliency", 20, 0.9), tried("shapley", 60, 0.5), tried("rise", 60, 0.7))
+    named = {"saliency": (60, 59), "shapley": (60, 60), "rise": (58, 57)}
+    methods = [
+        {**tried(name), "named": dict(zip(kinds, counts, strict=True))} for name, counts in reversed(named.items())
+    ]
+    found = {"pictures": 60, "siblings": [{"kind": kind} for kind in kinds], "methods": methods, "controls": {}}
+    text = held_out_table("a net", of_trial, found)
+    assert "Believed first of all was `rise`: it names 115 of 120 (91 % to 98 %)" in " ".join(text.split())
+    assert [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")] == [
+        ["`rise`", "58", "57", "115"],
+        ["`shapley`", "60", "60", "120"],
+        ["`saliency`", "60", "59", "119", "flagged"],
+    ]
 
 
 def test_a_store_without_versions_is_none(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from training.next_version import checked_card
 from training.referee import errors as calibration
 from training.referee.certify import subject_of
 from training.referee.packages import CNN_ONLY, PACKAGES, entrants
-from training.referee.table import latest, table, trial_of
+from training.referee.planted import HELD_OUT
+from training.referee.table import held_out_table, latest, table, trial_of
 from training.referee.trial import DIGITS, PICTURES, Entrants, own, put_on_trial
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Wanted:
     pictures: int | None = None
     digits: int | None = None
     errors: bool = False
+    held_out: bool = False
 
 
 def report(wanted: Wanted, results: Path | None = None) -> str:
@@ -48,6 +50,8 @@ def report(wanted: Wanted, results: Path | None = None) -> str:
     families = _families(wanted.store, wanted.models)
     if wanted.errors:
         part, title, tables = "referee errors", "Errors as they are told", _errors(wanted, families)
+    elif wanted.held_out:
+        part, title, tables = "referee of kinds held out", "Kinds held out", _held_out(wanted, families)
     elif wanted.methods:
         part, title, tables = "referee of packages", "Packages on trial", _packages(wanted, families)
     else:
@@ -63,13 +67,31 @@ def _options(wanted: Wanted) -> str:
     """As they were given, but for the store and the data."""
     lists = {"models": ",".join(wanted.models), "methods": ",".join(wanted.methods)}
     given = {**lists, "pictures": wanted.pictures, "digits": wanted.digits}
-    flags = [" --again"] * wanted.again + [" --errors"] * wanted.errors
+    flags = [f" --{name.replace('_', '-')}" for name in ("again", "errors", "held_out") if getattr(wanted, name)]
     return "".join([*(f" --{name} {value}" for name, value in given.items() if value), *flags])
 
 
+def _held_out(wanted: Wanted, families: Sequence[Path]) -> list[str]:
+    foreign = {"--again": wanted.again, "--methods": wanted.methods, "--digits": wanted.digits}
+    if given := [name for name, value in foreign.items() if value]:
+        raise DataError(f"--held-out asks what a trial says to believe, and takes no {', '.join(given)}; leave it out")
+    tables = []
+    for family in families:
+        version, trial = _last_trial(family)
+        if trial is None:
+            raise DataError(
+                f"{family} has no version with a trial, so that none of its methods is believed; certify one"
+            )
+        subject, data = subject_of(version), wanted.load(wanted.data)
+        sizes: dict[str, Any] = {"pictures": wanted.pictures or PICTURES, "digits": 0, "kinds": tuple(HELD_OUT)}
+        found = put_on_trial(subject, data.train_images, data.test_images, **sizes)
+        tables.append(held_out_table(_title(version), trial, found))
+    return tables
+
+
 def _errors(wanted: Wanted, families: Sequence[Path]) -> list[str]:
-    of_trials = {"--again": wanted.again, "--pictures": wanted.pictures, "--digits": wanted.digits}
-    if given := [name for name, value in of_trials.items() if value]:
+    of_trials = ("again", "held_out", "pictures", "digits")
+    if given := [f"--{name.replace('_', '-')}" for name in of_trials if getattr(wanted, name)]:
         raise DataError(f"--errors is no trial and takes no {', '.join(given)}; leave one of them out")
     there = list(dict.fromkeys(case.method for case in calibration.CASES))
     if unknown := sorted(set(wanted.methods) - set(there)):
@@ -93,8 +115,7 @@ def _packages(wanted: Wanted, families: Sequence[Path]) -> list[str]:
 
 
 def _own(wanted: Wanted, family: Path) -> str:
-    tried = ((version, trial_of(version)) for version in latest(family))
-    version, trial = next((one for one in tried if one[1] is not None), (latest(family)[0], None))
+    version, trial = _last_trial(family)
     if trial is None or wanted.again:
         return _tried(latest(family)[0], wanted)
     if wanted.pictures or wanted.digits:
@@ -103,6 +124,12 @@ def _own(wanted: Wanted, family: Path) -> str:
             "new one: add --again"
         )
     return table(_title(version), trial)
+
+
+def _last_trial(family: Path) -> tuple[Path, dict[str, Any] | None]:
+    """The latest version of a model with a trial, or else the latest."""
+    tried = ((version, trial_of(version)) for version in latest(family))
+    return next((one for one in tried if one[1] is not None), (latest(family)[0], None))
 
 
 def _families(store: Path, models: Sequence[str]) -> list[Path]:

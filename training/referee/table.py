@@ -68,6 +68,34 @@ def table(title: str, trial: Mapping[str, Any]) -> str:
     ]) + "\n"  # fmt: skip
 
 
+HELD_OUT_HEAD = """\
+Causes of kinds that no trial has, of {pictures} pictures each: a method that was believed because of its trial is right
+if it names them, too. Believed first of all was `{best}`: it names {named} of {total} ({low} to {high})."""
+
+
+def held_out_table(title: str, trial: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """What the methods of a trial name of kinds held out from it, under a heading, in the order of belief."""
+    kinds = [sibling["kind"] for sibling in found["siblings"]]
+    named = {_configuration(one): one["named"] for one in found["methods"]}
+    believed = sorted(trial["methods"], key=lambda one: record(one, trial).doubt)
+    rows = []
+    for method in believed:
+        if counts := named.get(_configuration(method)):
+            flagged = "flagged" if record(method, trial).flagged else ""
+            rows.append((_configuration(method), TrackRecord(counts, found["pictures"], 0.0, 0.0), counts, flagged))
+    best, judged, *_ = rows[0]
+    (right, total), (low, high) = judged.named_cause, judged.interval
+    head = HELD_OUT_HEAD.format(
+        pictures=found["pictures"], best=best, named=right, total=total, low=_percent(low), high=_percent(high)
+    )
+    columns = ["configuration", *kinds, "named of all", "by the trial"]
+    return "\n".join([
+        f"## {title}\n", f"{head}\n", _row(columns), _row(["---"] * len(columns)),
+        *(_row([f"`{name}`", *(str(counts[kind]) for kind in kinds), str(one.named_cause[0]), flagged])
+          for name, one, counts, flagged in rows),
+    ]) + "\n"  # fmt: skip
+
+
 def _cells(method: Mapping[str, Any], kinds: Sequence[str], trial: Mapping[str, Any]) -> list[str]:
     of, found = trial["pictures"], record(method, trial)
     named, total = found.named_cause

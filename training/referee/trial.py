@@ -123,8 +123,8 @@ def put_on_trial(subject: Subject, train: Array, test: Array, pictures: int = PI
                  kinds: Sequence[str] = KINDS, processes: int | None = None,
                  entrants: Entrants = own) -> dict[str, Any]:  # fmt: skip
     """The trial of a version as its file says it (model_store/README.md); siblings are drawn on `train` images
-    (n, 28, 28), and asked about pictures drawn on `test` images, of which the yardstick takes other ones. `entrants`
-    are ours, or others'."""
+    (n, 28, 28), and asked about pictures drawn on `test` images, of which the yardstick takes other ones; without
+    `digits` there is no yardstick. `entrants` are ours, or others'."""
     asked, judged = test[:pictures], test[pictures : pictures + digits]
     parts = [judged[start : start + PART] for start in range(0, len(judged), PART)]
     with ProcessPoolExecutor(processes or os.cpu_count(), get_context("spawn"), initializer=_quiet) as pool:
@@ -155,17 +155,16 @@ def _record(siblings: list[dict[str, Any]], scores: Mapping[str, Score], spans: 
     for key, score in scores.items():
         if key in CONTROLS or len(score.named) < len(siblings) or len(score.areas) < len(spans):  # it failed somewhere
             continue
-        mean, half = summed_up(np.array(score.areas), spans)
         methods.append(
             {
                 **(_facts(ours[key]) if key in ours else {"method": key, "options": {}}),
                 "named": score.named,
                 **{name: _rounded(getattr(score, name)) for name in ("chance", "auroc", "share")},
-                "yardstick": round(mean, 3),
-                "yardstick_interval": [round(mean - half, 3), round(mean + half, 3)],
+                **(_measured(score.areas, spans) if len(spans) else {}),
             }
         )
-    controls = {name: round(summed_up(np.array(scores[name].areas), spans)[0], 3) for name in CONTROLS}
+    names = CONTROLS if len(spans) else ()
+    controls = {name: _measured(scores[name].areas, spans)["yardstick"] for name in names}
     return {
         "pictures": pictures,
         "digits": len(spans),
@@ -173,6 +172,11 @@ def _record(siblings: list[dict[str, Any]], scores: Mapping[str, Score], spans: 
         "controls": controls,
         "methods": methods,
     }
+
+
+def _measured(areas: Sequence[Array], spans: Array) -> dict[str, Any]:
+    mean, half = summed_up(np.array(areas), spans)
+    return {"yardstick": round(mean, 3), "yardstick_interval": [round(mean - half, 3), round(mean + half, 3)]}
 
 
 def _facts(explainer: Explainer) -> dict[str, Any]:
