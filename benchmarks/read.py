@@ -23,6 +23,7 @@ from benchmarks.pictures.camera import png
 from benchmarks.reading import recipes, table
 from benchmarks.reading.table import MNIST, STRANGERS, Reading
 from benchmarks.results import write_part
+from benchmarks.store import shipped
 from server.errors import PictureError
 from server.images import decode
 from server.inference.predict import to_prediction
@@ -30,7 +31,6 @@ from server.models.card import read_card
 from server.models.litert import predictor
 from server.types import ImageSpec, Model
 
-STORE = Path(__file__).parent.parent / "model_store"
 NETS = ("cnn", "mlp", "lstm")
 SPEC = ImageSpec(28, 28)
 FEW = {"large_photo": 20}  # pictures at most: each takes seconds to make
@@ -79,7 +79,7 @@ def reading_of(name: str, each: int, failures: Path | None) -> Reading:
 @cache
 def nets() -> Mapping[str, Model]:
     """The shipped nets by their names."""
-    return {name: predictor(STORE / name / "2", read_card(STORE / name / "2")) for name in NETS}
+    return {name: predictor(shipped(name), read_card(shipped(name))) for name in NETS}
 
 
 def arguments() -> argparse.Namespace:

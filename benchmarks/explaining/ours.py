@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks.case import Array, Case
 from benchmarks.peers.protocol import Explain
+from benchmarks.store import shipped
 from server.config import Settings
 from server.explainers import build
 from server.explainers.segmentation import grid, segment
@@ -17,8 +18,7 @@ from server.models.model_loaders import litert_loader
 from server.types import Attribution, Explainer, Model, Target
 from training import data
 
-ROOT = Path(__file__).parent.parent.parent
-FOLDER = ROOT / "model_store" / "cnn" / "2"
+FOLDER = shipped("cnn")
 CELLS = (4, 4)  # that all Shapley values are of
 
 

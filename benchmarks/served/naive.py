@@ -4,14 +4,15 @@ inverted, and the CNN's LiteRT file answers. Nobody looks for the digit. Run und
 
 import io
 import threading
-from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from flask import Flask, Response, jsonify, request
 from PIL import Image
 
-MODEL = Path(__file__).parent.parent.parent / "model_store" / "cnn" / "2" / "assets.extra" / "model.tflite"
+from benchmarks.store import shipped
+
+MODEL = shipped("cnn") / "assets.extra" / "model.tflite"
 
 app = Flask(__name__)
 own = threading.local()  # an interpreter for each thread, so that none waits for another

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-from benchmarks.running import ROOT
 from benchmarks.serving.bodies import TELEPHONE, Body
 from benchmarks.serving.load import AT, Load, Loads, Question, Run, interleaved
 from benchmarks.serving.peer_servers import PEERS, Peer
 from benchmarks.serving.posted import PLAIN
 from benchmarks.serving.servers import ours
+from benchmarks.store import shipped
 
-MODEL = ROOT / "model_store" / "cnn" / "2"
+MODEL = shipped("cnn")
 
 
 def peer_loads(folder: Path, posted: Sequence[Body], workers: int, rounds: int, seconds: int) -> dict[str, Loads]:

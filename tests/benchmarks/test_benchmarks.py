@@ -16,12 +16,13 @@ from benchmarks.explaining.measures import Row, gap, largest_difference, seed_no
 from benchmarks.explaining.workers import PeerFailed
 from benchmarks.goals import GOALS, Results, alike, as_sure, below, faster, smaller_gap
 from benchmarks.peers.protocol import Burst, Method, burst, fastest
+from benchmarks.store import shipped
 from benchmarks.table import Setting, document
 from server.explainers import EXPLAINERS
 from server.options import parse
 from server.types import Array
 
-FOLDER = Path(__file__).parent.parent.parent / "model_store" / "cnn" / "2"
+FOLDER = shipped("cnn")
 SETTING = Setting(
     {"processor": "Abacus", "cores": "10", "system": "wood", "python": "3"}, {"lime": "1"}, "2000-01-01",
     "digits", 8, 4, 200, 0.5,

@@ -1,6 +1,6 @@
 """KServe's own client against a running server; run by test_kserve.py in an environment of its own.
 
-Arguments: the server's URL and a file with rows (n, 28, 28). Prints what the client said, as JSON.
+Arguments: the server's URL, a file with rows (n, 28, 28), and the CNN's version. Prints what the client said, as JSON.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
 
-MODEL = "cnn"
+MODEL, VERSION = "cnn", sys.argv[3]
 
 
 async def over_v1(url: str, rows: Any) -> dict[str, Any]:
@@ -23,7 +23,7 @@ async def over_v1(url: str, rows: Any) -> dict[str, Any]:
             "live": await client.is_server_live(url),
             "ready": await client.is_model_ready(url, MODEL),
             "predicted": await client.infer(url, sent, model_name=MODEL),
-            "of_version": await client.infer(url, sent, model_name=f"{MODEL}/versions/2"),
+            "of_version": await client.infer(url, sent, model_name=f"{MODEL}/versions/{VERSION}"),
             "explained": await client.explain(
                 url, model_name=MODEL, data={**sent, "parameters": {"method": "saliency", "target": 3}}
             ),

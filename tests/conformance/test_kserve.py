@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.models.nets import digits, net, twin
+from tests.support.models.nets import card, digits, net, twin
 from tests.support.needs import lacking
 from tests.support.servers import ROOT, Running
 
@@ -23,7 +23,7 @@ def said(explaining: Running, tmp_path_factory: pytest.TempPathFactory) -> dict[
         lacking("there is no .venv-kserve (make .venv-kserve/stamp installs it)")
     rows = tmp_path_factory.mktemp("kserve") / "rows.npy"
     np.save(rows, digits()[:ROWS])
-    command = [PYTHON, Path(__file__).with_name("kserve_client.py"), explaining.url, rows]
+    command = [PYTHON, Path(__file__).with_name("kserve_client.py"), explaining.url, rows, card("cnn").version]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

@@ -11,8 +11,10 @@ from open_inference.openapi.core.api_error import ApiError
 from open_inference.openapi.errors import BadRequestError, NotFoundError
 from open_inference.openapi.types import InferenceRequest, RequestInput, RequestOutput
 
-from tests.support.models.nets import digits, twin
+from tests.support.models.nets import card, digits, twin
 from tests.support.servers import Running
+
+VERSION = card("cnn").version
 
 ROWS = digits()[:3]
 
@@ -34,7 +36,7 @@ def test_health(client: Any) -> None:
     client.check_server_liveness()
     client.check_server_readiness()
     client.check_model_readiness("cnn")
-    client.check_model_version_readiness("cnn", "2")
+    client.check_model_version_readiness("cnn", VERSION)
     with pytest.raises(NotFoundError):
         client.check_model_readiness("nope")
     with pytest.raises(NotFoundError):
@@ -43,8 +45,8 @@ def test_health(client: Any) -> None:
 
 def test_metadata(client: Any) -> None:
     assert client.read_server_metadata().name == "inkling"
-    for reported in (client.read_model_metadata("cnn"), client.read_model_version_metadata("cnn", "2")):
-        assert (reported.name, reported.versions, reported.platform) == ("cnn", ["2"], "tensorflow_savedmodel")
+    for reported in (client.read_model_metadata("cnn"), client.read_model_version_metadata("cnn", VERSION)):
+        assert (reported.name, reported.versions, reported.platform) == ("cnn", [VERSION], "tensorflow_savedmodel")
         assert [(one.name, one.datatype, one.shape) for one in reported.inputs] == [("images", "FP32", [-1, 28, 28])]
         assert {one.name for one in reported.outputs} == {"logits", "probabilities"}
     with pytest.raises(ApiError, match="nope"):
@@ -55,9 +57,9 @@ def test_infer(client: Any) -> None:
     wanted = [RequestOutput(name="logits")]
     for answer in (
         client.model_infer("cnn", request=request(outputs=wanted)),
-        client.model_version_infer("cnn", "2", request=request(outputs=wanted)),
+        client.model_version_infer("cnn", VERSION, request=request(outputs=wanted)),
     ):
-        assert (answer.model_name, answer.model_version, answer.id) == ("cnn", "2", "7")
+        assert (answer.model_name, answer.model_version, answer.id) == ("cnn", VERSION, "7")
         (logits,) = answer.outputs
         assert (logits.name, logits.shape, logits.datatype) == ("logits", [3, 10], "FP32")
         found = np.array(logits.data.dict()["__root__"]).reshape(3, 10)

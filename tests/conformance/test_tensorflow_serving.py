@@ -16,6 +16,8 @@ from tests.support.models.nets import card, digits, net, twin
 from tests.support.models.stores import encoded
 from tests.support.servers import ROOT, Running, ask
 
+VERSION = card("cnn").version
+
 ROWS = digits()[:3]
 FILES = [(ROOT / "examples" / name).read_bytes() for name in ("7.png", "photo.jpg")]
 
@@ -32,7 +34,7 @@ def post_predict(explaining: Running, body: Any, address: str = "cnn") -> Any:
     return answer
 
 
-@pytest.mark.parametrize(("path", "strict"), [("cnn/versions/2", True), ("cnn", False)])
+@pytest.mark.parametrize(("path", "strict"), [(f"cnn/versions/{VERSION}", True), ("cnn", False)])
 def test_status_is_the_protobuf(explaining: Running, path: str, strict: bool) -> None:
     """The plain address answers Inkling and KServe too, so that unknown fields are there to be ignored."""
     found = json_format.Parse(
@@ -60,7 +62,7 @@ def test_metadata_is_the_protobufs(explaining: Running) -> None:
 
 def test_predict_as_the_savedmodel(explaining: Running) -> None:
     rows = post_predict(explaining, {"instances": ROWS.tolist()})["predictions"]
-    columns = post_predict(explaining, {"inputs": {"images": ROWS.tolist()}}, "cnn/versions/2")["outputs"]
+    columns = post_predict(explaining, {"inputs": {"images": ROWS.tolist()}}, f"cnn/versions/{VERSION}")["outputs"]
     for found in ([row["logits"] for row in rows], columns["logits"]):
         assert np.array(found) == pytest.approx(twin("cnn").forward(ROWS), rel=1e-6)
         assert np.array(found) == pytest.approx(net("cnn").forward(ROWS), abs=1e-3)

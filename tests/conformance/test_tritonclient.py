@@ -14,6 +14,8 @@ from server.types import Array
 from tests.support.models.nets import NAMES, card, digits, net, twin
 from tests.support.servers import Running
 
+VERSION = card("cnn").version
+
 ROWS = digits()[:3]
 
 
@@ -40,19 +42,19 @@ def test_health_and_metadata(client: Any) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
     assert client.is_model_ready("cnn")
-    assert client.is_model_ready("cnn", "2")
+    assert client.is_model_ready("cnn", VERSION)
     assert not client.is_model_ready("nope")
     assert not client.is_model_ready("cnn", "99")
     assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
-    for version in ("", "2"):
+    for version in ("", VERSION):
         reported = client.get_model_metadata("cnn", version)
-        assert reported["versions"] == ["2"]
+        assert reported["versions"] == [VERSION]
         assert reported["inputs"] == [{"name": "images", "datatype": "FP32", "shape": [-1, 28, 28]}]
 
 
 def test_the_configuration(client: Any) -> None:
     """Triton's image_client.py cannot use it: it wants one output, and a channel beside height and width."""
-    for version in ("", "2"):
+    for version in ("", VERSION):
         assert client.get_model_config("cnn", version) == {
             "name": "cnn",
             "platform": "tensorflow_savedmodel",
@@ -91,12 +93,12 @@ def test_infer(client: Any, sent: bool, answered: bool | None, squeezed: str | N
     if answered is not None:
         outputs = [triton.InferRequestedOutput(name, binary_data=answered) for name in ("probabilities", "logits")]
     result = client.infer(
-        "cnn", [tensor(binary=sent)], model_version="2", outputs=outputs, request_id="7", priority=1,
+        "cnn", [tensor(binary=sent)], model_version=VERSION, outputs=outputs, request_id="7", priority=1,
         timeout=5_000_000, request_compression_algorithm=squeezed,
     )  # fmt: skip
     check(result)
     reported = result.get_response()
-    assert (reported["model_name"], reported["model_version"], reported["id"]) == ("cnn", "2", "7")
+    assert (reported["model_name"], reported["model_version"], reported["id"]) == ("cnn", VERSION, "7")
 
 
 def test_shapes_that_are_the_same_pixels(client: Any) -> None:
@@ -138,7 +140,9 @@ def test_explanations_are_typed_tensors(explaining: Running, client: Any) -> Non
 
 def test_the_repository(client: Any) -> None:
     listed = client.get_model_repository_index()
-    assert {(one["name"], one["version"], one["state"]) for one in listed} == {(name, "2", "READY") for name in NAMES}
+    assert {(one["name"], one["version"], one["state"]) for one in listed} == {
+        (name, VERSION, "READY") for name in NAMES
+    }
     client.unload_model("lstm")
     try:
         assert not client.is_model_ready("lstm")

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from benchmarks.store import shipped
 from server import attacks, explainers, metrics
 from server.config import settings_table
 from tests.support.servers import ROOT
@@ -45,7 +46,7 @@ def goals(part: str) -> list[Goal]:
 
 
 def card(model: str) -> Any:
-    return json.loads((ROOT / "model_store" / model / "2" / "assets.extra" / "model_card.json").read_text())
+    return json.loads((shipped(model) / "assets.extra" / "model_card.json").read_text())
 
 
 def percent(share: float) -> str:
@@ -60,7 +61,7 @@ def models_table() -> str:
     ]
     for name in MODELS:
         measured, trained = card(name)["metrics"], card(name)["training"]
-        size = (ROOT / "model_store" / name / "2" / "assets.extra" / "model.tflite").stat().st_size
+        size = (shipped(name) / "assets.extra" / "model.tflite").stat().st_size
         shares = f"{percent(measured['accuracy'])} | {percent(measured['accuracy_augmented'])}"
         took = f"{trained['epochs']} epochs in {trained['seconds'] / 60:.0f} min"
         rows.append(f"| `{name}` | {shares} | {size / 1e6:.1f} MB | {took} |")

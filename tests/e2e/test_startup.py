@@ -29,6 +29,7 @@ from server.scheduling.shared_task import OVERRUN
 from tests.auth.test_keys import bearer, write_keys
 from tests.faults.processes import workers
 from tests.support.clock import PATIENCE
+from tests.support.models.nets import card
 from tests.support.servers import ROOT, Running, ask, serving
 from tests.test_metrics import Numbers, number, parsed
 
@@ -254,7 +255,7 @@ def test_two_workers_count_as_one_and_a_killed_one_leaves_its_counts_only(
     assert held() == first
     assert answered() == len(predictions(two)) >= 16
     numbers = scraped(two, keys["boss"])
-    assert number(numbers, "inkling_confidence_count", model="cnn", version="2") == answered()
+    assert number(numbers, "inkling_confidence_count", model="cnn", version=card("cnn").version) == answered()
     victim = min(first)
     os.kill(victim, signal.SIGKILL)
     deadline = time.monotonic() + PATIENCE
@@ -284,7 +285,7 @@ def test_every_line_is_json_also_gunicorns_own_and_one_for_each_request(two: Run
     lines = [json.loads(line) for line in text.splitlines()]
     assert {"gunicorn.error", "inkling.access"} <= {line["logger"] for line in lines}
     (found,) = [line for line in lines if line.get("request_id") == "this-one"]
-    assert (found["status"], found["model"], found["version"]) == (200, "cnn", "2")
+    assert (found["status"], found["model"], found["version"]) == (200, "cnn", card("cnn").version)
     assert (found["rows"], found["key"]) == (1, "web")
     assert "swordfish" not in text and keys["web"] not in text
 

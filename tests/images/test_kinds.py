@@ -14,6 +14,7 @@ from benchmarks.pictures.camera import png
 from benchmarks.read import Posted, answer, decoded, made
 from benchmarks.reading import recipes, table
 from benchmarks.reading.table import STRANGERS, Reading
+from benchmarks.store import shipped
 from server.models.card import read_card
 from server.models.litert import predictor
 from server.types import Array, Model
@@ -62,7 +63,7 @@ FORMS: dict[str, tuple[set[tuple[str, str]], Sizes]] = {  # formats with modes, 
 
 @pytest.fixture(scope="module")
 def cnn() -> Model:
-    return predictor(read.STORE / "cnn" / "2", read_card(read.STORE / "cnn" / "2"))
+    return predictor(shipped("cnn"), read_card(shipped("cnn")))
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,12 @@
 """MNIST digits made into what people send, a pen on paper seen by a telephone: they must become those digits again."""
 
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from benchmarks.store import shipped
 from server.images import decode
 from server.models.card import read_card
 from server.models.litert import predictor
@@ -15,7 +15,6 @@ from tests.support.mnist import mnist_test
 
 SPEC = ImageSpec(28, 28)
 PENS = ((25, 25, 30), (30, 45, 120), (70, 70, 75), (90, 25, 30))  # black, blue, pencil, dark red
-STORE = Path(__file__).parent.parent.parent / "model_store"
 EACH = 20  # photos of each digit
 
 
@@ -63,7 +62,7 @@ def test_photos_become_what_they_were(photographed: list[tuple[Array, int, Digit
 @pytest.mark.parametrize(("name", "enough"), [("cnn", 19), ("mlp", 18), ("lstm", 18)])
 def test_photos_are_read_right(photographed: list[tuple[Array, int, Digit]], name: str, enough: int) -> None:
     """Of each digit's 20 photos; a rotated pipeline would fail at once."""
-    model = predictor(STORE / name / "2", read_card(STORE / name / "2"))
+    model = predictor(shipped(name), read_card(shipped(name)))
     read = model.forward(np.stack([digit.pixels for _, _, digit in photographed])).argmax(axis=1)
     labels = np.array([label for _, label, _ in photographed])
     right = {label: int((read[labels == label] == label).sum()) for label in range(10)}

@@ -147,7 +147,7 @@ def test_every_png_is_read_as_tensorflow_does(colour: int, bits: int, transparen
     ("WEBP", "RGB", {"lossless": True}),
     ("WEBP", "RGB", {"quality": 60}),
     ("PNG", "RGB", {"save_all": True, "append_images": [Image.new("RGB", (1, 1))]}),
-], ids=str)  # fmt: skip
+])  # fmt: skip
 def test_the_other_formats_are_read_as_tensorflow_does(kind: str, mode: str, options: dict[str, Any]) -> None:
     bodies = [encoded(picture(shape, mode), kind, **options) for shape in SHAPES]
     for spec in SPECS:

@@ -234,12 +234,12 @@ def test_after_a_full_block_the_rest_needs_no_other_interpreter() -> None:
 
 def test_it_needs_its_files_no_more_when_it_is_loaded(tmp_path: Path) -> None:
     """Its version may be replaced or removed while it is served, and interpreters are built for it later."""
-    shutil.copytree(folder("mlp"), tmp_path / "2")
+    shutil.copytree(folder("mlp"), tmp_path / card("mlp").version)
     model, other = (
-        explaining_model(tmp_path / "2", card("mlp"), InterpreterPool(1)),
-        predictor(tmp_path / "2", card("mlp")),
+        explaining_model(tmp_path / card("mlp").version, card("mlp"), InterpreterPool(1)),
+        predictor(tmp_path / card("mlp").version, card("mlp")),
     )
-    shutil.rmtree(tmp_path / "2")
+    shutil.rmtree(tmp_path / card("mlp").version)
     assert np.array_equal(model.forward(digits()), lite("mlp").forward(digits()))
     assert np.array_equal(model.gradient(digits(), weights(200)), lite("mlp").gradient(digits(), weights(200)))
     assert np.array_equal(other.forward(digits()[:3]), lite("mlp").forward(digits()[:3]))

@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 from flask.testing import FlaskClient
 
+from benchmarks.store import shipped
 from server.app import create_app
 from server.config import Settings, SettingsError
 from server.errors import ClientLeft, NotReady
@@ -163,7 +164,7 @@ def broken(store: Path, name: str, change: Any) -> Path:
     return folder
 
 
-OTHERS = ROOT / "model_store" / "cnn" / "2" / "assets.extra" / "explain.tflite"
+OTHERS = shipped("cnn") / "assets.extra" / "explain.tflite"
 BROKEN: dict[str, tuple[Any, str]] = {
     "no LiteRT file at all": (lambda content: b"hello", "its LiteRT files cannot"),
     "the file of another net": (lambda content: OTHERS.read_bytes(), "its LiteRT f"),

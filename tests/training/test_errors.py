@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.store import shipped
 from server.explainers import EXPLAINERS
 from server.explainers.rise import Rise
 from server.types import Array, Attribution, Model, Target
 from tests.support.models.fakes import Linear, Square, ink
 from tests.support.models.nets import digits
-from tests.support.models.stores import SHIPPED
 from training.referee.errors import CASES, Case, judged, measure, table
 
 IMAGES = np.stack([ink(), ink(1)])
@@ -64,7 +64,7 @@ def test_every_method_that_tells_an_error_is_judged() -> None:
 
 def test_every_net_has_a_row_for_each_case() -> None:
     cases = [replace(case, true={}, runs=2) for case in CASES if case.method == "lime"]
-    versions = [SHIPPED / name / "2" for name in ("cnn", "lstm", "mlp")]
+    versions = [shipped(name) for name in ("cnn", "lstm", "mlp")]
     head, _, *rows = table(measure(versions, digits()[:1], 2, cases)).splitlines()
     assert head.split(" | ")[:3] == ["| net", "method", "told/true"]
     shown = [tuple(row.removeprefix("| ").split(" | ")[:2]) for row in rows]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits
 
+from benchmarks.store import shipped
 from server.models.card import read_card
 from server.models.interpreters import InterpreterPool
 from server.models.litert import LiteRTModel, explaining_model, predictor
@@ -13,12 +14,11 @@ from server.models.savedmodel import SavedModel
 from server.types import Array, ModelCard, Target
 from training import data
 
-STORE = Path(__file__).parent.parent.parent.parent / "model_store"
 NAMES = ("mlp", "cnn", "lstm")
 
 
 def folder(name: str) -> Path:
-    return STORE / name / "2"
+    return shipped(name)
 
 
 @cache

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from benchmarks.store import shipped
 from server.models.card import BACKGROUND, CARD, TWIN
 from server.models.loading import Loading
 from server.models.repository.shared_state import SharedState
@@ -158,7 +159,7 @@ def copy_version(root: Path, number: int, name: str = "mlp", source: Path | None
     """A version under another number, by default the shipped one, as an export leaves it: made aside, and renamed when
     it is whole."""
     aside, folder = root / name / f".{number}.aside", root / name / str(number)
-    shutil.copytree(source or SHIPPED / name / "2", aside)
+    shutil.copytree(source or shipped(name), aside)
     card = json.loads((aside / CARD).read_text())
     (aside / CARD).write_text(json.dumps({**card, "version": str(number)}))
     return aside.rename(folder)
