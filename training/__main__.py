@@ -156,7 +156,7 @@ def _line(progress: Any) -> str:
 @click.argument("version", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @DATA
 def evaluate(version: Path, data: str) -> None:
-    """Measure a stored VERSION, such as model_store/cnn/2, on the test images and compare with its card."""
+    """Measure a stored VERSION, such as model_store/cnn/3, on the test images and compare with its card."""
     dataset = _checked_data(data, 0)
     from training.evaluate import evaluate_stored
 
@@ -172,7 +172,7 @@ def evaluate(version: Path, data: str) -> None:
     "--data", help="Compare on the validation images of mnist, digits or FILE.npz.  [default: mixed centroids]"
 )
 def convert(version: Path, data: str | None) -> None:
-    """Write the next version from a stored VERSION, such as model_store/cnn/2, with LiteRT files, without training."""
+    """Write the next version from a stored VERSION, such as model_store/cnn/3, with LiteRT files, without training."""
     images = None if data is None else _checked_data(data, 0).validation_images
     from training import next_version as conversion
     from training.litert_conversion import ConversionError
@@ -189,7 +189,7 @@ def convert(version: Path, data: str | None) -> None:
 @click.option("--pictures", default=60, show_default=True, type=click.IntRange(2), help="Of each planted cause.")
 @click.option("--digits", default=500, show_default=True, type=click.IntRange(2), help="That the yardstick takes.")
 def certify(version: Path, data: str, pictures: int, digits: int) -> None:
-    """Put a stored VERSION, such as model_store/cnn/2, on trial: which explanation methods name a cause that is known?
+    """Put a stored VERSION, such as model_store/cnn/3, on trial: which explanation methods name a cause that is known?
     Writes the next version, with the result; takes some minutes."""
     dataset = _checked_data(data, 0)
     from training.referee import certify as certification

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.explaining.ours import ROOT
 from benchmarks.peers.protocol import Burst
+from benchmarks.running import ROOT
 from benchmarks.venvs import PLACE, python_for
 
 

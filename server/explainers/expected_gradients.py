@@ -25,8 +25,8 @@ class ExpectedGradients:
     the same error; from round to round every baseline's step moves on by the golden ratio. What the values along one
     path should sum to is known, score - f(b), so each path is corrected by what it misses: the values of every round
     sum to score - base_value to rounding. There are two rounds at least, whose difference on each path gives the
-    standard errors; they go on until the values before that correction sum to it within `tolerance`. Cost: 2 m
-    gradients a round for a background of m, and m + 1 forwards.
+    standard errors (time for one alone buys values without them); they go on until the values before that correction
+    sum to it within `tolerance`. Cost: 2 m gradients a round for a background of m, and m + 1 forwards.
     """
 
     name: ClassVar[str] = "expected_gradients"
@@ -59,16 +59,15 @@ class ExpectedGradients:
             misses = paths.sum(axis=(1, 2)) - (score - bases)
             paths = _corrected(paths, misses, image - background)
             total, squares, missed = total + paths, squares + paths**2, missed + float(misses.mean())
-            if done < LEAST:
-                continue
+            enough = done >= LEAST
             values, allowed = total.mean(axis=0) / done, self.tolerance * abs(score - base)
-            converged = abs(missed / done) <= allowed
-            ended = converged or 2 * count * (done + 1) > self.n_samples
+            converged = enough and abs(missed / done) <= allowed
+            ended = converged or (enough and 2 * count * (done + 1) > self.n_samples)
             yield Attribution(
                 values, "logit", "converged" if ended else "partial", 1 + count * (1 + 2 * done),
                 score=score, base_value=base, convergence_delta=float(values.sum() - (score - base)),
-                uncorrected_delta=missed / done, stderr=_stderr(total, squares, done),
-                error_parts=(paths - total / done).reshape(count, -1),
+                uncorrected_delta=missed / done, stderr=_stderr(total, squares, done) if enough else None,
+                error_parts=(paths - total / done).reshape(count, -1) if enough else None,
                 stop="limit" if ended and not converged else None,
                 warnings=not_met(missed / done, allowed, "before correction; raise n_samples") if ended else (),
             )  # fmt: skip

@@ -235,10 +235,12 @@ def known(fake: Callable[[], Fake]) -> Array:
 
 
 @pytest.mark.parametrize("fake", [Wavy, Cubed])
-def test_expected_gradients_always_tell_an_error(fake: Any) -> None:
+def test_expected_gradients_tell_an_error_from_two_rounds_on(fake: Any) -> None:
+    """Where there was time for one, that is better than nothing."""
     for explainer in (ExpectedGradients(n_samples=2), ExpectedGradients(), ExpectedGradients(tolerance=1.0)):
-        for found in explainer.refine(fake(), ink(), TARGET, 0):
-            assert found.stderr is not None and found.stderr.max() > 0
+        first, *others = explainer.refine(fake(), ink(), TARGET, 0)
+        assert first.state == "partial" and first.stderr is None and others
+        assert all(found.stderr is not None and found.stderr.max() > 0 for found in others)
     assert calibration(ExpectedGradients(tolerance=1.0), fake(), known(fake)).within_2 >= 0.93
 
 

@@ -266,14 +266,14 @@ def test_expected_gradients_from_one_baseline_are_integrated_gradients() -> None
 def test_two_rounds_of_expected_gradients_sum_to_the_score(fake: Any) -> None:
     """Gradients at four points of each path cannot integrate it; what its sum must be is known all the same."""
     model = fake()
-    first = next(ExpectedGradients().refine(model, ink(), one(1), 0))
+    _, found, *_ = ExpectedGradients().refine(model, ink(), one(1), 0)
     rng = np.random.default_rng(0)
     steps = (rng.permutation(6) + rng.random(6)) / 6
     rounds = [_paths(model, model.card.background, ink(), one(1), at) for at in (steps, (steps + GOLDEN) % 1)]
     plain = np.mean(rounds, axis=(0, 1)).sum()
-    assert first.uncorrected_delta == pytest.approx(plain - (first.score - first.base_value), abs=1e-9)
-    assert first.convergence_delta == pytest.approx(0, abs=1e-9 * abs(first.score - first.base_value))
-    assert first.values.sum() == pytest.approx(first.score - first.base_value, rel=1e-9)
+    assert found.uncorrected_delta == pytest.approx(plain - (found.score - found.base_value), abs=1e-9)
+    assert found.convergence_delta == pytest.approx(0, abs=1e-9 * abs(found.score - found.base_value))
+    assert found.values.sum() == pytest.approx(found.score - found.base_value, rel=1e-9)
 
 
 def test_the_correction_of_expected_gradients_brings_them_nearer() -> None:
@@ -282,7 +282,8 @@ def test_the_correction_of_expected_gradients_brings_them_nearer() -> None:
     truth = last(ExpectedGradients(n_samples=20000, tolerance=1e-6), model, one(1)).values
     off, plainly = [], []
     for seed in range(20):
-        off.append(next(ExpectedGradients().refine(model, ink(), one(1), seed)).values - truth)
+        _, found, *_ = ExpectedGradients().refine(model, ink(), one(1), seed)
+        off.append(found.values - truth)
         steps = (np.random.default_rng(seed).permutation(6) + 0.5) / 6
         rounds = [_paths(model, model.card.background, ink(), one(1), at) for at in (steps, (steps + GOLDEN) % 1)]
         plainly.append(np.mean(rounds, axis=(0, 1)) - truth)
