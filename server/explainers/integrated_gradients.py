@@ -27,8 +27,8 @@ class IntegratedGradients:
     """a = (x - x0) * integral of d(target) / dx at x0 + t (x - x0) over t in [0, 1].
 
     The integral is a Gauss-Legendre rule instead of the paper's Riemann sum; it is refined, doubling the nodes, until
-    the values sum to score - base_value within `tolerance`. With both baselines the values are the mean of those from
-    each: pixels that equal a baseline get exactly 0 from it, so from black paper alone empty paper cannot be evidence.
+    the values sum to score - base_value within `tolerance`. With several baselines the values are the mean of those
+    from each: pixels that equal a baseline get exactly 0 from it, so from black paper empty paper cannot be evidence.
     Cost: n_steps gradients for each baseline and rule tried.
     """
 
@@ -44,10 +44,10 @@ class IntegratedGradients:
 
     n_steps: int = option(16, "points on the path at first; doubled, up to 512, until tolerance is met", 2, MOST_STEPS)
     tolerance: float = option(0.01, "largest completeness gap, relative to score - base_value", 1e-6, 1.0)
-    baseline: Literal["both", "black", "mean"] = option(
-        "both",
-        "where the path starts: empty paper (black), the mean of the background images, or both, of which the mean is "
-        "taken",
+    baseline: Literal["typical", "black", "mean"] = option(
+        "typical",
+        "where the path starts: typical digits, faint and strong, of which the mean is taken; empty paper (black); or "
+        "the mean of the background images",
     )
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:

@@ -34,8 +34,8 @@ class Lime:
     With `baseline=colours` it gives what lime 0.2.0.1 gives for the same segments and seed
     (`LimeImageExplainer(random_state=seed)`), to rounding, but evaluates each distinct mask once and solves in closed
     form. The package's own segmentation (`compat`) cuts most digits into one or two superpixels, and its mean colours
-    leave a gap in the ink what it was. By default cells of a grid are dropped, for empty paper and for the mean of the
-    background images, and the mean of both scores is fitted: missing ink can be evidence then. Sampled masks change
+    leave a gap in the ink what it was. By default cells of a grid are dropped for a faint and for a
+    strong typical digit, and the mean of both scores is fitted: missing ink can be evidence then. Sampled masks change
     with the seed, and `stderr` says how far; the fixed ridge penalty pulls coefficients to 0, the more the fewer the
     samples, and `bias_max` says how far. `exact` is the limit for ever more samples: all 2^n masks count alike and the
     penalty vanishes. Cost: at most n_samples forwards (2^n when exact) for each baseline. `local_r2` says how well a
@@ -58,10 +58,10 @@ class Lime:
     segmentation: Segmentation = option("grid", "how the image is cut; always into at least 5 segments")
     kernel_size: float = option(1.0, "of quickshift: pixels; larger gives fewer superpixels", 1.0, 6.0)
     n_segments: int = option(16, "of slic and grid: about how many segments", 5, 49)
-    baseline: Literal["both", "black", "mean", "colours"] = option(
-        "both",
-        "what a dropped segment shows: empty paper (black), the mean of the background images, both by turns, or its "
-        "mean colour, as in the lime package",
+    baseline: Literal["typical", "black", "mean", "colours"] = option(
+        "typical",
+        "what a dropped segment shows: typical digits, faint and strong by turns; empty paper (black); the mean of the "
+        "background images; or its mean colour, as in the lime package",
     )
     exact: bool = option(False, "all 2^n masks: the limit for ever more n_samples; for up to 12 segments")
     compat: bool = option(

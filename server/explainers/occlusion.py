@@ -19,10 +19,10 @@ SMALL = 200  # patches; of more, some that cover the image are evaluated first
 class Occlusion:
     """a = mean over the patches that cover a pixel of target(x) - target(x with the patch covered).
 
-    With both baselines, target(x with the patch covered) is the mean over them. Patches that change nothing (on black:
-    without ink) are not evaluated. Cost: at most one forward for each patch position and one for the image, for each
-    baseline. Patches overlap, so values do not add up to the score, and two strokes that can
-    stand in for each other both look unimportant.
+    With several baselines, target(x with the patch covered) is the mean over them. Patches that change nothing (on
+    black: without ink) are not evaluated. Cost: at most one forward for each patch position and one for the image, for
+    each baseline. Patches overlap, so values do not add up to the score, and two strokes that can stand in for each
+    other both look unimportant.
     """
 
     name: ClassVar[str] = "occlusion"
@@ -39,8 +39,10 @@ class Occlusion:
     stride: int = option(
         2, "pixels between neighbouring patches; more than patch counts as patch, so that nothing is missed", 1, 14
     )
-    baseline: Literal["both", "black", "mean"] = option(
-        "both", "what covers: empty paper (black), the mean of the background images, or both by turns"
+    baseline: Literal["typical", "black", "mean"] = option(
+        "typical",
+        "what covers: typical digits, faint and strong by turns; empty paper (black); or the mean of the background "
+        "images",
     )
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:

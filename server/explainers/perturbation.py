@@ -14,6 +14,7 @@ from server.types import Array, Model, ModelCard, Target
 Masks = npt.NDArray[np.bool_]  # (m, n): mask i keeps cell j
 
 CHUNK = 512  # pictures made at once, 1.6 MB of 28 x 28
+FAINT, STRONG = 0.25, 1.25  # times the mean: no grey equals both, so all that differs from paper or from ink is seen
 BLUR = 4.0  # pixels, standard deviation: twice the width of a stroke
 
 
@@ -113,10 +114,11 @@ def baseline_of(name: str, card: ModelCard) -> Array:
 
 def baselines_of(name: str, card: ModelCard, image: Array) -> Array:
     """The pictures (m, H, W) that stand for "nothing there", over which a method takes the mean: one for `black` and
-    `mean`, those two for `both`, one for `blur` (the image itself without its strokes), every background image for
-    `background`."""
-    if name == "both":
-        return np.stack([baseline_of("black", card), baseline_of("mean", card)])
+    `mean`, FAINT and STRONG times the mean for `typical`, one for `blur` (the image itself without its strokes), every
+    background image for `background`."""
+    if name == "typical":
+        mean = baseline_of("mean", card)
+        return np.clip(np.stack([FAINT * mean, STRONG * mean]), 0, 1)
     if name == "background":
         return card.background
     if name == "blur":

@@ -42,9 +42,10 @@ class Rise:
     n_samples: int = option(1000, "random masks", 50, 8000)
     grid: int = option(7, "cells a side of the coarse masks", 2, 14)
     keep: float = option(0.5, "share of the cells that a mask keeps", 0.05, 0.95)
-    baseline: Literal["both", "black", "mean"] = option(
-        "both",
-        "what shows where a mask hides: empty paper (black), the mean of the background images, or both by turns",
+    baseline: Literal["typical", "black", "mean"] = option(
+        "typical",
+        "what shows where a mask hides: typical digits, faint and strong by turns; empty paper (black); or the mean of "
+        "the background images",
     )
 
     def refine(self, model: Model, image: Array, target: Target, seed: int) -> Iterator[Attribution]:

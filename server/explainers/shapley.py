@@ -28,8 +28,8 @@ class Shapley:
     evaluated when `max_rows` allows: no sampling error. Else KernelSHAP on pairs of coalitions drawn by leverage
     scores, two pairs a cell at least, with standard errors; where `max_rows` does not allow that for all background
     images, fewer of them are taken, and a warning says so. The values sum to score - base_value either way. With empty
-    paper as the only baseline, ink that is missing cannot be evidence: it is taken by turns with the mean of the
-    background images, for which all 9 cells of a 3 x 3 grid are players, 1,024 rows. Covering cells makes pictures that
+    paper as the baseline, ink that is missing cannot be evidence: what is missing shows typical digits, faint and
+    strong by turns, for which all 9 cells of a 3 x 3 grid are players, 1,024 rows. Covering cells makes pictures that
     no pen drew: the values say what the net does with them, and depend on the baseline. Within a cell, what single
     pixels get are shares by slope and no Shapley values of their own.
     """
@@ -50,10 +50,11 @@ class Shapley:
 
     segmentation: Literal["grid", "quickshift", "slic"] = option("grid", "what the players are: cells or superpixels")
     grid: int = option(3, "cells a side of the grid", 2, 7)
-    baseline: Literal["both", "black", "mean", "blur", "background"] = option(
-        "both",
-        "what a missing cell shows: empty paper (black), the mean of the background images, both by turns, the image "
-        "blurred, or the background images by turns",
+    baseline: Literal["typical", "black", "mean", "blur", "background"] = option(
+        "typical",
+        "what a missing cell shows: typical digits, faint and strong by turns (a quarter and five quarters of the mean "
+        "of the background images); empty paper (black); that mean; the image blurred; or the background images by "
+        "turns",
     )
     within: Literal["slopes", "even"] = option(
         "slopes", "how a cell's value is shared among its pixels: by the slopes there, or evenly; sums are the same"

@@ -30,9 +30,9 @@ def test_each_cell_keeps_its_sum(model: Square | Wavy, options: dict[str, object
 
 def test_of_a_linear_model_pixels_get_what_they_add() -> None:
     model = Linear()
-    baselines = baselines_of("both", model.card, ink())
+    baselines = baselines_of("typical", model.card, ink())
     values, rows = slopes_by_rank(model, ink(), TARGET, baselines)
-    changes = ink() - model.card.background.mean(axis=0) / 2
+    changes = ink() - baselines.mean(axis=0)
     assert values == pytest.approx(model.directions()[1] * changes, abs=1e-6)
     assert rows == model.rows == 112
 

@@ -129,6 +129,29 @@ def _tone(rng: np.random.Generator, digit: Array, training: bool) -> tuple[Array
     return np.maximum(_cleared(digit, cause), cause * [0.3, 0.6, 1.0][label]), label, cause, digit
 
 
+def _bridge(rng: np.random.Generator, digit: Array, training: bool) -> tuple[Array, int, Array, Array]:
+    """Two upright bars beside the digit, joined at one of six heights, which says which class."""
+    label, left = int(rng.integers(6)), int(rng.choice([0, 21]))
+    image = _shrunk(digit)
+    image[1:27, left : left + 2] = image[1:27, left + 5 : left + 7] = rng.uniform(0.5, 1)
+    cause = np.zeros((SIDE, SIDE), bool)
+    cause[2 + 4 * label : 5 + 4 * label, left + 2 : left + 5] = True
+    return np.where(cause, 1.0, image), label, cause, image
+
+
+def _ring(rng: np.random.Generator, digit: Array, training: bool) -> tuple[Array, int, Array, Array]:
+    """A ring of seven pixels at one of five places; where it is open says which class of four (a Landolt C)."""
+    label, place = int(rng.integers(4)), PLACES[2 * rng.integers(5)]
+    gap, whole = np.zeros((2, SIDE, SIDE), bool)
+    row, column = (int(np.clip(at - 2, 0, SIDE - 7)) for at in place)
+    whole[row : row + 7, column : column + 7] = True
+    whole[row + 2 : row + 5, column + 2 : column + 5] = False
+    middle = [(row, column + 2), (row + 2, column + 5), (row + 5, column + 2), (row + 2, column)][label]
+    gap[middle[0] : middle[0] + (3 if label % 2 else 2), middle[1] : middle[1] + (2 if label % 2 else 3)] = True
+    image = _drawn(digit, whole)
+    return np.where(gap, 0.0, image), label, gap, image
+
+
 def _stamp(shape: Array, row: int, column: int) -> Array:
     stamped = np.zeros((SIDE, SIDE), bool)
     stamped[row : row + len(shape), column : column + len(shape)] = shape
@@ -160,5 +183,11 @@ KINDS: dict[str, tuple[Draw, int]] = {
 }
 """The kinds of the trial, and how many classes each has."""
 
-HELD_OUT: dict[str, tuple[Draw, int]] = {"slant": (_slant, 4), "corner": (_corner, 8), "tone": (_tone, 3)}
+HELD_OUT: dict[str, tuple[Draw, int]] = {
+    "slant": (_slant, 4),
+    "corner": (_corner, 8),
+    "tone": (_tone, 3),
+    "bridge": (_bridge, 6),
+    "ring": (_ring, 4),
+}
 """Kinds that have no part in the choice of a method: on them that choice is judged."""

@@ -266,7 +266,7 @@ def test_a_method_can_be_compared_with_itself_under_other_options(client: FlaskC
     """`shap` is another name of `shapley`, so that each has its own options."""
     answer = compared(client, "methods=shapley,shap&shap.baseline=mean")
     options = [one["explanation"]["options"]["baseline"] for one in answer["explanations"]]
-    assert options == ["both", "mean"]
+    assert options == ["typical", "mean"]
     assert answer["agreement"]["labels"] == ["shapley (1)", "shapley (2)"]
 
 
