@@ -193,7 +193,7 @@ ADDRESSES = {  # third party -> the only files that may import it
     "gunicorn": {"server.process.gunicorn_worker"},
     "flask": {"server.app", "server.routes"},
     "werkzeug": {"server.routes"},
-    "PIL": {"server.images", "server.render.lossless", "server.render.png"},
+    "PIL": {"server.images", "server.render.lossless", "server.render.png", "training.synthetic"},
     "cv2": {"server.images"},
     "sklearn": {"training"},
     "click": {"training.__main__", "server.__main__", "server.cli"},
