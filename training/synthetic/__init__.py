@@ -21,10 +21,12 @@ import numpy as np
 
 from training.data import SIDE, Array
 from training.synthetic import fonts
-from training.synthetic.digits import VARIANTS
+from training.synthetic.digits import VARIANTS as VARIANTS
 from training.synthetic.draws import Draws
 from training.synthetic.finish import finished
-from training.synthetic.not_digits import LOOKALIKES, NOT_DIGITS, kinds
+from training.synthetic.not_digits import LOOKALIKES as LOOKALIKES
+from training.synthetic.not_digits import NOT_DIGITS as NOT_DIGITS
+from training.synthetic.not_digits import kinds
 from training.synthetic.strokes import Hand, written
 
 NO_DIGIT = -1  # the label of a picture that shows none

@@ -56,7 +56,7 @@ def _one(d: Draws, hand: Hand, flag: bool, foot: bool) -> Glyph:
         sag = d(-0.12, 0.12)
         strokes = [joined(through((x, y), (x / 2 + sag * y, y / 2 - sag * x), top), stem)]
     if foot:
-        left, right, tilt = d(0.15, 0.45), d(0.15, 0.45), d(-0.05, 0.05)
+        left, right, tilt = d(0.2, 0.45), d(0.15, 0.45), d(-0.05, 0.05)
         strokes.append(line(*near(d, (lean - left, 1 + tilt), (lean + right, 1 - tilt))))
     return strokes
 
@@ -121,7 +121,7 @@ def three_looped(d: Draws, hand: Hand) -> Glyph:
 
 
 def _four(d: Draws, closed: bool, reach: float) -> Glyph:
-    bar, stem = d(0.52, 0.7), d(0.42, 0.6)
+    bar, stem = d(0.58 if closed else 0.52, 0.72), d(0.42, 0.6)
     tilt = d(-0.05, 0.03)
     right = (stem + reach, bar + tilt)
     if closed:
@@ -204,12 +204,12 @@ def _seven(d: Draws, hand: Hand, bow: float = 0.0, serif: bool = False, bar: boo
     left, foot = -drop, d(0.05, 0.5)
     head: list[Point] = [(0.0, left), (width, 0.0)]
     if serif:
-        head = [(d(-0.03, 0.05), left + d(0.12, 0.24)), *head]
+        head = [(d(-0.03, 0.05), left + d(0.1, 0.16 if bar else 0.24)), *head]
     low = (width * foot, 1.0)
     middle = ((width + low[0]) / 2, 0.5)
     strokes = [joined(line(*head), through((width, 0.0), (middle[0] - bow, middle[1] - bow / 2), low))]
     if bar:
-        reach, y, tilt = d(0.15, 0.4), d(0.42, 0.58), d(-0.07, 0.04)
+        reach, y, tilt = d(0.15, 0.4), d(0.46, 0.6), d(-0.07, 0.04)
         x = width + (low[0] - width) * y - bow * 0.9
         strokes.append(line(*near(d, (x - reach, y - tilt), (x + reach, y + tilt))))
     return strokes
@@ -282,7 +282,7 @@ VARIANTS: dict[str, Variant] = {
     "6 straight": lambda d, hand: _six(d, (d(0.25, 0.5), 0.0), bend=d(-0.01, 0.05), bowl=d(0.42, 0.56)),
     "6 curled": six_curled,
     "6 small bowl": lambda d, hand: _six(d, (d(0.2, 0.45), 0.0), bend=d(0.02, 0.1), bowl=d(0.32, 0.42)),
-    "6 large bowl": lambda d, hand: _six(d, (d(0.3, 0.55), 0.0), bend=d(0.04, 0.12), bowl=d(0.55, 0.62)),
+    "6 large bowl": lambda d, hand: _six(d, (d(0.3, 0.55), 0.0), bend=d(0.04, 0.12), bowl=d(0.53, 0.58)),
     "7 plain": lambda d, hand: _seven(d, hand, bow=d(-0.01, 0.03)),
     "7 barred": lambda d, hand: _seven(d, hand, bow=d(-0.01, 0.06), bar=True),
     "7 with a serif": lambda d, hand: _seven(d, hand, bow=d(0.0, 0.05), serif=True),
