@@ -7,6 +7,7 @@ shorter, and the bar of a 7 is long and level within 10 degrees.
 
 from collections.abc import Callable
 
+from training.data import Array
 from training.synthetic.draws import Draws
 from training.synthetic.strokes import Glyph, Hand, Point, arc, joined, line, through
 
@@ -15,7 +16,7 @@ Variant = Callable[[Draws, Hand], Glyph]
 
 def near(d: Draws, *points: Point) -> list[Point]:
     """The points, each moved a little: no two digits of a hand are equal."""
-    return [(x + d.rng.normal(0, 0.018), y + d.rng.normal(0, 0.018)) for x, y in points]
+    return [(x + d.rng.normal(0, 0.025), y + d.rng.normal(0, 0.025)) for x, y in points]
 
 
 # 0
@@ -32,12 +33,12 @@ def zero_slashed(d: Draws, hand: Hand) -> Glyph:
 
 
 def zero_open(d: Draws, hand: Hand) -> Glyph:
-    return [arc((0, 0.5), (d(0.3, 0.44), 0.5), d(-105, -60), -d(325, 345))]
+    return [arc((0, 0.5), (d(0.28, 0.46), 0.5), d(-130, -50), -d(322, 345))]
 
 
 def zero_curled(d: Draws, hand: Hand) -> Glyph:
     """The end of the stroke curls into the oval."""
-    width, curl = d(0.3, 0.44), d(0.06, 0.16)
+    width, curl = d(0.28, 0.46), d(0.06, 0.16)
     oval = arc((0, 0.5), (width, 0.5), -80, -345)
     return [joined(oval, through((0.1 * width, 0.0), (-0.3 * width, curl * 0.6), (-d(-0.1, 0.4) * width, 2 * curl)))]
 
@@ -64,104 +65,120 @@ def _one(d: Draws, hand: Hand, flag: bool, foot: bool) -> Glyph:
 # 2
 
 
-def _two_head(d: Draws) -> list[Point]:
-    drop = d(0.1, 0.28)
-    return near(d, (0.0, drop), (0.1, 0.08), (0.32, 0.0), (0.56, 0.09), (0.6, 0.28), (0.46, 0.52))
+def _two_head(d: Draws, foot: Point) -> list[Point]:
+    """From the tip to a point shortly before the foot."""
+    width, drop, belly = d(0.4, 0.68), d(0.06, 0.32), d(0.2, 0.34)
+    turn = (width * d(0.65, 0.85), belly + d(0.18, 0.28))
+    last = ((turn[0] + foot[0]) * 0.5 + d(-0.05, 0.04), (turn[1] + foot[1]) * 0.5 + 0.05)
+    tip = [(d(-0.06, 0.1), drop), (width * 0.18, drop * 0.35), (width * 0.55, 0.0), (width * 0.92, 0.09)]
+    return near(d, *tip, (width, belly), turn, last)
 
 
 def two_plain(d: Draws, hand: Hand) -> Glyph:
-    wave, width = d(-0.05, 0.05), d(0.5, 0.95)
-    body = through(*_two_head(d), *near(d, (0.22, 0.79)), (0.0, 1.0))
-    return [joined(body, through((0.0, 1.0), *near(d, (width / 2, 0.98 - wave)), (width, 0.99 + wave / 2)))]
+    foot, wave, end = (0.0, d(0.9, 1.0)), d(-0.07, 0.07), (d(0.45, 1.0), d(0.92, 1.12))
+    return [joined(through(*_two_head(d, foot), foot), through(foot, *near(d, (end[0] / 2, 0.98 - wave)), end))]
 
 
 def two_looped(d: Draws, hand: Hand) -> Glyph:
-    size, width = d(0.08, 0.16), d(0.6, 0.9)
-    loop = [(0.26, 0.8), (size * 0.6, 0.98), (-size * 0.4, 0.98), (-0.02, 1 - size * 1.5)]
-    foot = near(d, *loop, (size * 1.2, 0.93 - size / 2))
-    return [through(*_two_head(d), *foot, (width * 0.6, 0.98), (width, 0.94 - d(0, 0.1)))]
+    size, width = d(0.09, 0.22), d(0.55, 0.95)
+    loop = near(d, (size * 0.4, 1.0), (-size * 0.7, 0.97), (-size * 0.5, 1 - size), (size * 0.9, 1 - size * 0.75))
+    return [through(*_two_head(d, (size, 0.9)), *loop, (width * 0.6, 0.98), (width, d(0.84, 1.08)))]
 
 
 def two_straight(d: Draws, hand: Hand) -> Glyph:
-    body = through(*_two_head(d), *near(d, (0.2, 0.8)), (0.0, 1.0))
-    return [joined(body, line((0.0, 1.0), (d(0.5, 0.95), 1.0 + d(-0.06, 0.06))))]
+    foot = (0.0, 1.0)
+    return [joined(through(*_two_head(d, foot), foot), line(foot, (d(0.45, 1.0), 1.0 + d(-0.1, 0.1))))]
 
 
 def two_angular(d: Draws, hand: Hand) -> Glyph:
     """Like a Z whose upper right corner is round."""
-    head = through(*near(d, (0.0, 0.16), (0.14, 0.03), (0.42, 0.0), (0.62, 0.06)), (0.6, 0.2))
-    return [joined(head, line(*near(d, (0.6, 0.2), (0.0, 1.0), (d(0.6, 0.8), 1.0))))]
+    width = d(0.5, 0.72)
+    corner = (width * 0.97, d(0.14, 0.24))
+    head = near(d, (0.0, d(0.04, 0.22)), (width * 0.24, 0.03), (width * 0.7, 0.0), (width, 0.07))
+    return [joined(through(*head, corner), line(corner, *near(d, (0.0, 1.0), (d(0.5, 0.95), d(0.95, 1.06)))))]
 
 
 # 3
 
 
+def _three_bowl(d: Draws, waist: Point) -> Array:
+    width, middle = d(0.46, 0.68), (waist[1] + 1) / 2
+    top = ((waist[0] + width) / 2 + 0.04, waist[1] + 0.07)
+    end = (d(-0.14, 0.08), d(0.78, 0.98))
+    return through(waist, *near(d, top, (width, middle), (width * 0.72, 0.95), (width * 0.3, 1.0), end))
+
+
 def three_round(d: Draws, hand: Hand) -> Glyph:
-    waist, pinch = d(0.4, 0.52), d(0.2, 0.38)
-    head = through(*near(d, (0.0, 0.14), (0.22, 0.0), (0.48, 0.08), (0.5, 0.28)), (pinch, waist))
-    bowl = [(0.48, waist + 0.1), (0.58, 0.72), (0.42, 0.95), (0.18, 1.0), (-0.04, d(0.8, 0.92))]
-    return [joined(head, through((pinch, waist), *near(d, *bowl)))]
+    width, waist = d(0.42, 0.6), (d(0.12, 0.4), d(0.36, 0.54))
+    tip = (d(-0.06, 0.08), d(0.06, 0.22))
+    head = near(d, tip, (width * 0.45, 0.0), (width * 0.95, 0.08), (width, waist[1] * 0.6))
+    return [joined(through(*head, waist), _three_bowl(d, waist))]
 
 
 def three_flat(d: Draws, hand: Hand) -> Glyph:
-    waist, width = d(0.36, 0.46), d(0.48, 0.6)
-    head = line(*near(d, (0.0, 0.02), (width, 0.0), (d(0.18, 0.3), waist)))
-    bowl = [(0.44, waist + 0.04), (0.58, 0.66), (0.46, 0.93), (0.2, 1.0), (-0.02, d(0.84, 0.94))]
-    return [joined(head, through(*head[-1:].tolist(), *near(d, *bowl)))]
+    waist, width = (d(0.14, 0.32), d(0.34, 0.48)), d(0.42, 0.62)
+    return [joined(line(*near(d, (0.0, d(-0.03, 0.08)), (width, 0.0)), waist), _three_bowl(d, waist))]
 
 
 def three_looped(d: Draws, hand: Hand) -> Glyph:
-    size, waist = d(0.05, 0.1), d(0.42, 0.52)
-    head = [(0.0, 0.14), (0.24, 0.0), (0.5, 0.1), (0.46, 0.32), (0.26, waist + size * 0.5)]
+    size, waist, width = d(0.05, 0.1), d(0.42, 0.52), d(0.42, 0.56)
+    head = [(0.0, d(0.06, 0.2)), (width * 0.5, 0.0), (width, 0.1), (width * 0.92, 0.32), (0.26, waist + size * 0.5)]
     loop = [(0.12, waist + size * 0.4), (0.12, waist - size), (0.26, waist - size * 0.6), (0.46, waist + 0.08)]
-    return [through(*near(d, *head, *loop, (0.58, 0.74), (0.42, 0.95), (0.18, 1.0), (-0.04, d(0.8, 0.92))))]
+    bowl = [(d(0.52, 0.66), 0.74), (0.42, 0.95), (0.18, 1.0), (d(-0.12, 0.02), d(0.8, 0.95))]
+    return [through(*near(d, *head, *loop, *bowl))]
 
 
 # 4
 
 
 def _four(d: Draws, closed: bool, reach: float) -> Glyph:
-    bar, stem = d(0.58 if closed else 0.52, 0.72), d(0.42, 0.6)
-    tilt = d(-0.05, 0.03)
-    right = (stem + reach, bar + tilt)
+    bar, stem = d(0.58 if closed else 0.44, 0.72), d(0.38, 0.62)
+    right, foot = (stem + reach, bar + d(-0.12, 0.05)), (stem - d(-0.06, 0.1), 1.0)
     if closed:
-        return [joined(line(*near(d, right, (0.0, bar))), line((stem, 0.0), (stem - d(-0.02, 0.06), 1.0)))]
-    x, top = d(0.02, 0.24), d(0.0, 0.14)
-    angle = through((x, top), *near(d, (x * 0.45, (top + bar) / 2)), (0.0, bar))
-    start = d(0.0, 0.25)
-    return [joined(angle, line((0.0, bar), right)), line((stem, start), (stem - d(-0.04, 0.08), 1.0))]
+        return [joined(line(*near(d, right, (0.0, bar))), line((stem - d(0.0, 0.05), 0.0), foot))]
+    x, top = d(-0.04, 0.26), d(0.0, 0.16)
+    down = [(x, top), *near(d, (x * 0.45, (top + bar) / 2))]
+    if d.chance(0.4):  # in one bow
+        arm = through(*down, (0.03, bar * 0.9), (stem * 0.3, bar + 0.03), right)
+    else:
+        arm = joined(through(*down, (0.0, bar)), line((0.0, bar), right))
+    return [arm, line((stem + d(-0.02, 0.08), d(0.0, 0.28)), foot)]
 
 
 # 5
 
 
-def _five_bowl(d: Draws, start: Point) -> tuple[Point, list[Point]]:
-    neck = (start[0] - d(0.0, 0.08), d(0.36, 0.46))
-    low = d(0.84, 0.94)
-    return neck, near(d, (0.3, 0.36), (0.54, 0.5), (0.56, 0.76), (0.36, 0.97), (0.12, 1.0), (-0.08, low))
+def _five_bowl(d: Draws, neck: Point) -> Array:
+    width, top = d(0.4, 0.66), neck[1] - d(0.0, 0.06)
+    bowl = [(width * 0.55, top), (width, (top + 1) / 2 - 0.06), (width * 0.96, 0.78), (width * 0.6, 0.97)]
+    return through(neck, *near(d, *bowl, (width * 0.15, 1.0), (d(-0.18, 0.06), d(0.82, 0.98))))
+
+
+def _five_flag(d: Draws) -> Point:
+    return d(0.4, 0.95), d(-0.16, 0.06)
 
 
 def five_in_one(d: Draws, hand: Hand) -> Glyph:
-    corner = (d(0.04, 0.12), 0.0)
-    neck, bowl = _five_bowl(d, corner)
-    return [joined(line((d(0.45, 0.8), d(-0.08, 0.05)), corner, neck), through(neck, *bowl))]
+    corner = (d(0.04, 0.2), 0.0)
+    neck = (corner[0] - d(-0.02, 0.14), d(0.32, 0.48))
+    return [joined(line(_five_flag(d), corner, neck), _five_bowl(d, neck))]
 
 
 def five_detached(d: Draws, hand: Hand) -> Glyph:
     """The flag is a stroke of its own, often beside the stem rather than on it."""
-    corner = (d(0.04, 0.12), 0.0)
-    neck, bowl = _five_bowl(d, corner)
-    lift, gap = d(-0.06, 0.05), d(-0.03, 0.08)
-    flag = line((corner[0] + gap, lift), (d(0.5, 0.85), lift + d(-0.08, 0.05)))
-    return [joined(line(corner, neck), through(neck, *bowl)), flag]
+    corner = (d(0.04, 0.2), 0.0)
+    neck = (corner[0] - d(-0.02, 0.14), d(0.32, 0.48))
+    tip, lift, gap = _five_flag(d), d(-0.06, 0.05), d(-0.03, 0.08)
+    flag = line((corner[0] + gap, lift), (tip[0] + gap, tip[1] + lift))
+    return [joined(line(corner, neck), _five_bowl(d, neck)), flag]
 
 
 def five_round(d: Draws, hand: Hand) -> Glyph:
     """Without a corner at the neck, as in fast writing."""
-    neck = d(0.36, 0.44)
-    bowl = [(0.18, neck + 0.02), (0.46, neck + 0.12), (0.5, 0.76), (0.3, 0.97), (0.06, 0.99), (-0.1, d(0.86, 0.94))]
-    head = line((d(0.5, 0.7), d(-0.05, 0.04)), (0.1, 0.0))
-    return [joined(head, through((0.1, 0.0), (0.05, neck * 0.6), *near(d, *bowl)))]
+    corner, neck, width = (d(0.06, 0.2), 0.0), d(0.34, 0.46), d(0.36, 0.58)
+    bowl = [(0.2, neck + 0.02), (width * 0.92, neck + 0.12), (width, 0.76), (width * 0.6, 0.97), (0.06, 0.99)]
+    low = (d(-0.18, 0.0), d(0.86, 0.96))
+    return [joined(line(_five_flag(d), corner), through(corner, (0.06, neck * 0.6), *near(d, *bowl), low))]
 
 
 def five_angular(d: Draws, hand: Hand) -> Glyph:
@@ -175,10 +192,10 @@ def five_angular(d: Draws, hand: Hand) -> Glyph:
 
 def _six(d: Draws, top: Point, bend: float, bowl: float) -> Glyph:
     """`bend`: how far the back bows to the left; `bowl`: its height."""
-    width, centre = d(0.24, 0.33), 1 - bowl / 2
+    width, centre = bowl * d(0.46, 0.72), 1 - bowl / 2
     left = (-0.02, centre)
     back = [top, ((top[0] + left[0]) / 2 - bend, 0.12 + 0.38 * (1 - bowl)), left]
-    end = d(-0.04, 0.06)
+    end = width * d(-0.15, 0.5)
     ring = [
         (width * 0.45, 0.985),
         (width * 1.3, 0.97),
@@ -200,16 +217,17 @@ def six_curled(d: Draws, hand: Hand) -> Glyph:
 
 
 def _seven(d: Draws, hand: Hand, bow: float = 0.0, serif: bool = False, bar: bool = False) -> Glyph:
-    width, drop = hand.aimed(d(0.5, 0.8), -d(-10, 8))
-    left, foot = -drop, d(0.05, 0.5)
-    head: list[Point] = [(0.0, left), (width, 0.0)]
+    width, drop = hand.aimed(d(0.5, 0.9), -d(-10, 8))
+    left, foot, sag = -drop, d(-0.05, 0.75), d(-0.03, 0.05)
+    head: list[Point] = [(0.0, left), (width / 2, left / 2 + sag), (width, 0.0)]
     if serif:
         head = [(d(-0.03, 0.05), left + d(0.1, 0.16 if bar else 0.24)), *head]
     low = (width * foot, 1.0)
     middle = ((width + low[0]) / 2, 0.5)
-    strokes = [joined(line(*head), through((width, 0.0), (middle[0] - bow, middle[1] - bow / 2), low))]
+    stem = through((width, 0.0), (middle[0] - bow, middle[1] - bow / 2), low)
+    strokes = [joined(line(*head[:-3]), through(*head[-3:]), stem) if serif else joined(through(*head), stem)]
     if bar:
-        reach, y, tilt = d(0.15, 0.4), d(0.46, 0.6), d(-0.07, 0.04)
+        reach, y, tilt = d(0.15, 0.4), d(0.42, 0.6), d(-0.07, 0.04)
         x = width + (low[0] - width) * y - bow * 0.9
         strokes.append(line(*near(d, (x - reach, y - tilt), (x + reach, y + tilt))))
     return strokes
@@ -218,27 +236,36 @@ def _seven(d: Draws, hand: Hand, bow: float = 0.0, serif: bool = False, bar: boo
 # 8
 
 
+def _eight_sizes(d: Draws) -> tuple[float, float, float]:
+    """Height of the waist, half the widths of the upper and the lower bowl."""
+    return d(0.38, 0.58), d(0.18, 0.34), d(0.2, 0.38)
+
+
 def eight_bowls(d: Draws, hand: Hand) -> Glyph:
-    waist, upper, lower = d(0.4, 0.5), d(0.2, 0.3), d(0.26, 0.36)
-    shift = d(-0.04, 0.04)
+    waist, upper, lower = _eight_sizes(d)
     return [
-        arc((shift, waist / 2), (upper, waist / 2), d(-120, -60), -d(352, 385)),
+        arc((d(-0.07, 0.07), waist / 2), (upper, waist / 2), d(-120, -60), -d(352, 385)),
         arc((0, (1 + waist) / 2), (lower, (1 - waist) / 2), d(-110, -70), d(352, 385)),
     ]
 
 
 def _eight(d: Draws, gap: float) -> Glyph:
-    waist, upper, lower = d(0.42, 0.52), d(0.2, 0.3), d(0.24, 0.36)
-    down = [(upper * (0.35 + gap), 0.02 + gap * 0.2), (-upper * 0.5, 0.02), (-upper, waist * 0.46)]
-    low = [(0.0, waist), (lower, (1 + waist) / 2), (lower * 0.5, 0.98), (-lower * 0.5, 0.98), (-lower, (1 + waist) / 2)]
-    up = [(0.0, waist), (upper, waist * 0.5), (upper * (0.5 - gap * 0.2), 0.03 + gap * 0.3)]
+    waist, upper, lower = _eight_sizes(d)
+    shift = d(-0.04, 0.1)
+    down = [
+        (upper * (0.5 + 2 * gap) + shift, 0.05 + gap * 0.3),
+        (shift - upper * 0.3, 0.0),
+        (shift - upper, waist * 0.46),
+    ]
+    low = [(0.0, waist), (lower, (1 + waist) / 2), (lower * 0.4, 0.99), (-lower * 0.5, 0.98), (-lower, (1 + waist) / 2)]
+    up = [(0.0, waist), (upper + shift, waist * 0.5), (upper * 0.6 + shift, 0.05 + gap * 0.2)]
     return [through(*near(d, *down, *low, *up))]
 
 
 def eight_open(d: Draws, hand: Hand) -> Glyph:
     """The last stroke stops short of the first, or beside it."""
-    glyph = _eight(d, gap=d(0.05, 0.25))[0]
-    return [glyph[: len(glyph) - int(d(3, 9))]]
+    glyph = _eight(d, gap=d(0.0, 0.3))[0]
+    return [glyph[: len(glyph) - int(d(0, 8))]]
 
 
 # 9
@@ -246,8 +273,8 @@ def eight_open(d: Draws, hand: Hand) -> Glyph:
 
 def _nine(d: Draws, bowl: float, *foot: Point) -> Glyph:
     """`foot`: where the leg goes, from its top."""
-    width, y = bowl * d(0.42, 0.58), bowl / 2
-    right = 2 * width + d(-0.02, 0.06)
+    width, y = bowl * d(0.42, 0.66), bowl / 2
+    right = 2 * width + d(-0.04, 0.06)
     ring = [(right, y * d(0.5, 0.8)), (right - width * 0.7, 0.0), (right - 1.5 * width, 0.04 * bowl)]
     ring += [(right - 2 * width, y), (right - 1.5 * width, bowl * 0.95), (right - width * 0.7, bowl)]
     head = through(*near(d, *ring), (right, y * d(0.7, 1.0)))
@@ -255,7 +282,7 @@ def _nine(d: Draws, bowl: float, *foot: Point) -> Glyph:
 
 
 VARIANTS: dict[str, Variant] = {
-    "0 round": lambda d, hand: _oval(d, d(0.28, 0.43), d(352, 395)),
+    "0 round": lambda d, hand: _oval(d, d(0.28, 0.5), d(352, 395)),
     "0 narrow": lambda d, hand: _oval(d, d(0.17, 0.28), d(352, 380)),
     "0 slashed": zero_slashed,
     "0 open": zero_open,
@@ -279,20 +306,20 @@ VARIANTS: dict[str, Variant] = {
     "5 detached": five_detached,
     "5 round": five_round,
     "5 angular": five_angular,
-    "6 straight": lambda d, hand: _six(d, (d(0.25, 0.5), 0.0), bend=d(-0.01, 0.05), bowl=d(0.42, 0.56)),
+    "6 straight": lambda d, hand: _six(d, (d(0.05, 0.5), 0.0), bend=d(-0.01, 0.06), bowl=d(0.4, 0.56)),
     "6 curled": six_curled,
-    "6 small bowl": lambda d, hand: _six(d, (d(0.2, 0.45), 0.0), bend=d(0.02, 0.1), bowl=d(0.32, 0.42)),
-    "6 large bowl": lambda d, hand: _six(d, (d(0.3, 0.55), 0.0), bend=d(0.04, 0.12), bowl=d(0.53, 0.58)),
-    "7 plain": lambda d, hand: _seven(d, hand, bow=d(-0.01, 0.03)),
+    "6 small bowl": lambda d, hand: _six(d, (d(0.1, 0.45), 0.0), bend=d(0.02, 0.12), bowl=d(0.3, 0.42)),
+    "6 large bowl": lambda d, hand: _six(d, (d(0.2, 0.55), 0.0), bend=d(0.04, 0.14), bowl=d(0.52, 0.6)),
+    "7 plain": lambda d, hand: _seven(d, hand, bow=d(-0.05, 0.04)),
     "7 barred": lambda d, hand: _seven(d, hand, bow=d(-0.01, 0.06), bar=True),
     "7 with a serif": lambda d, hand: _seven(d, hand, bow=d(0.0, 0.05), serif=True),
-    "7 curved": lambda d, hand: _seven(d, hand, bow=d(0.05, 0.14)),
+    "7 curved": lambda d, hand: _seven(d, hand, bow=d(0.04, 0.18)),
     "7 with a serif, barred": lambda d, hand: _seven(d, hand, bow=d(0.0, 0.08), serif=True, bar=True),
     "8 of two bowls": eight_bowls,
     "8 crossed": lambda d, hand: _eight(d, gap=d(-0.1, 0.05)),
     "8 open": eight_open,
-    "9 straight": lambda d, hand: _nine(d, d(0.4, 0.58), (0.0, 0.5), (d(-0.06, 0.04), 1.0)),
-    "9 slanted": lambda d, hand: _nine(d, d(0.38, 0.55), (-0.05, 0.45), (-d(0.18, 0.36), 1.0)),
+    "9 straight": lambda d, hand: _nine(d, d(0.36, 0.6), (0.0, 0.5), (d(-0.1, 0.08), 1.0)),
+    "9 slanted": lambda d, hand: _nine(d, d(0.35, 0.58), (-0.05, 0.45), (-d(0.1, 0.4), 1.0)),
     "9 curled": lambda d, hand: _nine(
         d, d(0.4, 0.54), (0.02, 0.45), (-0.04, 0.85), (-0.22, 1.0), (-d(0.38, 0.52), d(0.82, 0.95))
     ),

@@ -23,6 +23,8 @@ CROWDED = 4.4  # pixels, largest radius for a stroke as long as the glyph is tal
 _PLACES = np.arange(SIDE)
 _X, _Y = (axis.ravel() - (SIDE - 1) / 2 for axis in np.meshgrid(_PLACES, _PLACES))
 _PIXELS = np.stack([_X, _Y, np.ones_like(_X), -(_X**2) - _Y**2]).astype(np.float32)
+_FREQUENCIES = np.array([2.5, 2.5, 4, 4, 7, 7])  # radians per height
+_DAMPING = _FREQUENCIES[:, None] / 4
 _STEPS = np.linspace(0, 1, 8, endpoint=False)[:, None]
 _POWERS = np.concatenate([_STEPS**3, _STEPS**2, _STEPS, np.ones_like(_STEPS)], axis=1)
 _CATMULL_ROM = _POWERS @ (np.array([[-1, 3, -3, 1], [2, -5, 4, -1], [-1, 0, 1, 0], [0, 2, 0, 0]]) / 2)
@@ -74,10 +76,10 @@ class Hand:
     def drawn(cls, draws: Draws) -> "Hand":
         pen = draws.rng.random()
         return cls(
-            slant=draws(-0.12, 0.5),
-            turn=draws(-0.1, 0.1),
-            aspect=math.exp(draws(-0.3, 0.2)),
-            wobble=draws(0.0, 0.022),
+            slant=draws(-0.2, 0.55),
+            turn=draws(-0.15, 0.15),
+            aspect=math.exp(draws(-0.35, 0.28)),
+            wobble=draws(0.0, 0.03),
             tremor=draws(0.003, 0.009) if pen < 0.4 else 0.0,
             rounding=draws(0.0, 0.05),
             overshoot=draws(-0.03, 0.06),
@@ -184,7 +186,7 @@ def _tremor(rng: np.random.Generator, run: Array, size: float) -> Array:
 
 
 def _bent(points: Array, size: float, rng: np.random.Generator) -> Array:
-    """A smooth field of shifts, so that strokes that meet still meet."""
-    waves = rng.uniform(-6, 6, (2, 4))
-    shifts = np.sin(points @ waves + rng.uniform(0, 2 * math.pi, 4)) @ rng.normal(0, size, (4, 2))
+    """A smooth field of shifts, most of them slow, so that strokes that meet still meet."""
+    waves = rng.uniform(-1, 1, (2, 6)) * _FREQUENCIES
+    shifts = np.sin(points @ waves + rng.uniform(0, 2 * math.pi, 6)) @ (rng.normal(0, size, (6, 2)) / _DAMPING)
     return np.asarray(points + shifts)
