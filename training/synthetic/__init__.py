@@ -9,8 +9,9 @@ Picture number i follows from (seed, i) alone: more pictures begin with the fewe
 parameter from ranges that trained ones leave out (draws.py); of letters, symbols, faces, shapes and textures they have
 names of their own. `lookalikes` are letters that somebody would read as a digit: never train against them.
 
-strokes.py is the hand and the pen, digits.py the variants, glyphs.py letters and symbols, shapes.py and textures.py the
-rest; not_digits.py lists them by kind, finish.py wears pictures out, fonts.py takes letters from font files.
+strokes.py is the hand and the pen, digits.py and one_and_seven.py the variants, glyphs.py letters and symbols,
+shapes.py and textures.py the rest; not_digits.py lists them by kind, finish.py wears pictures out, fonts.py takes
+letters from font files.
 """
 
 from collections.abc import Callable, Sequence

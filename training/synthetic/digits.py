@@ -1,22 +1,16 @@
 """The ten digits as people of many countries write them, in variants that have names.
 
-A variant is a function of (draws, hand) that gives a glyph; its name begins with its digit. A flagged 1 and a 7 are
-kept apart as readers do it: the flag of a 1 falls from the top of the stem by at least 20 degrees, the flatter the
-shorter, and the bar of a 7 is long and level within 10 degrees.
+A variant is a function of (draws, hand) that gives a glyph; its name begins with its digit.
 """
 
 from collections.abc import Callable
 
 from training.data import Array
 from training.synthetic.draws import Draws
-from training.synthetic.strokes import Glyph, Hand, Point, arc, joined, line, through
+from training.synthetic.one_and_seven import one, seven
+from training.synthetic.strokes import Glyph, Hand, Point, arc, joined, line, near, through
 
 Variant = Callable[[Draws, Hand], Glyph]
-
-
-def near(d: Draws, *points: Point) -> list[Point]:
-    """The points, each moved a little: no two digits of a hand are equal."""
-    return [(x + d.rng.normal(0, 0.025), y + d.rng.normal(0, 0.025)) for x, y in points]
 
 
 # 0
@@ -43,31 +37,12 @@ def zero_curled(d: Draws, hand: Hand) -> Glyph:
     return [joined(oval, through((0.1 * width, 0.0), (-0.3 * width, curl * 0.6), (-d(-0.1, 0.4) * width, 2 * curl)))]
 
 
-# 1
-
-
-def _one(d: Draws, hand: Hand, flag: bool, foot: bool) -> Glyph:
-    top, lean, bow = (0.0, 0.0), d(-0.02, 0.02), d(-0.03, 0.03)
-    stem = through(top, (lean / 2 + bow, 0.5), (lean, 1.0))
-    strokes = [stem]
-    if flag:
-        degrees = d(20, 65)
-        length = d(0.15, 0.6 - (0.3 if foot else 0.38) * max(0.0, (45 - degrees) / 25))
-        x, y = hand.aimed(length, 180 - degrees)
-        sag = d(-0.12, 0.12)
-        strokes = [joined(through((x, y), (x / 2 + sag * y, y / 2 - sag * x), top), stem)]
-    if foot:
-        left, right, tilt = d(0.2, 0.45), d(0.15, 0.45), d(-0.05, 0.05)
-        strokes.append(line(*near(d, (lean - left, 1 + tilt), (lean + right, 1 - tilt))))
-    return strokes
-
-
 # 2
 
 
 def _two_head(d: Draws, foot: Point) -> list[Point]:
     """From the tip to a point shortly before the foot."""
-    width, drop, belly = d(0.4, 0.68), d(0.06, 0.32), d(0.2, 0.34)
+    width, drop, belly = d(0.4, 0.68), d(0.06, 0.4), d(0.2, 0.36)
     turn = (width * d(0.65, 0.85), belly + d(0.18, 0.28))
     last = ((turn[0] + foot[0]) * 0.5 + d(-0.05, 0.04), (turn[1] + foot[1]) * 0.5 + 0.05)
     tip = [(d(-0.06, 0.1), drop), (width * 0.18, drop * 0.35), (width * 0.55, 0.0), (width * 0.92, 0.09)]
@@ -80,9 +55,9 @@ def two_plain(d: Draws, hand: Hand) -> Glyph:
 
 
 def two_looped(d: Draws, hand: Hand) -> Glyph:
-    size, width = d(0.09, 0.22), d(0.55, 0.95)
+    size, width = d(0.09, 0.28), d(0.5, 1.0)
     loop = near(d, (size * 0.4, 1.0), (-size * 0.7, 0.97), (-size * 0.5, 1 - size), (size * 0.9, 1 - size * 0.75))
-    return [through(*_two_head(d, (size, 0.9)), *loop, (width * 0.6, 0.98), (width, d(0.84, 1.08)))]
+    return [through(*_two_head(d, (size, 0.9)), *loop, (width * 0.6, 0.98), (width, d(0.82, 1.14)))]
 
 
 def two_straight(d: Draws, hand: Hand) -> Glyph:
@@ -151,23 +126,23 @@ def _four(d: Draws, closed: bool, reach: float) -> Glyph:
 def _five_bowl(d: Draws, neck: Point) -> Array:
     width, top = d(0.4, 0.66), neck[1] - d(0.0, 0.06)
     bowl = [(width * 0.55, top), (width, (top + 1) / 2 - 0.06), (width * 0.96, 0.78), (width * 0.6, 0.97)]
-    return through(neck, *near(d, *bowl, (width * 0.15, 1.0), (d(-0.18, 0.06), d(0.82, 0.98))))
+    return through(neck, *near(d, *bowl, (width * 0.15, 1.0), (d(-0.18, 0.06), d(0.74, 0.98))))
 
 
 def _five_flag(d: Draws) -> Point:
-    return d(0.4, 0.95), d(-0.16, 0.06)
+    return d(0.4, 1.0), d(-0.24, 0.06)
 
 
 def five_in_one(d: Draws, hand: Hand) -> Glyph:
     corner = (d(0.04, 0.2), 0.0)
-    neck = (corner[0] - d(-0.02, 0.14), d(0.32, 0.48))
+    neck = (corner[0] - d(-0.02, 0.14), d(0.32, 0.52))
     return [joined(line(_five_flag(d), corner, neck), _five_bowl(d, neck))]
 
 
 def five_detached(d: Draws, hand: Hand) -> Glyph:
     """The flag is a stroke of its own, often beside the stem rather than on it."""
     corner = (d(0.04, 0.2), 0.0)
-    neck = (corner[0] - d(-0.02, 0.14), d(0.32, 0.48))
+    neck = (corner[0] - d(-0.02, 0.14), d(0.32, 0.52))
     tip, lift, gap = _five_flag(d), d(-0.06, 0.05), d(-0.03, 0.08)
     flag = line((corner[0] + gap, lift), (tip[0] + gap, tip[1] + lift))
     return [joined(line(corner, neck), _five_bowl(d, neck)), flag]
@@ -195,15 +170,9 @@ def _six(d: Draws, top: Point, bend: float, bowl: float) -> Glyph:
     width, centre = bowl * d(0.46, 0.72), 1 - bowl / 2
     left = (-0.02, centre)
     back = [top, ((top[0] + left[0]) / 2 - bend, 0.12 + 0.38 * (1 - bowl)), left]
-    end = width * d(-0.15, 0.5)
-    ring = [
-        (width * 0.45, 0.985),
-        (width * 1.3, 0.97),
-        (2 * width, centre + bowl * 0.06),
-        (width * 1.3, 1 - bowl),
-        (width * 0.5, 1 - bowl * 0.92),
-        (end, centre + bowl * d(-0.2, 0.1)),
-    ]
+    end, lid = width * d(-0.15, 0.6), d(0.82, 1.0)
+    ring = [(width * 0.45, 0.985), (width * 1.3, 0.97), (2 * width, centre + bowl * d(-0.1, 0.12))]
+    ring += [(width * 1.3, 1 - bowl * lid), (width * 0.5, 1 - bowl * lid * 0.92), (end, centre + bowl * d(-0.2, 0.25))]
     return [through(*back, *near(d, *ring))]
 
 
@@ -211,26 +180,6 @@ def six_curled(d: Draws, hand: Hand) -> Glyph:
     bowl, reach = d(0.4, 0.56), d(0.4, 0.52)
     six = _six(d, (reach * 0.7, 0.0), bend=d(0.06, 0.12), bowl=bowl)[0]
     return [joined(through((reach, d(0.08, 0.16)), (reach * 0.9, 0.02), (reach * 0.7, 0.0)), six)]
-
-
-# 7
-
-
-def _seven(d: Draws, hand: Hand, bow: float = 0.0, serif: bool = False, bar: bool = False) -> Glyph:
-    width, drop = hand.aimed(d(0.5, 0.9), -d(-10, 8))
-    left, foot, sag = -drop, d(-0.05, 0.75), d(-0.03, 0.05)
-    head: list[Point] = [(0.0, left), (width / 2, left / 2 + sag), (width, 0.0)]
-    if serif:
-        head = [(d(-0.03, 0.05), left + d(0.1, 0.16 if bar else 0.24)), *head]
-    low = (width * foot, 1.0)
-    middle = ((width + low[0]) / 2, 0.5)
-    stem = through((width, 0.0), (middle[0] - bow, middle[1] - bow / 2), low)
-    strokes = [joined(line(*head[:-3]), through(*head[-3:]), stem) if serif else joined(through(*head), stem)]
-    if bar:
-        reach, y, tilt = d(0.15, 0.4), d(0.42, 0.6), d(-0.07, 0.04)
-        x = width + (low[0] - width) * y - bow * 0.9
-        strokes.append(line(*near(d, (x - reach, y - tilt), (x + reach, y + tilt))))
-    return strokes
 
 
 # 8
@@ -251,7 +200,7 @@ def eight_bowls(d: Draws, hand: Hand) -> Glyph:
 
 def _eight(d: Draws, gap: float) -> Glyph:
     waist, upper, lower = _eight_sizes(d)
-    shift = d(-0.04, 0.1)
+    shift = d(-0.06, 0.14)
     down = [
         (upper * (0.5 + 2 * gap) + shift, 0.05 + gap * 0.3),
         (shift - upper * 0.3, 0.0),
@@ -275,22 +224,22 @@ def _nine(d: Draws, bowl: float, *foot: Point) -> Glyph:
     """`foot`: where the leg goes, from its top."""
     width, y = bowl * d(0.42, 0.66), bowl / 2
     right = 2 * width + d(-0.04, 0.06)
-    ring = [(right, y * d(0.5, 0.8)), (right - width * 0.7, 0.0), (right - 1.5 * width, 0.04 * bowl)]
+    ring = [(right + d(-0.06, 0.08), y * d(0.2, 0.8)), (right - width * 0.7, 0.0), (right - 1.5 * width, 0.04 * bowl)]
     ring += [(right - 2 * width, y), (right - 1.5 * width, bowl * 0.95), (right - width * 0.7, bowl)]
-    head = through(*near(d, *ring), (right, y * d(0.7, 1.0)))
+    head = through(*near(d, *ring), (right, y * d(0.6, 1.1)))
     return [joined(head, through((right, y), *((right + x, y + (1 - y) * down) for x, down in foot)))]
 
 
 VARIANTS: dict[str, Variant] = {
-    "0 round": lambda d, hand: _oval(d, d(0.28, 0.5), d(352, 395)),
+    "0 round": lambda d, hand: _oval(d, d(0.28, 0.6), d(352, 395)),
     "0 narrow": lambda d, hand: _oval(d, d(0.17, 0.28), d(352, 380)),
     "0 slashed": zero_slashed,
     "0 open": zero_open,
     "0 curled": zero_curled,
-    "1 bare": lambda d, hand: _one(d, hand, flag=False, foot=False),
-    "1 flagged": lambda d, hand: _one(d, hand, flag=True, foot=False),
-    "1 footed": lambda d, hand: _one(d, hand, flag=False, foot=True),
-    "1 flagged and footed": lambda d, hand: _one(d, hand, flag=True, foot=True),
+    "1 bare": lambda d, hand: one(d, hand, flag=False, foot=False),
+    "1 flagged": lambda d, hand: one(d, hand, flag=True, foot=False),
+    "1 footed": lambda d, hand: one(d, hand, flag=False, foot=True),
+    "1 flagged and footed": lambda d, hand: one(d, hand, flag=True, foot=True),
     "2 plain": two_plain,
     "2 looped": two_looped,
     "2 straight": two_straight,
@@ -310,11 +259,11 @@ VARIANTS: dict[str, Variant] = {
     "6 curled": six_curled,
     "6 small bowl": lambda d, hand: _six(d, (d(0.1, 0.45), 0.0), bend=d(0.02, 0.12), bowl=d(0.3, 0.42)),
     "6 large bowl": lambda d, hand: _six(d, (d(0.2, 0.55), 0.0), bend=d(0.04, 0.14), bowl=d(0.52, 0.6)),
-    "7 plain": lambda d, hand: _seven(d, hand, bow=d(-0.05, 0.04)),
-    "7 barred": lambda d, hand: _seven(d, hand, bow=d(-0.01, 0.06), bar=True),
-    "7 with a serif": lambda d, hand: _seven(d, hand, bow=d(0.0, 0.05), serif=True),
-    "7 curved": lambda d, hand: _seven(d, hand, bow=d(0.04, 0.18)),
-    "7 with a serif, barred": lambda d, hand: _seven(d, hand, bow=d(0.0, 0.08), serif=True, bar=True),
+    "7 plain": lambda d, hand: seven(d, hand, bow=d(-0.05, 0.04)),
+    "7 barred": lambda d, hand: seven(d, hand, bow=d(-0.01, 0.06), bar=True),
+    "7 with a serif": lambda d, hand: seven(d, hand, bow=d(0.0, 0.05), serif=True),
+    "7 curved": lambda d, hand: seven(d, hand, bow=d(0.04, 0.18), soft=d.chance(0.5)),
+    "7 with a serif, barred": lambda d, hand: seven(d, hand, bow=d(0.0, 0.08), serif=True, bar=True),
     "8 of two bowls": eight_bowls,
     "8 crossed": lambda d, hand: _eight(d, gap=d(-0.1, 0.05)),
     "8 open": eight_open,

@@ -49,6 +49,11 @@ def arc(centre: Point, radii: Point, start: float, sweep: float) -> Array:
     return np.stack([centre[0] + radii[0] * np.cos(turn), centre[1] + radii[1] * np.sin(turn)], axis=1)
 
 
+def near(d: Draws, *points: Point) -> list[Point]:
+    """The points, each moved a little: no two glyphs of a hand are equal."""
+    return [(x + d.rng.normal(0, 0.025), y + d.rng.normal(0, 0.025)) for x, y in points]
+
+
 def joined(*paths: Array) -> Array:
     """Paths written without lifting the pen."""
     return np.concatenate(paths)

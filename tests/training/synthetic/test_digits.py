@@ -12,12 +12,8 @@ from training.synthetic import VARIANTS, digits
 from training.synthetic.draws import Draws
 from training.synthetic.strokes import Hand
 
-READ_LESS = {  # lowest share that the cnn reads right, of variants that MNIST hardly has; of the others 0.9
-    "0 open": 0.86,
-    "1 flagged": 0.5,  # as 7s: MNIST's 1s are bare
-    "1 flagged and footed": 0.8,
-    "6 large bowl": 0.8,
-}
+READ = 0.92  # lowest share of a variant that the cnn reads right ...
+READ_LESS = {"1 flagged": 0.7, "4 closed, touching": 0.88}  # ... but of those that MNIST hardly has: as 7s and 9s
 
 
 def test_images_are_of_mnists_form() -> None:
@@ -30,17 +26,16 @@ def test_images_are_of_mnists_form() -> None:
 
 
 def test_the_longest_side_is_20_pixels_and_the_mass_in_the_middle() -> None:
-    images = digits(300, seed=5).images
+    images = digits(500, seed=5).images
     places = np.arange(28)
+    sides, distances = [], []
     for image in images:
-        sides, middles = [], []
-        for ink in (image.max(axis=1), image.max(axis=0)):
-            used = np.flatnonzero(ink > 0.3 * image.max())
-            sides.append(used[-1] - used[0] + 1)
-        for mass in (image.sum(axis=1), image.sum(axis=0)):
-            middles.append(float(mass @ places / mass.sum()))
-        assert 18 <= max(sides) <= 22
-        assert max(abs(middle - 14) for middle in middles) <= 0.51
+        used = [np.flatnonzero(image.max(axis=axis) > 0.3 * image.max()) for axis in (0, 1)]
+        sides.append(max(int(ends[-1] - ends[0]) + 1 for ends in used))
+        middle = [float(image.sum(axis=axis) @ places) / image.sum() for axis in (0, 1)]
+        distances.append(max(abs(place - 14) for place in middle))
+    assert np.mean(np.array(sides) == 20) > 0.95 and min(sides) >= 18 and max(sides) <= 22
+    assert np.mean(np.array(distances) < 0.501) > 0.95  # a few would lose ink at the image's edge
 
 
 def test_pictures_follow_from_seed_and_index_alone() -> None:
@@ -101,18 +96,19 @@ def test_the_flag_of_a_1_falls_from_the_top_of_its_stem(variant: str) -> None:
     assert np.ptp(degrees) > 40 and np.ptp(lengths) > 0.4  # the whole range that people write
 
 
-@pytest.mark.parametrize("variant", ["7 plain", "7 barred", "7 curved"])
+@pytest.mark.parametrize("variant", ["7 plain", "7 barred"])
 def test_the_bar_of_a_7_is_long_and_level(variant: str) -> None:
     for hand, draws in hands_and_draws(200):
-        bar = VARIANTS[variant](draws, hand)[0][:2]
-        length, degrees = on_page(bar[0] - bar[1], hand)
+        stroke = VARIANTS[variant](draws, hand)[0]
+        corner = np.flatnonzero(stroke[:, 1] == 0)[0]
+        length, degrees = on_page(stroke[0] - stroke[corner], hand)
         assert length > 0.49 and abs(degrees) < 10.1
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_net_of_mnist_reads_what_was_drawn(variant: str) -> None:
-    """An independent reader; `READ_LESS` says what it has hardly seen."""
+    """An independent judge of what a picture shows."""
     for held_out in (False, True):
         drawn = digits(100, seed=11, held_out=held_out, variants=[variant])
         read = np.asarray(twin("cnn").forward(drawn.images)).argmax(axis=1)
-        assert (read == drawn.labels).mean() >= READ_LESS.get(variant, 0.9)
+        assert (read == drawn.labels).mean() >= READ_LESS.get(variant, READ)
