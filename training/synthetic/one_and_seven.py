@@ -1,5 +1,5 @@
-"""1 and 7, kept apart as readers do it: the flag of a 1 falls from the top of its stem, a flat one is short, and the bar
-of a 7 is long and level. Angles and lengths are those on the page."""
+"""1 and 7, kept apart as readers do it: the flag of a 1 falls from the top of its stem, a flat one is short, and the
+bar of a 7 is long and level. Angles and lengths are those on the page."""
 
 from training.synthetic.draws import Draws
 from training.synthetic.strokes import Glyph, Hand, joined, line, near, through

@@ -17,8 +17,8 @@ from training.synthetic.draws import Draws
 Point = tuple[float, float]
 Glyph = Sequence[Array]
 STEP = 0.5  # pixels between neighbouring points of a stroke, of which each inks a disc
-THICKEST = 1.8  # pixels, radius of a felt pen
-CROWDED = 4.4  # pixels, largest radius for a stroke as long as the glyph is tall; less for longer ones
+THICKEST = 2.0  # pixels, radius of a felt pen
+CROWDED = 4.8  # pixels, largest radius for a stroke as long as the glyph is tall; less for longer ones
 
 _PLACES = np.arange(SIDE)
 _X, _Y = (axis.ravel() - (SIDE - 1) / 2 for axis in np.meshgrid(_PLACES, _PLACES))
@@ -88,12 +88,12 @@ class Hand:
             tremor=draws(0.003, 0.009) if pen < 0.4 else 0.0,
             rounding=draws(0.0, 0.05),
             overshoot=draws(-0.03, 0.06),
-            radius=draws(0.25, 0.6) if pen < 0.15 else draws(0.6, 1.3) if pen < 0.7 else draws(1.3, THICKEST),
+            radius=draws(0.25, 0.6) if pen < 0.12 else draws(0.6, 1.25) if pen < 0.55 else draws(1.2, THICKEST),
             swell=draws(0.0, 0.25),
             nib=draws(0.0, 0.45) if pen > 0.75 else 0.0,
             nib_angle=draws(-1.2, 0.2),
-            grey=1.0 if draws.chance(0.6) else draws(0.7, 1.0),
-            softness=draws(0.8, 1.5),
+            grey=1.0 if draws.chance(0.75) else draws(0.7, 1.0),
+            softness=draws(0.7, 1.4),
         )
 
     @property
