@@ -16,7 +16,7 @@ from training.synthetic.draws import Draws
 
 Point = tuple[float, float]
 Glyph = Sequence[Array]
-STEP = 0.5  # pixels between neighbouring points of a stroke, of which each inks a disc
+STEP, SPREAD = 0.5, 0.7  # pixels, and radii, between neighbouring points of a stroke: the larger; each inks a disc
 THICKEST = 2.0  # pixels, radius of a felt pen
 CROWDED = 4.8  # pixels, largest radius for a stroke as long as the glyph is tall; less for longer ones
 
@@ -114,7 +114,7 @@ def written(glyph: Glyph, hand: Hand, rng: np.random.Generator) -> Array:
     size = float(np.ptp(np.concatenate(glyph) @ hand.page.T, axis=0).max())
     length = sum(float(np.hypot(*np.diff(path, axis=0).T).sum()) for path in glyph)
     radius = min(hand.radius, CROWDED * size / length)  # nobody takes a brush for what it would fill
-    step = STEP * max(1.0, radius) * size / INK
+    step = max(STEP, SPREAD * radius) * size / INK
     spaced, runs = [], []
     for path in glyph:
         points, run = evenly(path, step, hand.overshoot * rng.uniform(-0.3, 1))
