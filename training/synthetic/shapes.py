@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from training.data import INK, SIDE, Array
 from training.synthetic.digits import VARIANTS
 from training.synthetic.draws import Draws
-from training.synthetic.strokes import Glyph, Hand, arc, centred, line, through
+from training.synthetic.strokes import Glyph, Hand, arc, centred, evenly, line, through
 
 FINE = 4  # pixels of a filled shape for one of the image, per side
 
@@ -139,29 +139,24 @@ def cross(d: Draws) -> Glyph:
     return strokes
 
 
-PARTS = {  # what is left of these variants on this side of the middle is no digit, nor a stroke that could be a 1
-    "top": ("0 round", "4 open, crossing"),
+PARTS = {  # what is left of these variants on this side of a cut is no digit, nor a stroke that could be a 1
+    "top": ("0 round", "5 in one"),
     "bottom": ("0 round", "2 straight", "2 angular", "3 round", "5 in one"),
-    "left": ("3 flat", "8 of two bowls"),
 }
 
 
 def part(d: Draws, side: str, hand: Hand) -> Glyph:
-    """Half of a digit, cut at its middle."""
+    """Some 40 % of a digit."""
     strokes = VARIANTS[d.one_of(PARTS[side])](d, hand)
-    everything = np.concatenate(strokes)
-    axis = 0 if side == "left" else 1
-    low, high = everything[:, axis].min(), everything[:, axis].max()
-    cut = low + (high - low) * d(0.42, 0.52)
-    dense = [
-        np.stack([np.interp(np.linspace(0, len(s) - 1, 90), np.arange(len(s)), c) for c in s.T], 1) for s in strokes
-    ]
+    outwards = 1 if side == "top" else -1
+    places = np.concatenate(strokes)[:, 1] * outwards
+    cut = places.min() + np.ptp(places) * (d(0.3, 0.38) if side == "top" else d(0.36, 0.46))
     kept = []
-    for stroke in dense:
-        inside = stroke[:, axis] < cut if side != "bottom" else stroke[:, axis] > cut
-        edges = np.flatnonzero(np.diff(inside)) + 1
-        kept += [run for run, is_in in zip(np.split(stroke, edges), np.split(inside, edges), strict=True) if is_in[0]]
-    return [run for run in kept if len(run) > 3]
+    for stroke in (evenly(path, 0.01)[0] for path in strokes):
+        inside = stroke[:, 1] * outwards < cut
+        runs = np.split(np.arange(len(stroke)), np.flatnonzero(np.diff(inside)) + 1)
+        kept += [stroke[run] for run in runs if inside[run[0]] and len(run) > 3]
+    return kept
 
 
 def level(d: Draws, hand: Hand) -> Glyph:
