@@ -12,7 +12,7 @@ from scipy import ndimage
 from training.data import INK, SIDE, Array, as_mnist
 from training.synthetic.draws import Draws
 
-SHARE = 0.25  # of the images that get each finish, at strength 1
+SHARE = 0.2  # of the images that get each finish, at strength 1
 
 Finish = Callable[[Array, Draws, float], Array]
 _Y, _X = np.mgrid[0:SIDE, 0:SIDE]
@@ -47,7 +47,7 @@ def thickened(image: Array, d: Draws, strength: float) -> Array:
 
 def low_resolution(image: Array, d: Draws, strength: float) -> Array:
     """As enlarged from 9 to 14 pixels for the digit's longest side."""
-    side = round(SIDE * (INK - d(6, 11) * strength) / INK)
+    side = round(SIDE * (INK - d(6, 10.5) * strength) / INK)
     small = Image.fromarray(image).resize((side, side), Image.Resampling.BOX)
     grown = small.resize((SIDE, SIDE), d.one_of((Image.Resampling.NEAREST, Image.Resampling.BILINEAR)))
     pixels = np.asarray(grown)
@@ -55,7 +55,7 @@ def low_resolution(image: Array, d: Draws, strength: float) -> Array:
 
 
 def blurred(image: Array, d: Draws, strength: float) -> Array:
-    soft = ndimage.gaussian_filter(image, d(0.4, 1.2) * strength)
+    soft = ndimage.gaussian_filter(image, d(0.4, 1.1) * strength)
     return np.asarray(soft * min(image.max() / soft.max(), 2.0))
 
 
@@ -73,17 +73,17 @@ def uneven(image: Array, d: Draws, strength: float) -> Array:
     turn = d.rng.uniform(0, 6.3)
     slope = (np.cos(turn) * (_X - SIDE / 2) + np.sin(turn) * (_Y - SIDE / 2)) / INK
     patches = np.kron(d.rng.random((4, 4)), np.ones((SIDE // 4, SIDE // 4)))
-    light = d(0.2, 0.6) * (0.5 + slope) + d(0.0, 0.4) * ndimage.gaussian_filter(patches, 2)
-    return np.asarray(image * np.clip(1 - strength * light, 0.2, 1))
+    light = d(0.15, 0.5) * (0.5 + slope) + d(0.0, 0.3) * ndimage.gaussian_filter(patches, 2)
+    return np.asarray(image * np.clip(1 - strength * light, 0.4, 1))
 
 
 def paper_lines(image: Array, d: Draws, strength: float) -> Array:
     """A ruled or squared page whose lines were not all taken for paper."""
-    period, ink = d(7, 14), d(0.08, 0.35) * strength
+    period, ink = d(7, 14), d(0.08, 0.3) * strength
     rows = (_Y + d.rng.uniform(0, period)) % period < 1
     columns = (_X + d.rng.uniform(0, period)) % period < 1
     lines = rows | columns if d.chance(0.4) else d.one_of((rows, rows, columns))
-    return np.asarray(np.maximum(image, lines * ink))
+    return np.asarray(np.maximum(image, lines * (ink * image.max())))
 
 
 FINISHES: dict[str, Finish] = {
