@@ -14,7 +14,9 @@ from server.types import Array, Model, ModelCard, Target
 Masks = npt.NDArray[np.bool_]  # (m, n): mask i keeps cell j
 
 CHUNK = 512  # pictures made at once, 1.6 MB of 28 x 28
-FAINT, STRONG = 0.25, 1.25  # times the mean: no grey equals both, so all that differs from paper or from ink is seen
+# Times the mean of typical digits, which is blurred: only more ink than it has closes a gap, and paper that keeps a
+# little opens none. No grey equals both, so that whatever differs from paper or from ink is seen.
+FAINT, STRONG = 0.25, 1.25
 BLUR = 4.0  # pixels, standard deviation: twice the width of a stroke
 
 
