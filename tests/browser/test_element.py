@@ -269,7 +269,7 @@ def test_a_palm_beside_the_pen_draws_nothing(open_page: OpenPage) -> None:
 
 def test_classes_have_the_names_that_the_net_gives_them(browser: Browser, server_folder: Path) -> None:
     shutil.copytree(ROOT / "model_store" / "mlp", server_folder / "store" / "mlp")
-    card = next((server_folder / "store" / "mlp").glob("*/assets.extra/*.json"))
+    card = next((server_folder / "store" / "mlp").glob("*/assets.extra/model_card.json"))
     named = json.loads(card.read_text()) | {"classes": [f"digit {label}" for label in "0123456789"]}
     card.write_text(json.dumps(named))
     settings = {"MODEL_STORE": str(server_folder / "store"), "MODEL": "mlp"}

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import OpenPage, opening
 from tests.browser.hand import draw_and_wait
-from tests.support.models.stores import add_trial, copy_version
+from tests.support.models.stores import add_trial, copy_version, drop_trial
 from tests.support.models.trials import TRIED, tried
 from tests.support.servers import serving
 
@@ -48,9 +48,12 @@ def test_methods_of_its_own_are_asked_instead(open_tried: OpenPage) -> None:
     assert draw_and_wait(open_tried("/embed?methods=lime"))["explanation"]["method"] == "lime"
 
 
-def test_without_a_trial_the_best_is_shapley(open_page: OpenPage) -> None:
-    page = open_page()
-    with page.expect_response(lambda response: "v1/explain" in response.url) as asked:
-        answer = draw_and_wait(page)
-    assert "method=best" in asked.value.url
-    assert (answer["explanation"]["method"], answer["trial"]) == ("shapley", None)
+def test_without_a_trial_the_best_is_shapley(browser: Browser, tmp_path: Path, server_folder: Path) -> None:
+    drop_trial(copy_version(tmp_path / "store", 1))
+    settings = {"MODEL_STORE": str(tmp_path / "store"), "MODEL": "mlp"}
+    with serving(server_folder, settings, explain="ready") as running, opening(browser, running) as open_page:
+        page = open_page()
+        with page.expect_response(lambda response: "v1/explain" in response.url) as asked:
+            answer = draw_and_wait(page)
+        assert "method=best" in asked.value.url
+        assert (answer["explanation"]["method"], answer["trial"]) == ("shapley", None)

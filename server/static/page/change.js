@@ -13,6 +13,7 @@ import { paintGrey } from "./seen.js";
 /** @typedef {import("../element/inkling-digit.d.ts").Stroke} Stroke */
 
 const STEPS = 40; // of the animation
+const INK = 0.2; // what is paler cannot be rubbed out to any effect
 
 /** @param {Page} page @returns {Part} */
 export function setUpChange(page) {
@@ -24,7 +25,7 @@ export function setUpChange(page) {
 }
 
 /** @param {Page} page @returns {Part} */
-function setUpErasing({ digit, words }) {
+function setUpErasing({ digit, client, words, question }) {
   const rub = h("button", { type: "button" });
   const self = h("button", { type: "button" });
   const undo = h("button", { type: "button" });
@@ -34,10 +35,18 @@ function setUpErasing({ digit, words }) {
   /** @type {{label: string, class: number, before: number, net: string, strokes: readonly Stroke[], picture: Blob | null} | null} */
   let watched = null; // what was read when the rubbing began
 
-  rub.addEventListener("click", () => {
-    if (latest === null) return;
-    watch(latest);
-    digit.erase(strongest(latest));
+  rub.addEventListener("click", async () => {
+    const answer = latest;
+    const file = await digit.toBlob();
+    if (answer === null || file === null) return;
+    try {
+      const { pixels } = (await client.predict(file, { model: question().model, pixels: true })).preprocessing;
+      if (!pixels || answer !== latest) return;
+      watch(answer);
+      digit.erase(strongest(answer, pixels));
+    } catch (error) {
+      outcome.replaceChildren(said(error));
+    }
   });
   self.addEventListener("click", () => {
     if (latest) watch(latest);
@@ -86,10 +95,11 @@ function setUpErasing({ digit, words }) {
   };
 }
 
-/** The middles of the cells that speak most for the target, of a map of segments one and else a fortieth of all, as
- *  points of the model's picture. @param {Explanation} answer @returns {[number, number][]} */
-function strongest({ explanation }) {
-  const values = painted(explanation);
+/** The middles of the inked cells that speak most for the target, of a map of segments one and else a fortieth of all,
+ *  as points of the model's picture. @param {Explanation} answer @param {readonly (readonly number[])[]} pixels that
+ *  the net saw @returns {[number, number][]} */
+function strongest({ explanation }, pixels) {
+  const values = painted(explanation).map((row, y) => row.map((value, x) => ((pixels[y]?.[x] ?? 0) > INK ? value : 0)));
   const ranked = values.flat().sort((one, other) => other - one);
   const least = explanation.painted === "segment_values" ? ranked[0] : ranked[Math.floor(ranked.length / 40)];
   return values.flatMap((row, y) =>

@@ -50,7 +50,7 @@ const en = {
   reads: (/** @type {string} */ net, /** @type {string} */ label, /** @type {string} */ share) => `${net} reads ${label} (${share})`,
   change: "4. Change its mind",
   eraseTitle: "Rub out what mattered",
-  eraseHelp: "If the map is right, rubbing out the strongest place must hurt the answer most.",
+  eraseHelp: "If the map is right, rubbing out the ink where it is strongest must hurt the answer most.",
   eraseButton: "Rub out the strongest place",
   eraseSelf: "Let me rub it out",
   erased: (/** @type {string} */ label, /** @type {string} */ before, /** @type {string} */ after, /** @type {string} */ now) =>

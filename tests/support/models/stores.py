@@ -173,6 +173,13 @@ def add_trial(folder: Path, trial: Any) -> None:
     (folder / CARD).write_text(json.dumps({**card, "files": files, "trial": TRIAL.as_posix()}))
 
 
+def drop_trial(folder: Path) -> None:
+    """Make a version that nobody serves yet one without a trial."""
+    card = json.loads((folder / CARD).read_text())
+    del card["trial"]
+    (folder / CARD).write_text(json.dumps(card))
+
+
 def point(root: Path, labels: Mapping[str, Any], name: str = "mlp") -> None:
     """Move labels at once, as a careful operator does."""
     aside = root / name / ".labels.aside"
