@@ -19,7 +19,7 @@ serve-lite: .venv-lite/stamp ## the same without TensorFlow, for small machines:
 
 test: .venv/dev.stamp .venv-kserve/stamp .venv-lite/stamp lint ## lint, types and all tests; INKLING_MNIST=FILE.npz for those that need MNIST
 	$(BIN)/python -m pytest --quick -n auto
-	$(BIN)/python -m pytest --rest
+	$(BIN)/python -m pytest --rest -n auto --dist loadfile
 
 test-quick: .venv/dev.stamp ## what to run at every save: without TensorFlow, gunicorn and real processes, in about a minute
 	$(BIN)/python -m pytest --quick -n auto

@@ -43,7 +43,8 @@ def test_everything_can_be_reached_and_used_without_a_pointer(open_page: OpenPag
     page = open_page()
     pad(page).focus()
     page.keyboard.press("Shift+ArrowDown")
-    page.wait_for_function("() => document.querySelector('inkling-digit').prediction")
+    page.wait_for_function("() => document.querySelector('inkling-digit').explanation")
+    wait_for_maps(page)
     reached = set()
     page.keyboard.press("Control+Home")
     for _ in range(90):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.models.stores import add_trial, copy_version
+from tests.support.models.stores import add_trial, copy_version, drop_trial
 from tests.support.models.trials import TRIED
 from tests.support.servers import ROOT
 
@@ -18,7 +18,7 @@ def verify(store: Path) -> tuple[int, list[str]]:
 
 def test_a_store_is_checked_offline(tmp_path: Path) -> None:
     mlp = tmp_path / "mlp"
-    copy_version(tmp_path, 1)
+    drop_trial(copy_version(tmp_path, 1))
     assert verify(tmp_path) == (0, [f"{mlp / '1'}: good"])
 
     shutil.copytree(mlp / "1", mlp / "2")

@@ -41,14 +41,14 @@ def test_status_is_the_protobuf(explaining: Running, path: str, strict: bool) ->
         get(explaining, path), get_model_status_pb2.GetModelStatusResponse(), ignore_unknown_fields=not strict
     )
     (state,) = found.model_version_status
-    assert (state.version, state.state) == (2, get_model_status_pb2.ModelVersionStatus.AVAILABLE)
+    assert (state.version, state.state) == (int(VERSION), get_model_status_pb2.ModelVersionStatus.AVAILABLE)
     assert (state.status.error_code, state.status.error_message) == (0, "")
 
 
 def test_metadata_is_the_protobufs(explaining: Running) -> None:
     reported = json.loads(get(explaining, "cnn/metadata"))
     spec = json_format.ParseDict(reported["model_spec"], model_pb2.ModelSpec())
-    assert (spec.name, spec.version.value) == ("cnn", 2)
+    assert (spec.name, spec.version.value) == ("cnn", int(VERSION))
     found = json_format.ParseDict(reported["metadata"]["signature_def"], get_model_metadata_pb2.SignatureDefMap())
     signatures = net("cnn").signatures
     for name, described in found.signature_def.items():

@@ -31,7 +31,7 @@ def test_what_tensorflow_and_the_packages_write_is_json_too(tmp_path: Path) -> N
             assert ask(f"{running.url}/v1/explain?engine=reference&{query}", SEVEN)[0] == 200
         found = lines(running.log.read_text())
         assert "XNNPACK" in "".join(line["message"] for line in found if line["logger"] == "output")
-        ready = r"explanations of (\w+) 2 are ready after \d+\.\d s"
+        ready = r"explanations of (\w+) \d+ are ready after \d+\.\d s"
         told = [match[1] for line in found if (match := re.fullmatch(ready, line["message"]))]
         assert sorted(told) == ["cnn", "lstm", "mlp"]
         (first,) = workers(running)

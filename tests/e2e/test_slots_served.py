@@ -173,7 +173,7 @@ def test_comparisons_and_attacks_take_slots_too(server: Running, path: str) -> N
         assert time.monotonic() - left < 2
 
 
-@pytest.mark.parametrize(("grace", "state"), [("45", "converged"), ("2", "partial")])
+@pytest.mark.parametrize(("grace", "state"), [("45", "converged"), ("3", "partial")])
 def test_a_stopping_server_answers_what_it_has_accepted(tmp_path: Path, grace: str, state: str) -> None:
     """Whole where the grace time is enough, else what it has by then; a request without any result gets an error."""
     with serving(

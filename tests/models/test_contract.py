@@ -9,11 +9,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from benchmarks.store import STORE
 from server.explainers import EXPLAINERS, methods_for
 from server.models.wrappers import ProbabilityModel, probabilities_of
 from tests.explainers.test_oracles import agrees_with_lime
 from tests.support.mnist import mnist_path, mnist_test
-from tests.support.models.nets import STORE, card, digits, folder, net, one, twin
+from tests.support.models.nets import card, digits, folder, net, one, twin
 from training import data, evaluate
 
 NETS = {"mlp": 0.984, "cnn": 0.995, "lstm": 0.990}  # and the accuracy on MNIST's test images that each must reach

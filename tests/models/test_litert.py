@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.store import STORE
 from server.errors import ClientLeft, OutOfTime
 from server.explainers import build, methods_for
 from server.models.interpreters import InterpreterPool
@@ -19,7 +20,7 @@ from server.models.litert import LiteRTModel, explaining_model, plan_blocks, pre
 from server.models.wrappers import ProbabilityModel
 from server.protocols import RequestContext
 from server.types import Array, Attribution, Model, Target
-from tests.support.models.nets import NAMES, STORE, card, digits, folder, lite, net, twin
+from tests.support.models.nets import NAMES, card, digits, folder, lite, net, twin
 
 every_net = pytest.mark.parametrize("name", NAMES)
 SAME = 1e-4  # of the largest value
