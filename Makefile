@@ -55,9 +55,9 @@ bench-explain: .venv/serve.stamp ## measure explanations beside lime, shap, xpli
 bench-serve: .venv/serve.stamp ## measure what people post, beside a naive handler and other servers; needs wrk; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.serve
 
-bench-referee: .venv/dev.stamp ## put explanations on trial, ours and other packages'; writes benchmarks/RESULTS.md
-	$(BIN)/python -m training referee --again --write
-	$(BIN)/python -m training referee --held-out --write
+bench-referee: .venv/dev.stamp ## the trials of the store, kinds held out, other packages on trial, errors as told; writes benchmarks/RESULTS.md
+	$(BIN)/python -m training referee --write
+	$(BIN)/python -m training referee --held-out --pictures 30 --write
 	$(BIN)/python -m training referee --methods lime,shap,captum,xplique --pictures 20 --digits 40 --write
 	$(BIN)/python -m training referee --errors --write
 
