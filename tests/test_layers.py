@@ -181,6 +181,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
         "benchmarks.results",
         "server.explainers",
         "server.inference.certificate",
+        "server.inference.trial",
         "server.models",
         "server.reference",
     },

@@ -34,12 +34,12 @@ class Lime:
     With `baseline=colours` it gives what lime 0.2.0.1 gives for the same segments and seed
     (`LimeImageExplainer(random_state=seed)`), to rounding, but evaluates each distinct mask once and solves in closed
     form. The package's own segmentation (`compat`) cuts most digits into one or two superpixels, and its mean colours
-    leave a gap in the ink what it was. By default cells of a grid are dropped for a faint and for a
-    strong typical digit, and the mean of both scores is fitted: missing ink can be evidence then. Sampled masks change
-    with the seed, and `stderr` says how far; the fixed ridge penalty pulls coefficients to 0, the more the fewer the
-    samples, and `bias_max` says how far. `exact` is the limit for ever more samples: all 2^n masks count alike and the
-    penalty vanishes. Cost: at most n_samples forwards (2^n when exact) for each baseline. `local_r2` says how well a
-    linear model fits at all.
+    leave a gap in the ink what it was. By default cells of a grid are dropped for a faint and for a strong typical
+    digit, and the mean of both scores is fitted: missing ink can be evidence then. Sampled masks change with the seed,
+    and `stderr` says how far; the fixed ridge penalty pulls coefficients to 0, the more the fewer the samples, and
+    `bias_max` says how far. `exact` is the limit for ever more samples: all 2^n masks count alike and the penalty
+    vanishes. Cost: at most n_samples forwards (2^n when exact) for each baseline. `local_r2` says how well a linear
+    model fits at all.
     """
 
     name: ClassVar[str] = "lime"

@@ -58,11 +58,8 @@ def glass() -> Hourglass:
     return Hourglass(card_28())
 
 
-NEVER_MET = {
-    "n_steps": "2",
-    "tolerance": "1e-6",
-    "baseline": "mean",
-}  # rules of 2, 4, 8 .. 512 nodes, one gradient each
+# Rules of 2, 4, 8 .. 512 nodes, one gradient each.
+NEVER_MET = {"n_steps": "2", "tolerance": "1e-6", "baseline": "mean"}
 
 
 @pytest.mark.parametrize(("budget", "rules"), [(0.5, 1), (1.0, 1), (1.5, 2), (2.0, 2)])

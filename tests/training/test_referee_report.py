@@ -1,12 +1,17 @@
 """`python -m training referee`: the tables of stored trials, which versions they are of, and what is refused."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from server.inference.trial import tried as believed
+from server.models.trial import parse_trial
+from tests.support.models.fakes import make_card
 from tests.support.models.stores import TRIAL, write_version
 from tests.support.models.trials import TRIED, trial, tried
 from training.__main__ import main
@@ -93,6 +98,11 @@ def test_without_a_trial_nothing_is_believed_of_kinds_held_out(tmp_path: Path) -
     refused(referee(tmp_path, "--held-out"), "no version with a trial", "certify one")
 
 
+def test_of_a_trial_of_methods_as_they_were_nothing_is_believed(tmp_path: Path) -> None:
+    write_version(tmp_path, trial=trial({**tried("lime"), "revision": 1}))
+    refused(referee(tmp_path, "--held-out"), "of methods as they were", "certify it again")
+
+
 def test_of_kinds_held_out_what_the_trial_says_to_believe_is_judged() -> None:
     """Belief is the trial's: neither the method with the best yardstick, which is flagged, nor the one that names most
     of the new causes comes first."""
@@ -103,7 +113,8 @@ def test_of_kinds_held_out_what_the_trial_says_to_believe_is_judged() -> None:
         {**tried(name), "named": dict(zip(kinds, counts, strict=True))} for name, counts in reversed(named.items())
     ]
     found = {"pictures": 60, "siblings": [{"kind": kind} for kind in kinds], "methods": methods, "controls": {}}
-    text = held_out_table("a net", of_trial, found)
+    card = replace(make_card(), trial=parse_trial(json.dumps(of_trial).encode()))
+    text = held_out_table("a net", believed(card, card.verbs), found)
     assert "Believed first of all was `rise`: it names 115 of 120 (91 % to 98 %)" in " ".join(text.split())
     assert [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")] == [
         ["`rise`", "58", "57", "115"],

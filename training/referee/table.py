@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from server.explainers import EXPLAINERS
+from server.inference.trial import Tried
 from server.models.trial import parse_trial
 from server.types import NAMED, TrackRecord
 from training.data import DataError
@@ -73,17 +75,16 @@ Causes of kinds that no trial has, of {pictures} pictures each: a method that wa
 if it names them, too. Believed first of all was `{best}`: it names {named} of {total} ({low} to {high})."""
 
 
-def held_out_table(title: str, trial: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    """What the methods of a trial name of kinds held out from it, under a heading, in the order of belief."""
+def held_out_table(title: str, believed: Sequence[Tried], found: Mapping[str, Any]) -> str:
+    """What methods that were tried name of kinds held out from their trial, under a heading, in the order of belief."""
     kinds = [sibling["kind"] for sibling in found["siblings"]]
     named = {_configuration(one): one["named"] for one in found["methods"]}
-    believed = sorted(trial["methods"], key=lambda one: record(one, trial).doubt)
     rows = []
-    for method in believed:
-        if counts := named.get(_configuration(method)):
-            flagged = "flagged" if record(method, trial).flagged else ""
-            rows.append((_configuration(method), TrackRecord(counts, found["pictures"], 0.0, 0.0), counts, flagged))
-    best, judged, *_ = rows[0]
+    for one in believed:
+        name = _configuration({"method": one.result.method, "options": one.result.options})
+        if name in named:
+            rows.append((name, replace(one.record, named=named[name], pictures=found["pictures"]), one.record.flagged))
+    best, judged, _ = rows[0]
     (right, total), (low, high) = judged.named_cause, judged.interval
     head = HELD_OUT_HEAD.format(
         pictures=found["pictures"], best=best, named=right, total=total, low=_percent(low), high=_percent(high)
@@ -91,8 +92,8 @@ def held_out_table(title: str, trial: Mapping[str, Any], found: Mapping[str, Any
     columns = ["configuration", *kinds, "named of all", "by the trial"]
     return "\n".join([
         f"## {title}\n", f"{head}\n", _row(columns), _row(["---"] * len(columns)),
-        *(_row([f"`{name}`", *(str(counts[kind]) for kind in kinds), str(one.named_cause[0]), flagged])
-          for name, one, counts, flagged in rows),
+        *(_row([f"`{name}`", *(str(of.named[kind]) for kind in kinds), str(of.named_cause[0]), "flagged" * flagged])
+          for name, of, flagged in rows),
     ]) + "\n"  # fmt: skip
 
 

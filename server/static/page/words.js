@@ -137,7 +137,7 @@ const zh = {
   reads: (net, label, share) => `${net} 读作 ${label}（${share}）`,
   change: "4. 让它改主意",
   eraseTitle: "擦掉重要的地方",
-  eraseHelp: "如果热图是对的，擦掉最强的地方对答案的打击应该最大。",
+  eraseHelp: "如果热图是对的，擦掉热图最强处的笔迹对答案的打击应该最大。",
   eraseButton: "擦掉最强的地方",
   eraseSelf: "我自己来擦",
   erased: (label, before, after, now) => `${label} 从 ${before} 变成了 ${after}。现在读作 ${now}。`,
