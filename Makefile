@@ -6,7 +6,7 @@ BIN := .venv/bin
 LITE := .venv-lite/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-lite test test-all test-faults test-quick test-browser bench-page lint format figures bench-explain bench-referee bench-serve bench-read lock clean
+.PHONY: help serve serve-lite test test-all test-faults test-quick test-browser bench-page lint format figures train-nets bench-explain bench-nets bench-referee bench-serve bench-read lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -60,6 +60,15 @@ bench-referee: .venv/dev.stamp ## the trials of the store, kinds held out, other
 	$(BIN)/python -m training referee --held-out --pictures 30 --write
 	$(BIN)/python -m training referee --methods lime,shap,captum,xplique --pictures 20 --digits 40 --write
 	$(BIN)/python -m training referee --errors --write
+
+bench-nets: .venv/dev.stamp ## measure how well the nets read, and what they know not to be a digit; INKLING_MNIST=FILE.npz; writes docs/nets.md
+	$(BIN)/python -m benchmarks.nets --fonts runs/fonts $(if $(IMAGES),--images $(IMAGES))
+
+train-nets: .venv/dev.stamp ## train the three nets anew from the data and put them on trial; INKLING_MNIST=FILE.npz; two hours
+	for net in "cnn 45" "mlp 60" "lstm 40"; do set -- $$net; \
+	  $(BIN)/python -m training fit $$1 --epochs $$2 --fonts runs/fonts --default && \
+	  $(BIN)/python -m training certify model_store/$$1 || exit 1; \
+	done
 
 bench-page: .venv/dev.stamp ## measure how long people wait at the page; needs Chromium; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.page

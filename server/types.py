@@ -88,6 +88,31 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What held-out digits say of prediction sets: of `n` of them, the `lowest` probabilities that a version gave the
+    right class, in ascending order.
+
+    A set of the classes whose probability is at least the floor((n + 1) (1 - coverage))-th lowest of these holds the
+    right one for a share `coverage` of all digits that are like them: split conformal prediction with the score 1 - p,
+    Vovk et al., Algorithmic Learning in a Random World (2005), doi:10.1007/b106715; Sadinle et al., Least Ambiguous
+    Set-Valued Classifiers (2019), arXiv:1609.00451.
+    """
+
+    n: int
+    lowest: tuple[float, ...]
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The coverages, least and greatest, that these digits can vouch for."""
+        return 1 - (len(self.lowest) + 0.5) / (self.n + 1), self.n / (self.n + 1)
+
+    def threshold(self, coverage: float) -> float:
+        """The probability that a class of the set has at least; `coverage` lies in `range`."""
+        # without the last digits, in which 1001 * (1 - 0.999) is less than 1.001
+        return self.lowest[int(round((self.n + 1) * (1 - coverage), 6)) - 1]
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """What is known of one version without running it; read from its `model_card.json` and `background.npz`.
 
@@ -110,6 +135,7 @@ class ModelCard:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     trial: Trial | None = None  # where the version was tried
+    calibration: Calibration | None = None  # where its card has one
 
 
 @dataclass(frozen=True)
@@ -223,6 +249,20 @@ class InDistribution:
 
 
 @dataclass(frozen=True)
+class PredictionSet:
+    """The classes that a digit may be, the likeliest first: for a share `coverage` of digits like the `n` that this was
+    calibrated on, the right one is among them."""
+
+    classes: tuple[int, ...]
+    coverage: float
+    n: int
+
+
+COVERAGE = 0.999
+"""Of prediction sets that nobody chose another for: the shipped nets are right too often for less to say anything."""
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What the digit is; computed once per request, so that the explained class cannot change under way."""
 
@@ -239,6 +279,17 @@ class Prediction:
     @property
     def probability(self) -> float:
         return float(self.probabilities[self.index])
+
+    def prediction_set(self, coverage: float = COVERAGE) -> PredictionSet | None:
+        """The classes that the digit may be, never none of them; None for a picture unlike digits, and where the card
+        cannot vouch for so much."""
+        known = self.card.calibration
+        if known is None or not self.in_distribution.ok or not known.range[0] <= coverage <= known.range[1]:
+            return None
+        least = known.threshold(coverage)
+        order = np.argsort(-self.probabilities, kind="stable").tolist()
+        classes = tuple(index for index in order if index == self.index or self.probabilities[index] >= least)
+        return PredictionSet(classes, coverage, known.n)
 
 
 Kind = Literal["bar", "stem", "slant", "curve", "loop", "dot", "ink", "gap"]

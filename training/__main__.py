@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from training import labels, quiet
 from training.data import DataError, load
 
 SIZES = {  # which options of a net are its own; everything else is shared
@@ -43,7 +44,12 @@ def _checked_data(source: str, seed: int) -> Any:
 
 
 DATA = click.option(
-    "--data", default="mnist", show_default=True, help="mnist (downloaded), digits (offline), or FILE.npz"
+    "--data",
+    default="mnist",
+    envvar="INKLING_MNIST",
+    show_default=True,
+    show_envvar=True,
+    help="mnist (downloaded), digits (offline), or FILE.npz",
 )
 STORE = click.option("--store", default="model_store", show_default=True, type=click.Path(path_type=Path))
 
@@ -65,11 +71,23 @@ def main() -> None:
 @click.option("--seed", default=0, show_default=True)
 @click.option("--augment/--no-augment", default=True, show_default=True)
 @click.option(
+    "--mixed",
+    default=0.25,
+    show_default=True,
+    type=click.FloatRange(0, 0.5),
+    help="Share of drawn and worn digits in a batch; 0 = none, and no drawn outliers.",
+)
+@click.option(
     "--outliers",
-    default=0.05,
+    default=0.5,
     show_default=True,
     type=click.FloatRange(0),
-    help="Weight of noise's energy; 0 = no noise.",
+    help="Weight of telling digits from what is none; 0 = not at all.",
+)
+@click.option(
+    "--fonts",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of handwriting fonts to draw with, too; those it lacks are fetched by npm.  [default: no fonts]",
 )
 @click.option(
     "--units", callback=_numbers, help="mlp: widths of the dense layers, such as 512,256. lstm: width of the state."
@@ -82,14 +100,17 @@ def main() -> None:
 @click.option("--dropout", type=click.FloatRange(0, 1, max_open=True))
 @click.option("--checkpoints", type=click.Path(path_type=Path), help="Folder to resume from.  [default: runs/NAME]")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
+@click.option("--default", is_flag=True, help="Let the new version answer by default, even if it reads less.")
 def fit(
     architecture: str,
     data: str,
     store: Path,
     name: str | None,
     seed: int,
+    fonts: Path | None,
     checkpoints: Path | None,
     resume: bool,
+    default: bool,
     **options: Any,
 ) -> None:
     """Train an ARCHITECTURE and export it as the next version of its name."""
@@ -98,6 +119,7 @@ def fit(
         {key: options.pop(key) for key in ("units", "filters", "depth", "heads", "dense", "attention", "dropout")},
     )
     dataset = _checked_data(data, seed)
+    quiet.import_tensorflow()
     from training import architectures, export
     from training.fit import Fit, FitOptions, local_strategy
 
@@ -108,14 +130,49 @@ def fit(
         dataset,
         FitOptions(seed=seed, **options),
         local_strategy(),
+        _mix(dataset, seed, fonts) if options["mixed"] else None,
     )
     name = name or architecture
     folder = checkpoints or Path("runs") / name
     _show(run, folder, resume)
     click.echo("exporting: background, LiteRT files, evaluation")
     trained = export.Trained(name, architecture, sizes, run.model, run.record())
-    version = export.export(trained, dataset, store)
-    click.echo(f"wrote {version}")
+    try:
+        version = export.export(trained, dataset, store, default)
+    except DataError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(_outcome(version))
+
+
+def _outcome(version: Path) -> str:
+    """How good the new version is, what answers by default now, and what to do next."""
+    from training.next_version import checked_card
+
+    metrics = checked_card(version)["metrics"]
+    default = labels.default_of(version.parent)
+    name = f"{version.parent.name}/{version.name}"
+    lines = [f"wrote {version}", f"{name} reads {metrics['accuracy']:.2%} of {metrics['images']} test images"]
+    if default != version:
+        lines.append(
+            f"{default} answers by default as before; let {name} do so with "
+            f"""'{{"stable": {version.name}}}' in {version.parent / labels.LABELS}"""
+        )
+    lines.append(f"next: python -m training certify {version}, which tries what explains it, takes some minutes")
+    lines.append(
+        f"      or serve it: INKLING_MODEL_STORE={version.parent.parent} make serve, model={version.parent.name}"
+    )
+    return "\n".join(lines)
+
+
+def _mix(dataset: Any, seed: int, fonts: Path | None) -> Any:
+    from training import mix
+    from training.synthetic.fonts import TRAINED_FONTS, fetched
+
+    click.echo("drawing digits, and what is none, which takes some minutes")
+    try:
+        return mix.mixed(dataset, seed, fetched(fonts, TRAINED_FONTS) if fonts else ())
+    except DataError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _sizes(architecture: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -155,15 +212,22 @@ def _line(progress: Any) -> str:
 @main.command()
 @click.argument("version", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @DATA
-def evaluate(version: Path, data: str) -> None:
+@click.option("--corruptions", is_flag=True, help="Also after each of fifteen corruptions.")
+@click.option("--attacks", is_flag=True, help="Also under attacks (PGD) of three sizes.")
+def evaluate(version: Path, data: str, corruptions: bool, attacks: bool) -> None:
     """Measure a stored VERSION, such as model_store/cnn/3, on the test images and compare with its card."""
     dataset = _checked_data(data, 0)
-    from training.evaluate import evaluate_stored
+    quiet.import_tensorflow()
+    from training import evaluate as measuring
 
-    measured, carded = evaluate_stored(version, dataset)
+    measured, carded = measuring.evaluate_stored(version, dataset)
     click.echo(f"{'':24}{'measured':>12}{'card':>12}")
     for key, value in measured.items():
         click.echo(f"{key:24}{value:>12}{carded.get(key, '-'):>12}")
+    beside = measuring.of_corruptions(measuring.logits_by(version), dataset) if corruptions else {}
+    beside |= measuring.of_attacks(version, dataset) if attacks else {}
+    for key, value in beside.items():
+        click.echo(f"{key:24}{value:>12}")
 
 
 @main.command()
@@ -174,6 +238,7 @@ def evaluate(version: Path, data: str) -> None:
 def convert(version: Path, data: str | None) -> None:
     """Write the next version from a stored VERSION, such as model_store/cnn/3, with LiteRT files, without training."""
     images = None if data is None else _checked_data(data, 0).validation_images
+    quiet.import_tensorflow()
     from training import next_version as conversion
     from training.litert_conversion import ConversionError
 
@@ -189,14 +254,17 @@ def convert(version: Path, data: str | None) -> None:
 @click.option("--pictures", default=60, show_default=True, type=click.IntRange(2), help="Of each planted cause.")
 @click.option("--digits", default=500, show_default=True, type=click.IntRange(2), help="That the yardstick takes.")
 def certify(version: Path, data: str, pictures: int, digits: int) -> None:
-    """Put a stored VERSION, such as model_store/cnn/3, on trial: which explanation methods name a cause that is known?
-    Writes the next version, with the result; takes some minutes."""
+    """Put a stored VERSION, such as model_store/cnn/3 (or model_store/cnn for the latest), on trial: which explanation
+    methods name a cause that is known? Writes the next version, with the result; takes some minutes."""
     dataset = _checked_data(data, 0)
+    quiet.import_tensorflow()
     from training.referee import certify as certification
+    from training.referee.table import latest
 
     try:
+        chosen = version if version.name.isdecimal() else next(iter(latest(version)), version)
         written = certification.certify(
-            version, dataset.train_images, dataset.test_images, pictures=pictures, digits=digits
+            chosen, dataset.train_images, dataset.test_images, pictures=pictures, digits=digits
         )
     except ValueError as error:  # DataError is one
         raise click.ClickException(str(error)) from error
@@ -221,6 +289,7 @@ def certify(version: Path, data: str, pictures: int, digits: int) -> None:
 def referee(write: bool, **wanted: Any) -> None:
     """Print which explanation methods name causes that are known, for each model of the store: by the trial of its
     latest version that has one (see certify), or by a new trial."""
+    quiet.import_tensorflow()
     from training.referee import report
 
     try:

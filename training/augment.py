@@ -14,6 +14,12 @@ SHIFT = 2.0  # pixels, either way
 STROKE = 0.7  # share of a full one-pixel dilation or erosion, either way
 STROKE_SHARE = 0.4  # of the images that get another stroke width
 GAMMA = 0.3  # of the logarithm of the grey exponent, either way
+THROUGH = 0.5  # of the ink of another picture at most, where it shows through
+THROUGH_SHARE = 0.3  # of the images that something shows through
+COVERED = 9.0  # pixels at most, half sides of what is covered
+COVERED_SHARE = 0.2  # of the images that have something covered
+FILTER = 0.35  # spread of the weights of a random filter beside its centre
+FILTER_SHARE = 0.15  # of the images that go through one
 
 
 def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -22,6 +28,40 @@ def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     images = _stroke(_affine(images, seeds[0]), seeds[1])
     exponent = tf.exp(_uniform(seeds[2], tf.shape(images)[0], 1, GAMMA))
     return tf.pow(tf.clip_by_value(images, 1e-6, 1.0), exponent[:, :, None])
+
+
+def soiled(images: tf.Tensor, others: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Images (n, H, W) of which some go through a random filter, some have a part covered by grey, and others (m, H, W)
+    show faintly through some, as what is on the back of thin paper; `seed` as there.
+
+    Random filters: Xu et al., Robust and Generalizable Visual Representation Learning via Random Convolutions (2021),
+    arXiv:2007.13003; covers: Zhong et al., Random Erasing Data Augmentation (2017), arXiv:1708.04896.
+    """
+    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 4))
+    rows = tf.shape(images)[0]
+    draws = tf.random.stateless_uniform((rows, 2), seeds[0])
+    other = tf.gather(others, tf.random.stateless_uniform((rows,), seeds[1], 0, tf.shape(others)[0], tf.int32))
+    share = tf.where(draws[:, 0] < THROUGH_SHARE, draws[:, 0] / THROUGH_SHARE * THROUGH, 0.0)
+    filtered = _filtered(images, draws[:, 1] < FILTER_SHARE, seeds[2])
+    return tf.maximum(_covered(filtered, seeds[3]), share[:, None, None] * other)
+
+
+def _filtered(images: tf.Tensor, chosen: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """The chosen ones (n,) through one filter of 3 x 3 random weights."""
+    weights = tf.random.stateless_normal((3, 3), seed) * FILTER
+    weights += tf.constant([[0.0, 0, 0], [0, 1, 0], [0, 0, 0]])
+    through = tf.nn.conv2d(images[..., None], weights[:, :, None, None], 1, "SAME")[..., 0]
+    return tf.where(chosen[:, None, None], tf.clip_by_value(tf.abs(through), 0.0, 1.0), images)
+
+
+def _covered(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Some with a rectangle of one grey upon them."""
+    rows, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
+    draws = tf.random.stateless_uniform((6, rows, 1, 1), seed)
+    y, x = tf.range(height, dtype=tf.float32)[:, None], tf.range(width, dtype=tf.float32)[None]
+    tall, wide = draws[2] * COVERED, draws[3] * COVERED
+    inside = (tf.abs(y - draws[0] * height) < tall) & (tf.abs(x - draws[1] * width) < wide)
+    return tf.where(inside & (draws[4] < COVERED_SHARE), draws[5], images)
 
 
 def _uniform(seed: tf.Tensor, rows: tf.Tensor, columns: int, size: float) -> tf.Tensor:

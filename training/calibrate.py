@@ -3,6 +3,7 @@ below which a picture does not look like the training data.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -13,6 +14,7 @@ from training.data import Array
 QUANTILE = (
     0.01  # of validation images, half of them augmented, that the energy threshold calls unlike the training data
 )
+TAIL = 0.05  # of the digits, whose probabilities are kept for prediction sets: for coverages from 0.95 on
 
 
 def temperature(logits: Array, labels: Array) -> float:
@@ -37,6 +39,13 @@ def energy_score(logits: Array, temperature: float) -> Array:
     Liu et al., Energy-based Out-of-distribution Detection (2020), arXiv:2010.03759 (the negative of their energy).
     """
     return np.asarray(temperature * logsumexp(logits.astype(np.float64) / temperature, axis=1))
+
+
+def prediction_sets(probabilities: Array, labels: Array) -> dict[str, Any]:
+    """What a card has for prediction sets (split conformal; the server's Calibration says how it is used): of n digits
+    with probabilities (n, K), the lowest TAIL of those of the right class."""
+    right = np.sort(probabilities.astype(np.float64)[np.arange(len(labels)), labels])
+    return {"n": len(labels), "lowest": [float(f"{value:.6g}") for value in right[: max(1, int(TAIL * len(right)))]]}
 
 
 def expected_calibration_error(probabilities: Array, labels: Array, bins: int = 15) -> float:

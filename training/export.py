@@ -5,6 +5,7 @@ Everything is written and measured in a folder aside, the card last; then one re
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -16,15 +17,18 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy.special import softmax
 from sklearn.cluster import KMeans
 
-from training import calibrate, evaluate, litert_conversion
-from training.augment import augment
+from training import calibrate, evaluate, labels, litert_conversion
 from training.data import Array, Dataset
 from training.fold import folded
 from training.footprint import footprint
+from training.mix import calibration
+from training.quiet import muted
 from training.signatures import signatures
 
+log = logging.getLogger(__name__)
 CENTROIDS = 100  # at most; fewer where a centroid would stand for too few images
 MEMBERS = 10  # images at least behind a centroid, so that none is an image
 COMPARED = 1200  # images on which LiteRT and SavedModel are compared
@@ -44,35 +48,60 @@ class Trained:
     training: Mapping[str, Any]
 
 
-def export(trained: Trained, data: Dataset, store: Path) -> Path:
-    """Write the next version of `trained.name` into `store`; returns its folder.
+def export(trained: Trained, data: Dataset, store: Path, default: bool = False) -> Path:
+    """Write the next version of `trained.name` into `store`; returns its folder. Where the version that answers by
+    default so far reads more of the test images, it goes on doing so, by the label `stable`; with `default`, the new
+    one answers instead.
 
     Raises:
         ConversionError: the LiteRT files do not answer like the SavedModel; nothing is left in the store.
+        DataError: the labels of this name cannot be read.
     """
-    return publish(store / trained.name, lambda aside, number: _write(aside, trained, data, number))
+    family = store / trained.name
+    before = labels.default_of(family)
+    if default:
+        return publish(family, lambda aside, number: _write(aside, trained, data, number), labels.STABLE)
+
+    def write(aside: Path, number: int) -> None:
+        reads = _write(aside, trained, data, number)["accuracy"]
+        if before is not None and _reads(before, data) > reads:
+            labels.point(family, labels.STABLE, int(before.name))  # before the new one is seen
+
+    return publish(family, write)
 
 
-def publish(family: Path, write: Callable[[Path, int], None]) -> Path:
+def _reads(version: Path, data: Dataset) -> float:
+    """The share of the test images that it reads right; 0 where it cannot read such images at all."""
+    try:
+        return evaluate.accuracy(version, data)
+    except Exception as error:  # versions from elsewhere fail in many ways, and the net that was trained is not lost
+        log.warning("%s cannot be measured on the test images, so that it is not compared: %s", version, error)
+        return 0.0
+
+
+def publish(family: Path, write: Callable[[Path, int], Any], label: str | None = None) -> Path:
     """The next version of a model: `write` fills a temporary folder, given its number, and one rename makes it
-    visible."""
+    visible; then `label` points at it, if there is one."""
     family.mkdir(parents=True, exist_ok=True)
     number = 1 + max((int(p.name) for p in family.iterdir() if p.name.isdecimal()), default=0)
     aside = family / f".{number}.{os.getpid()}.aside"
     try:
         write(aside, number)
         os.rename(aside, family / str(number))
+        if label is not None:
+            labels.point(family, label, number)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return family / str(number)
 
 
-def _write(aside: Path, trained: Trained, data: Dataset, number: int) -> None:
-    model, validation = folded(trained.model), _validation(data)
-    logits = calibrate.in_rows(lambda rows: model(rows, training=False)["logits"].numpy(), validation)
-    labels = np.resize(data.validation_labels, len(validation))
-    temperature = calibrate.temperature(logits, labels)
-    threshold = float(np.quantile(calibrate.energy_score(logits, temperature), calibrate.QUANTILE))
+def _write(aside: Path, trained: Trained, data: Dataset, number: int) -> dict[str, Any]:
+    """Fill the folder of a version; the metrics of its card."""
+    model, (images, truths) = folded(trained.model), calibration(data, bool(trained.training.get("mixed")))
+    logits = calibrate.in_rows(lambda rows: model(rows, training=False)["logits"].numpy(), images)
+    temperature = calibrate.temperature(logits, truths)
+    of_data = calibrate.energy_score(logits[: 2 * len(data.validation_images)], temperature)
+    threshold = float(np.quantile(of_data, calibrate.QUANTILE))
     module = tf.Module()
     module.weights = [weight.value for weight in model.variables]  # tracked once; Keras layers would add graphs
     tf.saved_model.save(module, str(aside), signatures=signatures(model, temperature))
@@ -92,12 +121,14 @@ def _write(aside: Path, trained: Trained, data: Dataset, number: int) -> None:
         "verbs": _verbs(model),
         "temperature": temperature,
         "in_distribution": {"score": "energy", "threshold": threshold, "quantile": calibrate.QUANTILE},
-        **write_litert(aside, validation[:COMPARED], "validation images"),
-        "metrics": evaluate.evaluate(aside, data, temperature, threshold),
+        "prediction_sets": calibrate.prediction_sets(softmax(logits / temperature, axis=1), truths),
+        **write_litert(aside, _compared(images), "validation images"),
+        "metrics": (metrics := evaluate.evaluate(aside, data, temperature, threshold)),
         "training": dict(trained.training),
         "made_with": made_with(),
     }
     write_card(aside, card)
+    return metrics
 
 
 def write_litert(folder: Path, images: Array, source: str) -> dict[str, Any]:
@@ -107,8 +138,9 @@ def write_litert(folder: Path, images: Array, source: str) -> dict[str, Any]:
         ConversionError: they cannot be had, or answer otherwise than the SavedModel on images (n, H, W).
     """
     trackable = tf.saved_model.load(str(folder))  # the files are those of what was written, not of what was trained
-    files = litert_conversion.convert(trackable)
-    comparisons = litert_conversion.compare(files, trackable, images)
+    with muted():
+        files = litert_conversion.convert(trackable)
+        comparisons = litert_conversion.compare(files, trackable, images)
     described = []
     for file in files:
         path = folder / EXTRA / file.name
@@ -135,12 +167,9 @@ def write_card(folder: Path, card: Mapping[str, Any]) -> None:
     (folder / EXTRA / "model_card.json").write_text(text + "\n")
 
 
-def _validation(data: Dataset) -> Array:
-    """Validation images and augmented copies of them: as many again, or more where comparing needs more."""
-    images = data.validation_images
-    copies = max(1, -(-COMPARED // len(images)) - 1)
-    changed = [augment(tf.constant(images), tf.constant((7, copy))).numpy() for copy in range(copies)]
-    return np.concatenate([images, *changed])
+def _compared(images: Array) -> Array:
+    """COMPARED of these, some of them several times where there are fewer."""
+    return images[np.arange(COMPARED) % len(images)]
 
 
 def _verbs(model: keras.Model) -> list[str]:

@@ -13,8 +13,9 @@ import keras
 import tensorflow as tf
 
 from training import outliers
-from training.augment import augment
-from training.data import Dataset
+from training.augment import augment, soiled
+from training.data import Array, Dataset
+from training.mix import Mix
 
 CHECKPOINT_EVERY = 500  # steps
 
@@ -22,7 +23,7 @@ CHECKPOINT_EVERY = 500  # steps
 @dataclass(frozen=True)
 class FitOptions:
     """How to train: passes over the data, images per step, peak learning rate, decay of weights, seed, augmentation,
-    weight of the outliers' loss."""
+    share of a batch that comes from the mix, weight of the outliers' loss."""
 
     epochs: int = 30
     batch_size: int = 128
@@ -30,7 +31,8 @@ class FitOptions:
     weight_decay: float = 1e-2
     seed: int = 0
     augment: bool = True
-    outliers: float = 0.05
+    mixed: float = 0.25
+    outliers: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,14 @@ class Fit:
     """One run of training: model, optimizer and step counter, which together are what a checkpoint holds."""
 
     def __init__(
-        self, build: Callable[[], keras.Model], data: Dataset, options: FitOptions, strategy: tf.distribute.Strategy
+        self,
+        build: Callable[[], keras.Model],
+        data: Dataset,
+        options: FitOptions,
+        strategy: tf.distribute.Strategy,
+        mix: Mix | None = None,
     ) -> None:
-        self.data, self.options, self.strategy = data, options, strategy
+        self.data, self.options, self.strategy, self.mix = data, options, strategy, mix
         self.steps_per_epoch = max(1, len(data.train_images) // options.batch_size)
         self.steps = self.steps_per_epoch * options.epochs
         keras.utils.set_random_seed(options.seed)
@@ -100,16 +107,29 @@ class Fit:
                 manager.save()
 
     def _batches(self, first: int) -> tf.data.Dataset:
-        """An endless stream that, started at step `first`, gives other orders and changes than the steps before had."""
+        """An endless stream of images, labels and outliers that, started at step `first`, has other orders and changes
+        than the steps before."""
         size, seed = self.options.batch_size, self.options.seed
-        data = tf.data.Dataset.from_tensor_slices((self.data.train_images, self.data.train_labels))
-        data = data.shuffle(len(self.data.train_images), seed=seed + first).repeat().batch(size, drop_remainder=True)
-        if self.options.augment:
-            numbered = tf.data.Dataset.zip(data, tf.data.Dataset.counter(first, dtype=tf.int32))
-            data = numbered.map(
-                lambda batch, step: (augment(batch[0], tf.stack([seed, step])), batch[1]), num_parallel_calls=2
-            )
-        return data.prefetch(2)
+        of_mix = round(self.options.mixed * size) if self.mix else 0
+        digits = [_endless((self.data.train_images, self.data.train_labels), size - of_mix, seed + first)]
+        drawn = []
+        if self.mix:
+            digits.append(_endless((self.mix.images, self.mix.labels), of_mix, seed + first))
+            drawn.append(_endless((self.mix.outliers,), size // outliers.DRAWN, seed + first))
+
+        def batch(step: tf.Tensor, digits: Any, drawn: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            images, labels = (tf.concat(values, 0) for values in zip(*digits, strict=True))
+            height, width = images.shape[1:]
+            noise = outliers.noise(max(1, size // outliers.NOISE), height, width, tf.stack([seed, step]))
+            unlike = tf.concat([part for (part,) in drawn], 0) if drawn else noise[:0]
+            if self.options.augment:
+                both = augment(tf.concat([images, unlike], 0), tf.stack([seed, step]))
+                images, unlike = both[:size], both[size:]
+                images = soiled(images, tf.concat([noise, unlike], 0), tf.stack([seed + 1, step]))
+            return images, labels, tf.concat([noise, unlike], 0)
+
+        steps = tf.data.Dataset.counter(first, dtype=tf.int32)
+        return tf.data.Dataset.zip(steps, tuple(digits), tuple(drawn)).map(batch, num_parallel_calls=2).prefetch(2)
 
     @tf.function  # type: ignore[untyped-decorator]
     def _step(self, batch: Any) -> tuple[tf.Tensor, tf.Tensor]:
@@ -117,38 +137,36 @@ class Fit:
         add = tf.distribute.ReduceOp.SUM
         return self.strategy.reduce(add, losses, axis=None), self.strategy.reduce(add, accuracies, axis=None)
 
-    def _replica_step(self, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    def _replica_step(self, batch: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Sums over the replica's share divided by the whole batch, so that adding up replicas gives means."""
-        images, labels = batch
-        whole = float(self.options.batch_size)
+        images, labels, unlike = batch
+        digits, whole = tf.shape(images)[0], float(self.options.batch_size)
         with tf.GradientTape() as tape:
-            logits = self.model(images, training=True)["logits"]
+            # together, as batch normalisation then knows at the end what it knew in training
+            both = self.model(tf.concat([images, unlike], 0), training=True)["logits"]
+            logits = both[:digits]
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_sum(losses) / whole + self._of_outliers(images)
+            loss = tf.reduce_sum(losses) / whole
+            if self.options.outliers:
+                told = outliers.losses(logits, both[digits:])
+                loss += self.options.outliers * tf.reduce_sum(told) / whole
         variables = self.model.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         right = tf.cast(tf.argmax(logits, axis=1) == labels, tf.float32)
         return loss, tf.reduce_sum(right) / whole
 
-    def _of_outliers(self, images: tf.Tensor) -> tf.Tensor:
-        """The replica's part of the weighted mean loss of outliers of the same size as `images`."""
-        if not self.options.outliers:
-            return tf.constant(0.0)
-        replicas = self.strategy.num_replicas_in_sync
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        step_number = tf.cast(self.optimizer.iterations, tf.int32) * replicas + replica
-        rows = max(1, self.options.batch_size // (outliers.SHARE * replicas))
-        height, width = images.shape[1:]
-        noise = outliers.noise(rows, height, width, tf.stack([self.options.seed, step_number]))
-        # not training: outliers are judged by, and never become part of, the statistics of batch normalisation
-        logits = self.model(noise, training=False)["logits"]
-        return self.options.outliers * tf.reduce_mean(outliers.losses(logits)) / replicas
-
     def record(self) -> dict[str, Any]:
         """What the card says of the training."""
         data = {"name": Path(self.data.name).name, "train": len(self.data.train_images)}
         seconds, date = round(float(self.seconds.numpy())), time.strftime("%Y-%m-%d")
-        return {"data": data, **asdict(self.options), "seconds": seconds, "date": date}
+        of_mix = {"mixed": self.options.mixed, "fonts": self.mix.fonts} if self.mix else {"mixed": 0.0}
+        return {"data": data, **asdict(self.options), **of_mix, "seconds": seconds, "date": date}
+
+
+def _endless(arrays: tuple[Array, ...], rows: int, seed: int) -> tf.data.Dataset:
+    """Batches of so many rows of all arrays, in another order each time through."""
+    data = tf.data.Dataset.from_tensor_slices(arrays).shuffle(len(arrays[0]), seed=seed).repeat()
+    return data.batch(rows, drop_remainder=True)
 
 
 def local_strategy() -> tf.distribute.Strategy:

@@ -7,7 +7,7 @@ import math
 
 import tensorflow as tf
 
-SHARE = 16  # digits in a batch for each outlier
+NOISE, DRAWN = 16, 5  # digits in a batch for each picture of noise, and for each drawn one that is no digit
 GRAINS = (1, 2, 4)  # pixels, sides of the squares that noise is made of
 GAMMA = 4.0  # largest exponent of the noise, and its inverse the smallest: a few specks of ink to nearly all ink
 
@@ -32,11 +32,15 @@ def _squares(rows: int, height: int, width: int, side: int, seed: tf.Tensor) -> 
     return tf.repeat(tf.repeat(greys, side, axis=1), side, axis=2)[:, :height, :width]
 
 
-def losses(logits: tf.Tensor) -> tf.Tensor:
-    """How far the energy score logsumexp(logits) of each outlier lies above that of all logits being 0.
+def losses(logits: tf.Tensor, unlike: tf.Tensor) -> tf.Tensor:
+    """How wrong it is to tell digits, with logits (n, K), from outliers, with logits (m, K), by their energy score
+    logsumexp(logits): the logistic losses (n + m,) about the score of all logits being 0.
 
-    Linear, where Liu et al., Energy-based Out-of-distribution Detection (2020), arXiv:2010.03759, take the square: the
-    first steps then do not belong to the outliers alone.
+    That is the loss of one more class for what is no digit, whose logit is fixed. Bitterwolf et al., Breaking Down
+    Out-of-Distribution Detection (2022), arXiv:2206.09880, find it as good as other ways to expose a net to outliers;
+    the energy is of Liu et al. (2020), arXiv:2010.03759. Digits have a part in it, because the loss of their labels
+    leaves it open how high all logits of a picture are.
     """
     nothing = math.log(logits.shape[1])
-    return tf.nn.relu(tf.reduce_logsumexp(logits, axis=1) - nothing)
+    above, below = tf.reduce_logsumexp(logits, axis=1) - nothing, tf.reduce_logsumexp(unlike, axis=1) - nothing
+    return tf.concat([tf.nn.softplus(-above), tf.nn.softplus(below)], 0)

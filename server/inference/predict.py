@@ -111,6 +111,19 @@ def check_pictures(pictures: Sequence[Picture]) -> None:
     images.check_work(picture.body for picture in pictures if picture.pixels is None)
 
 
+def check_coverage(card: ModelCard, coverage: float) -> None:
+    """Raises InvalidOption where the version cannot vouch for so large, or so small, a share of prediction sets."""
+    version = f"{card.name} version {card.version}"
+    if card.calibration is None:
+        raise InvalidOption(f"{version} has no calibration for prediction sets; leave coverage out")
+    low, high = card.calibration.range
+    if not low <= coverage <= high:
+        raise InvalidOption(
+            f"coverage={coverage:g}; expected {low:.4g} to {high:.6g}, which the {card.calibration.n} digits that "
+            f"{version} was calibrated on can vouch for"
+        )
+
+
 def class_index(name: str, class_label: str, classes: tuple[str, ...]) -> int:
     """The index of the class with this label; `name` is the option that named it.
 

@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from server.models.trial import parse_trial
-from server.types import Array, ImageSpec, LiteRTFile, ModelCard, Role, Trial
+from server.types import Array, Calibration, ImageSpec, LiteRTFile, ModelCard, Role, Trial
 
 CARD = Path("assets.extra", "model_card.json")
 BACKGROUND = Path("assets.extra", "background.npz")
@@ -78,7 +78,21 @@ def _card(stored: Mapping[str, Any], digest: str, folder: Path) -> ModelCard:
         metrics=stored["metrics"],
         training=stored["training"],
         trial=_trial(folder, stored),
+        calibration=_calibration(stored.get("prediction_sets")),
     )
+
+
+def _calibration(stored: Mapping[str, Any] | None) -> Calibration | None:
+    if stored is None:
+        return None
+    n, lowest = stored["n"], tuple(float(value) for value in stored["lowest"])
+    ascending = all(0 <= one <= other <= 1 for one, other in zip(lowest, (*lowest[1:], 1.0), strict=True))
+    if type(n) is not int or not 0 < len(lowest) <= n or not ascending:
+        raise BrokenVersion(
+            f"{CARD} has prediction_sets of {n!r} digits with {len(lowest)} probabilities; expected some of them, in "
+            "ascending order from 0 to 1"
+        )
+    return Calibration(n, lowest)
 
 
 def _image(stored: Mapping[str, Any]) -> ImageSpec:

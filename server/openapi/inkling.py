@@ -21,6 +21,7 @@ from server.openapi.parts import (
 from server.openapi.schemas import OPTION_VALUE, TEXT
 from server.reference import ENGINES, REFERENCES, engines_of
 from server.render import ATTACK_RENDERERS, COMPARISON_RENDERERS, RENDERERS
+from server.types import COVERAGE
 
 TAG = "inkling"
 ABOUT = "Pictures in, answers out."
@@ -49,6 +50,11 @@ MODEL = (
     query("preprocess", {"enum": ["auto", "none"], "default": "auto"}, "none = the picture is already a model's image"),
 )
 PIXELS = query("pixels", {"type": "boolean", "default": False}, "whether the answer has what the model got")
+SETS = query(
+    "coverage",
+    {"type": "number", "default": COVERAGE, "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+    "for what share of digits `prediction_set` has the right one, as far as the version can vouch for it",
+)
 TIME = query("budget_ms", {"type": "integer", "minimum": 1}, "milliseconds that may be taken")
 LANG = query("lang", {"enum": ["en", "zh"]}, "of sentences; stands above the Accept-Language header")
 FRAME = query("frame", {"enum": ["original", "model"], "default": "original"}, "where a heatmap lies")
@@ -122,7 +128,11 @@ WRONG = (400, 404, 406, 413, 415, 422, 503, 504)
 PATHS: dict[str, Any] = {
     "/v1/predict": {
         "post": operation(
-            TAG, "What is it?", _answers("Prediction", [JSON], 400, 404, 413, 415, 422, 503), [*MODEL, PIXELS], BODY
+            TAG,
+            "What is it?",
+            _answers("Prediction", [JSON], 400, 404, 413, 415, 422, 503),
+            [*MODEL, PIXELS, SETS],
+            BODY,
         )
     },
     "/v1/explain": {

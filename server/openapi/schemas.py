@@ -48,6 +48,12 @@ ANSWERED = {
     "model": record(name=TEXT, version=TEXT, digest=TEXT),
     "prediction": record(class_=WHOLE, label=TEXT, probability=NUMBER),
     "probabilities": listed(NUMBER),
+    "prediction_set": {
+        **nullable(record(labels=listed(TEXT), coverage=NUMBER, n=WHOLE)),
+        "description": "the digits that it may be, the likeliest first: for a share `coverage` of digits like the `n` "
+        "that this was calibrated on, the right one is among them. null where the picture is unlike digits, and where "
+        "the version has no calibration",
+    },
     "in_distribution": record(ok=FLAG, score=NUMBER, threshold=NUMBER),
     "preprocessing": with_optional(
         {"pixels": {**IMAGE, "description": "what the model got, where pixels=true asks for it"}},

@@ -30,7 +30,7 @@ def alt_text(explanation: Explanation, words: Words = ENGLISH, removal: bool = T
     """
     attribution, prediction = explanation.attribution, explanation.prediction
     finite(attribution.values, "values")
-    sentences = [words.predicted(prediction.label, prediction.probability)]
+    sentences = [words.predicted(prediction.label, prediction.probability), *alternatives(prediction, words)]
     if removal:
         sentences += _removal(explanation, words)
     if not (attribution.values if explanation.explainer.signed else attribution.values > 0).any():
@@ -64,6 +64,16 @@ def places(values: Array, pixels: Array) -> Array:
     )
     field = rows[:, None] * 3 + columns
     return np.bincount(field.ravel(), values.ravel().astype(np.float64), minlength=9)
+
+
+def alternatives(prediction: Prediction, words: Words = ENGLISH) -> list[str]:
+    """What else the digit may be: one sentence, or none where the prediction is certain, or the picture no digit."""
+    found = prediction.prediction_set()
+    if found is None or len(found.classes) == 1:
+        return []
+    return [
+        words.alternatives([prediction.card.classes[index] for index in found.classes if index != prediction.index])
+    ]
 
 
 def cautions(prediction: Prediction, notes: Iterable[str], words: Words = ENGLISH) -> list[str]:

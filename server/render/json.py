@@ -15,13 +15,16 @@ from server.render.certificate import summary
 from server.render.jsonable import json_text, known_float, plain, plain_float, plain_floats
 from server.render.language import ENGLISH, Words
 from server.types import (
+    COVERAGE,
     Array,
     Attribution,
     Explainer,
     Explanation,
+    ModelCard,
     Part,
     Placement,
     Prediction,
+    PredictionSet,
     Quality,
     Target,
     TrackRecord,
@@ -87,7 +90,9 @@ def attribution_json(attribution: Attribution, signed: bool, words: Words = ENGL
     }
 
 
-def prediction_json(prediction: Prediction, placement: Placement, pixels: Array | None = None) -> dict[str, Any]:
+def prediction_json(
+    prediction: Prediction, placement: Placement, pixels: Array | None = None, coverage: float = COVERAGE
+) -> dict[str, Any]:
     """All of POST /v1/predict; with the `pixels` that the model got, where they are given."""
     card, in_distribution = prediction.card, prediction.in_distribution
     probabilities = plain_floats(prediction.probabilities, "probabilities")
@@ -95,6 +100,7 @@ def prediction_json(prediction: Prediction, placement: Placement, pixels: Array 
         "model": {"name": card.name, "version": card.version, "digest": card.digest},
         "prediction": answer_json(prediction, probabilities),
         "probabilities": probabilities,
+        "prediction_set": _set_json(prediction.prediction_set(coverage), card),
         "in_distribution": {
             "ok": bool(in_distribution.ok),
             "score": plain_float(in_distribution.score, "in_distribution.score"),
@@ -107,6 +113,12 @@ def prediction_json(prediction: Prediction, placement: Placement, pixels: Array 
             **({} if pixels is None else {"pixels": plain_floats(pixels, "pixels")}),
         },
     }
+
+
+def _set_json(found: PredictionSet | None, card: ModelCard) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"labels": [card.classes[index] for index in found.classes], "coverage": found.coverage, "n": found.n}
 
 
 def answer_json(prediction: Prediction, probabilities: Array | None = None) -> dict[str, Any]:

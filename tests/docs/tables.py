@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from benchmarks.reading import nets_page
 from benchmarks.store import shipped
 from server import attacks, explainers, metrics
 from server.config import settings_table
@@ -218,6 +219,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "serving": serving_table,
     "rates": rates_table,
     "reading": reading_table,
+    "nets": lambda: nets_page.document(nets_page.figures()),
     "options": options_table,
     "metrics": metrics_table,
     "settings": lambda: f"| variable | default | |\n|---|---|---|\n{settings_table()}\n",

@@ -356,8 +356,8 @@ def test_json_has_the_agreed_shape() -> None:
     document = json.loads(RENDERERS["application/json"](explanation))
     assert json_text(explanation_json(explanation)) == RENDERERS["application/json"](explanation)
     assert list(document) == [
-        "id", "model", "prediction", "probabilities", "in_distribution", "preprocessing", "target", "explanation",
-        "trial", "alt",
+        "id", "model", "prediction", "probabilities", "prediction_set", "in_distribution", "preprocessing", "target",
+        "explanation", "trial", "alt",
     ]  # fmt: skip
     assert document["model"] == {"name": "cnn", "version": "1", "digest": "sha256:ab"}
     assert document["prediction"] == {"class": 0, "label": "0", "probability": 0.998}
@@ -371,7 +371,7 @@ def test_json_has_the_agreed_shape() -> None:
         "stop": None, "top3_probability": None, "uncorrected_delta": None, "bias_max": None,
         "summary": "Exact: the method's own definition, without samples or steps.",
     }  # fmt: skip
-    assert prediction_json(explanation.prediction, explanation.digit.placement).keys() == set(list(document)[1:6])
+    assert prediction_json(explanation.prediction, explanation.digit.placement).keys() == set(list(document)[1:7])
 
 
 def test_versus_class_0_is_not_none() -> None:

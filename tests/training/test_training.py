@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import tensorflow as tf
 from click.testing import CliRunner
 from keras import layers
 
-from training import augment, calibrate, data, litert_conversion, outliers
+from training import augment, calibrate, data, labels, litert_conversion, outliers
 from training.__main__ import main
 from training.architectures import ARCHITECTURES, cnn, lstm, mlp
 from training.fit import Fit, FitOptions
@@ -128,9 +129,14 @@ def test_noise_is_of_every_grain_and_repeats() -> None:
     assert 0.4 < coarse.mean() < 0.9
 
 
-def test_outliers_cost_what_their_energy_is_above_none() -> None:
-    logits = tf.constant([[0.0] * 10, [-5.0] * 10, [4.0] + [0.0] * 9])
-    assert outliers.losses(logits).numpy() == pytest.approx([0, 0, np.log((np.exp(4) + 9) / 10)], abs=1e-6)
+def test_outliers_are_a_class_whose_logit_is_fixed() -> None:
+    random = np.random.default_rng(0)
+    digits, unlike = random.normal(size=(4, 10)) * 3, random.normal(size=(3, 10)) * 3
+    more = np.append(np.concatenate([digits, unlike]), np.full((7, 1), np.log(10)), axis=1)
+    share = np.exp(more[:, -1]) / np.exp(more).sum(axis=1)  # of the eleventh class
+    expected = -np.log(np.append(1 - share[:4], share[4:]))
+    found = outliers.losses(tf.constant(digits), tf.constant(unlike)).numpy()
+    assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_net_that_saw_noise_is_less_sure_of_it(tmp_path: Path, digits: data.Dataset) -> None:
@@ -139,9 +145,13 @@ def test_a_net_that_saw_noise_is_less_sure_of_it(tmp_path: Path, digits: data.Da
         run = Fit(lambda: mlp(28, 28, 10, units=(32,)), digits, options, tf.distribute.get_strategy())
         assert list(run.run(tmp_path / str(weight), resume=False))[-1].accuracy > 0.6
         noise = np.random.default_rng(0).random((100, 28, 28), np.float32)
-        return float(calibrate.energy_score(run.model(noise, training=False)["logits"].numpy(), 1.0).mean())
+        of_noise, of_digits = (
+            calibrate.energy_score(run.model(images, training=False)["logits"].numpy(), 1.0).mean()
+            for images in (noise, digits.test_images)
+        )
+        return float(of_noise - of_digits)
 
-    assert energy(0.2) < energy(0.0) - 0.5
+    assert energy(0.5) < energy(0.0) - 0.5
 
 
 # Nets.
@@ -289,11 +299,60 @@ def test_a_version_is_exported_whole_and_evaluates_to_its_card(trained: Path) ->
     for verb in ("forward", "gradient", "features"):
         assert card["compared"][verb]["max_error"] <= litert_conversion.TOLERANCE
     assert card["parameters"] == 784 * 64 + 64 + 64 * 10 + 10  # batch normalisation is a part of the dense layer
-    assert card["training"]["outliers"] == 0.05
+    assert (card["training"]["outliers"], card["training"]["mixed"]) == (0.5, 0.25)
+    assert card["prediction_sets"]["n"] > 4 * 100
+    assert 0 < card["metrics"]["accuracy_corrupted"] < 1
     found = CliRunner().invoke(main, ["evaluate", str(version), "--data", "digits"], catch_exceptions=False)
     measured, carded = found.output.split("\n")[2].split()[1:]
     assert float(measured) == pytest.approx(card["metrics"]["accuracy"])
     assert measured == carded
+
+
+def fit_worse(store: Path, *more: str) -> str:
+    """What the command says that trains a net of four units for one pass, as the next version of the small one."""
+    arguments = ["fit", "mlp", "--data", "digits", "--units", "4", "--epochs", "1", "--name", "small", "--mixed", "0"]
+    arguments += ["--store", str(store), "--checkpoints", str(store / "other"), *more]
+    found = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert found.exit_code == 0, found.output
+    return found.output
+
+
+def test_a_worse_net_does_not_answer_by_default_unasked(tmp_path: Path, trained: Path) -> None:
+    family = tmp_path / "small"
+    shutil.copytree(trained / "small" / "1", family / "1")
+    assert "of 360 test images" in (said := fit_worse(tmp_path))
+    assert f"{family / '1'} answers by default as before" in said and '{"stable": 2}' in said
+    assert labels.default_of(family) == family / "1"
+    assert "answers by default as before" not in fit_worse(tmp_path, "--default")
+    assert labels.default_of(family) == family / "3"
+
+
+def test_a_net_beside_one_that_cannot_be_measured_is_kept(tmp_path: Path, trained: Path) -> None:
+    shutil.copytree(trained / "small" / "1", tmp_path / "small" / "1")
+    (tmp_path / "small" / "1" / "saved_model.pb").write_bytes(b"no graph")
+    fit_worse(tmp_path)
+    assert labels.default_of(tmp_path / "small") == tmp_path / "small" / "2"
+
+
+def test_corruptions_and_attacks_are_measured_where_they_are_asked_for(trained: Path) -> None:
+    version = str(trained / "small" / "1")
+    arguments = ["evaluate", version, "--data", "digits", "--corruptions", "--attacks"]
+    found = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    rows = dict(line.split("  ")[0:1] + line.split()[-1:] for line in found.output.splitlines()[1:])  # type: ignore
+    assert {"accuracy_corrupted", "fog", "zigzag", "PGD, 0.05", "PGD, 0.2"} <= set(rows)
+    assert float(rows["PGD, 0.2"]) <= float(rows["PGD, 0.05"]) < float(rows["accuracy"])
+
+
+def test_training_is_silent_about_the_machine(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "training", "fit", "mlp", "--data", "digits", "--units", "4", "--epochs", "1"]
+    command += ["--mixed", "0", "--store", str(tmp_path / "store"), "--checkpoints", str(tmp_path / "run")]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    environment["PYTHONPATH"] = str(ROOT)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert "next: python -m training certify" in done.stdout
+    for word in ("WARNING", "INFO", "cuda", "absl", "retracing"):
+        assert word not in done.stdout
 
 
 def test_no_centroid_is_a_training_image(trained: Path, digits: data.Dataset) -> None:

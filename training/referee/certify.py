@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from training import labels
 from training.data import Array, DataError
 from training.export import EXTRA, publish, write_card
 from training.next_version import checked_card
@@ -22,7 +23,8 @@ ARCHITECTURES = ("mlp", "cnn", "lstm")  # of architectures.py, which imports Ker
 
 def certify(version: Path, train: Array, test: Array, **sizes: Any) -> Path:
     """Put the version in the folder MODEL/NUMBER on trial, on images (n, 28, 28), and write the next version with the
-    result; returns its folder. `sizes` are those of `put_on_trial`.
+    result; returns its folder. It takes the place of the one that was tried, also for the label `stable`. `sizes` are
+    those of `put_on_trial`.
 
     Raises:
         DataError: `version` is none, is of another architecture than training's, or takes other images.
@@ -40,7 +42,8 @@ def certify(version: Path, train: Array, test: Array, **sizes: Any) -> Path:
         kept = {name: value for name, value in card.items() if name != "files"}
         write_card(aside, {**kept, "version": str(number), "trial": TRIAL, "certified_from": version.name})
 
-    return publish(version.parent, write)
+    label = labels.STABLE if labels.pointed(version.parent, labels.STABLE) == int(version.name) else None
+    return publish(version.parent, write, label)
 
 
 def subject_of(version: Path) -> Subject:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import PATH, write_part
+from benchmarks.venvs import python_for
 from server.inference.trial import tried
 from server.models.card import read_card
 from training.data import DataError
@@ -114,6 +115,8 @@ def _packages(wanted: Wanted, families: Sequence[Path]) -> list[str]:
     tables = []
     for version in (latest(family)[0] for family in families):
         if packages := _possible(wanted.methods, version):
+            for package in packages:
+                python_for(package)  # its environment is made here: the trial's processes would all make it at once
             tables.append(_tried(version, wanted, partial(entrants, packages)))
     if not tables:
         raise DataError(f"{' and '.join(wanted.methods)} can be asked about the CNN only; choose another of --models")

@@ -106,8 +106,10 @@ def three_looped(d: Draws, hand: Hand) -> Glyph:
 # 4
 
 
-def _four(d: Draws, closed: bool, reach: float) -> Glyph:
-    bar, stem = d(0.58 if closed else 0.44, 0.72), d(0.38, 0.62)
+def _four(d: Draws, closed: bool, reach: float, high: bool = False) -> Glyph:
+    """`high`: the bar is nearer to the top, and all of it a pennant."""
+    bar = d(0.42, 0.57) if high else d(0.58 if closed else 0.44, 0.72)
+    stem = d(0.34, 0.52) if high else d(0.38, 0.62)
     right, foot = (stem + reach, bar + d(-0.12, 0.05)), (stem - d(-0.06, 0.1), 1.0)
     if closed:
         return [joined(line(*near(d, right, (0.0, bar))), line((stem - d(0.0, 0.05), 0.0), foot))]
@@ -251,6 +253,7 @@ VARIANTS: dict[str, Variant] = {
     "4 open, touching": lambda d, hand: _four(d, closed=False, reach=d(0.0, 0.06)),
     "4 closed, crossing": lambda d, hand: _four(d, closed=True, reach=d(0.1, 0.28)),
     "4 closed, touching": lambda d, hand: _four(d, closed=True, reach=d(0.0, 0.05)),
+    "4 like a pennant": lambda d, hand: _four(d, closed=True, reach=d(0.0, 0.04), high=True),
     "5 in one": five_in_one,
     "5 detached": five_detached,
     "5 round": five_round,

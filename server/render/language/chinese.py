@@ -48,6 +48,9 @@ class Chinese:
     def predicted(self, label: str, probability: float) -> str:
         return f"读作 {label}（{_percent(probability)}）。"
 
+    def alternatives(self, labels: Sequence[str]) -> str:
+        return f"也可能是 {' 或 '.join(labels)}。"
+
     def method(self, name: str, is_reference: bool) -> str:
         return f"{name}（参考实现）" if is_reference else name
 

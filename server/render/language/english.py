@@ -47,6 +47,10 @@ class English:
     def predicted(self, label: str, probability: float) -> str:
         return f"Predicted {label} ({percent(probability)})."
 
+    def alternatives(self, labels: Sequence[str]) -> str:
+        """What else it may be, the likeliest first."""
+        return f"It may also be {' or '.join(labels)}."
+
     def method(self, name: str, is_reference: bool) -> str:
         return f"{name} (reference package)" if is_reference else name
 

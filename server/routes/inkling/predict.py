@@ -4,8 +4,9 @@ from typing import Any
 
 from flask import Blueprint, Response, g
 
+from server.inference.predict import check_coverage
 from server.inference.predict import predict as predict_picture
-from server.options import boolean
+from server.options import boolean, number
 from server.render import prediction_json
 from server.routes.inkling import parsing
 from server.routes.inkling.negotiation import each
@@ -14,7 +15,7 @@ from server.routes.middleware import access_log
 from server.routes.parameters import reject_unknown
 from server.routes.responses import json_answer
 from server.routes.service import request_context, service
-from server.types import Picture
+from server.types import COVERAGE, Picture
 
 blueprint = Blueprint("predict", __name__)
 
@@ -22,15 +23,19 @@ blueprint = Blueprint("predict", __name__)
 @blueprint.post("/v1/predict")
 def predict() -> Response:
     sent = parsing.received()
-    reject_unknown(sent.options, (*ABOUT_MODEL, "pixels"), "/v1/predict")
+    reject_unknown(sent.options, (*ABOUT_MODEL, "pixels", "coverage"), "/v1/predict")
     wants_pixels = boolean("pixels", sent.options.get("pixels", False))
+    coverage = number("coverage", sent.options["coverage"], float, 0, 1) if "coverage" in sent.options else None
     selector, context, stages = selector_of(sent.options), request_context(), g.stages
 
     def one(picture: Picture) -> dict[str, Any]:
         digit, prediction = predict_picture(service().store, picture, selector, context, stages)
         access_log.record_prediction(prediction, digit.placement.warnings)
+        if coverage is not None:
+            check_coverage(prediction.card, coverage)
         with stages("render"):
-            return prediction_json(prediction, digit.placement, digit.pixels if wants_pixels else None)
+            pixels = digit.pixels if wants_pixels else None
+            return prediction_json(prediction, digit.placement, pixels, COVERAGE if coverage is None else coverage)
 
     answer = each(one, sent.pictures) if sent.several else one(sent.pictures[0])
     with stages("render"):

@@ -15,6 +15,7 @@ export interface Prediction {
   model: Model;
   prediction: { class: number; label: string; probability: number };
   probabilities: number[];
+  prediction_set: { labels: string[]; coverage: number; n: number } | null;
   in_distribution: { ok: boolean; score: number; threshold: number };
   preprocessing: Preprocessing;
 }

@@ -189,6 +189,8 @@ export class DigitView {
     if (!prediction) return [];
     const several = prediction.preprocessing.warnings.find((one) => one.startsWith("multiple-objects"));
     const texts = prediction.in_distribution.ok ? [] : [this.words.unlike];
+    const labels = prediction.prediction_set?.labels ?? [];
+    if (labels.length > 1) texts.push(this.words.either(labels));
     if (several) texts.push(this.words.several(/\d+/.exec(several)?.[0] ?? "2"));
     return texts.map((text) => h("li", { class: "warning" }, text));
   }

@@ -1,0 +1,52 @@
+"""Which version of a model answers by default: the one that the label `stable` points at, else the latest."""
+
+import json
+import os
+from pathlib import Path
+
+from training.data import DataError
+
+LABELS = "labels.json"
+STABLE = "stable"
+
+
+def default_of(family: Path) -> Path | None:
+    """The version of the model in this folder that answers by default; None where there is none.
+
+    Raises:
+        DataError: labels.json is not what it should be.
+    """
+    numbers = [int(path.name) for path in family.iterdir() if path.name.isdecimal()] if family.is_dir() else []
+    labelled = pointed(family, STABLE)
+    number = labelled if labelled in numbers else max(numbers, default=None)
+    return None if number is None else family / str(number)
+
+
+def pointed(family: Path, label: str) -> int | None:
+    """The version that a label points at; None where there is no such label. Raises DataError as `default_of` does."""
+    return _read(family).get(label)
+
+
+def point(family: Path, label: str, version: int) -> None:
+    """Let a label point at a version, at once for everybody who reads the file.
+
+    Raises:
+        DataError: labels.json is not what it should be.
+    """
+    labels = {**_read(family), label: version}
+    aside = family / f".{LABELS}.{os.getpid()}.aside"
+    aside.write_text(json.dumps(labels, indent=1) + "\n")
+    os.replace(aside, family / LABELS)
+
+
+def _read(family: Path) -> dict[str, int]:
+    path = family / LABELS
+    if not path.exists():
+        return {}
+    try:
+        labels = json.loads(path.read_text())
+        if isinstance(labels, dict) and all(type(number) is int for number in labels.values()):
+            return labels
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}); mend or remove it") from error
+    raise DataError(f'{path} is {labels!r:.100}; expected an object such as {{"stable": 3}}')
