@@ -56,7 +56,7 @@ def main() -> None:
     pictures = gathered(given.fonts, given.images)
     figures = nets_page.figures()
     for store in (*given.before, ROOT / "model_store"):
-        for name in NETS:
+        for name in given.nets:
             version = latest(store / name)
             print(f"measuring {name}/{version.name}", file=sys.stderr)
             figures[f"{name}/{version.name}"] = measured(version, pictures, given.images is not None)
@@ -77,6 +77,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--images", type=Path, help="a folder of strangers' pictures, with index.tsv: file, label, ...")
     parser.add_argument("--before", type=Path, action="append", default=[], help="another store, to measure as well")
+    parser.add_argument("--nets", nargs="+", choices=NETS, default=NETS, help="these only; figures of others stay")
     return parser.parse_args()
 
 

@@ -113,8 +113,9 @@ class Fit:
         of_mix = round(self.options.mixed * size) if self.mix else 0
         digits = [_endless((self.data.train_images, self.data.train_labels), size - of_mix, seed + first)]
         drawn = []
-        if self.mix:
+        if self.mix and of_mix:
             digits.append(_endless((self.mix.images, self.mix.labels), of_mix, seed + first))
+        if self.mix:
             drawn.append(_endless((self.mix.outliers,), size // outliers.DRAWN, seed + first))
 
         def batch(step: tf.Tensor, digits: Any, drawn: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -126,7 +127,7 @@ class Fit:
                 both = augment(tf.concat([images, unlike], 0), tf.stack([seed, step]))
                 images, unlike = both[:size], both[size:]
                 images = soiled(images, tf.concat([noise, unlike], 0), tf.stack([seed + 1, step]))
-            return images, labels, tf.concat([noise, unlike], 0)
+            return images, labels, tf.concat([noise, unlike], 0) if self.options.outliers else noise[:0]
 
         steps = tf.data.Dataset.counter(first, dtype=tf.int32)
         return tf.data.Dataset.zip(steps, tuple(digits), tuple(drawn)).map(batch, num_parallel_calls=2).prefetch(2)

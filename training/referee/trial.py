@@ -19,6 +19,7 @@ import numpy as np
 
 from server.explainers import EXPLAINERS
 from server.types import Array, Attribution, Explainer, Model, Target
+from training import quiet
 from training.referee import maps
 from training.referee.planted import planted
 from training.referee.yardstick import Yardstick, summed_up
@@ -127,7 +128,7 @@ def put_on_trial(subject: Subject, train: Array, test: Array, pictures: int = PI
     `digits` there is no yardstick. `entrants` are ours, or others'."""
     asked, judged = test[:pictures], test[pictures : pictures + digits]
     parts = [judged[start : start + PART] for start in range(0, len(judged), PART)]
-    with ProcessPoolExecutor(processes or os.cpu_count(), get_context("spawn"), initializer=_quiet) as pool:
+    with ProcessPoolExecutor(processes or os.cpu_count(), get_context("spawn"), initializer=_begin) as pool:
         of_kinds = [pool.submit(_try_kind, subject, kind, train[:DRAWN_ON], asked, entrants) for kind in kinds]
         of_digits = [pool.submit(_try_digits, subject, part, entrants) for part in parts]
         siblings: list[dict[str, Any]] = []
@@ -190,9 +191,9 @@ def _rounded(values: Mapping[str, float]) -> dict[str, float]:
 # What the processes do. They import TensorFlow, with one thread each.
 
 
-def _quiet() -> None:
-    for name, value in (("TF_CPP_MIN_LOG_LEVEL", "2"), ("TF_NUM_INTRAOP_THREADS", "1")):
-        os.environ.setdefault(name, value)
+def _begin() -> None:
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    quiet.import_tensorflow()
 
 
 def _try_kind(
