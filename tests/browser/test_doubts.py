@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import OpenPage, opening
 from tests.browser.hand import ONE, answer_after, count, digit, draw, draw_and_wait
@@ -268,3 +268,18 @@ def places(page: Page) -> list[float]:
         "() => [...document.querySelectorAll('section')].slice(0, 2).map((one) => one.offsetTop)"
     )
     return found
+
+
+def test_a_digit_that_could_be_two_says_so(open_page: OpenPage) -> None:
+    page = open_page()
+
+    def doubtful(route: Route) -> None:
+        answer = route.fetch()
+        several = {"labels": ["7", "1"], "coverage": 0.999, "n": 1000}
+        route.fulfill(response=answer, json={**answer.json(), "prediction_set": several})
+
+    draw_and_wait(page)
+    expect(page.locator("inkling-digit .warning")).to_have_count(0)
+    page.route("**/v1/predict**", doubtful)
+    draw(page, ONE)
+    expect(page.locator("inkling-digit .warning")).to_have_text("It could be 7 or 1.")
