@@ -230,7 +230,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, digits: data.Dataset
     second = run()
     rest = list(second.run(tmp_path, resume=True))
     assert [progress.step for progress in rest] == list(range(seen[-1].step + 1, second.steps + 1))
-    assert rest[-1].accuracy > 0.6
+    assert rest[-1].accuracy > 0.4  # soiled pictures of digits are learned slowly
     third = run()
     assert list(third.run(tmp_path, resume=True)) == []
     weights = zip(second.model.get_weights(), third.model.get_weights(), strict=True)
