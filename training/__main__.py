@@ -119,6 +119,11 @@ def fit(
         {key: options.pop(key) for key in ("units", "filters", "depth", "heads", "dense", "attention", "dropout")},
     )
     dataset = _checked_data(data, seed)
+    name = name or architecture
+    try:
+        labels.default_of(store / name)  # labels that cannot be read are said before hours of training, not after
+    except DataError as error:
+        raise click.ClickException(str(error)) from error
     quiet.import_tensorflow()
     from training import architectures, export
     from training.fit import Fit, FitOptions, local_strategy
@@ -132,7 +137,6 @@ def fit(
         local_strategy(),
         _mix(dataset, seed, fonts) if options["mixed"] else None,
     )
-    name = name or architecture
     folder = checkpoints or Path("runs") / name
     _show(run, folder, resume)
     click.echo("exporting: background, LiteRT files, evaluation")
@@ -240,7 +244,7 @@ def convert(version: Path, data: str | None) -> None:
     images = None if data is None else _checked_data(data, 0).validation_images
     quiet.import_tensorflow()
     from training import next_version as conversion
-    from training.litert_conversion import ConversionError
+    from training.litert.conversion import ConversionError
 
     try:
         click.echo(f"wrote {conversion.convert(version, images)}")

@@ -20,7 +20,7 @@ TAIL = 0.05  # of the digits, whose probabilities are kept for prediction sets: 
 def temperature(logits: Array, labels: Array) -> float:
     """The T > 0 that minimises the negative log-likelihood of softmax(logits / T); logits (n, K), labels (n,).
 
-    Guo et al., On Calibration of Modern Neural Networks (2017), arXiv:1706.04599.
+    Guo et al., On ConformalScores of Modern Neural Networks (2017), arXiv:1706.04599.
     """
     best = minimize_scalar(
         lambda log_t: negative_log_likelihood(logits / np.exp(log_t), labels), bounds=(-3, 3), method="bounded"
@@ -42,8 +42,8 @@ def energy_score(logits: Array, temperature: float) -> Array:
 
 
 def prediction_sets(probabilities: Array, labels: Array) -> dict[str, Any]:
-    """What a card has for prediction sets (split conformal; the server's Calibration says how it is used): of n digits
-    with probabilities (n, K), the lowest TAIL of those of the right class."""
+    """What a card has for prediction sets, which the contract of the model store describes: of n digits with
+    probabilities (n, K), the lowest TAIL of those of the right class."""
     right = np.sort(probabilities.astype(np.float64)[np.arange(len(labels)), labels])
     return {"n": len(labels), "lowest": [float(f"{value:.6g}") for value in right[: max(1, int(TAIL * len(right)))]]}
 

@@ -20,11 +20,12 @@ import tensorflow as tf
 from scipy.special import softmax
 from sklearn.cluster import KMeans
 
-from training import calibrate, evaluate, labels, litert_conversion
+from training import calibrate, evaluate, labels
 from training.data import Array, Dataset
 from training.fold import folded
-from training.footprint import footprint
-from training.mix import calibration
+from training.litert import conversion
+from training.litert.footprint import footprint
+from training.mix import calibration_set
 from training.quiet import muted
 from training.signatures import signatures
 
@@ -97,7 +98,7 @@ def publish(family: Path, write: Callable[[Path, int], Any], label: str | None =
 
 def _write(aside: Path, trained: Trained, data: Dataset, number: int) -> dict[str, Any]:
     """Fill the folder of a version; the metrics of its card."""
-    model, (images, truths) = folded(trained.model), calibration(data, bool(trained.training.get("mixed")))
+    model, (images, truths) = folded(trained.model), calibration_set(data, bool(trained.training.get("mixed")))
     logits = calibrate.in_rows(lambda rows: model(rows, training=False)["logits"].numpy(), images)
     temperature = calibrate.temperature(logits, truths)
     of_data = calibrate.energy_score(logits[: 2 * len(data.validation_images)], temperature)
@@ -139,8 +140,8 @@ def write_litert(folder: Path, images: Array, source: str) -> dict[str, Any]:
     """
     trackable = tf.saved_model.load(str(folder))  # the files are those of what was written, not of what was trained
     with muted():
-        files = litert_conversion.convert(trackable)
-        comparisons = litert_conversion.compare(files, trackable, images)
+        files = conversion.convert(trackable)
+        comparisons = conversion.compare(files, trackable, images)
     described = []
     for file in files:
         path = folder / EXTRA / file.name

@@ -61,7 +61,7 @@ def mixed(data: Dataset, seed: int, fonts: Sequence[Path] = ()) -> Mix:
     return Mix(all_images[known], all_labels[known], np.concatenate(outliers), len(fonts))
 
 
-def calibration(data: Dataset, drawn: bool) -> tuple[Array, Array]:
+def calibration_set(data: Dataset, drawn: bool) -> tuple[Array, Array]:
     """Images (n, H, W) with labels (n,) that say how sure a net may be: the validation images, and as many augmented
     ones; where it was trained on a mix, half as many worn and as many drawn ones too, none of which it was trained on.
     """

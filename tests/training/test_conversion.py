@@ -20,13 +20,13 @@ from server.models.litert import explaining_model, predictor
 from server.models.savedmodel import SavedModel
 from tests.support.models.nets import digits
 from tests.support.models.tiny import save, write_tiny
-from training import litert_conversion
 from training.__main__ import main
 from training.data import DataError
-from training.flatbuffer import ALIGNMENT, join, operators
-from training.litert_conversion import ConversionError, ConvertedFile
+from training.litert import conversion
+from training.litert.conversion import ConversionError, ConvertedFile
+from training.litert.flatbuffer import ALIGNMENT, join, operators
+from training.litert.subpixel import rewritten
 from training.next_version import convert
-from training.subpixel import rewritten
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,8 @@ def trackable(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def files(trackable: Any) -> list[ConvertedFile]:
     """Blocks are chosen as if a row were quicker in the larger ones: what is measured is not the same every time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(litert_conversion, "faster_block", lambda models, small, large: large)
-        return litert_conversion.convert(trackable)
+        patch.setattr(conversion, "faster_block", lambda models, small, large: large)
+        return conversion.convert(trackable)
 
 
 def thousand() -> np.ndarray:
@@ -98,8 +98,8 @@ def test_the_larger_block_is_taken_where_a_row_is_quicker_in_it(
 ) -> None:
     """Seconds of a call of 8 and of 16 rows."""
     models = {"small_8": b"8", "large_16": b"16"}
-    monkeypatch.setattr(litert_conversion, "seconds_of", dict(zip(models.values(), times, strict=True)).get)
-    assert litert_conversion.faster_block(models, "small_8", "large_16") == expected
+    monkeypatch.setattr(conversion, "seconds_of", dict(zip(models.values(), times, strict=True)).get)
+    assert conversion.faster_block(models, "small_8", "large_16") == expected
 
 
 # Transposed convolutions.
@@ -144,9 +144,9 @@ def test_others_are_left_as_they_are(stride: int, channels: int, padding: str) -
 
 
 def test_what_was_converted_is_accepted(trackable: Any, files: list[ConvertedFile]) -> None:
-    reported = litert_conversion.compare(files, trackable, thousand())
-    assert reported["forward"]["images"] == 1000 and reported["gradient"]["images"] == litert_conversion.GRADIENTS
-    assert all(0 <= one["max_error"] <= litert_conversion.TOLERANCE for one in reported.values())
+    reported = conversion.compare(files, trackable, thousand())
+    assert reported["forward"]["images"] == 1000 and reported["gradient"]["images"] == conversion.GRADIENTS
+    assert all(0 <= one["max_error"] <= conversion.TOLERANCE for one in reported.values())
     assert [(file.name, file.predict, file.functions) for file in files] == [
         ("model.tflite", True, ("forward_1",)),
         ("explain.tflite", False, ("forward_32", "gradient_1", "gradient_16")),
@@ -171,37 +171,37 @@ def test_files_that_answer_differently_are_refused(tmp_path: Path, files: list[C
     changes, words = OTHERS[name]
     other = tf.saved_model.load(str(save(tmp_path / "net", **changes)))
     with pytest.raises(ConversionError, match=words):
-        litert_conversion.compare(files, other, thousand())
+        conversion.compare(files, other, thousand())
 
 
 def test_answers_that_are_no_numbers_are_refused(tmp_path: Path, trackable: Any) -> None:
-    wrong = litert_conversion.convert(
+    wrong = conversion.convert(
         tf.saved_model.load(str(save(tmp_path / "net", outputs=outputs(lambda all: all * np.nan))))
     )
     with pytest.raises(ConversionError, match="not finite"):
-        litert_conversion.compare(wrong, trackable, thousand())
+        conversion.compare(wrong, trackable, thousand())
 
 
 def test_too_few_images_are_refused(trackable: Any, files: list[ConvertedFile]) -> None:
     with pytest.raises(ConversionError, match="999 images; expected at least 1000"):
-        litert_conversion.compare(files, trackable, thousand()[:999])
+        conversion.compare(files, trackable, thousand()[:999])
 
 
 def test_error_names_an_operation_that_litert_lacks(tmp_path: Path) -> None:
     """It would convert with TensorFlow's own operations, which the runtime does not have."""
     net = save(tmp_path / "net", outputs=outputs(lambda logits: tf.math.lgamma(1 + tf.nn.relu(logits))))
     with pytest.raises(ConversionError, match="cannot be converted to LiteRT"):
-        litert_conversion.convert(tf.saved_model.load(str(net)))
+        conversion.convert(tf.saved_model.load(str(net)))
 
 
 def test_large_functions_lie_apart(monkeypatch: pytest.MonkeyPatch, trackable: Any) -> None:
     """An interpreter prepares all subgraphs of its file."""
-    monkeypatch.setattr(litert_conversion, "LARGE", 1)
-    monkeypatch.setattr(litert_conversion, "faster_block", lambda models, small, large: large)
-    found = litert_conversion.convert(trackable)
+    monkeypatch.setattr(conversion, "LARGE", 1)
+    monkeypatch.setattr(conversion, "faster_block", lambda models, small, large: large)
+    found = conversion.convert(trackable)
     assert [file.name for file in found] == ["model.tflite", *(f"{one}.tflite" for one in (
         "forward_32", "gradient_1", "gradient_16"))]  # fmt: skip
-    litert_conversion.compare(found, trackable, thousand())
+    conversion.compare(found, trackable, thousand())
 
 
 # The next version.
@@ -252,13 +252,13 @@ def test_the_command_tells_what_it_wrote(tiny: Path) -> None:
 
 
 def test_a_conversion_that_fails_leaves_nothing(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = litert_conversion.convert
+    right = conversion.convert
 
     def wrong(trackable: Any) -> list[ConvertedFile]:
         first, second = right(trackable)
         return [first, replace(second, content=first.content)]
 
-    monkeypatch.setattr("training.export.litert_conversion.convert", wrong)
+    monkeypatch.setattr("training.export.conversion.convert", wrong)
     with pytest.raises(ConversionError):
         convert(tiny)
     assert [path.name for path in tiny.parent.iterdir()] == ["1"]

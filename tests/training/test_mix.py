@@ -43,12 +43,12 @@ def test_a_data_set_of_fewer_digits_gets_no_others(digits: Dataset) -> None:
 
 
 def test_nothing_of_the_mix_calibrates(digits: Dataset, made: mix.Mix) -> None:
-    images, labels = mix.calibration(digits, drawn=True)
+    images, labels = mix.calibration_set(digits, drawn=True)
     assert len(images) == len(labels)
     assert np.array_equal(images[: len(digits.validation_images)], digits.validation_images)
     seen = {image.tobytes() for image in made.images}
     assert not any(image.tobytes() in seen for image in images)
-    plain, _ = mix.calibration(digits, drawn=False)
+    plain, _ = mix.calibration_set(digits, drawn=False)
     assert len(plain) == 2 * len(digits.validation_images)
 
 

@@ -16,11 +16,15 @@ import tensorflow as tf
 from click.testing import CliRunner
 from keras import layers
 
-from training import augment, calibrate, data, labels, litert_conversion, outliers
+from server.models.card import CARD, read_card
+from tests.support.models.trials import TRIED
+from training import augment, calibrate, data, labels, outliers
 from training.__main__ import main
 from training.architectures import ARCHITECTURES, cnn, lstm, mlp
 from training.fit import Fit, FitOptions
 from training.fold import folded
+from training.litert import conversion
+from training.referee.certify import with_trial
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -297,7 +301,7 @@ def test_a_version_is_exported_whole_and_evaluates_to_its_card(trained: Path) ->
     assert card["metrics"]["accuracy"] > 0.9
     assert card["format"] == 2
     for verb in ("forward", "gradient", "features"):
-        assert card["compared"][verb]["max_error"] <= litert_conversion.TOLERANCE
+        assert card["compared"][verb]["max_error"] <= conversion.TOLERANCE
     assert card["parameters"] == 784 * 64 + 64 + 64 * 10 + 10  # batch normalisation is a part of the dense layer
     assert (card["training"]["outliers"], card["training"]["mixed"]) == (0.5, 0.25)
     assert card["prediction_sets"]["n"] > 4 * 100
@@ -332,6 +336,32 @@ def test_a_net_beside_one_that_cannot_be_measured_is_kept(tmp_path: Path, traine
     (tmp_path / "small" / "1" / "saved_model.pb").write_bytes(b"no graph")
     fit_worse(tmp_path)
     assert labels.default_of(tmp_path / "small") == tmp_path / "small" / "2"
+
+
+def test_labels_that_cannot_be_read_are_said_before_training(tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "labels.json").write_text("{")
+    arguments = ["fit", "mlp", "--data", "digits", "--name", "small", "--store", str(tmp_path)]
+    found = CliRunner().invoke(main, [*arguments, "--checkpoints", str(tmp_path / "run")])
+    assert found.exit_code == 1 and "labels.json" in found.output
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("stable", "after"), [(1, 3), (2, 2), (None, None)])
+def test_a_certified_version_takes_over_the_label_of_the_one_that_was_tried(
+    tmp_path: Path, trained: Path, stable: int | None, after: int | None
+) -> None:
+    family = tmp_path / "small"
+    for number in ("1", "2"):
+        shutil.copytree(trained / "small" / "1", family / number)
+    if stable is not None:
+        labels.point(family, labels.STABLE, stable)
+    found = {name: value for name, value in TRIED.items() if name not in ("format", "of")}
+    assert with_trial(family / "1", found) == family / "3"
+    assert labels.pointed(family, labels.STABLE) == after
+    card = read_card(family / "3")
+    assert card.trial is not None and card.version == "3"
+    assert json.loads((family / "3" / CARD).read_text())["certified_from"] == "1"
 
 
 def test_corruptions_and_attacks_are_measured_where_they_are_asked_for(trained: Path) -> None:

@@ -6,6 +6,7 @@ A version is never changed, so what is found of it later becomes part of the nex
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,25 @@ ARCHITECTURES = ("mlp", "cnn", "lstm")  # of architectures.py, which imports Ker
 
 def certify(version: Path, train: Array, test: Array, **sizes: Any) -> Path:
     """Put the version in the folder MODEL/NUMBER on trial, on images (n, 28, 28), and write the next version with the
-    result; returns its folder. It takes the place of the one that was tried, also for the label `stable`. `sizes` are
-    those of `put_on_trial`.
+    result; returns its folder. `sizes` are those of `put_on_trial`.
 
     Raises:
         DataError: `version` is none, is of another architecture than training's, or takes other images.
         ValueError: a sibling does not follow its cause.
     """
-    subject, card = subject_of(version), checked_card(version)
+    return with_trial(version, put_on_trial(subject_of(version), train, test, **sizes))
+
+
+def with_trial(version: Path, found: Mapping[str, Any]) -> Path:
+    """Write the next version of the model in the folder MODEL/NUMBER: the same one with what a trial found, which
+    takes over the label `stable` where the other had it; returns its folder.
+
+    Raises:
+        DataError: `version` is none, or the labels beside it cannot be read.
+    """
+    card = checked_card(version)
     digest = hashlib.sha256((version / EXTRA / "model_card.json").read_bytes()).hexdigest()
-    trial = put_on_trial(subject, train, test, **sizes)
-    trial = {"format": FORMAT, "of": f"sha256:{digest}", **trial}
+    trial = {"format": FORMAT, "of": f"sha256:{digest}", **found}
 
     def write(aside: Path, number: int) -> None:
         shutil.copytree(version, aside)

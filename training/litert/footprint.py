@@ -1,4 +1,4 @@
-"""How many bytes an interpreter of a LiteRT file takes once every signature has run: python -m training.footprint FILE.
+"""python -m training.litert.footprint FILE: bytes that an interpreter of it takes once every signature has run.
 
 A process of its own measures it, because what another one has freed would be taken again unseen.
 """
@@ -20,8 +20,8 @@ def footprint(file: Path) -> int:
     Raises:
         subprocess.CalledProcessError: LiteRT cannot run it.
     """
-    command = [sys.executable, "-m", "training.footprint", str(file.resolve())]
-    root = Path(__file__).parent.parent
+    command = [sys.executable, "-m", "training.litert.footprint", str(file.resolve())]
+    root = Path(__file__).parent.parent.parent
     return int(subprocess.run(command, capture_output=True, text=True, check=True, cwd=root).stdout)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from training.data import Array
-from training.flatbuffer import IDENTIFIER
+from training.litert.flatbuffer import IDENTIFIER
 
 MIN_CHANNELS = 8  # output channels; with as many the transposed convolution wastes nothing
 

@@ -16,9 +16,9 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from training.data import Array
-from training.flatbuffer import ConversionError as ConversionError
-from training.flatbuffer import join, operators
-from training.subpixel import rewritten
+from training.litert.flatbuffer import ConversionError as ConversionError
+from training.litert.flatbuffer import join, operators
+from training.litert.subpixel import rewritten
 
 ROWS: Mapping[str, tuple[int, ...]] = {"forward": (16, 32), "gradient": (8, 16), "features": ()}
 """Of a block, beside a single row: the smaller one, unless a row is quicker in the larger. Small blocks are shared out
