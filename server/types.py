@@ -4,7 +4,7 @@ Imports numpy and nothing of ours, so that any file may import it. Shapes are wr
 image, K = classes, D = width of the embedding; every array of pixels is float32 in [0, 1] with 0 = paper and 1 = ink.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, get_args
@@ -87,8 +87,22 @@ class Trial:
     results: tuple[TrialResult, ...]
 
 
+COVERAGE = 0.999
+"""Of prediction sets that nobody chose another for: the shipped nets are right too often for less to say anything."""
+
+
 @dataclass(frozen=True)
-class Calibration:
+class PredictionSet:
+    """The classes that a digit may be, the likeliest first: for a share `coverage` of digits like the `n` that this was
+    calibrated on, the right one is among them."""
+
+    classes: tuple[int, ...]
+    coverage: float
+    n: int
+
+
+@dataclass(frozen=True)
+class ConformalScores:
     """What held-out digits say of prediction sets: of `n` of them, the `lowest` probabilities that a version gave the
     right class, in ascending order.
 
@@ -110,6 +124,16 @@ class Calibration:
         """The probability that a class of the set has at least; `coverage` lies in `range`."""
         # without the last digits, in which 1001 * (1 - 0.999) is less than 1.001
         return self.lowest[int(round((self.n + 1) * (1 - coverage), 6)) - 1]
+
+    def prediction_set(self, probabilities: Sequence[float], coverage: float) -> PredictionSet | None:
+        """The classes that a digit with these probabilities (K,) may be, never none of them; None where these digits
+        cannot vouch for `coverage`."""
+        low, high = self.range
+        if not low <= coverage <= high:
+            return None
+        first, *rest = sorted(range(len(probabilities)), key=lambda index: -probabilities[index])
+        least = self.threshold(coverage)
+        return PredictionSet((first, *(one for one in rest if probabilities[one] >= least)), coverage, self.n)
 
 
 @dataclass(frozen=True)
@@ -135,7 +159,7 @@ class ModelCard:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     trial: Trial | None = None  # where the version was tried
-    calibration: Calibration | None = None  # where its card has one
+    conformal: ConformalScores | None = None  # where its card has one
 
 
 @dataclass(frozen=True)
@@ -249,20 +273,6 @@ class InDistribution:
 
 
 @dataclass(frozen=True)
-class PredictionSet:
-    """The classes that a digit may be, the likeliest first: for a share `coverage` of digits like the `n` that this was
-    calibrated on, the right one is among them."""
-
-    classes: tuple[int, ...]
-    coverage: float
-    n: int
-
-
-COVERAGE = 0.999
-"""Of prediction sets that nobody chose another for: the shipped nets are right too often for less to say anything."""
-
-
-@dataclass(frozen=True)
 class Prediction:
     """What the digit is; computed once per request, so that the explained class cannot change under way."""
 
@@ -271,6 +281,7 @@ class Prediction:
     probabilities: Array  # (K,)
     logits: Array  # (K,)
     in_distribution: InDistribution
+    prediction_set: PredictionSet | None = None  # None: unlike digits, or nobody can vouch for one
 
     @property
     def label(self) -> str:
@@ -279,17 +290,6 @@ class Prediction:
     @property
     def probability(self) -> float:
         return float(self.probabilities[self.index])
-
-    def prediction_set(self, coverage: float = COVERAGE) -> PredictionSet | None:
-        """The classes that the digit may be, never none of them; None for a picture unlike digits, and where the card
-        cannot vouch for so much."""
-        known = self.card.calibration
-        if known is None or not self.in_distribution.ok or not known.range[0] <= coverage <= known.range[1]:
-            return None
-        least = known.threshold(coverage)
-        order = np.argsort(-self.probabilities, kind="stable").tolist()
-        classes = tuple(index for index in order if index == self.index or self.probabilities[index] >= least)
-        return PredictionSet(classes, coverage, known.n)
 
 
 Kind = Literal["bar", "stem", "slant", "curve", "loop", "dot", "ink", "gap"]

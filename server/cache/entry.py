@@ -34,6 +34,7 @@ from server.types import (
     Place,
     Placement,
     Prediction,
+    PredictionSet,
     Quality,
     Runtime,
     Section,
@@ -44,7 +45,7 @@ from server.types import (
     Unit,
 )
 
-FORMAT = 3  # raised when entries change; entries of another format are misses
+FORMAT = 4  # raised when entries change; entries of another format are misses
 LARGEST = 32 << 20  # bytes before compression; a picture of 512 x 512 is less than one MiB
 KINDS = "fiub"  # of numpy's types: plain numbers
 # zlib's level 1 around the npz takes 4 ms and 168 kB for a photo's picture of 512 pixels, 0.6 ms and 6 kB for a
@@ -153,6 +154,7 @@ def _facts(explanation: Explanation) -> dict[str, Any]:
         "card": [card.name, card.version, card.digest, card.architecture, list(card.classes)],
         "calibration": [float(card.temperature), float(card.energy_threshold)],
         "prediction": [int(prediction.index), bool(known.ok), float(known.score), float(known.threshold)],
+        "prediction_set": None if prediction.prediction_set is None else dataclasses.astuple(prediction.prediction_set),
         "placement": {
             "transform": [float(number) for number in placement.transform],
             "size": [int(placement.width), int(placement.height)],
@@ -223,19 +225,34 @@ def _trial(stored: Any) -> TrackRecord | None:
     return TrackRecord(named, pictures, yardstick, ink)
 
 
-def _explanation(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Explanation:
-    pixels, values = arrays["pixels"], arrays["values"]
+def _prediction_set(stored: Any, classes: int) -> PredictionSet | None:
+    if stored is None:
+        return None
+    members, coverage, n = stored
+    _expect(members and all(type(one) is int and 0 <= one < classes for one in members), "classes that there are")
+    _expect(type(coverage) is float and type(n) is int, "the numbers of a prediction set")
+    return PredictionSet(tuple(members), coverage, n)
+
+
+def _prediction(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Prediction:
     name, version, digest, architecture, classes = facts["card"]
     temperature, threshold = facts["calibration"]
     index, ok, score, least = facts["prediction"]
-    target, versus = facts["target"]
-    spec = ImageSpec(*pixels.shape)
-    card = ModelCard(
-        name, version, digest, architecture, tuple(classes), spec, temperature, threshold,
-        np.zeros((0, *pixels.shape), np.float32), frozenset(),
-    )  # fmt: skip
-    _expect(arrays["probabilities"].shape == arrays["logits"].shape == (len(classes),), "one number for each class")
+    shape, probabilities, logits = arrays["pixels"].shape, arrays["probabilities"], arrays["logits"]
+    _expect(probabilities.shape == logits.shape == (len(classes),), "one number for each class")
     _expect(0 <= index < len(classes), "a predicted class that there is")
+    card = ModelCard(
+        name, version, digest, architecture, tuple(classes), ImageSpec(*shape), temperature, threshold,
+        np.zeros((0, *shape), np.float32), frozenset(),
+    )  # fmt: skip
+    found = _prediction_set(facts["prediction_set"], len(classes))
+    return Prediction(card, index, probabilities, logits, InDistribution(ok, score, least), found)
+
+
+def _explanation(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Explanation:
+    pixels, values = arrays["pixels"], arrays["values"]
+    prediction = _prediction(facts, arrays)
+    target, versus = facts["target"]
     _expect(values.shape == pixels.shape, "a value for each pixel")
     engine, method, options = facts["explainer"]
     known = {"inkling": EXPLAINERS, "reference": REFERENCES}[engine][method]
@@ -246,8 +263,8 @@ def _explanation(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Expla
     return Explanation(
         facts["id"],
         Digit(pixels, _placement(facts["placement"], arrays["picture"])),
-        Prediction(card, index, arrays["probabilities"], arrays["logits"], InDistribution(ok, score, least)),
-        _target(target, versus, card.classes),
+        prediction,
+        _target(target, versus, prediction.card.classes),
         _attribution(facts["attribution"], arrays),
         known(**parse(known, options)),
         facts["seed"],

@@ -7,7 +7,7 @@ Knows neither HTTP nor TensorFlow: it asks a store for a version, and images/ fo
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from server.errors import InvalidOption
 from server.models.wrappers import calibrated
 from server.options import shown
 from server.protocols import NO_DEADLINE, ModelStore, ModelVersion, RequestContext
-from server.types import Array, Digit, ImageSpec, InDistribution, ModelCard, Picture, Prediction
+from server.types import COVERAGE, Array, Digit, ImageSpec, InDistribution, ModelCard, Picture, Prediction
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ def to_prediction(card: ModelCard, logits: Array) -> Prediction:
         raise FloatingPointError(f"{card.name} version {card.version} gave logits that are not finite")
     probabilities, energy = calibrated(numbers, card.temperature)
     known = InDistribution(energy >= card.energy_threshold, energy, card.energy_threshold)
-    return Prediction(card, numbers.index(max(numbers)), np.array(probabilities), logits[0], known)
+    found = card.conformal.prediction_set(probabilities, COVERAGE) if card.conformal and known.ok else None
+    return Prediction(card, numbers.index(max(numbers)), np.array(probabilities), logits[0], known, found)
 
 
 def _digit(picture: Picture, spec: ImageSpec, preprocess: Literal["auto", "none"]) -> Digit:
@@ -111,17 +112,26 @@ def check_pictures(pictures: Sequence[Picture]) -> None:
     images.check_work(picture.body for picture in pictures if picture.pixels is None)
 
 
-def check_coverage(card: ModelCard, coverage: float) -> None:
-    """Raises InvalidOption where the version cannot vouch for so large, or so small, a share of prediction sets."""
+def with_coverage(prediction: Prediction, coverage: float) -> Prediction:
+    """The prediction with a set for this coverage.
+
+    Raises:
+        InvalidOption: the version cannot vouch for so large, or so small, a share.
+    """
+    card = prediction.card
     version = f"{card.name} version {card.version}"
-    if card.calibration is None:
+    if card.conformal is None:
         raise InvalidOption(f"{version} has no calibration for prediction sets; leave coverage out")
-    low, high = card.calibration.range
+    low, high = card.conformal.range
     if not low <= coverage <= high:
         raise InvalidOption(
-            f"coverage={coverage:g}; expected {low:.4g} to {high:.6g}, which the {card.calibration.n} digits that "
+            f"coverage={coverage:g}; expected {low:.4g} to {high:.6g}, which the {card.conformal.n} digits that "
             f"{version} was calibrated on can vouch for"
         )
+    if not prediction.in_distribution.ok:
+        return prediction
+    found = card.conformal.prediction_set(prediction.probabilities.tolist(), coverage)
+    return replace(prediction, prediction_set=found)
 
 
 def class_index(name: str, class_label: str, classes: tuple[str, ...]) -> int:

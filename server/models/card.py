@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from server.models.trial import parse_trial
-from server.types import Array, Calibration, ImageSpec, LiteRTFile, ModelCard, Role, Trial
+from server.types import Array, ConformalScores, ImageSpec, LiteRTFile, ModelCard, Role, Trial
 
 CARD = Path("assets.extra", "model_card.json")
 BACKGROUND = Path("assets.extra", "background.npz")
@@ -78,11 +78,11 @@ def _card(stored: Mapping[str, Any], digest: str, folder: Path) -> ModelCard:
         metrics=stored["metrics"],
         training=stored["training"],
         trial=_trial(folder, stored),
-        calibration=_calibration(stored.get("prediction_sets")),
+        conformal=_conformal(stored.get("prediction_sets")),
     )
 
 
-def _calibration(stored: Mapping[str, Any] | None) -> Calibration | None:
+def _conformal(stored: Mapping[str, Any] | None) -> ConformalScores | None:
     if stored is None:
         return None
     n, lowest = stored["n"], tuple(float(value) for value in stored["lowest"])
@@ -92,7 +92,7 @@ def _calibration(stored: Mapping[str, Any] | None) -> Calibration | None:
             f"{CARD} has prediction_sets of {n!r} digits with {len(lowest)} probabilities; expected some of them, in "
             "ascending order from 0 to 1"
         )
-    return Calibration(n, lowest)
+    return ConformalScores(n, lowest)
 
 
 def _image(stored: Mapping[str, Any]) -> ImageSpec:

@@ -68,7 +68,7 @@ def places(values: Array, pixels: Array) -> Array:
 
 def alternatives(prediction: Prediction, words: Words = ENGLISH) -> list[str]:
     """What else the digit may be: one sentence, or none where the prediction is certain, or the picture no digit."""
-    found = prediction.prediction_set()
+    found = prediction.prediction_set
     if found is None or len(found.classes) == 1:
         return []
     return [

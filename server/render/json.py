@@ -15,16 +15,13 @@ from server.render.certificate import summary
 from server.render.jsonable import json_text, known_float, plain, plain_float, plain_floats
 from server.render.language import ENGLISH, Words
 from server.types import (
-    COVERAGE,
     Array,
     Attribution,
     Explainer,
     Explanation,
-    ModelCard,
     Part,
     Placement,
     Prediction,
-    PredictionSet,
     Quality,
     Target,
     TrackRecord,
@@ -90,9 +87,7 @@ def attribution_json(attribution: Attribution, signed: bool, words: Words = ENGL
     }
 
 
-def prediction_json(
-    prediction: Prediction, placement: Placement, pixels: Array | None = None, coverage: float = COVERAGE
-) -> dict[str, Any]:
+def prediction_json(prediction: Prediction, placement: Placement, pixels: Array | None = None) -> dict[str, Any]:
     """All of POST /v1/predict; with the `pixels` that the model got, where they are given."""
     card, in_distribution = prediction.card, prediction.in_distribution
     probabilities = plain_floats(prediction.probabilities, "probabilities")
@@ -100,7 +95,7 @@ def prediction_json(
         "model": {"name": card.name, "version": card.version, "digest": card.digest},
         "prediction": answer_json(prediction, probabilities),
         "probabilities": probabilities,
-        "prediction_set": _set_json(prediction.prediction_set(coverage), card),
+        "prediction_set": _set_json(prediction),
         "in_distribution": {
             "ok": bool(in_distribution.ok),
             "score": plain_float(in_distribution.score, "in_distribution.score"),
@@ -115,10 +110,11 @@ def prediction_json(
     }
 
 
-def _set_json(found: PredictionSet | None, card: ModelCard) -> dict[str, Any] | None:
-    if found is None:
+def _set_json(prediction: Prediction) -> dict[str, Any] | None:
+    if (found := prediction.prediction_set) is None:
         return None
-    return {"labels": [card.classes[index] for index in found.classes], "coverage": found.coverage, "n": found.n}
+    labels = [prediction.card.classes[index] for index in found.classes]
+    return {"labels": labels, "coverage": found.coverage, "n": found.n}
 
 
 def answer_json(prediction: Prediction, probabilities: Array | None = None) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from server.types import (
     ModelCard,
     Placement,
     Prediction,
+    PredictionSet,
     Quality,
     State,
     Stop,
@@ -103,13 +104,15 @@ def explanations(draw: st.DrawFn) -> Explanation:
         draw(st.booleans()), draw(known),
     )  # fmt: skip
     familiar = InDistribution(draw(st.booleans()), draw(numbers), draw(numbers))
+    members = st.lists(st.integers(0, len(classes) - 1), min_size=1, unique=True).map(tuple)
+    sets = st.builds(PredictionSet, members, st.floats(0.9, 0.999), st.integers(1))
     better = st.sampled_from(["lower", "higher"])
     measures = st.builds(Measure, words, known, known, known, better, known, st.booleans())
     engine = draw(st.sampled_from(["inkling", "reference"]))
     return Explanation(
         draw(st.text("0123456789abcdef", min_size=32, max_size=32)),
         Digit(array(*shape), placement),
-        Prediction(card, index, array(len(classes)), array(len(classes)), familiar),
+        Prediction(card, index, array(len(classes)), array(len(classes)), familiar, draw(st.none() | sets)),
         Target.of_class(index, classes) if draw(st.booleans()) else Target.contrast(index, versus, classes),
         attribution,
         draw(st.sampled_from(list((EXPLAINERS if engine == "inkling" else REFERENCES).values())))(),

@@ -9,8 +9,9 @@ import pytest
 from mapie.classification import SplitConformalClassifier
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from server.inference.predict import to_prediction, with_coverage
 from server.models.card import BrokenVersion, read_card
-from server.types import Array, Calibration, InDistribution, Prediction
+from server.types import Array, ConformalScores, PredictionSet
 from tests.support.models.stores import write_version
 from training.calibrate import prediction_sets
 
@@ -27,20 +28,9 @@ def drawn(count: int, seed: int) -> tuple[Array, Array]:
     return shares / shares.sum(axis=1, keepdims=True), labels
 
 
-def calibration_of(probabilities: Array, labels: Array) -> Calibration:
+def calibration_of(probabilities: Array, labels: Array) -> ConformalScores:
     stored = prediction_sets(probabilities, labels)
-    return Calibration(stored["n"], tuple(stored["lowest"]))
-
-
-@pytest.fixture(scope="module")
-def card(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return read_card(write_version(tmp_path_factory.mktemp("store")))
-
-
-def prediction(card: Any, calibration: Calibration | None, probabilities: Array, ok: bool = True) -> Prediction:
-    known = replace(card, calibration=calibration)
-    index = int(probabilities.argmax())
-    return Prediction(known, index, probabilities, np.log(probabilities), InDistribution(ok, 9.0, 1.0))
+    return ConformalScores(stored["n"], tuple(stored["lowest"]))
 
 
 class Told(ClassifierMixin, BaseEstimator):
@@ -61,7 +51,7 @@ class Told(ClassifierMixin, BaseEstimator):
 
 
 @pytest.mark.parametrize("coverage", COVERAGES)
-def test_sets_are_those_of_mapie(card: Any, coverage: float) -> None:
+def test_sets_are_those_of_mapie(coverage: float) -> None:
     probabilities, labels = drawn(3000, 1)
     calibration = calibration_of(probabilities, labels)
     asked, _ = drawn(400, 2)
@@ -69,7 +59,7 @@ def test_sets_are_those_of_mapie(card: Any, coverage: float) -> None:
     oracle.conformalize(probabilities, labels)
     expected = oracle.predict_set(asked)[1][:, :, 0]
     for row, flags in zip(asked, expected, strict=True):
-        found = prediction(card, calibration, row).prediction_set(coverage)
+        found = calibration.prediction_set(row.tolist(), coverage)
         assert found is not None
         assert set(found.classes) == {*np.flatnonzero(flags).tolist(), int(row.argmax())}  # ours are never empty
 
@@ -87,23 +77,39 @@ def test_sets_hold_the_right_class_as_often_as_they_say(coverage: float) -> None
     assert np.mean(shares) >= coverage - 0.0005
 
 
-def test_the_likeliest_come_first_and_there_is_always_one(card: Any) -> None:
-    calibration = Calibration(1000, (0.1, *[0.99] * 49))
-    shares = np.full(10, 0.03)
+FEW = ConformalScores(1000, (0.1, *[0.99] * 49))
+
+
+def test_the_likeliest_come_first_and_there_is_always_one() -> None:
+    shares = [0.03] * 10
     shares[4], shares[9] = 0.5, 0.26
-    assert prediction(card, calibration, shares).prediction_set(0.999).classes == (4, 9)  # type: ignore[union-attr]
-    assert prediction(card, calibration, shares).prediction_set(0.99).classes == (4,)  # type: ignore[union-attr]
+    assert FEW.prediction_set(shares, 0.999) == PredictionSet((4, 9), 0.999, 1000)
+    assert FEW.prediction_set(shares, 0.99) == PredictionSet((4,), 0.99, 1000)
 
 
-def test_no_set_where_nobody_can_vouch_for_it(card: Any) -> None:
-    calibration, shares = Calibration(1000, (0.1, *[0.99] * 49)), np.full(10, 0.1)
-    assert prediction(card, calibration, shares, ok=False).prediction_set() is None  # unlike digits
-    assert prediction(card, None, shares).prediction_set() is None  # a version that was not calibrated
-    assert prediction(card, calibration, shares).prediction_set(0.9995) is None  # a thousand digits are too few
-    assert prediction(card, calibration, shares).prediction_set(0.9) is None  # only the lowest are known
-    low, high = calibration.range
-    assert prediction(card, calibration, shares).prediction_set(low) is not None
-    assert prediction(card, calibration, shares).prediction_set(high) is not None
+def test_digits_vouch_for_no_more_and_no_less_than_they_can() -> None:
+    low, high = FEW.range
+    assert (low, high) == (pytest.approx(1 - 50.5 / 1001), pytest.approx(1000 / 1001))
+    shares = [0.1] * 10
+    assert FEW.prediction_set(shares, 0.9995) is None  # a thousand digits are too few
+    assert FEW.prediction_set(shares, 0.9) is None  # only the lowest are known
+    assert FEW.prediction_set(shares, low) is not None and FEW.prediction_set(shares, high) is not None
+
+
+def logits_of(*shares: float) -> Array:
+    return np.log(np.array([[*shares, *[(1 - sum(shares)) / (10 - len(shares))] * (10 - len(shares))]]))
+
+
+def test_a_prediction_has_a_set_where_its_version_can_vouch_for_one(tmp_path: Path) -> None:
+    card = replace(read_card(write_version(tmp_path)), temperature=1.0, energy_threshold=-1.0)
+    logits = logits_of(0.1, 0.6, 0.25)
+    found = to_prediction(replace(card, conformal=FEW), logits)
+    assert found.prediction_set == PredictionSet((1, 2, 0), 0.999, 1000)
+    assert to_prediction(card, logits).prediction_set is None  # its card has no such scores
+    assert with_coverage(found, 0.96).prediction_set == PredictionSet((1,), 0.96, 1000)
+    unlike = to_prediction(replace(card, conformal=FEW, energy_threshold=1.0), logits)
+    assert not unlike.in_distribution.ok
+    assert unlike.prediction_set is None and with_coverage(unlike, 0.96).prediction_set is None
 
 
 @pytest.mark.parametrize(
@@ -128,6 +134,6 @@ def test_a_card_with_impossible_sets_is_broken(tmp_path: Path, wrong: Any) -> No
 
 
 def test_a_card_tells_its_calibration(tmp_path: Path) -> None:
-    found = read_card(write_version(tmp_path, prediction_sets={"n": 40, "lowest": [0.25, 0.5]})).calibration
-    assert found == Calibration(40, (0.25, 0.5))
+    found = read_card(write_version(tmp_path, prediction_sets={"n": 40, "lowest": [0.25, 0.5]})).conformal
+    assert found == ConformalScores(40, (0.25, 0.5))
     assert found.range == (pytest.approx(1 - 2.5 / 41), pytest.approx(40 / 41))

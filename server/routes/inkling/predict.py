@@ -4,8 +4,8 @@ from typing import Any
 
 from flask import Blueprint, Response, g
 
-from server.inference.predict import check_coverage
 from server.inference.predict import predict as predict_picture
+from server.inference.predict import with_coverage
 from server.options import boolean, number
 from server.render import prediction_json
 from server.routes.inkling import parsing
@@ -15,7 +15,7 @@ from server.routes.middleware import access_log
 from server.routes.parameters import reject_unknown
 from server.routes.responses import json_answer
 from server.routes.service import request_context, service
-from server.types import COVERAGE, Picture
+from server.types import Picture
 
 blueprint = Blueprint("predict", __name__)
 
@@ -32,10 +32,9 @@ def predict() -> Response:
         digit, prediction = predict_picture(service().store, picture, selector, context, stages)
         access_log.record_prediction(prediction, digit.placement.warnings)
         if coverage is not None:
-            check_coverage(prediction.card, coverage)
+            prediction = with_coverage(prediction, coverage)
         with stages("render"):
-            pixels = digit.pixels if wants_pixels else None
-            return prediction_json(prediction, digit.placement, pixels, COVERAGE if coverage is None else coverage)
+            return prediction_json(prediction, digit.placement, digit.pixels if wants_pixels else None)
 
     answer = each(one, sent.pictures) if sent.several else one(sent.pictures[0])
     with stages("render"):

@@ -18,7 +18,7 @@ def client(make_app: MakeApp, tmp_path: Path) -> FlaskClient:
     root = tmp_path / "store"
     write_version(root, "fake", "1", prediction_sets=SETS)
     write_version(root, "plain", "1")
-    return make_app(model_store=root).test_client()
+    return make_app(model_store=root, records=tmp_path / "file").test_client()
 
 
 def test_a_prediction_says_which_digits_it_may_be(client: FlaskClient) -> None:
@@ -35,8 +35,17 @@ def test_a_prediction_says_which_digits_it_may_be(client: FlaskClient) -> None:
 
 def test_an_explanation_has_it_and_says_what_else_it_may_be(client: FlaskClient) -> None:
     answer = post_explain(client, "?model=fake&method=saliency")
-    others = answer["prediction_set"]["labels"][1:]
-    assert (f"It may also be {' or '.join(others)}." in answer["alt"]) is bool(others)
+    first, *others = answer["prediction_set"]["labels"]
+    assert first == answer["prediction"]["label"] and others
+    assert f"It may also be {' or '.join(others)}." in answer["alt"]
+
+
+def test_a_kept_explanation_has_it_still(client: FlaskClient) -> None:
+    answer = post_explain(client, "?model=fake&method=saliency")
+    assert answer["prediction_set"] is not None
+    for again in (client.get(answer["links"]["self"]).get_json(), post_explain(client, "?model=fake&method=saliency")):
+        assert again["prediction_set"] == answer["prediction_set"]
+        assert again["alt"] == answer["alt"]
 
 
 def test_a_model_without_a_calibration_says_so_where_it_is_asked(client: FlaskClient) -> None:
