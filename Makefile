@@ -64,9 +64,9 @@ bench-referee: .venv/dev.stamp ## the trials of the store, kinds held out, other
 bench-nets: .venv/dev.stamp ## measure how well the nets read, and what they know not to be a digit; INKLING_MNIST=FILE.npz; writes docs/nets.md
 	$(BIN)/python -m benchmarks.nets --fonts runs/fonts $(if $(IMAGES),--images $(IMAGES))
 
-train-nets: .venv/dev.stamp ## train the three nets anew from the data and put them on trial; INKLING_MNIST=FILE.npz; two hours
+train-nets: .venv/dev.stamp ## train the next versions of the three nets and put them on trial; INKLING_MNIST=FILE.npz; takes hours
 	for net in "cnn 45" "mlp 60" "lstm 40"; do set -- $$net; \
-	  $(BIN)/python -m training fit $$1 --epochs $$2 --fonts runs/fonts --default && \
+	  $(BIN)/python -m training fit $$1 --epochs $$2 --fonts runs/fonts && \
 	  $(BIN)/python -m training certify model_store/$$1 || exit 1; \
 	done
 

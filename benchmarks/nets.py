@@ -12,16 +12,18 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.case import Array
 from benchmarks.read import decoded, strangers
 from benchmarks.reading import nets_page
 from benchmarks.reading.nets_page import FLAGGED, NETS, SPLITS, SURE
+from benchmarks.store import STORE, shipped
 from server.models.card import read_card
-from server.types import COVERAGE, ModelCard
+from server.types import COVERAGE, ConformalScores, ModelCard
 from training import synthetic
-from training.calibrate import energy_score, expected_calibration_error
+from training.calibrate import energy_score, expected_calibration_error, prediction_sets
 from training.data import Dataset, load
 from training.evaluate import logits_by, of_attacks, of_corruptions
 from training.synthetic import fonts
@@ -35,11 +37,11 @@ DRAWN, PRINTED, NOT_DIGITS, LETTERS, LOOKALIKES, NOISE = 6000, 4000, 6000, 3000,
 
 @dataclass(frozen=True)
 class Shown:
-    """Pictures (n, H, W), the digits that they show (n,), and the kind of each."""
+    """Pictures (n, H, W) and the digits that they show (n,); and how many more were refused, which are misread."""
 
     images: Array
     labels: Array
-    names: tuple[str, ...] = ()
+    refused: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,19 +57,15 @@ def main() -> None:
     given = arguments()
     pictures = gathered(given.fonts, given.images)
     figures = nets_page.figures()
-    for store in (*given.before, ROOT / "model_store"):
+    for store in (*given.before, STORE):
         for name in given.nets:
-            version = latest(store / name)
+            version = shipped(name, store)
             print(f"measuring {name}/{version.name}", file=sys.stderr)
             figures[f"{name}/{version.name}"] = measured(version, pictures, given.images is not None)
     nets_page.FIGURES.write_text(json.dumps(figures, indent=1) + "\n")
     page = PAGE.read_text()
     start, end = page.index(MARK) + len(MARK), page.index("<!-- end -->")
     PAGE.write_text(page[:start] + nets_page.document(figures) + page[end:])
-
-
-def latest(family: Path) -> Path:
-    return max((one for one in family.iterdir() if one.name.isdecimal()), key=lambda one: int(one.name))
 
 
 def arguments() -> argparse.Namespace:
@@ -100,12 +98,13 @@ def gathered(font_folder: Path, images: Path | None) -> Pictures:
     if images is not None:
         pairs = [(decoded(one.body)[0], one.label) for one in strangers(images)]
         found = [(pixels, label) for pixels, label in pairs if pixels is not None]
-        digits["strangers' pictures"] = Shown(*(np.array(part) for part in zip(*found, strict=True)))
+        pixels, labels = (np.array(part) for part in zip(*found, strict=True))
+        digits["strangers' pictures"] = Shown(pixels, labels, len(pairs) - len(found))
     return Pictures(data, digits, dict(what_is_none(files)))
 
 
 def shown(drawn: synthetic.Drawn) -> Shown:
-    return Shown(drawn.images, drawn.labels, drawn.names)
+    return Shown(drawn.images, drawn.labels)
 
 
 def what_is_none(files: list[Path]) -> Iterator[tuple[str, Array]]:
@@ -147,13 +146,11 @@ def measured(version: Path, pictures: Pictures, strange: bool) -> dict[str, Any]
 
 def read(logits: Array, wanted: Shown) -> list[float]:
     """How many of how many are read right."""
-    return [int(np.sum(logits.argmax(axis=1) == wanted.labels)), len(wanted.labels)]
+    return [int(np.sum(logits.argmax(axis=1) == wanted.labels)), len(wanted.labels) + wanted.refused]
 
 
 def shares(card: ModelCard, logits: Array) -> Array:
-    scaled = logits.astype(np.float64) / card.temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    return np.asarray(softmax(logits.astype(np.float64) / card.temperature, axis=1))
 
 
 def told_apart(card: ModelCard, digits: Array, others: Array) -> dict[str, float]:
@@ -170,10 +167,9 @@ def told_apart(card: ModelCard, digits: Array, others: Array) -> dict[str, float
 def sets(card: ModelCard, logits: Array, labels: Array) -> dict[str, float]:
     """Coverage and size of prediction sets on MNIST's test images, by the card's calibration, and by half of them."""
     probabilities = shares(card, logits)
-    right = probabilities[np.arange(len(labels)), labels]
-    found = {"splits": float(np.mean([_covered(right, split) for split in range(SPLITS)]))}
-    if card.calibration is not None:
-        inside = probabilities >= card.calibration.threshold(COVERAGE)
+    found = {"splits": float(np.mean([_covered(probabilities, labels, split) for split in range(SPLITS)]))}
+    if card.conformal is not None:
+        inside = probabilities >= card.conformal.threshold(COVERAGE)
         inside[np.arange(len(labels)), probabilities.argmax(axis=1)] = True
         sizes = inside.sum(axis=1)
         found |= {
@@ -184,11 +180,12 @@ def sets(card: ModelCard, logits: Array, labels: Array) -> dict[str, float]:
     return found
 
 
-def _covered(right: Array, split: int) -> float:
+def _covered(probabilities: Array, labels: Array, split: int) -> float:
     """The share of one half of the digits whose right class is in the set that the other half calibrates."""
-    known, new = np.split(np.random.default_rng(split).permutation(right), 2)
-    least = np.sort(known)[int((len(known) + 1) * (1 - COVERAGE)) - 1]
-    return float(np.mean(new >= least))
+    known, new = np.split(np.random.default_rng(split).permutation(len(labels)), 2)
+    stored = prediction_sets(probabilities[known], labels[known])
+    least = ConformalScores(stored["n"], tuple(stored["lowest"])).threshold(COVERAGE)
+    return float(np.mean(probabilities[new, labels[new]] >= least))
 
 
 def surely_wrong(card: ModelCard, logits: Array, labels: Array) -> int:

@@ -6,6 +6,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from scipy.stats import binomtest
+
 from server.types import COVERAGE
 
 FIGURES = Path(__file__).parent / "nets.json"  # of all versions that were ever measured, for before and after
@@ -85,7 +87,7 @@ def sections(chosen: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def table(every: list[Mapping[str, Any]], section: str, shown: Callable[[Any], str], before: str = "") -> str:
-    names = list(every[-1][section])
+    names = dict.fromkeys(name for one in every for name in one[section])  # in order, each once
     return "\n".join(
         row(before + name.replace("_", " "), [one[section].get(name) for one in every], shown) for name in names
     )
@@ -100,8 +102,6 @@ def percent(share: float) -> str:
 
 
 def interval(right: int, of: int) -> str:
-    """Share in per cent, and its Wilson interval: doi:10.1080/01621459.1927.10502953."""
-    share, z = right / of, 1.96
-    middle, half = share + z * z / (2 * of), z * (share * (1 - share) / of + z * z / (4 * of * of)) ** 0.5
-    low, high = ((middle + sign * half) / (1 + z * z / of) for sign in (-1, 1))
-    return f"{100 * share:.2f} ({100 * low:.1f} to {100 * high:.1f})"
+    """Share in per cent, and its Wilson interval."""
+    low, high = binomtest(right, of).proportion_ci(method="wilson")
+    return f"{100 * right / of:.2f} ({100 * low:.1f} to {100 * high:.1f})"
