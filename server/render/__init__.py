@@ -18,7 +18,7 @@ from server.render.png import attack_png_bytes, comparison_png_bytes, png_bytes
 from server.render.svg import svg_bytes
 from server.types import Comparison, Explanation
 
-REVISION = 8  # raise it when the bytes of any rendering of an explanation change: ETags have it
+REVISION = 9  # raise it when the bytes of any rendering of an explanation change: ETags have it
 
 RENDERERS: dict[str, Callable[[Explanation, Words], bytes]] = {
     "application/json": json_bytes,

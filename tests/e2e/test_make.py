@@ -49,6 +49,11 @@ def children(process: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
+def below(started: int) -> list[int]:
+    """What make started, its children and theirs."""
+    return [started, *children(started), *(one for child in children(started) for one in children(child))]
+
+
 def is_there(process: int) -> bool:
     with suppress(FileNotFoundError):
         return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
@@ -58,10 +63,10 @@ def is_there(process: int) -> bool:
 def test_stopping_make_stops_the_server(make: "subprocess.Popen[bytes]", port: int) -> None:
     eventually(lambda: is_answered(port), "it answers")
     (started,) = children(make.pid)
-    below = [started, *children(started), *(one for child in children(started) for one in children(child))]
-    assert len(below) >= 2
+    eventually(lambda: len(below(started)) >= 2, "the arbiter listens before it has a worker")
+    running = below(started)
     os.kill(started, signal.SIGTERM)
-    eventually(lambda: not any(map(is_there, below)), "the arbiter and its worker are gone", GRACE + 5)
+    eventually(lambda: not any(map(is_there, running)), "the arbiter and its worker are gone", GRACE + 5)
     assert not is_answered(port)
 
 
