@@ -30,9 +30,9 @@ def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.pow(tf.clip_by_value(images, 1e-6, 1.0), exponent[:, :, None])
 
 
-def soiled(images: tf.Tensor, others: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def soiled(images: tf.Tensor, others: tf.Tensor, seed: tf.Tensor, strength: float | tf.Tensor = 1.0) -> tf.Tensor:
     """Images (n, H, W) of which some go through a random filter, some have a part covered by grey, and others (m, H, W)
-    show faintly through some, as what is on the back of thin paper; `seed` as there.
+    show faintly through some, as what is on the back of thin paper; `seed` as there, `strength` in [0, 1] how many.
 
     Random filters: Xu et al., Robust and Generalizable Visual Representation Learning via Random Convolutions (2021),
     arXiv:2007.13003; covers: Zhong et al., Random Erasing Data Augmentation (2017), arXiv:1708.04896.
@@ -41,9 +41,9 @@ def soiled(images: tf.Tensor, others: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     rows = tf.shape(images)[0]
     draws = tf.random.stateless_uniform((rows, 2), seeds[0])
     other = tf.gather(others, tf.random.stateless_uniform((rows,), seeds[1], 0, tf.shape(others)[0], tf.int32))
-    share = tf.where(draws[:, 0] < THROUGH_SHARE, draws[:, 0] / THROUGH_SHARE * THROUGH, 0.0)
-    filtered = _filtered(images, draws[:, 1] < FILTER_SHARE, seeds[2])
-    return tf.maximum(_covered(filtered, seeds[3]), share[:, None, None] * other)
+    through = tf.where(draws[:, 0] < strength * THROUGH_SHARE, draws[:, 0] / THROUGH_SHARE * THROUGH, 0.0)
+    filtered = _filtered(images, draws[:, 1] < strength * FILTER_SHARE, seeds[2])
+    return tf.maximum(_covered(filtered, seeds[3], strength), through[:, None, None] * other)
 
 
 def _filtered(images: tf.Tensor, chosen: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -54,14 +54,14 @@ def _filtered(images: tf.Tensor, chosen: tf.Tensor, seed: tf.Tensor) -> tf.Tenso
     return tf.where(chosen[:, None, None], tf.clip_by_value(tf.abs(through), 0.0, 1.0), images)
 
 
-def _covered(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def _covered(images: tf.Tensor, seed: tf.Tensor, strength: float | tf.Tensor) -> tf.Tensor:
     """Some with a rectangle of one grey upon them."""
     rows, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
     draws = tf.random.stateless_uniform((6, rows, 1, 1), seed)
     y, x = tf.range(height, dtype=tf.float32)[:, None], tf.range(width, dtype=tf.float32)[None]
     tall, wide = draws[2] * COVERED, draws[3] * COVERED
     inside = (tf.abs(y - draws[0] * height) < tall) & (tf.abs(x - draws[1] * width) < wide)
-    return tf.where(inside & (draws[4] < COVERED_SHARE), draws[5], images)
+    return tf.where(inside & (draws[4] < strength * COVERED_SHARE), draws[5], images)
 
 
 def _uniform(seed: tf.Tensor, rows: tf.Tensor, columns: int, size: float) -> tf.Tensor:

@@ -18,6 +18,7 @@ from training.data import Array, Dataset
 from training.mix import Mix
 
 CHECKPOINT_EVERY = 500  # steps
+SOILED = (3.0, 0.25)  # in the last third of the steps soiled pictures get fewer, down to this share of them
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,9 @@ class Fit:
             if self.options.augment:
                 both = augment(tf.concat([images, unlike], 0), tf.stack([seed, step]))
                 images, unlike = both[:size], both[size:]
-                images = soiled(images, tf.concat([noise, unlike], 0), tf.stack([seed + 1, step]))
+                left = 1.0 - tf.cast(step, tf.float32) / self.steps
+                strength = tf.clip_by_value(SOILED[0] * left, SOILED[1], 1.0)
+                images = soiled(images, tf.concat([noise, unlike], 0), tf.stack([seed + 1, step]), strength)
             return images, labels, tf.concat([noise, unlike], 0) if self.options.outliers else noise[:0]
 
         steps = tf.data.Dataset.counter(first, dtype=tf.int32)

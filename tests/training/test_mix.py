@@ -55,8 +55,8 @@ def test_nothing_of_the_mix_calibrates(digits: Dataset, made: mix.Mix) -> None:
 # Soiled pictures.
 
 
-def soiled(images: Array, others: Array, seed: int = 0) -> Array:
-    return np.asarray(augment.soiled(tf.constant(images), tf.constant(others), tf.constant([seed, 1])))
+def soiled(images: Array, others: Array, seed: int = 0, strength: float = 1.0) -> Array:
+    return np.asarray(augment.soiled(tf.constant(images), tf.constant(others), tf.constant([seed, 1]), strength))
 
 
 def test_some_pictures_are_soiled_and_most_are_as_they_were(digits: Dataset) -> None:
@@ -75,3 +75,13 @@ def test_what_shows_through_is_faint() -> None:
     through = np.median(found, axis=(1, 2))  # a cover hides less than half
     assert 0 < through.max() <= augment.THROUGH + 1e-6
     assert (through > 0).mean() == pytest.approx(augment.THROUGH_SHARE, abs=0.08)
+
+
+def test_the_strength_says_how_many_are_soiled(digits: Dataset) -> None:
+    images, others = digits.train_images[:400], digits.train_images[400:500]
+    changed = [
+        (np.abs(soiled(images, others, strength=strength) - images).max(axis=(1, 2)) > 1e-6).mean()
+        for strength in (0, 0.25, 1)
+    ]
+    shares = 1 - 0.25 * np.array([augment.THROUGH_SHARE, augment.COVERED_SHARE, augment.FILTER_SHARE])
+    assert changed[0] == 0 and changed[1] == pytest.approx(1 - shares.prod(), abs=0.06) and changed[1] < changed[2]
