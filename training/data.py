@@ -11,14 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from training.errors import DataError
+
 SIDE = 28  # pixels, height and width of an image
 INK = 20  # pixels, longest side of a digit inside its image, as in MNIST
 
 Array = npt.NDArray[Any]
-
-
-class DataError(ValueError):
-    """The data cannot be trained on; the message says what was got and what was expected."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from xplique import attributions
 from benchmarks.case import Array, Case, per_segment
 from benchmarks.peers.protocol import Explain, Method, serve
 from training.architectures import cnn
-from training.fold import folded
+from training.store.fold import folded
 
 BATCHES = (64, 256, 1024)
 PATCHES = 13 * 13  # positions of a patch of 4 with stride 2 on 28 x 28

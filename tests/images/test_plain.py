@@ -30,7 +30,7 @@ from tests.support.models.fakes import Linear
 from tests.support.models.nets import digits, net
 from tests.support.models.stores import card_28, draw_seven, encoded
 from tests.support.servers import ROOT
-from training.signatures import signatures
+from training.store.signatures import signatures
 
 Bodies = list[bytes]
 ROUNDING = 1e-5  # TensorFlow computes the weights of its resize in float32

@@ -20,13 +20,13 @@ from server.models.litert import explaining_model, predictor
 from server.models.savedmodel import SavedModel
 from tests.support.models.nets import digits
 from tests.support.models.tiny import save, write_tiny
-from training.__main__ import main
-from training.data import DataError
+from training.commands import main
+from training.errors import ConversionError, DataError
 from training.litert import conversion
-from training.litert.conversion import ConversionError, ConvertedFile
+from training.litert.conversion import ConvertedFile
 from training.litert.flatbuffer import ALIGNMENT, join, operators
 from training.litert.subpixel import rewritten
-from training.next_version import convert
+from training.store.next_version import convert
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +258,7 @@ def test_a_conversion_that_fails_leaves_nothing(tiny: Path, monkeypatch: pytest.
         first, second = right(trackable)
         return [first, replace(second, content=first.content)]
 
-    monkeypatch.setattr("training.export.conversion.convert", wrong)
+    monkeypatch.setattr("training.store.export.conversion.convert", wrong)
     with pytest.raises(ConversionError):
         convert(tiny)
     assert [path.name for path in tiny.parent.iterdir()] == ["1"]

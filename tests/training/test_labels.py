@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from training import labels
-from training.data import DataError
+from training.errors import DataError
+from training.store import labels
 
 
 def family(tmp_path: Path, *versions: int, **pointed: int) -> Path:

@@ -14,7 +14,7 @@ from server.models.trial import parse_trial
 from tests.support.models.fakes import make_card
 from tests.support.models.stores import TRIAL, write_version
 from tests.support.models.trials import TRIED, trial, tried
-from training.__main__ import main
+from training.commands import main
 from training.referee.report import Wanted, report
 from training.referee.table import held_out_table
 

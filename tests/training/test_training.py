@@ -18,13 +18,14 @@ from keras import layers
 
 from server.models.card import CARD, read_card
 from tests.support.models.trials import TRIED
-from training import augment, calibrate, data, labels, outliers
-from training.__main__ import main
+from training import augment, calibrate, data, outliers
 from training.architectures import ARCHITECTURES, cnn, lstm, mlp
+from training.commands import main
 from training.fit import Fit, FitOptions
-from training.fold import folded
 from training.litert import conversion
 from training.referee.certify import with_trial
+from training.store import labels
+from training.store.fold import folded
 
 ROOT = Path(__file__).parent.parent.parent
 

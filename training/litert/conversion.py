@@ -16,7 +16,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from training.data import Array
-from training.litert.flatbuffer import ConversionError as ConversionError
+from training.errors import ConversionError
 from training.litert.flatbuffer import join, operators
 from training.litert.subpixel import rewritten
 

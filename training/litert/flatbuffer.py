@@ -10,12 +10,10 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from training.errors import ConversionError
+
 ALIGNMENT = 16  # bytes: kernels on some processors read weights in blocks of so many
 IDENTIFIER = b"TFL3"
-
-
-class ConversionError(RuntimeError):
-    """The converted functions cannot be had, or do not answer like their SavedModel."""
 
 
 def join(models: Mapping[str, bytes]) -> bytes:

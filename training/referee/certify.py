@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training import labels
-from training.data import Array, DataError
-from training.export import EXTRA, publish, write_card
-from training.next_version import checked_card
+from training.data import Array
+from training.errors import DataError
 from training.referee.planted import SIDE
 from training.referee.trial import Subject, put_on_trial
+from training.store import labels
+from training.store.export import EXTRA, publish, write_card
+from training.store.next_version import checked_card
 
 FORMAT = 1  # of the trial
 TRIAL = f"{EXTRA}/trial.json"
@@ -28,7 +29,7 @@ def certify(version: Path, train: Array, test: Array, **sizes: Any) -> Path:
 
     Raises:
         DataError: `version` is none, is of another architecture than training's, or takes other images.
-        ValueError: a sibling does not follow its cause.
+        TrialError: a sibling does not follow its cause.
     """
     return with_trial(version, put_on_trial(subject_of(version), train, test, **sizes))
 

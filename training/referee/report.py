@@ -11,14 +11,14 @@ from benchmarks.results import PATH, write_part
 from benchmarks.venvs import python_for
 from server.inference.trial import tried
 from server.models.card import read_card
-from training.data import DataError
-from training.next_version import checked_card
+from training.errors import DataError
 from training.referee import errors as calibration
 from training.referee.certify import subject_of
 from training.referee.packages import CNN_ONLY, PACKAGES, entrants
 from training.referee.planted import HELD_OUT
 from training.referee.table import held_out_table, latest, table, trial_of
 from training.referee.trial import DIGITS, PICTURES, Entrants, own, put_on_trial
+from training.store.next_version import checked_card
 
 log = logging.getLogger(__name__)
 RESULTS = PATH
@@ -48,7 +48,7 @@ def report(wanted: Wanted, results: Path | None = None) -> str:
 
     Raises:
         DataError: a model, version, trial or package that is not there or not possible, or options that exclude others.
-        ValueError: a sibling does not follow its cause.
+        TrialError: a sibling does not follow its cause.
     """
     families = _families(wanted.store, wanted.models)
     if wanted.errors:

@@ -13,10 +13,10 @@ from server.types import Features, ImageSpec, ModelCard, Verb
 from training.architectures import ARCHITECTURES
 from training.calibrate import in_rows
 from training.data import Array
-from training.export import centroids
-from training.fold import folded
 from training.referee.planted import Planted, planted
-from training.signatures import signatures
+from training.store.export import centroids
+from training.store.fold import folded
+from training.store.signatures import signatures
 
 NARROW: Mapping[str, Mapping[str, Any]] = {
     "mlp": {"units": (128, 64)},

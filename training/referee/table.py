@@ -10,8 +10,8 @@ from server.explainers import EXPLAINERS
 from server.inference.trial import Tried
 from server.models.trial import parse_trial
 from server.types import NAMED, TrackRecord
-from training.data import DataError
-from training.next_version import checked_card
+from training.errors import DataError
+from training.store.next_version import checked_card
 
 HEAD = """\
 **named**: how many known causes the map's strongest place touches, of {pictures} of a kind, each in another picture,

@@ -20,6 +20,7 @@ import numpy as np
 from server.explainers import EXPLAINERS
 from server.types import Array, Attribution, Explainer, Model, Target
 from training import quiet
+from training.errors import TrialError
 from training.referee import maps
 from training.referee.planted import planted
 from training.referee.yardstick import Yardstick, summed_up
@@ -204,7 +205,7 @@ def _try_kind(
 
     sibling = train_sibling(subject.architecture, subject.options, kind, train)
     if not sibling.follows:
-        raise ValueError(
+        raise TrialError(
             f"the sibling for {kind} does not follow its cause: {sibling.accuracy:.3f} right with it, "
             f"{sibling.without:.3f} without; nothing can be said of the methods"
         )

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from training.data import INK, SIDE, Array, DataError
+from training.data import INK, SIDE, Array
+from training.errors import DataError
 from training.synthetic.draws import Draws
 from training.synthetic.strokes import centred
 

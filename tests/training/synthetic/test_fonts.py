@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from PIL import ImageFont
 
 from tests.support.models.nets import twin
-from training.data import DataError
+from training.errors import DataError
 from training.synthetic import font_digits, font_letters, fonts
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import shift
 
-from training.data import Array, DataError
-from training.export import COMPARED, DIGIT, EXTRA, FORMAT, hashes, made_with, publish, write_card, write_litert
+from training.data import Array
+from training.errors import DataError
+from training.store.export import COMPARED, DIGIT, EXTRA, FORMAT, hashes, made_with, publish, write_card, write_litert
 
 SHIFT = 2  # pixels, either way
 

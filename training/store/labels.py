@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from training.data import DataError
+from training.errors import DataError
 
 LABELS = "labels.json"
 STABLE = "stable"

@@ -20,14 +20,15 @@ import tensorflow as tf
 from scipy.special import softmax
 from sklearn.cluster import KMeans
 
-from training import calibrate, evaluate, labels
+from training import calibrate, evaluate
 from training.data import Array, Dataset
-from training.fold import folded
 from training.litert import conversion
 from training.litert.footprint import footprint
 from training.mix import calibration_set
 from training.quiet import muted
-from training.signatures import signatures
+from training.store import labels
+from training.store.fold import folded
+from training.store.signatures import signatures
 
 log = logging.getLogger(__name__)
 CENTROIDS = 100  # at most; fewer where a centroid would stand for too few images

@@ -1,0 +1,38 @@
+"""The commands of `python -m training`, one file each, loaded when asked for. They import TensorFlow inside, so that
+--help answers at once.
+
+To add one: a file here whose `command` is a click command, and its name in COMMANDS.
+"""
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from training.errors import TrainingError
+
+COMMANDS = ("fit", "evaluate", "convert", "certify", "referee")
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are files of this folder; what users can mend ends one with a line, not a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"training.commands.{cmd_name}").command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TrainingError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=LazyGroup)
+def main() -> None:
+    """Train nets that read digits, and measure them."""
