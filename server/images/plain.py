@@ -1,5 +1,5 @@
 """Bytes of a picture -> its grey pixels at the model's size and nothing more: what the signature `serving_bytes` of a
-SavedModel makes of it (training/signatures.py), without TensorFlow.
+SavedModel makes of it (training/store/signatures.py), without TensorFlow.
 """
 
 import numpy as np

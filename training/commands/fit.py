@@ -105,17 +105,16 @@ def _outcome(version: Path) -> str:
 
     metrics = checked_card(version)["metrics"]
     default = labels.default_of(version.parent)
-    name = f"{version.parent.name}/{version.name}"
+    family = version.parent
+    name = f"{family.name}/{version.name}"
     lines = [f"wrote {version}", f"{name} reads {metrics['accuracy']:.2%} of {metrics['images']} test images"]
     if default != version:
         lines.append(
             f"{default} answers by default as before; let {name} do so with "
-            f"""'{{"stable": {version.name}}}' in {version.parent / labels.LABELS}"""
+            f"python -m training label {family.name} {labels.STABLE} {version.name} --store {family.parent}"
         )
     lines.append(f"next: python -m training certify {version}, which tries what explains it, takes some minutes")
-    lines.append(
-        f"      or serve it: INKLING_MODEL_STORE={version.parent.parent} make serve, model={version.parent.name}"
-    )
+    lines.append(f"      or serve it: INKLING_MODEL_STORE={family.parent} make serve, model={family.name}")
     return "\n".join(lines)
 
 

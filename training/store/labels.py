@@ -27,13 +27,26 @@ def pointed(family: Path, label: str) -> int | None:
     return _read(family).get(label)
 
 
+def all_of(family: Path) -> dict[str, int]:
+    """The versions that labels point at. Raises DataError as `default_of` does."""
+    return _read(family)
+
+
 def point(family: Path, label: str, version: int) -> None:
     """Let a label point at a version, at once for everybody who reads the file.
 
     Raises:
         DataError: labels.json is not what it should be.
     """
-    labels = {**_read(family), label: version}
+    _write(family, {**_read(family), label: version})
+
+
+def remove(family: Path, label: str) -> None:
+    """Take a label away; there need not be one. Raises DataError as `default_of` does."""
+    _write(family, {name: version for name, version in _read(family).items() if name != label})
+
+
+def _write(family: Path, labels: dict[str, int]) -> None:
     aside = family / f".{LABELS}.{os.getpid()}.aside"
     aside.write_text(json.dumps(labels, indent=1) + "\n")
     os.replace(aside, family / LABELS)
@@ -45,8 +58,13 @@ def _read(family: Path) -> dict[str, int]:
         return {}
     try:
         labels = json.loads(path.read_text())
-        if isinstance(labels, dict) and all(type(number) is int for number in labels.values()):
-            return labels
+        if isinstance(labels, dict) and all(map(_is_number, labels.values())):
+            return {label: int(number) for label, number in labels.items()}
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}); mend or remove it") from error
     raise DataError(f'{path} is {labels!r:.100}; expected an object such as {{"stable": 3}}')
+
+
+def _is_number(value: object) -> bool:
+    """As the server takes it: 3 or "3"."""
+    return type(value) is int or (isinstance(value, str) and value.isdecimal())
