@@ -5,7 +5,9 @@ smooth: gradients along a path are then integrated with far fewer steps than ove
 To add one: a function here and its name in ARCHITECTURES. The server sees only signatures, never these functions.
 """
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -100,3 +102,10 @@ def _attend(x: keras.KerasTensor, heads: int, height: int, width: int) -> tuple[
 
 
 ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {"mlp": mlp, "cnn": cnn, "lstm": lstm}
+
+
+def all_options(architecture: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a net, those that are given and the defaults of all others: for its card, so that it can be built
+    again when defaults have changed."""
+    named = inspect.signature(ARCHITECTURES[architecture]).parameters.values()
+    return {one.name: given.get(one.name, one.default) for one in named if one.default is not inspect.Parameter.empty}

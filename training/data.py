@@ -3,7 +3,7 @@
 Everything wrong with the data is said here, before the first training step. Must not know models or TensorFlow graphs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,20 @@ def load(source: str, seed: int = 0) -> Dataset:
     order = np.random.default_rng(seed).permutation(len(x_train))
     held, kept = np.split(order, [max(1, len(order) // 12)])
     return Dataset(source, x_train[kept], y_train[kept], x_train[held], y_train[held], x_test, y_test)
+
+
+def joined(one: Dataset, other: Dataset) -> Dataset:
+    """Two data sets of images of one size as one.
+
+    Raises:
+        DataError: their images have different sizes.
+    """
+    if one.train_images.shape[1:] != other.train_images.shape[1:]:
+        shapes = f"{one.train_images.shape[1:]} and {other.train_images.shape[1:]}"
+        raise DataError(f"{one.name} and {other.name} have images of {shapes}; make them equal")
+    names = [field.name for field in fields(Dataset) if field.name != "name"]
+    arrays = (np.concatenate([getattr(one, name), getattr(other, name)]) for name in names)
+    return Dataset(f"{one.name} and {other.name}", *arrays)
 
 
 def _mnist() -> dict[str, Array]:

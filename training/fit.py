@@ -24,7 +24,7 @@ SOILED = (3.0, 0.25)  # in the last third of the steps soiled pictures get fewer
 @dataclass(frozen=True)
 class FitOptions:
     """How to train: passes over the data, images per step, peak learning rate, decay of weights, seed, augmentation,
-    share of a batch that comes from the mix, weight of the outliers' loss."""
+    share of a batch that comes from the mix, share that is replayed, weight of the outliers' loss."""
 
     epochs: int = 30
     batch_size: int = 128
@@ -33,6 +33,7 @@ class FitOptions:
     seed: int = 0
     augment: bool = True
     mixed: float = 0.25
+    replay: float = 0.0
     outliers: float = 0.5
 
 
@@ -57,9 +58,13 @@ class Fit:
         options: FitOptions,
         strategy: tf.distribute.Strategy,
         mix: Mix | None = None,
+        replayed: Dataset | None = None,
     ) -> None:
-        self.data, self.options, self.strategy, self.mix = data, options, strategy, mix
-        self.steps_per_epoch = max(1, len(data.train_images) // options.batch_size)
+        """`replayed` is data that the net knows already, of which a share of every batch reminds it."""
+        self.data, self.options, self.strategy, self.mix, self.replayed = data, options, strategy, mix, replayed
+        self.of_mix = round(options.mixed * options.batch_size) if mix else 0
+        self.of_replay = round(options.replay * options.batch_size) if replayed else 0
+        self.steps_per_epoch = max(1, len(data.train_images) // (options.batch_size - self.of_replay))
         self.steps = self.steps_per_epoch * options.epochs
         keras.utils.set_random_seed(options.seed)
         with strategy.scope():
@@ -111,13 +116,13 @@ class Fit:
         """An endless stream of images, labels and outliers that, started at step `first`, has other orders and changes
         than the steps before."""
         size, seed = self.options.batch_size, self.options.seed
-        of_mix = round(self.options.mixed * size) if self.mix else 0
-        digits = [_endless((self.data.train_images, self.data.train_labels), size - of_mix, seed + first)]
-        drawn = []
-        if self.mix and of_mix:
-            digits.append(_endless((self.mix.images, self.mix.labels), of_mix, seed + first))
-        if self.mix:
-            drawn.append(_endless((self.mix.outliers,), size // outliers.DRAWN, seed + first))
+        parts = [(self.data.train_images, self.data.train_labels, size - self.of_mix - self.of_replay)]
+        if self.replayed and self.of_replay:
+            parts.append((self.replayed.train_images, self.replayed.train_labels, self.of_replay))
+        if self.mix and self.of_mix:
+            parts.append((self.mix.images, self.mix.labels, self.of_mix))
+        digits = [_endless((images, labels), rows, seed + first) for images, labels, rows in parts]
+        drawn = [_endless((self.mix.outliers,), size // outliers.DRAWN, seed + first)] if self.mix else []
 
         def batch(step: tf.Tensor, digits: Any, drawn: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             images, labels = (tf.concat(values, 0) for values in zip(*digits, strict=True))
@@ -164,7 +169,8 @@ class Fit:
         data = {"name": Path(self.data.name).name, "train": len(self.data.train_images)}
         seconds, date = round(float(self.seconds.numpy())), time.strftime("%Y-%m-%d")
         of_mix = {"mixed": self.options.mixed, "fonts": self.mix.fonts} if self.mix else {"mixed": 0.0}
-        return {"data": data, **asdict(self.options), **of_mix, "seconds": seconds, "date": date}
+        replayed = {"replayed": Path(self.replayed.name).name} if self.replayed else {}
+        return {"data": data, **asdict(self.options), **of_mix, **replayed, "seconds": seconds, "date": date}
 
 
 def _endless(arrays: tuple[Array, ...], rows: int, seed: int) -> tf.data.Dataset:
