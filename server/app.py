@@ -21,6 +21,7 @@ from server.auth.signed_links import Links, shared_secret
 from server.cache import Event, SqliteCache
 from server.config import Settings
 from server.explainers.segmentation import warm
+from server.feedback import FeedbackLog
 from server.images.files.in_flight import IN_FLIGHT
 from server.inference.predict import Stages
 from server.metrics import Metrics
@@ -41,14 +42,17 @@ from server.routes.bodies.request_body import unchunk
 from server.routes.converters import Name
 from server.routes.errors import answer_error
 from server.routes.headers import request_id, server_timing
-from server.routes.inkling import attack, compare, explain, explanations, models, predict
+from server.routes.inkling import attack, compare, explain, explanations, feedback, models, predict
 from server.routes.middleware import access_log, auth, changes, hosts
 from server.routes.open_inference import endpoints as open_inference
 from server.routes.service import EXTENSION, Service
 from server.routes.tensorflow_serving import endpoints as tensorflow_serving
 from server.scheduling import BoundedPool, Scheduler
 
-PARTS = (predict, explain, models, explanations, compare, attack, tensorflow_serving, open_inference, ops, docs, page)
+PARTS = (
+    predict, explain, models, explanations, compare, attack, feedback,
+    tensorflow_serving, open_inference, ops, docs, page,
+)  # fmt: skip
 BLUEPRINTS = tuple(part.blueprint for part in PARTS)
 NICENESS = 10  # explanations get a tenth of a core that predictions could use up; with 3, those wait a third longer
 
@@ -82,6 +86,7 @@ def create_app(
         metrics=metrics,
         links=links,
         scheduler=_scheduler(settings, cache, metrics),
+        feedback=FeedbackLog(settings.feedback, settings.feedback_bytes) if settings.feedback else None,
         frame_ancestors=settings.frame_ancestors.replace(",", " "),
     )
     if settings.model not in store.served_models:

@@ -84,6 +84,10 @@ class Settings:
         None, "file that explanations are kept in; default one in the folder that the processes share"
     )
     records_bytes: int = _setting(256 * MIB, "bytes of that file at most; the oldest explanations go out", 4 * MIB)
+    feedback: Path | None = _setting(
+        None, "file that POST /v1/feedback adds pictures with their right labels to; without it none are collected"
+    )
+    feedback_bytes: int = _setting(64 * MIB, "bytes of that file at most; a digit takes some 1.2 kB", 4096)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting("INFO", "least severity that is logged")
     log_format: Literal["text", "json"] = _setting("text", "json = one JSON object a line")
     access_log: Literal["on", "off"] = _setting("off", "on = a line for every request")

@@ -254,6 +254,13 @@ class OutOfMemory(ServiceError):
     retry_after = 5
 
 
+class FeedbackNotKept(ServiceError):
+    """The file of labels is full or cannot be written."""
+
+    status = 507
+    code = "feedback_not_kept"
+
+
 class OutOfTime(ServiceError):
     """The budget ended before there was anything to give."""
 

@@ -17,7 +17,7 @@ def top_of(room: str) -> set[str]:
 WORDS = {"server.__version__", "server.types", "server.errors"}  # everybody may import them
 LEAVES = [
     "server.auth.signed_links", "server.config", "server.errors", "server.inference.certificate", "server.logs",
-    "server.metrics", "server.options", "server.process", "server.protocols", "server.types",
+    "server.feedback", "server.metrics", "server.options", "server.process", "server.protocols", "server.types",
 ]  # fmt: skip
 MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
     "wsgi": {"server.app", "server.config"},
@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
         "server.cache",
         "server.config",
         "server.explainers.segmentation",
+        "server.feedback",
         "server.images.files.in_flight",
         "server.inference.predict",
         "server.logs",
@@ -53,6 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
         *top_of("server.routes"),
         "server.auth.signed_links",
         "server.explainers",
+        "server.feedback",
         "server.inference.explain",
         "server.metrics",
         "server.models.repository.store",

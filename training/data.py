@@ -3,6 +3,8 @@
 Everything wrong with the data is said here, before the first training step. Must not know models or TensorFlow graphs.
 """
 
+import base64
+import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from training.errors import DataError
 
 SIDE = 28  # pixels, height and width of an image
 INK = 20  # pixels, longest side of a digit inside its image, as in MNIST
+
+LEAST_TOLD = 10  # labelled digits that can be trained on at all
 
 Array = npt.NDArray[Any]
 
@@ -37,8 +41,8 @@ class Dataset:
 
 
 def load(source: str, seed: int = 0) -> Dataset:
-    """The data set that `source` names: `mnist`, `digits`, or the path of an .npz file. A twelfth of the training
-    images is set aside for validation.
+    """The data set that `source` names: `mnist`, `digits`, the path of an .npz file, or that of a .jsonl file of labels
+    that people told a server (INKLING_FEEDBACK). A twelfth of the training images is set aside for validation.
 
     Raises:
         DataError: unknown name, unreadable file, or arrays that are not images with labels.
@@ -49,8 +53,10 @@ def load(source: str, seed: int = 0) -> Dataset:
         arrays = _digits()
     elif source.endswith(".npz"):
         arrays = _npz(Path(source))
+    elif source.endswith(".jsonl"):
+        arrays = _told(Path(source))
     else:
-        raise DataError(f"unknown data {source!r}; expected mnist, digits or the path of an .npz file")
+        raise DataError(f"unknown data {source!r}; expected mnist, digits or the path of an .npz or .jsonl file")
     x_train, y_train = _checked(source, "train", arrays["x_train"], arrays["y_train"])
     x_test, y_test = _checked(source, "test", arrays["x_test"], arrays["y_test"])
     if x_train.shape[1:] != x_test.shape[1:]:
@@ -113,6 +119,29 @@ def _digits() -> dict[str, Array]:
         "x_test": images[test],
         "y_test": bunch.target[test],
     }
+
+
+def _told(path: Path) -> dict[str, Array]:
+    """The lines that server/feedback.py writes; every fifth is a test image."""
+    images, labels = [], []
+    try:
+        with path.open() as lines:
+            for line in lines:
+                entry = json.loads(line)
+                levels = np.frombuffer(base64.b64decode(entry["pixels"], validate=True), np.uint8)
+                images.append(levels.reshape(entry["shape"]))
+                labels.append(int(entry["label"]))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}, line {len(labels) + 1}: is no labelled digit ({error!r}); remove it") from error
+    if len(images) < LEAST_TOLD:
+        raise DataError(f"{path}: has {len(images)} labelled digits; expected {LEAST_TOLD} at least")
+    if len(shapes := {image.shape for image in images}) > 1:
+        raise DataError(f"{path}: has images of {sorted(shapes)}; expected one size")
+    test = np.arange(len(images)) % 5 == 0
+    pixels, truths = np.stack(images), np.array(labels)
+    return {"x_train": pixels[~test], "y_train": truths[~test], "x_test": pixels[test], "y_test": truths[test]}
 
 
 def as_mnist(image: Array) -> Array:

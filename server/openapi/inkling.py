@@ -18,7 +18,7 @@ from server.openapi.parts import (
     ref,
     unchanged,
 )
-from server.openapi.schemas import OPTION_VALUE, TEXT
+from server.openapi.schemas import FLAG, OPTION_VALUE, TEXT
 from server.reference import ENGINES, REFERENCES, engines_of
 from server.render import ATTACK_RENDERERS, COMPARISON_RENDERERS, RENDERERS
 from server.types import COVERAGE
@@ -203,6 +203,25 @@ PATHS: dict[str, Any] = {
                 *_options(describe_attacks()),
             ],
             BODY,
+        )
+    },
+    "/v1/feedback": {
+        "post": operation(
+            TAG,
+            "What it really is; where INKLING_FEEDBACK names a file",
+            {
+                "200": answer(
+                    "Kept, to train with.",
+                    {JSON: record(kept=FLAG, label=TEXT, answered=TEXT, model=record(name=TEXT, version=TEXT))},
+                ),
+                **errors(400, 403, 404, 413, 415, 422, 503, 507),
+            },
+            [
+                query("label", TEXT, "the class that the picture shows; needed, here or beside the picture"),
+                query("id", TEXT, "of an explanation that is kept, instead of a picture"),
+                *MODEL,
+            ],
+            {**BODY, "required": False},
         )
     },
     "/v1/methods": _listing(

@@ -20,6 +20,7 @@ ERRORS = {
     429: "Where a limit is set: more than one key, or one address, may ask; again after `Retry-After` seconds.",
     503: "Not ready yet, or busy: try again after `Retry-After` seconds.",
     504: "Nothing to give within the budget.",
+    507: "The server has no room to keep it.",
 }
 
 

@@ -10,6 +10,7 @@ from flask import current_app, request
 
 from server.auth.signed_links import Links
 from server.errors import ClientLeft
+from server.feedback import FeedbackLog
 from server.metrics import Metrics
 from server.models.repository.store import Store
 from server.protocols import ExplanationCache, RequestContext
@@ -34,6 +35,7 @@ class Service:
     links: Links | None  # that sign the address of an explanation; None where everybody may ask
     cache: ExplanationCache
     scheduler: Scheduler
+    feedback: FeedbackLog | None  # of labels that people tell; None where they are not collected
     frame_ancestors: str  # origins whose pages may show the element in a frame, as the header has them
 
     @property

@@ -185,6 +185,7 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 ELSEWHERE = {  # test_http_limits, test_app, test_tensorflow_serving, test_keys, test_rate_limits, test_repository
     "engine_not_installed",  # test_reference, test_lite
+    "feedback_not_kept",  # test_feedback
     "misdirected_request",  # test_hosts
     "internal_error", "body_too_large", "not_ready", "out_of_time", "key_in_query", "unauthorized", "forbidden",
     "too_many_requests", "invalid_tensor", "unknown_signature", "unknown_label", "broken_model", "busy", "client_left",

@@ -36,7 +36,7 @@ DATA = click.option(
     envvar="INKLING_MNIST",
     show_default=True,
     show_envvar=True,
-    help="mnist (downloaded), digits (offline), or FILE.npz",
+    help="mnist (downloaded), digits (offline), FILE.npz, or FILE.jsonl of INKLING_FEEDBACK",
 )
 STORE = click.option("--store", default="model_store", show_default=True, type=click.Path(path_type=Path))
 VERSION = click.argument("version", type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path))
