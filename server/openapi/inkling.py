@@ -24,6 +24,7 @@ from server.render import ATTACK_RENDERERS, COMPARISON_RENDERERS, RENDERERS
 from server.types import COVERAGE
 
 TAG = "inkling"
+MARKDOWN = "text/markdown"
 ABOUT = "Pictures in, answers out."
 PICTURES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "application/octet-stream")
 FORMATS = {JSON: "json", "image/png": "png", "image/svg+xml": "svg", "application/x-npz": "npz"}
@@ -231,4 +232,15 @@ PATHS: dict[str, Any] = {
     ),
     "/v1/models": _listing("The models", record(models=listed(TEXT), details=listed(ref("ModelDetails"))), 400),
     "/v1/models/{model}": _listing("One model", ref("ModelDetails"), 400, 404, 503, at="model"),
+    "/v1/models/{model}/card": {
+        "get": operation(
+            TAG,
+            "The card of a version, for people",
+            {
+                "200": answer("Markdown, with the front matter of the Hugging Face Hub.", {MARKDOWN: TEXT}),
+                **errors(400, 404, 503),
+            },
+            [in_path("model", "name of the model"), query("version", TEXT, "a number or a label")],
+        )
+    },
 }

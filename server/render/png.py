@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from server.attacks.types import AttackResult
 from server.render.alt import alt_text
 from server.render.attack import attack_alt
-from server.render.attack_panels import Scale, sheet
+from server.render.attack.panels import Scale, sheet
 from server.render.colours import eight_bit
 from server.render.compare import agreement_lines, comparison_alt, parts_of
 from server.render.heatmap import Heatmap, heatmap, marks, paint

@@ -10,7 +10,7 @@ from server.explainers import BEST, describe_all, methods_for
 from server.inference import trial
 from server.models.repository.store import LoadedVersion, ServedModel
 from server.reference import engines_of
-from server.render import record_json
+from server.render import card_markdown, record_json
 from server.routes import states
 from server.routes.inkling import parsing
 from server.routes.parameters import METHOD, reject_unknown
@@ -64,6 +64,16 @@ def models() -> Response:
 def one_model(model: str) -> Response:
     reject_unknown(parsing.query(), (), request.path)
     return json_answer(_details(model, service().store.served_model(model)))
+
+
+@blueprint.get("/v1/models/<name:model>/card")
+def card(model: str) -> Response:
+    """The card of one version, for people."""
+    values = parsing.query()
+    reject_unknown(values, ("version",), request.path)
+    version = service().store.find(model, values.get("version"))
+    tried = [(one.explainer, one.record) for one in trial.tried(version.card, version.verbs)]
+    return Response(card_markdown(version.card, tried), content_type="text/markdown; charset=utf-8")
 
 
 def _details(name: str, served_model: ServedModel) -> dict[str, Any]:

@@ -27,6 +27,7 @@ NEEDS: Mapping[str, Need] = {  # by endpoint
     "models.methods": "any",
     "models.models": "any",
     "models.one_model": "any",
+    "models.card": "any",
     "compare.compare": "explain",
     "attack.attack": "explain",
     "explanations.one": "explain",

@@ -16,7 +16,7 @@ from server.attacks.margin import FLIPPED
 from server.attacks.pgd import Pgd
 from server.attacks.types import AdversarialExample, AttackResult
 from server.models.wrappers import probabilities_of
-from server.render.attack_panels import sheet
+from server.render.attack.panels import sheet
 from server.render.legend import Text
 from server.render.png import ANCHORS, _font, drawable
 from server.types import (
