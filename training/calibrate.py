@@ -20,7 +20,7 @@ TAIL = 0.05  # of the digits, whose probabilities are kept for prediction sets: 
 def temperature(logits: Array, labels: Array) -> float:
     """The T > 0 that minimises the negative log-likelihood of softmax(logits / T); logits (n, K), labels (n,).
 
-    Guo et al., On ConformalScores of Modern Neural Networks (2017), arXiv:1706.04599.
+    Guo et al., On Calibration of Modern Neural Networks (2017), arXiv:1706.04599.
     """
     best = minimize_scalar(
         lambda log_t: negative_log_likelihood(logits / np.exp(log_t), labels), bounds=(-3, 3), method="bounded"

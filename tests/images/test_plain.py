@@ -62,16 +62,6 @@ def graph(spec: ImageSpec) -> Callable[[Bodies], Array]:
     return pixels
 
 
-def by_fast_dct(bodies: Bodies) -> Array:
-    """The same as the shipped versions have it, whose JPEGs go through the fast DCT."""
-    found = []
-    for body in bodies:
-        levels = tf.io.decode_image(body, channels=3, expand_animations=False)
-        grey = tf.tensordot(tf.cast(levels, tf.float32) / 255.0, tf.constant([[0.299], [0.587], [0.114]]), 1)
-        found.append(tf.image.resize(grey, (28, 28), antialias=True)[..., 0].numpy())
-    return np.stack(found)
-
-
 def ours(bodies: Bodies, spec: ImageSpec = SPECS[0]) -> Array:
     return np.stack([plain_pixels(body, spec) for body in bodies])
 
@@ -239,21 +229,17 @@ def drawings(quality: int) -> Bodies:
     return [encoded(image, "JPEG", quality=quality) for image in images]
 
 
-@pytest.mark.parametrize(("quality", "told"), [(50, 0.05), (75, 0.05), (90, 0.05), (95, 0.1), (100, 0.3)])
-def test_a_jpeg_is_about_what_the_graphs_before_give(quality: int, told: float) -> None:
-    bodies = drawings(quality)
-    off = np.abs(ours(bodies) - by_fast_dct(bodies))
-    assert 1e-4 < off.max() < told
-    assert off.mean() < 0.01
-    assert apart(bodies) < ROUNDING
+@pytest.mark.parametrize("quality", [50, 75, 90, 95, 100])
+def test_a_jpeg_is_what_the_graph_gives(quality: int) -> None:
+    assert apart(drawings(quality)) < ROUNDING
 
 
-def test_the_shipped_versions_decode_as_told() -> None:
-    """So that `by_fast_dct` speaks for them."""
+@pytest.mark.parametrize("name", ["cnn", "lstm", "mlp"])
+def test_the_shipped_versions_decode_as_told(name: str) -> None:
     bodies = [*drawings(95)[:20], GIFS["transparent"], encoded(picture((40, 60), "RGBA"))]
-    serve = net("mlp").signatures["serving_bytes"]
+    serve = net(name).signatures["serving_bytes"]
     assert serve(image_bytes=tf.constant(bodies))["logits"].numpy() == pytest.approx(
-        net("mlp").forward(by_fast_dct(bodies)), abs=1e-3
+        net(name).forward(ours(bodies)), abs=1e-3
     )
 
 
@@ -458,11 +444,10 @@ def test_large_pictures_wait_for_each_other_and_small_ones_do_not() -> None:
         waiting.start()
         assert plain_pixels(WHOLE["PNG"], SPECS[0]).shape == (28, 28)
         for _ in range(10):  # long enough to see it end if it did not wait
-            by_fast_dct([large])
+            tf.io.decode_image(large)
         assert waiting.is_alive()
     waiting.join()
 
 
-def test_the_example_is_nearly_what_a_shipped_graph_makes_of_it() -> None:
-    body = (ROOT / "examples" / "photo.jpg").read_bytes()
-    assert np.abs(ours([body]) - by_fast_dct([body])).max() < 0.01
+def test_the_example_is_what_a_graph_makes_of_it() -> None:
+    assert apart([(ROOT / "examples" / "photo.jpg").read_bytes()]) < ROUNDING
