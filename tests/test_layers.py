@@ -177,6 +177,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
     "server.models.batching": {"server.models.batching", "server.models.wrappers", "server.protocols"},
     "server.models.repository": {*top_of("server.models"), "server.models.repository", "server.process.malloc"},
     "training": {"training"},
+    "training.visualise": {"training", "server.explainers", "server.models"},
     "training.referee": {  # the one room that knows both: it judges what the server's explainers do, and beside them
         "training",  # what other packages do, in the server's process or in environments that benchmarks has for them
         "benchmarks.explaining",
@@ -206,6 +207,7 @@ ADDRESSES = {  # third party -> the only files that may import it
     },
     "cv2": {"server.images"},
     "sklearn": {"training"},
+    "matplotlib": {"training.visualise.figures"},
     "click": {"training.commands", "server.__main__", "server.cli"},
     "prometheus_client": {"server.metrics"},
     "itsdangerous": {"server.auth.signed_links"},

@@ -55,11 +55,11 @@ def rebuilt(version: Path, freeze: Sequence[str] = ()) -> keras.Model:
     options = all_options(card["architecture"], card["options"])
     model = folded(ARCHITECTURES[card["architecture"]](image["height"], image["width"], classes, **options))
     _fill(model, version)
-    named = _named(model)
+    by_name = named(model)
     for pattern in freeze:
-        chosen = [layer for name, layer in named.items() if fnmatch(name, pattern)]
+        chosen = [layer for name, layer in by_name.items() if fnmatch(name, pattern)]
         if not chosen:
-            raise DataError(f"got --freeze {pattern}, which is no layer; there are {', '.join(named)}")
+            raise DataError(f"got --freeze {pattern}, which is no layer; there are {', '.join(by_name)}")
         for layer in chosen:
             layer.trainable = False
     if not model.trainable_variables:
@@ -67,16 +67,16 @@ def rebuilt(version: Path, freeze: Sequence[str] = ()) -> keras.Model:
     return model
 
 
-def _named(model: keras.Model) -> dict[str, keras.Layer]:
+def named(model: keras.Model) -> dict[str, keras.Layer]:
     """The layers that have weights, named as in a process that built nothing before: dense, dense_1, ..."""
     kinds = Counter[str]()
-    named = {}
+    found = {}
     for layer in model.layers:
         if layer.weights:
             kind = layer.name.rstrip("0123456789").rstrip("_")
-            named[kind if not kinds[kind] else f"{kind}_{kinds[kind]}"] = layer
+            found[kind if not kinds[kind] else f"{kind}_{kinds[kind]}"] = layer
             kinds[kind] += 1
-    return named
+    return found
 
 
 def _fill(model: keras.Model, version: Path) -> None:

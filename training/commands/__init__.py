@@ -11,7 +11,7 @@ import click
 
 from training.errors import TrainingError
 
-COMMANDS = ("fit", "evaluate", "convert", "label", "certify", "referee")
+COMMANDS = ("fit", "evaluate", "convert", "label", "visualise", "certify", "referee")
 
 
 class LazyGroup(click.Group):
