@@ -65,7 +65,7 @@ bench-nets: .venv/dev.stamp ## measure how well the nets read, and what they kno
 	$(BIN)/python -m benchmarks.nets --fonts runs/fonts $(if $(IMAGES),--images $(IMAGES))
 
 train-nets: .venv/dev.stamp ## train the next versions of the three nets and put them on trial; INKLING_MNIST=FILE.npz; takes hours
-	for net in "cnn 45" "mlp 60" "lstm 40"; do set -- $$net; \
+	for net in "cnn 40" "mlp 60" "lstm 40"; do set -- $$net; \
 	  $(BIN)/python -m training fit $$1 --epochs $$2 --fonts runs/fonts && \
 	  $(BIN)/python -m training certify model_store/$$1 || exit 1; \
 	done

@@ -36,11 +36,11 @@ def cnn(
     height: int,
     width: int,
     classes: int,
-    filters: Sequence[int] = (16, 48),
+    filters: Sequence[int] = (24, 48),
     depth: int = 2,
     heads: int = 4,
     dense: int = 0,
-    dropout: float = 0.2,
+    dropout: float = 0.1,
     activation: str = "silu",
 ) -> keras.Model:
     """Stages of `depth` convolutions, each stage halving the picture; then attention pooling by `heads` learned

@@ -14,7 +14,7 @@ from training.commands.options import DATA, VERSION, checked_data
 @click.option("--pictures", default=60, show_default=True, type=click.IntRange(2), help="Of each planted cause.")
 @click.option("--digits", default=500, show_default=True, type=click.IntRange(2), help="That the yardstick takes.")
 def command(version: Path, data: str, pictures: int, digits: int) -> None:
-    """Put a stored VERSION, such as model_store/cnn/3 (or model_store/cnn for the latest), on trial: which explanation
+    """Put a stored VERSION, such as model_store/cnn/5 (or model_store/cnn for the latest), on trial: which explanation
     methods name a cause that is known? Writes the next version, with the result; takes some minutes."""
     dataset = checked_data(data)
     quiet.import_tensorflow()

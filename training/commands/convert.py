@@ -14,7 +14,7 @@ from training.commands.options import VERSION, checked_data
     "--data", help="Compare on the validation images of mnist, digits or FILE.npz.  [default: mixed centroids]"
 )
 def command(version: Path, data: str | None) -> None:
-    """Write the next version from a stored VERSION, such as model_store/cnn/3, with LiteRT files, without training."""
+    """Write the next version from a stored VERSION, such as model_store/cnn/5, with LiteRT files, without training."""
     images = None if data is None else checked_data(data).validation_images
     quiet.import_tensorflow()
     from training.store.next_version import convert

@@ -14,7 +14,7 @@ from training.commands.options import DATA, VERSION, checked_data
 @click.option("--corruptions", is_flag=True, help="Also after each of fifteen corruptions.")
 @click.option("--attacks", is_flag=True, help="Also under attacks (PGD) of three sizes.")
 def command(version: Path, data: str, corruptions: bool, attacks: bool) -> None:
-    """Measure a stored VERSION, such as model_store/cnn/3, on the test images and compare with its card."""
+    """Measure a stored VERSION, such as model_store/cnn/5, on the test images and compare with its card."""
     dataset = checked_data(data)
     quiet.import_tensorflow()
     from training import evaluate as measuring

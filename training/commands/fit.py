@@ -34,7 +34,7 @@ class Start:
 
 @click.command()
 @click.argument("architecture", type=click.Choice(sorted(SIZES)), required=False)
-@click.option("--from", "parent", help="Train on from a stored version, such as cnn/3, or cnn for its default.")
+@click.option("--from", "parent", help="Train on from a stored version, such as cnn/5, or cnn for its default.")
 @DATA
 @STORE
 @click.option("--name", help="Name in the store.  [default: the architecture, or the name of --from]")

@@ -19,7 +19,7 @@ from training.commands.options import DATA, VERSION, checked_data
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder.  [default: runs/visualise/NAME-NUMBER]"
 )
 def command(version: Path, data: str, digits: int, seed: int, out: Path | None) -> None:
-    """Draw what a stored VERSION, such as model_store/cnn/3, has learned: its mistakes, where digits lie, what classes
+    """Draw what a stored VERSION, such as model_store/cnn/5, has learned: its mistakes, where digits lie, what classes
     and filters want to see, maps by class; as PNG files and one page of HTML."""
     dataset = checked_data(data)
     quiet.import_tensorflow()
