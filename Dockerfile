@@ -20,6 +20,7 @@ COPY --from=build /venv /venv
 WORKDIR /app
 COPY wsgi.py gunicorn.conf.py LICENSE ./
 COPY server server
+COPY training training
 COPY model_store model_store
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import layers, ops
 
 Outputs = dict[str, keras.KerasTensor]
@@ -28,7 +29,7 @@ def mlp(
     x = layers.Flatten()(images)
     for size in units:
         x = layers.Dense(size, use_bias=False)(x)
-        x = layers.Dropout(dropout)(layers.Activation(activation)(layers.BatchNormalization()(x)))
+        x = layers.Dropout(dropout)(layers.Activation(activation)(_normalised(x)))
     return keras.Model(images, {"logits": layers.Dense(classes)(x), "embedding": x}, name="mlp")
 
 
@@ -54,7 +55,7 @@ def cnn(
         for layer in range(depth):
             first = stage == layer == 0
             x = layers.Conv2D(size, 5 if first else 3, 2 if layer == 0 else 1, "same", use_bias=False)(x)
-            x = layers.Activation(activation)(layers.BatchNormalization()(x))
+            x = layers.Activation(activation)(_normalised(x))
     outputs: Outputs = {"feature_map": x}
     if heads:
         x, outputs["attention"] = _attend(x, heads, height, width)
@@ -87,6 +88,12 @@ def lstm(
     outputs: Outputs = {"embedding": pooled, "logits": layers.Dense(classes)(layers.Dropout(dropout)(pooled))}
     outputs["attention"] = ops.repeat(share / width, width, axis=2)
     return keras.Model(images, outputs, name="lstm")
+
+
+def _normalised(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Batch normalisation over the whole batch, however many replicas of the strategy in scope have a part of it."""
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    return layers.BatchNormalization(synchronized=several)(x)
 
 
 def _attend(x: keras.KerasTensor, heads: int, height: int, width: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:

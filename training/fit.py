@@ -1,4 +1,5 @@
-"""The training loop, one for all nets: AdamW with a cosine, augmentation on the fly, a checkpoint that can be resumed.
+"""The training loop, one for all nets: AdamW with a cosine, augmentation on the fly, a checkpoint that can be resumed;
+on one device, or spread over several, or over machines.
 
 Written with strategy.run and a gradient tape, because Keras's own fit breaks under multi-worker strategies.
 """
@@ -6,18 +7,21 @@ Written with strategy.run and a gradient tape, because Keras's own fit breaks un
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from training import outliers
+from training import distribute, outliers
 from training.augment import augment, soiled
 from training.data import Array, Dataset
+from training.errors import TrainingError
 from training.mix import Mix
 
 CHECKPOINT_EVERY = 500  # steps
+LONGEST = 1.0  # norm of a variable's gradient
 SOILED = (3.0, 0.25)  # in the last third of the steps soiled pictures get fewer, down to this share of them
 
 
@@ -48,6 +52,14 @@ class Progress:
     accuracy: float
 
 
+class Stopped(TrainingError):
+    """Training was asked to end before its time; there is a checkpoint."""
+
+
+class WorkerGone(TrainingError):
+    """Another worker has ended, so that none can go on."""
+
+
 class Fit:
     """One run of training: model, optimizer and step counter, which together are what a checkpoint holds."""
 
@@ -62,6 +74,7 @@ class Fit:
     ) -> None:
         """`replayed` is data that the net knows already, of which a share of every batch reminds it."""
         self.data, self.options, self.strategy, self.mix, self.replayed = data, options, strategy, mix, replayed
+        self._stopping = False
         self.of_mix = round(options.mixed * options.batch_size) if mix else 0
         self.of_replay = round(options.replay * options.batch_size) if replayed else 0
         self.steps_per_epoch = max(1, len(data.train_images) // (options.batch_size - self.of_replay))
@@ -73,42 +86,67 @@ class Fit:
             schedule = keras.optimizers.schedules.CosineDecay(
                 options.learning_rate / 100, self.steps, 1e-3, warmup_target=options.learning_rate, warmup_steps=warm_up
             )
-            self.optimizer = keras.optimizers.AdamW(schedule, weight_decay=options.weight_decay, clipnorm=1.0)
+            self.optimizer = keras.optimizers.AdamW(schedule, weight_decay=options.weight_decay)
             self.optimizer.build(self.model.trainable_variables)
             self.seconds = tf.Variable(0.0, trainable=False, dtype=tf.float64)  # trained so far, resumed runs included
+            self.worker, self.workers = distribute.cluster() if strategy.extended._in_multi_worker_mode() else (0, 1)
             self.checkpoint = tf.train.Checkpoint(model=self.model, optimizer=self.optimizer, seconds=self.seconds)
 
+    def stop(self) -> None:
+        """End after the step under way, on all workers, with a checkpoint; called again, at once."""
+        if self._stopping:
+            raise KeyboardInterrupt
+        self._stopping = True
+
     def run(self, folder: Path, resume: bool) -> Iterator[Progress]:
-        """Train to the end, telling after every step. However it ends, `folder` holds a checkpoint to resume from.
+        """Train to the end, telling after every step. However it ends, `folder` holds a checkpoint to resume from; of
+        several workers, all read and only the first writes there what counts.
 
         Raises:
             FileNotFoundError: resume was asked for and there is nothing to resume.
+            Stopped: `stop` was called, here or on another worker.
+            WorkerGone: another worker has ended; the checkpoint is of up to CHECKPOINT_EVERY steps before.
         """
-        manager = tf.train.CheckpointManager(self.checkpoint, str(folder), max_to_keep=1)
+        own = folder if self.worker == 0 else folder / f"worker-{self.worker}"  # all have to save for one to be able to
+        manager = tf.train.CheckpointManager(self.checkpoint, str(own), max_to_keep=1)
         if resume:
-            if manager.latest_checkpoint is None:
+            latest = tf.train.latest_checkpoint(str(folder))
+            if latest is None:
                 raise FileNotFoundError(f"no checkpoint in {folder}; start without --resume")
-            self.checkpoint.restore(manager.latest_checkpoint).assert_existing_objects_matched()
+            self.checkpoint.restore(latest).assert_existing_objects_matched()
+        together = self.workers == 1
         try:
             yield from self._steps(manager)
+            together = True
+        except Stopped:
+            together = True
+            raise
+        except tf.errors.OpError as error:
+            if self.workers == 1:
+                raise
+            said = str(error)[:200]
+            raise WorkerGone(f"a worker has ended, so that none can go on ({said}); start all with --resume") from error
         finally:
-            manager.save()
+            if together:  # one worker alone would wait for the others
+                manager.save()
 
     def _steps(self, manager: tf.train.CheckpointManager) -> Iterator[Progress]:
         first = int(self.optimizer.iterations.numpy())
-        batches = iter(self.strategy.experimental_distribute_dataset(self._batches(first)))
-        loss, accuracy = keras.metrics.Mean(), keras.metrics.Mean()
+        batches = iter(distribute.spread_over(self.strategy, self._batches(first)))
+        loss = accuracy = seen = 0.0  # means over the running epoch, and of how many steps
         before = time.monotonic() - float(self.seconds.numpy())
         for step in range(first + 1, self.steps + 1):
-            step_loss, step_accuracy = self._step(next(batches))
-            loss.update_state(step_loss)
-            accuracy.update_state(step_accuracy)
+            found = self._step(next(batches), tf.constant(float(self._stopping)))
+            step_loss, step_accuracy, stopping = (float(one) for one in found)
+            seen += 1
+            loss += (step_loss - loss) / seen
+            accuracy += (step_accuracy - accuracy) / seen
             self.seconds.assign(time.monotonic() - before)
-            epoch = (step - 1) // self.steps_per_epoch + 1
-            yield Progress(step, self.steps, epoch, float(loss.result()), float(accuracy.result()))
+            if stopping:
+                raise Stopped(f"stopped after step {step}")
+            yield Progress(step, self.steps, (step - 1) // self.steps_per_epoch + 1, loss, accuracy)
             if step % self.steps_per_epoch == 0:
-                loss.reset_state()
-                accuracy.reset_state()
+                loss = accuracy = seen = 0.0
             if step % CHECKPOINT_EVERY == 0:
                 manager.save()
 
@@ -141,12 +179,15 @@ class Fit:
         return tf.data.Dataset.zip(steps, tuple(digits), tuple(drawn)).map(batch, num_parallel_calls=2).prefetch(2)
 
     @tf.function  # type: ignore[untyped-decorator]
-    def _step(self, batch: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        losses, accuracies = self.strategy.run(self._replica_step, args=(batch,))
-        add = tf.distribute.ReduceOp.SUM
-        return self.strategy.reduce(add, losses, axis=None), self.strategy.reduce(add, accuracies, axis=None)
+    def _step(self, batch: Any, stopping: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Loss and accuracy over the batch, and above 0 where any worker is to stop."""
+        losses, accuracies, stops = self.strategy.run(self._replica_step, args=(batch, stopping))
+        add = partial(self.strategy.reduce, tf.distribute.ReduceOp.SUM, axis=None)
+        return add(losses), add(accuracies), add(stops)
 
-    def _replica_step(self, batch: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    def _replica_step(
+        self, batch: tuple[tf.Tensor, tf.Tensor, tf.Tensor], stopping: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Sums over the replica's share divided by the whole batch, so that adding up replicas gives means."""
         images, labels, unlike = batch
         digits, whole = tf.shape(images)[0], float(self.options.batch_size)
@@ -160,9 +201,17 @@ class Fit:
                 told = outliers.losses(logits, both[digits:])
                 loss += self.options.outliers * tf.reduce_sum(told) / whole
         variables = self.model.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        self.optimizer.apply_gradients(zip(self._clipped(tape.gradient(loss, variables)), variables, strict=True))
         right = tf.cast(tf.argmax(logits, axis=1) == labels, tf.float32)
-        return loss, tf.reduce_sum(right) / whole
+        return loss, tf.reduce_sum(right) / whole, stopping
+
+    def _clipped(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+        """The replica's share of the whole batch's gradients after each was clipped: Keras clips what each replica has,
+        which is another rule for every number of replicas, and then adds up."""
+        replicas = self.strategy.num_replicas_in_sync
+        if replicas > 1:
+            gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        return [tf.clip_by_norm(gradient, LONGEST) / replicas for gradient in gradients]
 
     def record(self) -> dict[str, Any]:
         """What the card says of the training."""
@@ -177,10 +226,3 @@ def _endless(arrays: tuple[Array, ...], rows: int, seed: int) -> tf.data.Dataset
     """Batches of so many rows of all arrays, in another order each time through."""
     data = tf.data.Dataset.from_tensor_slices(arrays).shuffle(len(arrays[0]), seed=seed).repeat()
     return data.batch(rows, drop_remainder=True)
-
-
-def local_strategy() -> tf.distribute.Strategy:
-    """All GPUs of this machine when there are several, else the one device there is."""
-    if len(tf.config.list_physical_devices("GPU")) > 1:
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()

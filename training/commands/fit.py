@@ -1,5 +1,6 @@
 """Train a net, or train on from a stored version, and export it as the next version of its name."""
 
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,13 @@ class Start:
 @click.option("--dropout", type=click.FloatRange(0, 1, max_open=True))
 @click.option("--checkpoints", type=click.Path(path_type=Path), help="Folder to resume from.  [default: runs/NAME]")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
+@click.option(
+    "--strategy",
+    default="auto",
+    show_default=True,
+    type=click.Choice(("auto", "one", "mirrored", "multiworker", "tpu")),
+    help="How to spread it: over several GPUs (mirrored), or over the machines of TF_CONFIG (multiworker).",
+)
 @click.option("--default", is_flag=True, help="Let the new version answer by default, even if it reads less.")
 def command(
     architecture: str | None,
@@ -106,6 +114,7 @@ def command(
     checkpoints: Path | None,
     resume: bool,
     default: bool,
+    strategy: Any,
     **options: Any,
 ) -> None:
     """Train an ARCHITECTURE, or on from a stored version, and export it as the next version of its name."""
@@ -117,17 +126,21 @@ def command(
     name = name or (parent or str(architecture)).split("/")[0]
     labels.default_of(store / name)  # labels that cannot be read are said before hours of training, not after
     quiet.import_tensorflow()
+    from training import distribute
     from training.data import joined
-    from training.fit import Fit, FitOptions, local_strategy
+    from training.fit import Fit, FitOptions
     from training.store import export
 
+    spread = distribute.strategy_of(strategy)  # before anything else of TensorFlow
     start = _from_version(store, parent, freeze) if parent else _new(str(architecture), sizes, dataset)
     known = joined(dataset, replayed) if replayed else dataset
     mix = _mix(known, options["seed"], fonts) if options["mixed"] else None
-    run = Fit(start.build, dataset, FitOptions(**options), local_strategy(), mix, replayed)
+    run = Fit(start.build, dataset, FitOptions(**options), spread, mix, replayed)
     _check_classes(run.model, known)
     folder = checkpoints or Path("runs") / name
     _show(run, folder, resume)
+    if run.worker > 0:
+        return  # the first one exports
     if start.parent:
         _gate(start.parent, run.model, [one for one in (dataset, replayed) if one], must_not_lose, folder)
     click.echo("exporting: background, LiteRT files, evaluation")
@@ -243,7 +256,11 @@ def _sizes(architecture: str | None, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show(run: Any, folder: Path, resume: bool) -> None:
-    """Show the run's progress with the time left; Ctrl-C keeps the checkpoint and says how to go on."""
+    """Show the run's progress with the time left. Ctrl-C, or SIGTERM, ends it after the step under way, with a
+    checkpoint, and says how to go on."""
+    from training.fit import Stopped
+
+    before = {kind: signal.signal(kind, lambda *_: run.stop()) for kind in (signal.SIGINT, signal.SIGTERM)}
     try:
         with click.progressbar(length=run.steps, label="training", show_eta=True, item_show_func=_line) as bar:
             for progress in run.run(folder, resume):
@@ -252,10 +269,13 @@ def _show(run: Any, folder: Path, resume: bool) -> None:
                     click.echo(f"\r{_line(progress)}{' ' * 60}")
     except FileNotFoundError as error:
         raise click.ClickException(str(error)) from error
-    except KeyboardInterrupt:
+    except Stopped as error:
         raise click.ClickException(
-            f"stopped; the checkpoint is in {folder}, go on with the same command and --resume"
-        ) from None
+            f"{error}; the checkpoint is in {folder}, go on with the same command and --resume"
+        ) from error
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
 
 
 def _line(progress: Any) -> str:
