@@ -12,8 +12,7 @@ from training.synthetic import VARIANTS, digits
 from training.synthetic.draws import Draws
 from training.synthetic.strokes import Hand
 
-READ = 0.92  # lowest share of a variant that the cnn reads right ...
-READ_LESS = {"1 flagged": 0.7, "4 closed, touching": 0.88}  # ... but of those that MNIST hardly has: as 7s and 9s
+READ = 0.96  # lowest share of a variant that the cnn, which was trained on other ones of it, reads right
 
 
 def test_images_are_of_mnists_form() -> None:
@@ -106,9 +105,9 @@ def test_the_bar_of_a_7_is_long_and_level(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_net_of_mnist_reads_what_was_drawn(variant: str) -> None:
-    """An independent judge of what a picture shows."""
+def test_the_shipped_net_reads_what_was_drawn(variant: str) -> None:
+    """Hands that it was not trained on, too."""
     for held_out in (False, True):
         drawn = digits(100, seed=11, held_out=held_out, variants=[variant])
         read = np.asarray(twin("cnn").forward(drawn.images)).argmax(axis=1)
-        assert (read == drawn.labels).mean() >= READ_LESS.get(variant, READ)
+        assert (read == drawn.labels).mean() >= READ
