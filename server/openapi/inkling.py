@@ -24,7 +24,7 @@ from server.render import ATTACK_RENDERERS, COMPARISON_RENDERERS, RENDERERS
 from server.types import COVERAGE
 
 TAG = "inkling"
-MARKDOWN = "text/markdown"
+MARKDOWN = "text/markdown; charset=utf-8"
 ABOUT = "Pictures in, answers out."
 PICTURES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "application/octet-stream")
 FORMATS = {JSON: "json", "image/png": "png", "image/svg+xml": "svg", "application/x-npz": "npz"}

@@ -74,6 +74,7 @@ REQUESTS: dict[Key, SampleRequest] = {  # each content type that can be sent to 
             ("/v1/explain", "method=saliency", (JSON, PNG, SVG, NPZ)),
             ("/v1/compare", "methods=saliency,gradient_x_input", (JSON, PNG)),
             ("/v1/adversarial", "method=fgsm", (JSON, PNG, NPZ)),
+            ("/v1/feedback", "label=1", (JSON,)),
         )
         for sent in PICTURES
         for kind in kinds
@@ -107,6 +108,8 @@ REQUESTS: dict[Key, SampleRequest] = {  # each content type that can be sent to 
             *(model + end for model in V2_MODELS for end in ("", "/config", "/ready")),
         )
     },
+    ("post", "/v1/feedback", NOTHING, JSON): SampleRequest(query="id={id}&label=1"),
+    ("get", "/v1/models/{model}/card", NOTHING, "text/markdown; charset=utf-8"): SampleRequest(),
     ("get", "/metrics", NOTHING, "text/plain; version=0.0.4; charset=utf-8"): SampleRequest(),
     ("get", "/docs", NOTHING, HTML): SampleRequest(),
     ("get", "/", NOTHING, HTML): SampleRequest(headers={"Accept": "text/html"}),
@@ -157,7 +160,7 @@ def kinds_given() -> dict[tuple[str, str], set[str]]:
 def met(app: Flask, method: str, path: str, sample: SampleRequest) -> TestResponse:
     """The answer to a request at the address that is described as `path`."""
     client, known = app.test_client(), "0" * 32
-    if "{id}" in path:
+    if "{id}" in path + sample.query:
         known = client.post("/v1/explain?method=saliency", data=SEVEN).get_json().get("id", known)
     names = {
         "model": sample.model,
@@ -171,8 +174,9 @@ def met(app: Flask, method: str, path: str, sample: SampleRequest) -> TestRespon
     rule, _ = app.url_map.bind("localhost").match(address, method.upper(), return_rule=True)
     assert template(rule) == path
     return client.open(
-        address, method=method.upper(), query_string=sample.query, data=sample.body, headers=dict(sample.headers)
-    )
+        address, method=method.upper(), query_string=sample.query.replace("{id}", known), data=sample.body,
+        headers=dict(sample.headers),
+    )  # fmt: skip
 
 
 def test_there_is_a_request_for_each_content_type_that_is_described() -> None:
@@ -180,8 +184,8 @@ def test_there_is_a_request_for_each_content_type_that_is_described() -> None:
 
 
 @pytest.mark.parametrize("tag", [one["name"] for one in document()["tags"]])
-def test_each_content_type_is_read_and_given(make_app: MakeApp, tag: str) -> None:
-    app, paths = make_app(repository="open"), document()["paths"]
+def test_each_content_type_is_read_and_given(make_app: MakeApp, tmp_path: Path, tag: str) -> None:
+    app, paths = make_app(repository="open", feedback=tmp_path / "labels.jsonl"), document()["paths"]
     mine = {key: sample for key, sample in REQUESTS.items() if tag in paths[key[1]][key[0]]["tags"]}
     assert mine
     for (method, path, sent, kind), sample in mine.items():
@@ -232,6 +236,7 @@ def test_every_answer_is_described(
     (tmp_path / "empty").mkdir()
     write_keys(tmp_path / "keys", web="predict")
     files = {name: tmp_path / value for name, value in settings.items() if name in ("model_store", "keys_file")}
+    files["feedback"] = tmp_path / "labels.jsonl"
     app = make_app(max_body_bytes=SMALL_BODY, **{**settings, **files})
     one_each: dict[tuple[str, str], SampleRequest] = {}
     for key, sample in REQUESTS.items():

@@ -129,7 +129,6 @@ def command(
     from training import distribute
     from training.data import joined
     from training.fit import Fit, FitOptions
-    from training.store import export
 
     spread = distribute.strategy_of(strategy)  # before anything else of TensorFlow
     start = _from_version(store, parent, freeze) if parent else _new(str(architecture), sizes, dataset)
@@ -143,12 +142,20 @@ def command(
         return  # the first one exports
     if start.parent:
         _gate(start.parent, run.model, [one for one in (dataset, replayed) if one], must_not_lose, folder)
+    _export(start, run, known, store / name, default)
+
+
+def _export(start: Start, run: Any, data: Any, family: Path, default: bool) -> None:
+    """Write the next version of the model in `family`, and say what came out."""
+    from training.store import export
+
     click.echo("exporting: background, LiteRT files, evaluation")
-    record = run.record() | ({"parent": f"{start.parent.parent.name}/{start.parent.name}"} if start.parent else {})
-    trained = export.Trained(name, start.architecture, start.options, run.model, record)
-    version = export.export(trained, known, store, default)
-    if start.parent:
-        _show_moved(start.parent, version, known)
+    parent = start.parent
+    record = run.record() | ({"parent": f"{parent.parent.name}/{parent.name}"} if parent else {})
+    trained = export.Trained(family.name, start.architecture, start.options, run.model, record)
+    version = export.export(trained, data, family.parent, default)
+    if parent:
+        _show_moved(parent, version, data)
     click.echo(_outcome(version))
 
 
