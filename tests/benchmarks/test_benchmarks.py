@@ -188,7 +188,7 @@ def test_pytorch_gets_every_parameter_once() -> None:
     assert sum(array.size for array in arrays.values()) == card["parameters"]
     assert sum(array.size for array in state.values()) == card["parameters"]
     assert len(state) == len(arrays)
-    assert state["convs.0.weight"].shape == (16, 1, 5, 5)
+    assert state["convs.0.weight"].shape == (24, 1, 5, 5)
     assert state["convs.0.weight"][3, 0, 1, 2] == next(iter(arrays.values()))[1, 2, 0, 3]
     assert (state["queries.weight"].shape, state["dense.weight"].shape) == ((4, 48), (10, 192))
 

@@ -21,7 +21,7 @@ import pytest
 from server.attacks import ATTACKS
 from server.cache.explanation_cache import MAX_AGE
 from server.config import Settings, shown_settings
-from server.errors import ServiceError
+from server.errors import FeedbackNotKept, ServiceError
 from server.explainers import EXPLAINERS
 from server.images import THUMBNAIL
 from server.openapi import document
@@ -222,7 +222,8 @@ def test_another_output_and_another_table_are_noticed(tmp_path: Path) -> None:
 def test_what_is_kept_is_told_with_the_figures_that_hold() -> None:
     told = " ".join((ROOT / "docs" / "privacy.md").read_text().split())
     assert f"at most {THUMBNAIL} pixels" in told
-    assert re.findall(r"\b\d[\d.,]*\b", told) == [str(THUMBNAIL), "28", "28"]  # a new figure has to be pinned here
+    pinned = [str(THUMBNAIL), "28", "28", "28", "28", str(FeedbackNotKept.status)]
+    assert re.findall(r"\b\d[\d.,]*\b", told) == pinned  # a new figure has to be pinned here
     assert "for an hour" in told and MAX_AGE == 60 * 60
     assert Settings().keep == "on" and "`INKLING_KEEP=off` keeps nothing" in told
     assert Settings().keep_seconds == 0 and "or for `INKLING_KEEP_SECONDS` by the clock if that ends first" in told

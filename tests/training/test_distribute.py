@@ -60,6 +60,7 @@ def start(folder: Path, resume: bool = False, pause_at: int = 0) -> list["subpro
     for index in range(2):
         config = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
         environment = {**os.environ, "TF_CONFIG": json.dumps(config), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "2"}
         processes.append(
             subprocess.Popen(
                 [sys.executable, "-c", code],
