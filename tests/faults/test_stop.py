@@ -24,7 +24,7 @@ PREDICT = "/v1/predict"
 CLIENTS = 40
 THREADS = 4  # of each worker: most of the clients wait for one
 SEEDS = count()
-REFUSALS = {"busy", "stopping"}  # of explanations
+REFUSALS = {"busy", "stopping", "not_ready"}  # of explanations; the last by a worker that has just begun
 
 
 @contextmanager
