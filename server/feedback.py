@@ -46,7 +46,7 @@ class FeedbackLog:
             self._append(json.dumps(entry).encode() + b"\n")
         except OSError as error:
             raise FeedbackNotKept(
-                f"the label could not be kept ({error.strerror}); whoever runs this server finds more in its log"
+                f"the label could not be kept ({error.strerror}); the server's log says more"
             ) from error
 
     def _append(self, line: bytes) -> None:
@@ -56,8 +56,8 @@ class FeedbackLog:
             size = os.fstat(file).st_size
             if size + len(line) > self.max_bytes:
                 raise FeedbackNotKept(
-                    f"the file of labels is full ({self.max_bytes} bytes); whoever runs this server can train with it, "
-                    "move it away, or raise INKLING_FEEDBACK_BYTES"
+                    f"the file of labels is full ({self.max_bytes} bytes); the server's operator can move it away once "
+                    "it is trained with, or raise INKLING_FEEDBACK_BYTES"
                 )
             try:
                 if os.write(file, line) < len(line):

@@ -64,6 +64,11 @@ def strategy_of(spread: Spread) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
+def is_multiworker(strategy: tf.distribute.Strategy) -> bool:
+    """Whether other processes have a part in each step."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
 def _tpu() -> tf.distribute.Strategy:
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver()

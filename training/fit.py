@@ -89,7 +89,7 @@ class Fit:
             self.optimizer = keras.optimizers.AdamW(schedule, weight_decay=options.weight_decay)
             self.optimizer.build(self.model.trainable_variables)
             self.seconds = tf.Variable(0.0, trainable=False, dtype=tf.float64)  # trained so far, resumed runs included
-            self.worker, self.workers = distribute.cluster() if strategy.extended._in_multi_worker_mode() else (0, 1)
+            self.worker, self.workers = distribute.cluster() if distribute.is_multiworker(strategy) else (0, 1)
             self.checkpoint = tf.train.Checkpoint(model=self.model, optimizer=self.optimizer, seconds=self.seconds)
 
     def stop(self) -> None:

@@ -24,12 +24,7 @@ def default_of(family: Path) -> Path | None:
 
 def pointed(family: Path, label: str) -> int | None:
     """The version that a label points at; None where there is no such label. Raises DataError as `default_of` does."""
-    return _read(family).get(label)
-
-
-def all_of(family: Path) -> dict[str, int]:
-    """The versions that labels point at. Raises DataError as `default_of` does."""
-    return _read(family)
+    return all_of(family).get(label)
 
 
 def point(family: Path, label: str, version: int) -> None:
@@ -38,12 +33,12 @@ def point(family: Path, label: str, version: int) -> None:
     Raises:
         DataError: labels.json is not what it should be.
     """
-    _write(family, {**_read(family), label: version})
+    _write(family, {**all_of(family), label: version})
 
 
 def remove(family: Path, label: str) -> None:
     """Take a label away; there need not be one. Raises DataError as `default_of` does."""
-    _write(family, {name: version for name, version in _read(family).items() if name != label})
+    _write(family, {name: version for name, version in all_of(family).items() if name != label})
 
 
 def _write(family: Path, labels: dict[str, int]) -> None:
@@ -52,7 +47,8 @@ def _write(family: Path, labels: dict[str, int]) -> None:
     os.replace(aside, family / LABELS)
 
 
-def _read(family: Path) -> dict[str, int]:
+def all_of(family: Path) -> dict[str, int]:
+    """The versions that labels point at. Raises DataError as `default_of` does."""
     path = family / LABELS
     if not path.exists():
         return {}

@@ -1,6 +1,6 @@
 """See what a stored version has learned: figures in a folder, and one page of HTML that holds them all.
 
-It shows test images, so that the folder is for whoever has them, and is never shipped.
+It shows test images: share the folder only where you may share those.
 """
 
 from collections.abc import Callable

@@ -26,7 +26,7 @@ def feedback() -> Response:
     kept_in = service().feedback
     if kept_in is None:
         raise Forbidden(
-            "labels are not collected on this server; whoever runs it can start it with INKLING_FEEDBACK=FILE"
+            "this server collects no labels; its operator can start it with INKLING_FEEDBACK=FILE to collect them"
         )
     digit, prediction, label = _labelled()
     if label not in prediction.card.classes:
