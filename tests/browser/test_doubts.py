@@ -276,11 +276,13 @@ def test_a_digit_that_could_be_two_says_so(open_page: OpenPage) -> None:
     def doubtful(route: Route) -> None:
         answer = route.fetch()
         several = {"labels": ["7", "1"], "coverage": 0.999, "n": 1000}
-        route.fulfill(response=answer, json={**answer.json(), "prediction_set": several})
+        found = answer.json()
+        known = {**found["in_distribution"], "ok": True}  # what has a set looks like a digit
+        route.fulfill(response=answer, json={**found, "prediction_set": several, "in_distribution": known})
 
     draw_and_wait(page)
     expect(page.locator("inkling-digit .warning")).to_have_count(0)
     page.route("**/v1/predict**", doubtful)
     draw(page, ONE)
-    could_be = page.locator("inkling-digit .warning", has_text="could")
-    expect(could_be).to_have_text("It could be 7 or 1.")
+    expect(page.locator("inkling-digit .warning")).to_have_text("It could be 7 or 1.")
+    page.unroute_all(behavior="wait")  # else what is still asked fails in the test that comes next

@@ -24,7 +24,7 @@ PREDICT = "/v1/predict"
 CLIENTS = 40
 THREADS = 4  # of each worker: most of the clients wait for one
 SEEDS = count()
-REFUSALS = {"busy", "stopping", "not_ready"}  # of explanations; the last by a worker that has just begun
+REFUSALS = {"busy", "stopping"}  # of explanations
 
 
 @contextmanager
@@ -37,7 +37,9 @@ def server(folder: Path, workers_count: int) -> Iterator[Running]:
     }  # fmt: skip
     with serving(folder, settings, explain="ready", app="tests.support.models.slow_app:app") as running:
         eventually(lambda: len(workers(running)) == workers_count, "all workers are there")
-        eventually(lambda: all(ready(running) for _ in range(20)), "all workers explain")
+        for worker in (there := workers(running)):  # one may take all connections, so that the others must not
+            with standing_still([other for other in there if other != worker]):
+                eventually(lambda: ready(running), "it explains")
         yield running
 
 
@@ -143,4 +145,4 @@ def test_workers_that_give_their_place_to_others_lose_nobody(
         record_property("answered", len(outcome.statuses))
         assert outcome.failures == []
         refused = [answer for status, answer in zip(outcome.statuses, outcome.answers, strict=True) if status != 200]
-        assert {answer["code"] for answer in refused} <= REFUSALS  # type: ignore[index]
+        assert {answer["code"] for answer in refused} <= {*REFUSALS, "not_ready"}  # type: ignore[index]
