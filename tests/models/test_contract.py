@@ -112,8 +112,8 @@ def test_every_method_that_fits_explains(name: str) -> None:
 @pytest.mark.parametrize("compat", [False, True])
 def test_lime_gives_what_the_lime_package_gives(name: str, output: str, compat: bool) -> None:
     model: Any = net(name) if output == "logit" else ProbabilityModel(net(name))
-    # a row's logits differ with the rows beside it by single precision's rounding
-    agrees_with_lime(model, digits()[5], seed=3, compat=compat, within=1e-5)
+    # a row's logits differ with the rows beside it by rounding: of logits above 8, float32 has a spacing of 1e-6
+    agrees_with_lime(model, digits()[5], seed=3, compat=compat, within=4e-6)
 
 
 def test_the_background_is_made_of_means(name: str) -> None:
