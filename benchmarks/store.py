@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+from training.store.labels import default_of
+
 STORE = Path(__file__).parent.parent / "model_store"
 
 
 def shipped(name: str, store: Path = STORE) -> Path:
-    """The folder of the latest version of a net."""
-    versions = [one for one in (store / name).iterdir() if one.name.isdecimal()]
-    return max(versions, key=lambda one: int(one.name))
+    """The folder of the version of a net that answers by default."""
+    found = default_of(store / name)
+    assert found is not None, f"{store} has no {name}"
+    return found

@@ -54,6 +54,17 @@ Role = Literal["predict", "explain"]
 
 
 @dataclass(frozen=True)
+class Quantization:
+    """What rounding its weights has done to a file that predicts, measured on `images` when it was made: the share of
+    them to which it gives the same label as the SavedModel, and the largest difference of a logit."""
+
+    scheme: str
+    images: int
+    same_labels: float
+    max_error: float
+
+
+@dataclass(frozen=True)
 class LiteRTFile:
     """One of a version's LiteRT files: what it is for, and by verb for how many rows each of its functions is."""
 
@@ -61,6 +72,7 @@ class LiteRTFile:
     roles: frozenset[Role]
     rows: Mapping[str, tuple[int, ...]]
     memory_bytes: int  # that an interpreter of it takes
+    quantized: Quantization | None = None  # then it only predicts
 
 
 @dataclass(frozen=True)
@@ -160,6 +172,11 @@ class ModelCard:
     training: Mapping[str, Any] = field(default_factory=dict)
     trial: Trial | None = None  # where the version was tried
     conformal: ConformalScores | None = None  # where its card has one
+
+    @property
+    def quantization(self) -> Quantization | None:
+        """Of the file that predicts; None where it answers like the SavedModel."""
+        return next((file.quantized for file in self.litert if "predict" in file.roles), None)
 
 
 @dataclass(frozen=True)

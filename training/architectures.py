@@ -82,7 +82,7 @@ def lstm(
         return keras.Model(images, {"logits": logits, "embedding": state}, name="lstm")
     states = layers.Bidirectional(layers.LSTM(units, unroll=True, return_sequences=True))(images)  # (n, H, 2 units)
     states = layers.Dropout(dropout)(states)
-    scores = layers.Dense(1)(layers.Dense(units // 2, activation="tanh")(states))  # (n, H, 1)
+    scores = layers.Dense(1)(layers.Dense(max(1, units // 2), activation="tanh")(states))  # (n, H, 1)
     share = layers.Softmax(axis=1, name="row_share")(scores)
     pooled = layers.Flatten()(layers.Dot(axes=(1, 1))([share, states]))
     outputs: Outputs = {"embedding": pooled, "logits": layers.Dense(classes)(layers.Dropout(dropout)(pooled))}

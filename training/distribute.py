@@ -64,6 +64,11 @@ def strategy_of(spread: Spread) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
+def has_gpu() -> bool:
+    """Whether TensorFlow sees one."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 def is_multiworker(strategy: tf.distribute.Strategy) -> bool:
     """Whether other processes have a part in each step."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)

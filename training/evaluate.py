@@ -12,17 +12,23 @@ from scipy.special import softmax
 from training.augment import augment
 from training.calibrate import energy_score, expected_calibration_error, in_rows, negative_log_likelihood
 from training.data import Array, Dataset
+from training.litert.conversion import FIRST, answers_of
 from training.measures import attacks
 from training.measures.corruptions import CORRUPTIONS, corrupted
 
 AUGMENT_SEED = (20, 26)
+CARD, TWIN = Path("assets.extra", "model_card.json"), Path("assets.extra", "model.tflite")
 CORRUPTED, ATTACKED = 2000, 1000  # test images, of each corruption and of each size of attack
 
 Logits = Callable[[Array], Array]
 
 
-def logits_by(version: Path) -> Logits:
-    """What the version in this folder says of images (n, H, W): logits (n, K)."""
+def logits_by(version: Path, quantized: bool | None = None) -> Logits:
+    """What the version in this folder says of images (n, H, W): logits (n, K), by the file that predicts where that is
+    quantised, as its card says unless it is given here, else by the SavedModel."""
+    if quantized if quantized is not None else is_quantized(version):
+        content = (version / TWIN).read_bytes()
+        return lambda images: answers_of(FIRST, content, images)["logits"]
     trackable = tf.saved_model.load(str(version))
     serve = trackable.signatures["serving_default"]
 
@@ -34,10 +40,16 @@ def logits_by(version: Path) -> Logits:
     return logits
 
 
-def evaluate(version: Path, data: Dataset, temperature: float, energy_threshold: float) -> dict[str, Any]:
+def is_quantized(version: Path) -> bool:
+    """Whether the file that predicts answers otherwise than the SavedModel."""
+    card = version / CARD
+    return card.is_file() and any("quantized" in file for file in json.loads(card.read_text()).get("litert", ()))
+
+
+def evaluate(logits_of: Logits, data: Dataset, temperature: float, energy_threshold: float) -> dict[str, Any]:
     """Accuracy, likelihood and calibration on the test images; accuracy on augmented ones, and the mean over fifteen
     corruptions of some; how many of the test images, and of as many pictures of noise, count as in distribution."""
-    logits_of, images, labels = logits_by(version), data.test_images, data.test_labels
+    images, labels = data.test_images, data.test_labels
     logits = logits_of(images)
     augmented = logits_of(augment(tf.constant(images), tf.constant(AUGMENT_SEED)).numpy())
     noise = logits_of(np.random.default_rng(0).random(images.shape, np.float32))
@@ -77,8 +89,8 @@ def accuracy(version: Path, data: Dataset) -> float:
 
 def evaluate_stored(version: Path, data: Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
     """What `evaluate` measures now, and what the version's card says was measured at export."""
-    card = json.loads((version / "assets.extra" / "model_card.json").read_text())
-    measured = evaluate(version, data, card["temperature"], card["in_distribution"]["threshold"])
+    card = json.loads((version / CARD).read_text())
+    measured = evaluate(logits_by(version), data, card["temperature"], card["in_distribution"]["threshold"])
     return measured, card["metrics"]
 
 

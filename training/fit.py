@@ -6,6 +6,7 @@ Written with strategy.run and a gradient tape, because Keras's own fit breaks un
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,8 @@ import tensorflow as tf
 
 from training import distribute, outliers
 from training.augment import augment, soiled
+from training.compress import distil
+from training.compress.distil import Teacher
 from training.data import Array, Dataset
 from training.errors import TrainingError
 from training.mix import Mix
@@ -28,7 +31,9 @@ SOILED = (3.0, 0.25)  # in the last third of the steps soiled pictures get fewer
 @dataclass(frozen=True)
 class FitOptions:
     """How to train: passes over the data, images per step, peak learning rate, decay of weights, seed, augmentation,
-    share of a batch that comes from the mix, share that is replayed, weight of the outliers' loss."""
+    share of a batch that comes from the mix, share that is replayed, weight of the outliers' loss, share of the loss
+    that a teacher has, where there is one; and how a step is computed: partly in 16 bits (bfloat16, whose range is that
+    of 32 bits, so that losses need no scaling), compiled as a whole."""
 
     epochs: int = 30
     batch_size: int = 128
@@ -39,6 +44,9 @@ class FitOptions:
     mixed: float = 0.25
     replay: float = 0.0
     outliers: float = 0.5
+    distil: float = 0.0
+    half_precision: bool = False
+    xla: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,7 @@ class Progress:
     epoch: int
     loss: float
     accuracy: float
+    steps_per_second: float  # in the running epoch
 
 
 class Stopped(TrainingError):
@@ -71,16 +80,21 @@ class Fit:
         strategy: tf.distribute.Strategy,
         mix: Mix | None = None,
         replayed: Dataset | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
-        """`replayed` is data that the net knows already, of which a share of every batch reminds it."""
+        """`replayed` is data that the net knows already, of which a share of every batch reminds it; `teacher` says
+        what larger nets make of each digit."""
         self.data, self.options, self.strategy, self.mix, self.replayed = data, options, strategy, mix, replayed
+        self.teacher = teacher if options.distil else None
         self._stopping = False
         self.of_mix = round(options.mixed * options.batch_size) if mix else 0
         self.of_replay = round(options.replay * options.batch_size) if replayed else 0
         self.steps_per_epoch = max(1, len(data.train_images) // (options.batch_size - self.of_replay))
         self.steps = self.steps_per_epoch * options.epochs
         keras.utils.set_random_seed(options.seed)
-        with strategy.scope():
+        self._compute = tf.function(self._replica_step, jit_compile=options.xla or None)
+        policy = "mixed_bfloat16" if options.half_precision else "float32"
+        with strategy.scope(), _policy(policy):
             self.model = build()
             warm_up = min(self.steps // 20 + 1, 500)
             schedule = keras.optimizers.schedules.CosineDecay(
@@ -134,19 +148,23 @@ class Fit:
         first = int(self.optimizer.iterations.numpy())
         batches = iter(distribute.spread_over(self.strategy, self._batches(first)))
         loss = accuracy = seen = 0.0  # means over the running epoch, and of how many steps
-        before = time.monotonic() - float(self.seconds.numpy())
+        began = time.monotonic()
+        before = began - float(self.seconds.numpy())
         for step in range(first + 1, self.steps + 1):
             found = self._step(next(batches), tf.constant(float(self._stopping)))
             step_loss, step_accuracy, stopping = (float(one) for one in found)
             seen += 1
             loss += (step_loss - loss) / seen
             accuracy += (step_accuracy - accuracy) / seen
-            self.seconds.assign(time.monotonic() - before)
+            now = time.monotonic()
+            self.seconds.assign(now - before)
             if stopping:
                 raise Stopped(f"stopped after step {step}")
-            yield Progress(step, self.steps, (step - 1) // self.steps_per_epoch + 1, loss, accuracy)
+            epoch = (step - 1) // self.steps_per_epoch + 1
+            yield Progress(step, self.steps, epoch, loss, accuracy, round(seen / (now - began), 2))
             if step % self.steps_per_epoch == 0:
                 loss = accuracy = seen = 0.0
+                began = time.monotonic()
             if step % CHECKPOINT_EVERY == 0:
                 manager.save()
 
@@ -181,7 +199,7 @@ class Fit:
     @tf.function  # type: ignore[untyped-decorator]
     def _step(self, batch: Any, stopping: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Loss and accuracy over the batch, and above 0 where any worker is to stop."""
-        losses, accuracies, stops = self.strategy.run(self._replica_step, args=(batch, stopping))
+        losses, accuracies, stops = self.strategy.run(self._compute, args=(batch, stopping))
         add = partial(self.strategy.reduce, tf.distribute.ReduceOp.SUM, axis=None)
         return add(losses), add(accuracies), add(stops)
 
@@ -193,9 +211,12 @@ class Fit:
         digits, whole = tf.shape(images)[0], float(self.options.batch_size)
         with tf.GradientTape() as tape:
             # together, as batch normalisation then knows at the end what it knew in training
-            both = self.model(tf.concat([images, unlike], 0), training=True)["logits"]
+            both = tf.cast(self.model(tf.concat([images, unlike], 0), training=True)["logits"], tf.float32)
             logits = both[:digits]
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            if self.teacher:
+                taught = distil.losses(self.teacher(images), logits)
+                losses = (1 - self.options.distil) * losses + self.options.distil * taught
             loss = tf.reduce_sum(losses) / whole
             if self.options.outliers:
                 told = outliers.losses(logits, both[digits:])
@@ -220,6 +241,17 @@ class Fit:
         of_mix = {"mixed": self.options.mixed, "fonts": self.mix.fonts} if self.mix else {"mixed": 0.0}
         replayed = {"replayed": Path(self.replayed.name).name} if self.replayed else {}
         return {"data": data, **asdict(self.options), **of_mix, **replayed, "seconds": seconds, "date": date}
+
+
+@contextmanager
+def _policy(name: str) -> Iterator[None]:
+    """Layers that are built meanwhile compute in this precision."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _endless(arrays: tuple[Array, ...], rows: int, seed: int) -> tf.data.Dataset:

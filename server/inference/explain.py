@@ -42,6 +42,7 @@ from server.types import (
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+OTHER_ANSWER = "files-disagree"
 OF_PROBABILITY: Mapping[str, Unit] = {"logit": "probability", "logit_per_ink": "probability_per_ink"}
 
 
@@ -149,9 +150,10 @@ def run_explainer(
     model = _model_of(version, context, request, memo, added)
     runtime = _runtime(version, request, explainer)
     pieces = Pieces.of(digit.pixels)
+    notes = _disagreement(model, digit, prediction)
 
     def explanation(attribution: Attribution, out_of_time: bool, quality: Quality | None) -> Explanation:
-        attribution = certified(replace(attribution, rows=attribution.rows + pieces.rows), out_of_time)
+        attribution = certified(_with(attribution, pieces.rows, notes), out_of_time)
         if request.output == "probability":
             attribution = replace(attribution, unit=OF_PROBABILITY.get(attribution.unit, attribution.unit))
         return Explanation(
@@ -183,6 +185,24 @@ def run_explainer(
             with stages("quality"):
                 quality = assess(model, digit.pixels, target, explainer, attribution, request.seed)
     return explanation(attribution, out_of_time, quality)
+
+
+def _with(attribution: Attribution, rows: int, warnings: tuple[str, ...]) -> Attribution:
+    return replace(attribution, rows=attribution.rows + rows, warnings=(*warnings, *attribution.warnings))
+
+
+def _disagreement(model: Model, digit: Digit, prediction: Prediction) -> tuple[str, ...]:
+    """What is to be said where the quantised file that predicted names another class than the net that is explained."""
+    quantization, classes = prediction.card.quantization, prediction.card.classes
+    if quantization is None:
+        return ()
+    named = int(model.forward(digit.pixels[None])[0].argmax())
+    if named == prediction.index:
+        return ()
+    return (
+        f"{OTHER_ANSWER}: the file that predicts ({quantization.scheme}) reads {prediction.label}, the net that is "
+        f"explained reads {classes[named]}; this is what the net says of the class that was explained",
+    )
 
 
 def _model_of(

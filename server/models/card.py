@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from server.models.trial import parse_trial
-from server.types import Array, ConformalScores, ImageSpec, LiteRTFile, ModelCard, Role, Trial
+from server.types import Array, ConformalScores, ImageSpec, LiteRTFile, ModelCard, Quantization, Role, Trial
 
 CARD = Path("assets.extra", "model_card.json")
 BACKGROUND = Path("assets.extra", "background.npz")
@@ -26,6 +26,7 @@ FORMATS = (1, 2)
 VERBS = ("forward", "gradient", "features")
 MOST_ROWS = 1024  # of one call; each function is tried when its version is opened
 ROLES: frozenset[Role] = frozenset({"predict", "explain"})
+LEAST_SAME = 0.995  # of the labels that a quantised file gives are the SavedModel's
 TWIN_MEMORY = 32 << 20  # bytes; cards of format 1 do not say it, and an unrolled net's took half
 UNREADABLE = (OSError, EOFError, BadZipFile, RecursionError, ValueError, KeyError, TypeError, AttributeError)
 
@@ -125,7 +126,27 @@ def _litert(stored: Mapping[str, Any], files: Mapping[str, str]) -> LiteRTFile:
             f"{path} has rows {rows!r} and memory_bytes {memory!r}; expected numbers of rows, at most {MOST_ROWS}, for "
             f"some of {', '.join(VERBS)}, and bytes"
         )
-    return LiteRTFile(path, roles, {verb: tuple(sorted(several)) for verb, several in rows.items()}, memory)
+    quantized = _quantized(path, roles, stored.get("quantized"))
+    return LiteRTFile(path, roles, {verb: tuple(sorted(several)) for verb, several in rows.items()}, memory, quantized)
+
+
+def _quantized(path: str, roles: frozenset[Role], stored: Mapping[str, Any] | None) -> Quantization | None:
+    if stored is None:
+        return None
+    found = Quantization(
+        str(stored["scheme"]),
+        stored["images"],
+        _number("same_labels", stored["same_labels"]),
+        _number("max_error", stored["max_error"]),
+    )
+    if roles != {"predict"} or type(found.images) is not int or found.images <= 0:
+        raise BrokenVersion(f"{path} is quantized {stored!r:.200}; expected the one role predict, and images above 0")
+    if not LEAST_SAME <= found.same_labels <= 1 or found.max_error < 0:
+        raise BrokenVersion(
+            f"{path} gives {found.same_labels:g} of {found.images} images the label that the SavedModel gives, and "
+            f"logits that differ by {found.max_error:g}; expected at least {LEAST_SAME:g}, and no less than 0"
+        )
+    return found
 
 
 def _trial(folder: Path, stored: Mapping[str, Any]) -> Trial | None:

@@ -17,7 +17,7 @@ from server.models.repository.store import LoadedModel, LoadedVersion
 from server.protocols import RequestContext
 from server.render import alt_text
 from server.scheduling import ImmediateSession
-from server.types import Array, Explanation, Model, Picture, Target
+from server.types import Array, Explanation, LiteRTFile, Model, Picture, Quantization, Target
 from tests.support.clock import Clock
 from tests.support.models.fakes import Wavy
 from tests.support.models.stores import SEVEN, card_28, draw_seven, encoded
@@ -209,3 +209,37 @@ def test_a_partial_answer_counts_its_own_rows() -> None:
     found = explained(model := glass(), model.clock, options=NEVER_MET, budget=1.5, output="probability")
     assert found.attribution.state == "partial"
     assert found.attribution.rows == 2 + 2 * (2 + 4) + removal_rows(found)
+
+
+@dataclass(frozen=True)
+class Two:
+    """A store of one version, in which one model predicts and another explains."""
+
+    predicts: Model
+    explains: Model
+
+    @contextmanager
+    def handle(self, name: str, version: str | None) -> Iterator[LoadedVersion]:
+        yield LoadedVersion(self.explains.card, Path(), twin=self.predicts, explaining=LoadedModel(self.explains))
+
+
+@pytest.mark.parametrize("is_quantized", [True, False])
+@pytest.mark.parametrize("other", [True, False])
+def test_an_explanation_says_where_the_quantised_file_reads_another_digit(is_quantized: bool, other: bool) -> None:
+    class Reversed(Wavy):
+        def logits(self, images: Array) -> Array:
+            return -super().logits(images)
+
+    file = LiteRTFile("x", frozenset({"predict"}), {"forward": (1,)}, 1, Quantization("int8", 10, 1.0, 0.1))
+    card = replace(card_28(), litert=(file,) if is_quantized else ())
+    net = Wavy(card)
+    store = Two(Reversed(card) if other else Wavy(card), net)
+    request = ExplainRequest("shapley", {"grid": "2"})
+    session = ImmediateSession(RequestContext.within(30.0, Clock()))
+    found = explain(store, Picture(SEVEN), ModelSelector("fake"), request, session).value
+    named = [warning for warning in found.attribution.warnings if warning.startswith("files-disagree")]
+    assert bool(named) == (is_quantized and other)
+    if named:
+        reads = net.card.classes[int(net.forward(found.digit.pixels[None])[0].argmax())]
+        assert f"(int8) reads {found.prediction.label}, the net that is explained reads {reads};" in named[0]
+        assert "explained reads" in alt_text(found) and found.target.label == found.prediction.label

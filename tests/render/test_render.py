@@ -5,7 +5,6 @@ import io
 import json
 import math
 import re
-import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

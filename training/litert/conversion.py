@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -31,6 +31,9 @@ TOLERANCE = 1e-4  # of a logit; of the largest value for gradients and features
 FORWARDS = 1000  # images on which forwards are compared, at least
 GRADIENTS = 200  # the same of gradients and features
 BATCH = 100  # rows that TensorFlow computes at once
+FIRST = "forward_1"  # what predicts
+
+Role = Literal["predict", "explain"]
 
 Outputs = dict[str, Array]
 Function = Callable[..., Outputs]
@@ -39,18 +42,18 @@ Function = Callable[..., Outputs]
 
 @dataclass(frozen=True)
 class ConvertedFile:
-    """A flatbuffer and the functions in it, each a signature of that name. `predict` says that predictions come from it
-    too."""
+    """A flatbuffer, the functions in it, each a signature of that name, and what it is for."""
 
     name: str
     functions: tuple[str, ...]
     content: bytes
-    predict: bool = False
+    roles: tuple[Role, ...] = ("explain",)
 
 
-def convert(trackable: Any) -> list[ConvertedFile]:
+def convert(trackable: Any, predicts: ConvertedFile | None = None) -> list[ConvertedFile]:
     """The files of a reloaded SavedModel, float32, of built-in operations only. `model.tflite` has the forward of one
-    image, as the first of them; small functions lie together in `explain.tflite`, where equal weights are stored once.
+    image, as the first of them, or is `predicts`, which then does not explain; small functions lie together in
+    `explain.tflite`, where equal weights are stored once.
 
     Raises:
         ConversionError: an operation has no LiteRT equivalent, or there is a loop.
@@ -61,8 +64,10 @@ def convert(trackable: Any) -> list[ConvertedFile]:
         single_row, *blocks = several
         chosen = [single_row, faster_block(several, *blocks)] if blocks else [single_row]
         converted.update({one: several[one] for one in chosen})
-    first = "forward_1"
-    files = [ConvertedFile("model.tflite", (first,), join({first: converted.pop(first)}), predict=True)]
+    if predicts is None:
+        files = [ConvertedFile("model.tflite", (FIRST,), join({FIRST: converted.pop(FIRST)}), ("predict", "explain"))]
+    else:
+        files = [predicts]
     small = {name: content for name, content in converted.items() if operators(content) <= LARGE}
     if small:
         files.append(ConvertedFile("explain.tflite", tuple(small), join(small)))
@@ -114,17 +119,22 @@ def functions(trackable: Any) -> dict[str, Any]:
 
 
 def _converted(function: Any, name: str, rows: int, trackable: Any) -> bytes:
+    try:
+        return rewritten(bytes(converter_of(function, name, rows, trackable).convert()))
+    except Exception as error:  # the converter raises what its passes raise
+        raise ConversionError(f"{name} cannot be converted to LiteRT ({str(error).strip()[:300]})") from error
+
+
+def converter_of(function: Any, name: str, rows: int, trackable: Any) -> Any:
+    """What converts one of the `functions` for so many rows."""
     serve = trackable.signatures["serving_default"]
     height, width = serve.structured_input_signature[1]["images"].shape[1:]
     classes = serve.structured_outputs["logits"].shape[1]
     images = tf.TensorSpec((rows, height, width), tf.float32, name="images")
     weights = tf.TensorSpec((rows, classes), tf.float32, name="weights")
     specs = (images,) if name == "forward" else (images, weights)
-    try:
-        concrete = tf.function(function).get_concrete_function(*specs)
-        return rewritten(bytes(tf.lite.TFLiteConverter.from_concrete_functions([concrete], trackable).convert()))
-    except Exception as error:  # the converter raises what its passes raise
-        raise ConversionError(f"{name} cannot be converted to LiteRT ({str(error).strip()[:300]})") from error
+    concrete = tf.function(function).get_concrete_function(*specs)
+    return tf.lite.TFLiteConverter.from_concrete_functions([concrete], trackable)
 
 
 def compare(files: Sequence[ConvertedFile], trackable: Any, images: Array) -> dict[str, dict[str, Any]]:
@@ -142,11 +152,11 @@ def compare(files: Sequence[ConvertedFile], trackable: Any, images: Array) -> di
     compared: dict[str, dict[str, Any]] = {}
     for verb, function in functions(trackable).items():
         arrays = (images,) if verb == "forward" else (subset, weights)
-        truth = _in_batches(_of_tensorflow(function), BATCH, *arrays)
+        truth = truth_of(function, *arrays)
         error = 0.0
         for file in files:
             for name in file.functions:
-                if name.rpartition("_")[0] == verb:
+                if name.rpartition("_")[0] == verb and "explain" in file.roles:
                     error = max(error, _error(name, file.content, truth, *arrays))
         compared[verb] = {"images": len(images) if verb == "forward" else GRADIENTS, "max_error": error}
     return compared
@@ -161,18 +171,28 @@ def _weights(rows: int, classes: int) -> Array:
     return weights
 
 
-def _of_tensorflow(function: Any) -> Function:
-    def answered(*arrays: Array) -> Outputs:
-        outputs = function(*map(tf.constant, arrays))
+def truth_of(function: Any, *arrays: Array) -> Outputs:
+    """What one of the `functions` gives for all rows of the arrays, by TensorFlow."""
+
+    def answered(*some: Array) -> Outputs:
+        outputs = function(*map(tf.constant, some))
         return {name: output.numpy() for name, output in outputs.items()}
 
-    return answered
+    return _in_batches(answered, BATCH, *arrays)
+
+
+def answers_of(name: str, content: bytes, *arrays: Array) -> Outputs:
+    """What the function `name` of a file gives for all rows of the arrays.
+
+    Raises:
+        ConversionError: it does not run.
+    """
+    return _in_batches(_of_litert(content, name), int(name.rpartition("_")[2]), *arrays)
 
 
 def _error(name: str, content: bytes, truth: Outputs, *arrays: Array) -> float:
     """Raises ConversionError."""
-    rows = int(name.rpartition("_")[2])
-    answers = _in_batches(_of_litert(content, name), rows, *arrays)
+    answers = answers_of(name, content, *arrays)
     largest = 0.0
     for output, expected in truth.items():
         if not np.isfinite(answers[output]).all():

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -22,8 +22,9 @@ from sklearn.cluster import KMeans
 
 from training import calibrate, evaluate
 from training.data import Array, Dataset
-from training.litert import conversion
+from training.litert import conversion, quantize
 from training.litert.footprint import footprint
+from training.litert.quantize import Scheme
 from training.mix import calibration_set
 from training.quiet import muted
 from training.store import labels
@@ -31,9 +32,11 @@ from training.store.fold import folded
 from training.store.signatures import signatures
 
 log = logging.getLogger(__name__)
+Default = Literal["better", "new", "before"]
 CENTROIDS = 100  # at most; fewer where a centroid would stand for too few images
 MEMBERS = 10  # images at least behind a centroid, so that none is an image
 COMPARED = 1200  # images on which LiteRT and SavedModel are compared
+AGREED = 5000  # the same for a file that is quantised, at most
 FORMAT = 2  # of the card
 EXTRA = "assets.extra"
 DIGIT = {"preprocessing": "digit", "range": [0, 1]}  # pictures are cropped, scaled and centred as MNIST's; 0 = paper
@@ -41,19 +44,20 @@ DIGIT = {"preprocessing": "digit", "range": [0, 1]}  # pictures are cropped, sca
 
 @dataclass(frozen=True)
 class Trained:
-    """A net and what its card shall say of where it comes from."""
+    """A net and what its card shall say of where it comes from; and how the file that predicts is quantised, if at
+    all."""
 
     name: str
     architecture: str
     options: Mapping[str, Any]
     model: keras.Model
     training: Mapping[str, Any]
+    quantize: Scheme | None = None
 
 
-def export(trained: Trained, data: Dataset, store: Path, default: bool = False) -> Path:
-    """Write the next version of `trained.name` into `store`; returns its folder. Where the version that answers by
-    default so far reads more of the test images, it goes on doing so, by the label `stable`; with `default`, the new
-    one answers instead.
+def export(trained: Trained, data: Dataset, store: Path, default: Default = "better") -> Path:
+    """Write the next version of `trained.name` into `store`; returns its folder. Which version answers by default then
+    is said by the label `stable`: the `better` one by the test images, the `new` one, or the one `before`.
 
     Raises:
         ConversionError: the LiteRT files do not answer like the SavedModel; nothing is left in the store.
@@ -61,12 +65,12 @@ def export(trained: Trained, data: Dataset, store: Path, default: bool = False) 
     """
     family = store / trained.name
     before = labels.default_of(family)
-    if default:
+    if default == "new":
         return publish(family, lambda aside, number: _write(aside, trained, data, number), labels.STABLE)
 
     def write(aside: Path, number: int) -> None:
         reads = _write(aside, trained, data, number)["accuracy"]
-        if before is not None and _reads(before, data) > reads:
+        if before is not None and (default == "before" or _reads(before, data) > reads):
             labels.point(family, labels.STABLE, int(before.name))  # before the new one is seen
 
     return publish(family, write)
@@ -102,8 +106,6 @@ def _write(aside: Path, trained: Trained, data: Dataset, number: int) -> dict[st
     model, (images, truths) = folded(trained.model), calibration_set(data, bool(trained.training.get("mixed")))
     logits = calibrate.in_rows(lambda rows: model(rows, training=False)["logits"].numpy(), images)
     temperature = calibrate.temperature(logits, truths)
-    of_data = calibrate.energy_score(logits[: 2 * len(data.validation_images)], temperature)
-    threshold = float(np.quantile(of_data, calibrate.QUANTILE))
     module = tf.Module()
     module.weights = [weight.value for weight in model.variables]  # tracked once; Keras layers would add graphs
     tf.saved_model.save(module, str(aside), signatures=signatures(model, temperature))
@@ -111,6 +113,9 @@ def _write(aside: Path, trained: Trained, data: Dataset, number: int) -> dict[st
     extra = aside / EXTRA
     extra.mkdir()
     np.savez_compressed(extra / "background.npz", centroids=centroids(data.train_images))
+    litert = write_litert(aside, images, "validation images", trained.quantize)
+    logits_of = evaluate.logits_by(aside, quantized=bool(trained.quantize))
+    known = _calibrated(logits_of(images) if trained.quantize else logits, truths, temperature, data)
     card = {
         "format": FORMAT,
         "name": trained.name,
@@ -122,27 +127,40 @@ def _write(aside: Path, trained: Trained, data: Dataset, number: int) -> dict[st
         "image": {"height": data.train_images.shape[1], "width": data.train_images.shape[2], **DIGIT},
         "verbs": _verbs(model),
         "temperature": temperature,
-        "in_distribution": {"score": "energy", "threshold": threshold, "quantile": calibrate.QUANTILE},
-        "prediction_sets": calibrate.prediction_sets(softmax(logits / temperature, axis=1), truths),
-        **write_litert(aside, _compared(images), "validation images"),
-        "metrics": (metrics := evaluate.evaluate(aside, data, temperature, threshold)),
+        **known,
+        **litert,
+        "metrics": evaluate.evaluate(logits_of, data, temperature, known["in_distribution"]["threshold"]),
         "training": dict(trained.training),
         "made_with": made_with(),
     }
     write_card(aside, card)
-    return metrics
+    return dict(card["metrics"])
 
 
-def write_litert(folder: Path, images: Array, source: str) -> dict[str, Any]:
-    """Convert the SavedModel in `folder`, write the LiteRT files beside it, and give what the card says of them.
+def _calibrated(logits: Array, truths: Array, temperature: float, data: Dataset) -> dict[str, Any]:
+    """What the logits (n, K) of the calibration set, with labels (n,), say of other pictures."""
+    of_data = calibrate.energy_score(logits[: 2 * len(data.validation_images)], temperature)
+    threshold = float(np.quantile(of_data, calibrate.QUANTILE))
+    return {
+        "in_distribution": {"score": "energy", "threshold": threshold, "quantile": calibrate.QUANTILE},
+        "prediction_sets": calibrate.prediction_sets(softmax(logits / temperature, axis=1), truths),
+    }
+
+
+def write_litert(folder: Path, images: Array, source: str, scheme: Scheme | None = None) -> dict[str, Any]:
+    """Convert the SavedModel in `folder`, write the LiteRT files beside it, and give what the card says of them; with a
+    `scheme`, the file that predicts is quantised by it.
 
     Raises:
         ConversionError: they cannot be had, or answer otherwise than the SavedModel on images (n, H, W).
     """
     trackable = tf.saved_model.load(str(folder))  # the files are those of what was written, not of what was trained
     with muted():
-        files = conversion.convert(trackable)
-        comparisons = conversion.compare(files, trackable, images)
+        predicts = quantize.quantized(trackable, scheme, images) if scheme else None
+        files = conversion.convert(trackable, predicts)
+        comparisons = conversion.compare(files, trackable, _compared(images))
+        some = images[np.linspace(0, len(images) - 1, min(len(images), AGREED)).astype(int)]
+        agreed = quantize.agreement(predicts, scheme, trackable, some) if predicts and scheme else None
     described = []
     for file in files:
         path = folder / EXTRA / file.name
@@ -151,9 +169,9 @@ def write_litert(folder: Path, images: Array, source: str) -> dict[str, Any]:
         for name in file.functions:
             verb, _, count = name.rpartition("_")
             rows.setdefault(verb, []).append(int(count))
-        roles = ["predict", "explain"] if file.predict else ["explain"]
         described.append(
-            {"file": f"{EXTRA}/{file.name}", "roles": roles, "rows": rows, "memory_bytes": footprint(path)}
+            {"file": f"{EXTRA}/{file.name}", "roles": list(file.roles), "rows": rows, "memory_bytes": footprint(path)}
+            | ({"quantized": agreed} if file is predicts else {})
         )
     return {"litert": described, "compared": {"images": source, **comparisons}}
 

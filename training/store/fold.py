@@ -22,6 +22,8 @@ def folded(model: keras.Model) -> keras.Model:
         if layer in norms:
             return layers.Identity()
         config = layer.get_config()
+        if "dtype" in config:
+            config["dtype"] = "float32"  # whatever it was trained in
         return type(layer).from_config({**config, "use_bias": True} if layer in targets else config)
 
     def call(layer: Any, *inputs: Any, **options: Any) -> Any:

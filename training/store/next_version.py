@@ -25,7 +25,7 @@ def convert(version: Path, images: Array | None = None) -> Path:
     """
     card = checked_card(version)
     source = "validation images" if images is not None else "mixes and shifts of the centroids"
-    chosen = _mixed(_centroids(version)) if images is None else images[:COMPARED]
+    chosen = _mixed(_centroids(version)) if images is None else images
 
     def write(aside: Path, number: int) -> None:
         shutil.copytree(version, aside, ignore=lambda _, names: [name for name in names if name.endswith(".tflite")])

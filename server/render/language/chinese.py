@@ -18,6 +18,7 @@ SECTIONS: dict[Section, str] = {
 }  # fmt: skip
 NOTES = {  # warnings by their code, which stays as it is in `warnings`
     "multiple-objects": "图中有不止一个像数字那么大的东西，读的是其中一个",
+    "files-disagree": "用来预测的文件和被解释的网络读出的数字不同，这里说的是网络怎么看所解释的数字",
 }
 MEASURES = {
     "deletion_auc": "删除",

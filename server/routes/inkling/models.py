@@ -102,6 +102,7 @@ def _details(name: str, served_model: ServedModel) -> dict[str, Any]:
                 "width": card.image.width,
                 "preprocessing": card.image.preprocessing,
             },
+            "quantization": None if card.quantization is None else asdict(card.quantization),
             "temperature": card.temperature,
             "energy_threshold": card.energy_threshold,
             "metrics": card.metrics,

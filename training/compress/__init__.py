@@ -1,0 +1,1 @@
+"""Smaller versions of a net: structured pruning, distillation, and what they cost. Quantised files are litert's."""
