@@ -42,7 +42,7 @@ from server.routes.bodies.request_body import unchunk
 from server.routes.converters import Name
 from server.routes.errors import answer_error
 from server.routes.headers import request_id, server_timing
-from server.routes.inkling import attack, compare, explain, explanations, feedback, models, predict
+from server.routes.inkling import attack, compare, explain, explanations, feedback, models, predict, views
 from server.routes.middleware import access_log, auth, changes, hosts
 from server.routes.open_inference import endpoints as open_inference
 from server.routes.service import EXTENSION, Service
@@ -50,7 +50,7 @@ from server.routes.tensorflow_serving import endpoints as tensorflow_serving
 from server.scheduling import BoundedPool, Scheduler
 
 PARTS = (
-    predict, explain, models, explanations, compare, attack, feedback,
+    predict, explain, models, views, explanations, compare, attack, feedback,
     tensorflow_serving, open_inference, ops, docs, page,
 )  # fmt: skip
 BLUEPRINTS = tuple(part.blueprint for part in PARTS)

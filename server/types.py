@@ -99,6 +99,37 @@ class Trial:
     results: tuple[TrialResult, ...]
 
 
+@dataclass(frozen=True)
+class Views:
+    """What a version shows of what it has learned: of m centroids of its training images the place on a map, the class
+    that it reads in them, and its embedding of them; and by class a picture that excites it."""
+
+    positions: Array  # (m, 2) in [0, 1], from the upper left corner
+    classes: Array  # (m,) int, indices
+    embeddings: Array  # (m, D)
+    prototypes: Array  # (K, H, W) in [0, 1]
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A centroid: its index, the class that the version reads in it, and how far it is, 0 .. 2: 1 less the cosine of
+    the angle between embeddings."""
+
+    centroid: int
+    label: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Where a digit lands among what a version has learned: its place on the map, in [0, 1], and its nearest centroids,
+    of its class and of the class that comes next. A class may have none."""
+
+    position: tuple[float, float]
+    own: tuple[Neighbour, ...]
+    next: tuple[Neighbour, ...]
+
+
 COVERAGE = 0.999
 """Of prediction sets that nobody chose another for: the shipped nets are right too often for less to say anything."""
 
@@ -172,6 +203,7 @@ class ModelCard:
     training: Mapping[str, Any] = field(default_factory=dict)
     trial: Trial | None = None  # where the version was tried
     conformal: ConformalScores | None = None  # where its card has one
+    views: Views | None = None  # where it has the file
 
     @property
     def quantization(self) -> Quantization | None:

@@ -128,6 +128,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
     },
     "server.inference.trial": {"server.explainers", "server.options"},
     "server.inference.predict": {"server.images", "server.models.wrappers", "server.options", "server.protocols"},
+    "server.inference.neighbours": {"server.inference.predict", "server.protocols"},
     **{
         f"server.inference.{beside}": {
             "server.inference.explain",

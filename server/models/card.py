@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from server.models.trial import parse_trial
-from server.types import Array, ConformalScores, ImageSpec, LiteRTFile, ModelCard, Quantization, Role, Trial
+from server.types import Array, ConformalScores, ImageSpec, LiteRTFile, ModelCard, Quantization, Role, Trial, Views
 
 CARD = Path("assets.extra", "model_card.json")
 BACKGROUND = Path("assets.extra", "background.npz")
@@ -80,6 +80,7 @@ def _card(stored: Mapping[str, Any], digest: str, folder: Path) -> ModelCard:
         training=stored["training"],
         trial=_trial(folder, stored),
         conformal=_conformal(stored.get("prediction_sets")),
+        views=_views(folder, stored),
     )
 
 
@@ -159,6 +160,32 @@ def _trial(folder: Path, stored: Mapping[str, Any]) -> Trial | None:
         return parse_trial((folder / path).read_bytes())
     except ValueError as error:
         raise BrokenVersion(f"{path} {error}") from None
+
+
+def _views(folder: Path, stored: Mapping[str, Any]) -> Views | None:
+    path = stored.get("views")
+    if path is None:
+        return None
+    if not isinstance(path, str) or path not in stored["files"]:
+        raise BrokenVersion(f"{CARD} has the views {path!r:.100}, which has no SHA-256 in its card")
+    with np.load(BytesIO((folder / path).read_bytes()), allow_pickle=False) as arrays:
+        floats = {name: arrays[name].astype(np.float64) for name in ("positions", "embeddings", "prototypes")}
+        found = Views(classes=arrays["classes"].astype(np.int64), **floats)
+    image, classes = stored["image"], len(stored["classes"])
+    count = len(_background(folder))
+    fits = (
+        found.positions.shape == (count, 2)
+        and found.classes.shape == (count,)
+        and found.embeddings.ndim == 2
+        and len(found.embeddings) == count
+        and found.prototypes.shape == (classes, image["height"], image["width"])
+    )
+    if not fits or not all(np.isfinite(part).all() for part in vars(found).values()):
+        shapes = {name: part.shape for name, part in vars(found).items()}
+        raise BrokenVersion(f"{path} has {shapes}; expected finite numbers for {count} centroids and all classes")
+    if found.classes.min() < 0 or found.classes.max() >= classes:
+        raise BrokenVersion(f"{path} has classes beyond the {classes} of the card")
+    return found
 
 
 def _number(name: str, value: Any, above: float = -math.inf) -> float:

@@ -56,6 +56,7 @@ SETS = query(
     {"type": "number", "default": COVERAGE, "exclusiveMinimum": 0, "exclusiveMaximum": 1},
     "for what share of digits `prediction_set` has the right one, as far as the version can vouch for it",
 )
+NEIGHBOURS = query("neighbours", {"type": "boolean", "default": False}, "whether the answer has where the digit lands")
 TIME = query("budget_ms", {"type": "integer", "minimum": 1}, "milliseconds that may be taken")
 LANG = query("lang", {"enum": ["en", "zh"]}, "of sentences; stands above the Accept-Language header")
 FRAME = query("frame", {"enum": ["original", "model"], "default": "original"}, "where a heatmap lies")
@@ -132,7 +133,7 @@ PATHS: dict[str, Any] = {
             TAG,
             "What is it?",
             _answers("Prediction", [JSON], 400, 404, 413, 415, 422, 503),
-            [*MODEL, PIXELS, SETS],
+            [*MODEL, PIXELS, SETS, NEIGHBOURS],
             BODY,
         )
     },
@@ -240,6 +241,30 @@ PATHS: dict[str, Any] = {
                 "200": answer("Markdown, with the front matter of the Hugging Face Hub.", {MARKDOWN: TEXT}),
                 **errors(400, 404, 503),
             },
+            [in_path("model", "name of the model"), query("version", TEXT, "a number or a label")],
+        )
+    },
+    "/v1/models/{model}/map": {
+        "get": operation(
+            TAG,
+            "Where means of training images lie in what the net sees",
+            {
+                "200": answer("The map.", {JSON: ref("Map"), "image/svg+xml": {}}),
+                **errors(400, 404, 406, 422, 503),
+            },
+            [
+                in_path("model", "name of the model"),
+                query("version", TEXT, "a number or a label"),
+                query("mark", TEXT, "the `position` of a digit's neighbours, such as 0.25,0.5, to mark on the SVG"),
+                _format([JSON, "image/svg+xml"]),
+            ],
+        )
+    },
+    "/v1/models/{model}/prototypes.png": {
+        "get": operation(
+            TAG,
+            "What excites each class most",
+            {"200": answer("A picture of all classes.", {"image/png": {}}), **errors(400, 404, 422, 503)},
             [in_path("model", "name of the model"), query("version", TEXT, "a number or a label")],
         )
     },

@@ -93,6 +93,8 @@ RECORD = {
     "flagged": {**FLAG, "description": "whether it is not to be believed"},
     "kinds": {"type": "object", "additionalProperties": NAMED},
 }
+NEAR = listed(record(centroid={**WHOLE, "description": "its index on the map"}, label=TEXT, distance=NUMBER))
+NEIGHBOURS = record(position=SPAN, own=NEAR, next=NEAR)
 BELIEVE = record(
     index={**nullable(WHOLE), "description": "in `explanations`, of the one to believe"},
     method=nullable(TEXT),
@@ -137,7 +139,16 @@ SCHEMAS: dict[str, Any] = {
             },
         ],
     },
-    "Prediction": record(**ANSWERED),
+    "Prediction": with_optional(
+        {"neighbours": {**NEIGHBOURS, "description": "where the digit lands; where neighbours=true asks for it"}},
+        **ANSWERED,
+    ),
+    "Map": record(
+        model=record(name=TEXT, version=TEXT, digest=TEXT),
+        positions={**listed(SPAN), "description": "of each centroid, x and y in 0..1 from the upper left corner"},
+        labels={**listed(TEXT), "description": "what the version reads in each"},
+        centroids={**listed(IMAGE), "description": "means of training images, as a model's image"},
+    ),
     "Certificate": record(
         state=_one_of(State),
         convergence_delta=nullable(NUMBER),

@@ -12,10 +12,11 @@ from server.render.attack import attack_json, attack_json_bytes
 from server.render.compare import comparison_json, comparison_json_bytes
 from server.render.json import answer_json, explanation_json, json_bytes, prediction_json, record_json
 from server.render.jsonable import json_text, plain_floats
+from server.render.landscape import landscape_json, landscape_svg, neighbours_json
 from server.render.language import LANGUAGES, Language, Words
 from server.render.model_card import card_markdown
 from server.render.npz import attack_npz_bytes, npz_bytes
-from server.render.png import attack_png_bytes, comparison_png_bytes, png_bytes
+from server.render.png import attack_png_bytes, comparison_png_bytes, png_bytes, prototypes_png_bytes
 from server.render.svg import svg_bytes
 from server.types import Comparison, Explanation
 
@@ -42,5 +43,6 @@ COMPARISON_RENDERERS: dict[str, Callable[[Comparison, Words], bytes]] = {
 __all__ = [
     "ATTACK_RENDERERS", "COMPARISON_RENDERERS", "LANGUAGES", "RENDERERS", "REVISION", "Language", "Words",
     "alt_text", "answer_json", "attack_json", "card_markdown", "comparison_json", "explanation_json", "json_text",
-    "plain_floats", "prediction_json", "record_json",
+    "landscape_json", "landscape_svg", "neighbours_json", "plain_floats", "prediction_json", "prototypes_png_bytes",
+    "record_json",
 ]  # fmt: skip

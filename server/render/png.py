@@ -17,13 +17,14 @@ from server.render.compare import agreement_lines, comparison_alt, parts_of
 from server.render.heatmap import Heatmap, heatmap, marks, paint
 from server.render.language import ENGLISH, Words
 from server.render.legend import BLACK, EDGE, FRAME, FRAME_WIDTH, MARGIN, TEXT, Caption, Legend, Text, legend
-from server.types import Array, Comparison, Explanation
+from server.types import Array, Comparison, Explanation, ModelCard
 
 DRAWN = frozenset(map(chr, range(32, 127))) | frozenset("·±…")
 """Letters that Pillow's own font has. Others would be drawn as empty boxes, so they are spelt otherwise."""
 
 ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}  # Pillow's names, on the baseline
 ACROSS = 4  # maps of a comparison in one row
+ENLARGED, IN_A_ROW, LINE = 4, 5, 20  # of prototypes: each pixel's side, pictures, height of a label
 JPEG_BYTES = 48_000  # of a photo inside an SVG, unless it is all noise
 
 
@@ -88,6 +89,24 @@ def attack_png_bytes(attacked: AttackResult, words: Words = ENGLISH) -> bytes:
     for text in drawn.texts:
         _write(draw, text)
     return _encoded(canvas, attack_alt(attacked, words))
+
+
+def prototypes_png_bytes(card: ModelCard, prototypes: Array) -> bytes:
+    """What excites each class, pictures (K, H, W) in [0, 1], dark on light, five in a row with their labels below."""
+    height, width = (ENLARGED * side for side in prototypes.shape[1:])
+    across = min(IN_A_ROW, len(prototypes))
+    rows = -(-len(prototypes) // across)
+    wide, tall = width + MARGIN, height + MARGIN + LINE
+    canvas = Image.new("RGB", (across * wide + MARGIN, rows * tall + MARGIN), "white")
+    draw = ImageDraw.Draw(canvas)
+    for place, (prototype, label) in enumerate(zip(prototypes, card.classes, strict=True)):
+        left, top = MARGIN + place % across * wide, MARGIN + place // across * tall
+        picture = Image.fromarray(eight_bit(1 - prototype)).resize((width, height), Image.Resampling.NEAREST)
+        canvas.paste(picture, (left, top))
+        draw.rectangle((left - 1, top - 1, left + width, top + height), outline=EDGE)
+        _write(draw, Text(left + width // 2, top + height + LINE - 4, label, TEXT, BLACK, "middle"))
+    named = ", ".join(card.classes)
+    return _encoded(canvas, f"What excites {card.name} version {card.version} most, by class: {named}.")
 
 
 def photo(grey: Array, lossless: bool) -> tuple[str, bytes]:

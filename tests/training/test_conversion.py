@@ -147,9 +147,9 @@ def test_what_was_converted_is_accepted(trackable: Any, files: list[ConvertedFil
     reported = conversion.compare(files, trackable, thousand())
     assert reported["forward"]["images"] == 1000 and reported["gradient"]["images"] == conversion.GRADIENTS
     assert all(0 <= one["max_error"] <= conversion.TOLERANCE for one in reported.values())
-    assert [(file.name, file.predict, file.functions) for file in files] == [
-        ("model.tflite", True, ("forward_1",)),
-        ("explain.tflite", False, ("forward_32", "gradient_1", "gradient_16")),
+    assert [(file.name, file.roles, file.functions) for file in files] == [
+        ("model.tflite", ("predict", "explain"), ("forward_1",)),
+        ("explain.tflite", ("explain",), ("forward_32", "gradient_1", "gradient_16")),
     ]
 
 
@@ -254,8 +254,8 @@ def test_the_command_tells_what_it_wrote(tiny: Path) -> None:
 def test_a_conversion_that_fails_leaves_nothing(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right = conversion.convert
 
-    def wrong(trackable: Any) -> list[ConvertedFile]:
-        first, second = right(trackable)
+    def wrong(trackable: Any, predicts: Any) -> list[ConvertedFile]:
+        first, second = right(trackable, predicts)
         return [first, replace(second, content=first.content)]
 
     monkeypatch.setattr("training.store.export.conversion.convert", wrong)

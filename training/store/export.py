@@ -27,7 +27,7 @@ from training.litert.footprint import footprint
 from training.litert.quantize import Scheme
 from training.mix import calibration_set
 from training.quiet import muted
-from training.store import labels
+from training.store import labels, views
 from training.store.fold import folded
 from training.store.signatures import signatures
 
@@ -112,8 +112,10 @@ def _write(aside: Path, trained: Trained, data: Dataset, number: int) -> dict[st
     (aside / "fingerprint.pb").unlink(missing_ok=True)  # differs from save to save; nothing reads it
     extra = aside / EXTRA
     extra.mkdir()
-    np.savez_compressed(extra / "background.npz", centroids=centroids(data.train_images))
-    litert = write_litert(aside, images, "validation images", trained.quantize)
+    background = centroids(data.train_images)
+    np.savez_compressed(extra / "background.npz", centroids=background)
+    seen = {"views": f"{EXTRA}/{views.FILE}"} if views.write_views(extra, background) else {}
+    litert = write_litert(aside, _compared(images), "validation images", trained.quantize, images)
     logits_of = evaluate.logits_by(aside, quantized=bool(trained.quantize))
     known = _calibrated(logits_of(images) if trained.quantize else logits, truths, temperature, data)
     card = {
@@ -129,6 +131,7 @@ def _write(aside: Path, trained: Trained, data: Dataset, number: int) -> dict[st
         "temperature": temperature,
         **known,
         **litert,
+        **seen,
         "metrics": evaluate.evaluate(logits_of, data, temperature, known["in_distribution"]["threshold"]),
         "training": dict(trained.training),
         "made_with": made_with(),
@@ -147,19 +150,22 @@ def _calibrated(logits: Array, truths: Array, temperature: float, data: Dataset)
     }
 
 
-def write_litert(folder: Path, images: Array, source: str, scheme: Scheme | None = None) -> dict[str, Any]:
+def write_litert(
+    folder: Path, images: Array, source: str, scheme: Scheme | None = None, samples: Array | None = None
+) -> dict[str, Any]:
     """Convert the SavedModel in `folder`, write the LiteRT files beside it, and give what the card says of them; with a
-    `scheme`, the file that predicts is quantised by it.
+    `scheme`, the file that predicts is quantised by it and by `samples`, or else by the images.
 
     Raises:
         ConversionError: they cannot be had, or answer otherwise than the SavedModel on images (n, H, W).
     """
     trackable = tf.saved_model.load(str(folder))  # the files are those of what was written, not of what was trained
     with muted():
-        predicts = quantize.quantized(trackable, scheme, images) if scheme else None
+        some = images if samples is None else samples
+        predicts = quantize.quantized(trackable, scheme, some) if scheme else None
         files = conversion.convert(trackable, predicts)
-        comparisons = conversion.compare(files, trackable, _compared(images))
-        some = images[np.linspace(0, len(images) - 1, min(len(images), AGREED)).astype(int)]
+        comparisons = conversion.compare(files, trackable, images)
+        some = some[np.linspace(0, len(some) - 1, min(len(some), AGREED)).astype(int)]
         agreed = quantize.agreement(predicts, scheme, trackable, some) if predicts and scheme else None
     described = []
     for file in files:

@@ -11,7 +11,9 @@ from scipy.ndimage import shift
 from training.data import Array
 from training.errors import DataError
 from training.store.export import COMPARED, DIGIT, EXTRA, FORMAT, hashes, made_with, publish, write_card, write_litert
+from training.store.views import FILE, write_views
 
+ANEW = ("twin", "litert", "compared", "views", "files")  # what a conversion writes anew
 SHIFT = 2  # pixels, either way
 
 
@@ -25,17 +27,20 @@ def convert(version: Path, images: Array | None = None) -> Path:
     """
     card = checked_card(version)
     source = "validation images" if images is not None else "mixes and shifts of the centroids"
-    chosen = _mixed(_centroids(version)) if images is None else images
+    chosen = _mixed(_centroids(version)) if images is None else images[:COMPARED]
+    scheme = next((file["quantized"]["scheme"] for file in card.get("litert", ()) if "quantized" in file), None)
 
     def write(aside: Path, number: int) -> None:
         shutil.copytree(version, aside, ignore=lambda _, names: [name for name in names if name.endswith(".tflite")])
         (aside / EXTRA / "model_card.json").unlink()
-        kept = {name: value for name, value in card.items() if name not in ("twin", "litert", "compared", "files")}
+        kept = {name: value for name, value in card.items() if name not in ANEW}
+        seen = {"views": f"{EXTRA}/{FILE}"} if write_views(aside / EXTRA, _centroids(version)) else {}
         changed: dict[str, Any] = {
             "format": FORMAT,
             "version": str(number),
             "image": {**DIGIT, **card["image"]},
-            **write_litert(aside, chosen, source),
+            **write_litert(aside, chosen, source, scheme),
+            **seen,
             "converted_from": version.name,
             "made_with": made_with(),
         }

@@ -1,10 +1,10 @@
 """Where digits lie in the net's last representation, in two dimensions."""
 
 import numpy as np
-from sklearn.manifold import TSNE
 
 from server.types import Model
 from training.data import Array
+from training.store.views import placed
 from training.visualise.figures import Figure, canvas
 
 ABOUT = (
@@ -12,7 +12,6 @@ ABOUT = (
     "net. Distances between groups, and their sizes, say nothing."
 )
 SHOWN = 2000  # images at most
-PERPLEXITY = 30
 
 
 def draw(model: Model, images: Array, labels: Array, seed: int) -> list[Figure]:
@@ -36,10 +35,3 @@ def draw(model: Model, images: Array, labels: Array, seed: int) -> list[Figure]:
             "embedding", buffer.getvalue(), f"{len(images):,} test images; a number stands at the median of its class."
         )
     ]
-
-
-def placed(embeddings: Array, seed: int) -> Array:
-    """Embeddings (n, D) in two dimensions, (n, 2)."""
-    perplexity = min(PERPLEXITY, max(1, (len(embeddings) - 1) // 3))
-    found: Array = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(embeddings)
-    return found

@@ -1,33 +1,22 @@
-"""Pictures that a class, or a filter, answers most to: activation maximisation.
+"""Pictures that a class, or a filter, answers most to: activation maximisation."""
 
-Erhan et al., Visualizing Higher-Layer Features of a Deep Network (2009); regularised by shifts and by smoothness as in
-Olah et al., Feature Visualization (2017), doi:10.23915/distill.00007.
-"""
-
-from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
-from scipy.ndimage import gaussian_filter, shift
 
 from server.types import Model
-from training.data import Array
 from training.errors import DataError
 from training.incremental import named, rebuilt
+from training.store.views import Slope, maximised
 from training.visualise.figures import Figure, grid
 
 ABOUT = (
     "Pictures made from noise by following the gradient: of a class's logit against the mean of the others, or of a "
     "filter's mean. They are what excites the net, and need not look like what it was shown; an empty one wants paper."
 )
-STEPS, RATE = 150, 0.2  # of the way to a picture
-SMOOTH = 0.6  # pixels, of the gradient
-FAINT = 0.02  # of the ink that is taken away at each step, so that only what matters stays
 MOST = 32  # filters of a layer that are shown
-
-Slope = Callable[[Array], Array]
 
 
 def draw(model: Model, version: Path, seed: int) -> list[Figure]:
@@ -39,21 +28,6 @@ def draw(model: Model, version: Path, seed: int) -> list[Figure]:
     sure = model.forward(found).argmax(axis=1) == np.arange(classes)
     caption = f"What each class wants to see; {int(sure.sum())} of {classes} are read as that class."
     return [grid("classes", caption, list(found), model.card.classes), *_filters(version, seed)]
-
-
-def maximised(slope: Slope, shape: tuple[int, int, int], seed: int) -> Array:
-    """Pictures (n, H, W) in [0, 1] from noise, uphill along slope(pictures), averaged over steps and shifts; steps
-    are as long for each picture, however steep its way."""
-    random = np.random.default_rng(seed)
-    pictures, towards = random.uniform(0, 0.2, shape), np.zeros(shape)
-    for _ in range(STEPS):
-        way = random.integers(-1, 2, 2)
-        moved = np.stack([shift(picture, way, order=1) for picture in pictures])
-        uphill = np.stack([shift(one, -way, order=1) for one in slope(moved.astype(np.float32))])
-        towards = 0.9 * towards + 0.1 * gaussian_filter(uphill, (0, SMOOTH, SMOOTH))
-        steepest = np.abs(towards).max(axis=(1, 2), keepdims=True)
-        pictures = np.clip(pictures + RATE * towards / np.maximum(steepest, 1e-12) - FAINT, 0, 1)
-    return pictures.astype(np.float32)
 
 
 def _filters(version: Path, seed: int) -> list[Figure]:

@@ -28,6 +28,8 @@ NEEDS: Mapping[str, Need] = {  # by endpoint
     "models.models": "any",
     "models.one_model": "any",
     "models.card": "any",
+    "views.map_of": "any",
+    "views.prototypes": "any",
     "compare.compare": "explain",
     "attack.attack": "explain",
     "explanations.one": "explain",
