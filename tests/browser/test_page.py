@@ -236,6 +236,17 @@ def test_a_map_can_be_checked(open_page: OpenPage) -> None:
     expect(page.locator("#check")).to_contain_text(outcomes)
 
 
+def test_a_digit_lands_among_its_like(open_page: OpenPage) -> None:
+    page = open_page()
+    draw_and_wait(page)
+    page.get_by_role("button", name="Show the map").click()
+    label = page.evaluate("document.querySelector('inkling-digit').prediction.prediction.label")
+    expect(page.locator("#landing")).to_contain_text(f"It lands among the {label}s")
+    image = page.locator("#landing img")
+    expect(image).to_have_js_property("complete", True)
+    assert image.evaluate("image => image.naturalWidth") == 720
+
+
 def test_a_contrast_has_a_digit_at_each_end_of_its_scale(open_page: OpenPage) -> None:
     page = open_page()
     draw_and_wait(page)

@@ -11,7 +11,7 @@ import click
 
 from training.errors import TrainingError
 
-COMMANDS = ("fit", "compress", "compare", "evaluate", "convert", "label", "visualise", "certify", "referee")
+COMMANDS = ("fit", "tune", "compress", "compare", "evaluate", "convert", "label", "visualise", "certify", "referee")
 
 
 class LazyGroup(click.Group):

@@ -67,6 +67,12 @@ export class InklingClient {
     return this.#json(await this.#fetch(path, options, { signal: signal ?? null }));
   }
 
+  /** What is no JSON. @param {string} path @param {Options} options @param {AbortSignal} [signal] @returns {Promise<Blob>} */
+  async download(path, options = {}, signal) {
+    const response = await this.#fetch(path, options, { signal: signal ?? null });
+    return response.ok ? response.blob() : this.#json(response);
+  }
+
   /** @param {string} path @param {Options} options */
   address(path, options = {}) {
     const address = new URL(path, this.endpoint);

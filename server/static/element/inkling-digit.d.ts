@@ -18,7 +18,12 @@ export interface Prediction {
   prediction_set: { labels: string[]; coverage: number; n: number } | null;
   in_distribution: { ok: boolean; score: number; threshold: number };
   preprocessing: Preprocessing;
+  /** Where the digit lands on the version's map, where it was asked for. */
+  neighbours?: { position: [x: number, y: number]; own: Neighbour[]; next: Neighbour[] };
 }
+
+/** A mean of training images, by its index on the map; the distance is 1 less the cosine between embeddings. */
+export interface Neighbour { centroid: number; label: string; distance: number }
 
 export interface Attribution {
   unit: string;

@@ -8,6 +8,7 @@ import "../element/inkling-digit.js";
 import { setUpChange } from "./change.js";
 import { part, patiently, said } from "./parts.js";
 import { setUpCheck } from "./check.js";
+import { setUpLanding } from "./landing.js";
 import { setUpMaps } from "./side_by_side.js";
 import { setUpSeen } from "./seen.js";
 import { LABELS, sample } from "./samples.js";
@@ -133,7 +134,7 @@ async function begin() {
   /** @type {Page} */
   const page = { digit, client, words, models, methods, question, failed: () => failed };
   for (const id of ["maps", "nets", "change", "take"]) part(id).hidden = false;
-  const parts = [setUpSeen(page), setUpMaps(page), setUpCheck(page), setUpChange(page), setUpTake(page)];
+  const parts = [setUpSeen(page), setUpMaps(page), setUpCheck(page), setUpLanding(page), setUpChange(page), setUpTake(page)];
   showNets(models.models, chosen);
   part("language").addEventListener("click", () => {
     lang = lang === "zh" ? "en" : "zh";
