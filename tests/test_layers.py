@@ -208,7 +208,7 @@ ADDRESSES = {  # third party -> the only files that may import it
     },
     "cv2": {"server.images"},
     "sklearn": {"training"},
-    "optuna": {"training.tuning", "training.commands.tune"},
+    "optuna": {"training.tuning"},
     "matplotlib": {"training.visualise.figures"},
     "click": {"training.commands", "server.__main__", "server.cli"},
     "prometheus_client": {"server.metrics"},

@@ -63,13 +63,11 @@ def command(
     dataset = checked_data(data, seed)
     quiet.import_tensorflow()
     try:
-        import optuna
+        from training.tuning import plots
+        from training.tuning import study as studies
     except ImportError as error:
-        raise DataError('this needs Optuna: pip install "optuna<6"') from error
-    from training.tuning import plots
-    from training.tuning import study as studies
+        raise DataError(f'this needs Optuna ({error}): pip install "optuna<6"') from error
 
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     file = study or Path("runs") / "tune" / f"{architecture}.db"
     found = studies.opened(file, architecture, goals, seed)
     mix = training_run.drawn(dataset, {"mixed": mixed, "seed": seed}, None) if trials else None

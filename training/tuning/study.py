@@ -67,6 +67,7 @@ def opened(file: Path, name: str, goals: Sequence[str], seed: int) -> optuna.Stu
     Raises:
         StudyError: it is there for other goals, or the file is no such database.
     """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     file.parent.mkdir(parents=True, exist_ok=True)
     directions = [GOALS[goal] for goal in goals]
     try:
