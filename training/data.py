@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from training import quiet
 from training.errors import DataError
 
 SIDE = 28  # pixels, height and width of an image
@@ -83,6 +84,7 @@ def joined(one: Dataset, other: Dataset) -> Dataset:
 
 
 def _mnist() -> dict[str, Array]:
+    quiet.import_tensorflow()
     import keras  # heavy, and only needed here
 
     try:

@@ -11,7 +11,9 @@ import click
 
 from training.errors import TrainingError
 
-COMMANDS = ("fit", "tune", "compress", "compare", "evaluate", "convert", "label", "visualise", "certify", "referee")
+COMMANDS = (
+    "fit", "tune", "compress", "compare", "evaluate", "convert", "export-c", "label", "visualise", "certify", "referee",
+)  # fmt: skip
 
 
 class LazyGroup(click.Group):
@@ -23,7 +25,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"training.commands.{cmd_name}").command
+        command: click.Command = import_module(f"training.commands.{cmd_name.replace('-', '_')}").command
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

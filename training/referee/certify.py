@@ -36,7 +36,7 @@ def certify(version: Path, train: Array, test: Array, **sizes: Any) -> Path:
 
 def with_trial(version: Path, found: Mapping[str, Any]) -> Path:
     """Write the next version of the model in the folder MODEL/NUMBER: the same one with what a trial found, which
-    takes over the label `stable` where the other had it; returns its folder.
+    takes over the labels that the other had; returns its folder.
 
     Raises:
         DataError: `version` is none, or the labels beside it cannot be read.
@@ -52,8 +52,11 @@ def with_trial(version: Path, found: Mapping[str, Any]) -> Path:
         kept = {name: value for name, value in card.items() if name != "files"}
         write_card(aside, {**kept, "version": str(number), "trial": TRIAL, "certified_from": version.name})
 
-    label = labels.STABLE if labels.pointed(version.parent, labels.STABLE) == int(version.name) else None
-    return publish(version.parent, write, label)
+    moved = [name for name, number in labels.all_of(version.parent).items() if number == int(version.name)]
+    found_at = publish(version.parent, write)
+    for label in moved:
+        labels.point(version.parent, label, int(found_at.name))
+    return found_at
 
 
 def subject_of(version: Path) -> Subject:

@@ -16,7 +16,7 @@ from training.referee import errors as calibration
 from training.referee.certify import subject_of
 from training.referee.packages import CNN_ONLY, PACKAGES, entrants
 from training.referee.planted import HELD_OUT
-from training.referee.table import held_out_table, latest, table, trial_of
+from training.referee.table import held_out_table, table, trial_of, versions_of
 from training.referee.trial import DIGITS, PICTURES, Entrants, own, put_on_trial
 from training.store.next_version import checked_card
 
@@ -105,7 +105,7 @@ def _errors(wanted: Wanted, families: Sequence[Path]) -> list[str]:
         raise DataError(f"got --methods {','.join(unknown)}; of those that tell errors there are {','.join(there)}")
     cases = [case for case in calibration.CASES if case.method in (wanted.methods or there)]
     images = wanted.load(wanted.data).test_images[:ERRORS_OF]
-    versions = [latest(family)[0] for family in families]
+    versions = [versions_of(family)[0] for family in families]
     return [calibration.table(calibration.measure(versions, images, SEEDS, cases))]
 
 
@@ -113,7 +113,7 @@ def _packages(wanted: Wanted, families: Sequence[Path]) -> list[str]:
     if unknown := sorted(set(wanted.methods) - set(PACKAGES)):
         raise DataError(f"got --methods {','.join(unknown)}; expected some of {','.join(PACKAGES)}")
     tables = []
-    for version in (latest(family)[0] for family in families):
+    for version in (versions_of(family)[0] for family in families):
         if packages := _possible(wanted.methods, version):
             for package in packages:
                 python_for(package)  # its environment is made here: the trial's processes would all make it at once
@@ -126,7 +126,7 @@ def _packages(wanted: Wanted, families: Sequence[Path]) -> list[str]:
 def _own(wanted: Wanted, family: Path) -> str:
     version, trial = _last_trial(family)
     if trial is None or wanted.again:
-        return _tried(latest(family)[0], wanted)
+        return _tried(versions_of(family)[0], wanted)
     if wanted.pictures or wanted.digits:
         raise DataError(
             f"{version} has a trial of {trial['pictures']} pictures of a kind; --pictures and --digits are sizes of a "
@@ -136,14 +136,18 @@ def _own(wanted: Wanted, family: Path) -> str:
 
 
 def _last_trial(family: Path) -> tuple[Path, dict[str, Any] | None]:
-    """The latest version of a model with a trial, or else the latest."""
-    tried = ((version, trial_of(version)) for version in latest(family))
-    return next((one for one in tried if one[1] is not None), (latest(family)[0], None))
+    """The version of a model that answers by default, or else the newest that has a trial, or else the former."""
+    tried = ((version, trial_of(version)) for version in versions_of(family))
+    return next((one for one in tried if one[1] is not None), (versions_of(family)[0], None))
 
 
 def _families(store: Path, models: Sequence[str]) -> list[Path]:
     """The folders of these models, or of all, that have a version."""
-    there = {one.name: one for one in sorted(store.iterdir()) if one.is_dir() and latest(one)} if store.is_dir() else {}
+    there = (
+        {one.name: one for one in sorted(store.iterdir()) if one.is_dir() and versions_of(one)}
+        if store.is_dir()
+        else {}
+    )
     if not there:
         raise DataError(f"{store} is no model store with a version")
     if unknown := [name for name in models if name not in there]:

@@ -11,6 +11,7 @@ from server.inference.trial import Tried
 from server.models.trial import parse_trial
 from server.types import NAMED, TrackRecord
 from training.errors import DataError
+from training.store import labels
 from training.store.next_version import checked_card
 
 HEAD = """\
@@ -22,9 +23,11 @@ the map's order of pixels is on the version itself, over {digits} digits, with a
 ink's."""
 
 
-def latest(family: Path) -> list[Path]:
-    """The versions of a model's folder, the newest first."""
-    return sorted((one for one in family.iterdir() if one.name.isdecimal()), key=lambda one: -int(one.name))
+def versions_of(family: Path) -> list[Path]:
+    """The versions of a model's folder: the one that answers by default, then the newest first."""
+    default = labels.default_of(family)
+    there = (one for one in family.iterdir() if one.name.isdecimal())
+    return sorted(there, key=lambda one: (one != default, -int(one.name)))
 
 
 def trial_of(version: Path) -> dict[str, Any] | None:
