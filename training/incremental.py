@@ -24,18 +24,12 @@ NORMAL_95 = 1.96  # standard errors either side
 
 
 def parent_in(store: Path, name: str) -> Path:
-    """The version that `name` means: MODEL/NUMBER, MODEL/LABEL, or MODEL for the one that answers by default.
+    """The version that `name` means, as `labels.version_in` finds it.
 
     Raises:
         DataError: there is none, or its files are not those of its card.
     """
-    model, _, which = name.partition("/")
-    family = store / model
-    number = which if which.isdecimal() else labels.pointed(family, which)
-    found = labels.default_of(family) if not which else None if number is None else family / str(number)
-    if found is None or not found.is_dir():
-        there = sorted(str(path.relative_to(store)) for path in store.glob("*/*") if path.name.isdecimal())
-        raise DataError(f"got {name}; {store} has {', '.join(there) or 'no versions'}")
+    found = labels.version_in(store, name)
     checked_card(found)
     return found
 

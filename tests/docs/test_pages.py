@@ -230,7 +230,7 @@ def test_what_is_kept_is_told_with_the_figures_that_hold() -> None:
 
 
 def test_the_offline_training_commands_run(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "models.md").read_text()
+    page = (ROOT / "docs" / "training.md").read_text()
     told = re.findall(r"^python (-m training .*--data digits.*?)(?: +#.*)?$", page, re.MULTILINE)
     assert len(told) == 2
     python = shlex.quote(sys.executable)

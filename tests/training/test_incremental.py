@@ -86,7 +86,7 @@ def changed(store: Path, tmp_path: Path, **entries: Any) -> Path:
 def test_the_parent_is_a_version_or_the_default_of_a_name(store: Path) -> None:
     assert parent_in(store, "small/1") == parent_in(store, "small") == store / "small" / "1"
     for name in ("small/2", "large", "large/1"):
-        with pytest.raises(DataError, match=f"got --from {name}; .* has small/1"):
+        with pytest.raises(DataError, match=f"got {name}; .* has small/1"):
             parent_in(store, name)
 
 

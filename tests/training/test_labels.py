@@ -88,3 +88,18 @@ def test_the_command_changes_nothing_where_it_is_asked_wrongly(
     status, output = said(*arguments, "--store", tmp_path)
     assert status == code and told in output
     assert json.loads((folder / "labels.json").read_text()) == {"stable": 2}
+
+
+def test_a_version_is_named_by_number_label_or_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    family = tmp_path / "store" / "cnn"
+    for number in ("1", "2", "10"):
+        (family / number).mkdir(parents=True)
+    labels.point(family, "edge", 1)
+    monkeypatch.chdir(tmp_path)
+    for name, number in {"cnn": "10", "cnn/2": "2", "cnn/edge": "1", "store/cnn/2": "2", "store/cnn": "10"}.items():
+        assert labels.version_in(Path("store"), name).resolve() == family / number
+    monkeypatch.chdir(family / "2")
+    assert labels.version_in(tmp_path / "store", ".") == family / "2"
+    for name in ("cnn/3", "cnn/none", "mlp"):
+        with pytest.raises(DataError, match=f"got {name}; .* has cnn/1, cnn/10, cnn/2"):
+            labels.version_in(tmp_path / "store", name)

@@ -40,7 +40,7 @@ DATA = click.option(
     help="mnist (downloaded), digits (offline), FILE.npz, or FILE.jsonl of INKLING_FEEDBACK",
 )
 STORE = click.option("--store", default="model_store", show_default=True, type=click.Path(path_type=Path))
-VERSION = click.argument("version", type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path))
+VERSION = click.argument("version")  # as training.store.labels.version_in takes it
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
