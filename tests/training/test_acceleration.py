@@ -42,7 +42,7 @@ def test_half_precision_learns_and_is_exported_in_full(digits: data.Dataset, tmp
     _, full_losses = fitted(digits, tmp_path / "full", "cnn", sizes, epochs=2)
     assert losses == pytest.approx(full_losses, rel=0.05) and losses != pytest.approx(full_losses, rel=1e-6)
     assert {layer.compute_dtype for layer in fit.model.layers if layer.weights} == {"bfloat16"}
-    assert {variable.dtype for variable in fit.model.variables} == {"float32"}
+    assert {variable.dtype for variable in fit.model.trainable_variables} == {"float32"}
     exported, images = folded(fit.model), digits.test_images[:50]
     assert {layer.compute_dtype for layer in exported.layers} == {"float32"}
     full = exported(images, training=False)["logits"].numpy()
