@@ -20,7 +20,7 @@ from training.augment import augment, soiled
 from training.compress import distil
 from training.compress.distil import Teacher
 from training.data import Array, Dataset
-from training.errors import TrainingError
+from training.errors import DataError, TrainingError
 from training.mix import Mix
 
 CHECKPOINT_EVERY = 500  # steps
@@ -118,6 +118,7 @@ class Fit:
 
         Raises:
             FileNotFoundError: resume was asked for and there is nothing to resume.
+            DataError: what there is to resume is of another net.
             Stopped: `stop` was called, here or on another worker.
             WorkerGone: another worker has ended; the checkpoint is of up to CHECKPOINT_EVERY steps before.
         """
@@ -127,7 +128,13 @@ class Fit:
             latest = tf.train.latest_checkpoint(str(folder))
             if latest is None:
                 raise FileNotFoundError(f"no checkpoint in {folder}; start without --resume")
-            self.checkpoint.restore(latest).assert_existing_objects_matched()
+            try:
+                self.checkpoint.restore(latest).assert_existing_objects_matched()
+            except (AssertionError, ValueError) as error:
+                raise DataError(
+                    f"the checkpoint in {folder} is of another net ({str(error).splitlines()[0][:150]}); give the "
+                    "options that it was begun with, or start without --resume"
+                ) from error
         together = self.workers == 1
         try:
             yield from self._steps(manager)

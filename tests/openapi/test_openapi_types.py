@@ -1,6 +1,7 @@
 """Every content type in the description can be sent and had, and every answer has one that is described."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from server.openapi import document
 from tests.auth.test_keys import write_keys
 from tests.conftest import MakeApp
 from tests.openapi.test_openapi import template, written
-from tests.support.models.stores import SEVEN, draw_seven, encoded
+from tests.support.models.stores import SEVEN, add_views, draw_seven, encoded, write_version
 
 JSON, PNG, SVG, NPZ = "application/json", "image/png", "image/svg+xml", "application/x-npz"
 RAW, FORM, NOTHING = "application/octet-stream", "multipart/form-data", ""
@@ -110,6 +111,9 @@ REQUESTS: dict[Key, SampleRequest] = {  # each content type that can be sent to 
     },
     ("post", "/v1/feedback", NOTHING, JSON): SampleRequest(query="id={id}&label=1"),
     ("get", "/v1/models/{model}/card", NOTHING, "text/markdown; charset=utf-8"): SampleRequest(),
+    ("get", "/v1/models/{model}/map", NOTHING, JSON): SampleRequest(model="viewed"),
+    ("get", "/v1/models/{model}/map", NOTHING, SVG): SampleRequest(query="format=svg&mark=0,1", model="viewed"),
+    ("get", "/v1/models/{model}/prototypes.png", NOTHING, PNG): SampleRequest(model="viewed"),
     ("get", "/metrics", NOTHING, "text/plain; version=0.0.4; charset=utf-8"): SampleRequest(),
     ("get", "/docs", NOTHING, HTML): SampleRequest(),
     ("get", "/", NOTHING, HTML): SampleRequest(headers={"Accept": "text/html"}),
@@ -184,8 +188,11 @@ def test_there_is_a_request_for_each_content_type_that_is_described() -> None:
 
 
 @pytest.mark.parametrize("tag", [one["name"] for one in document()["tags"]])
-def test_each_content_type_is_read_and_given(make_app: MakeApp, tmp_path: Path, tag: str) -> None:
-    app, paths = make_app(repository="open", feedback=tmp_path / "labels.jsonl"), document()["paths"]
+def test_each_content_type_is_read_and_given(make_app: MakeApp, model_store: Path, tmp_path: Path, tag: str) -> None:
+    store = Path(shutil.copytree(model_store, tmp_path / "store"))
+    add_views(write_version(store, "viewed"))
+    app = make_app(repository="open", feedback=tmp_path / "labels.jsonl", model_store=store)
+    paths = document()["paths"]
     mine = {key: sample for key, sample in REQUESTS.items() if tag in paths[key[1]][key[0]]["tags"]}
     assert mine
     for (method, path, sent, kind), sample in mine.items():

@@ -2,6 +2,7 @@
 is served by a rule of its own."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,7 @@ def test_several_teachers_are_heard_alike(store: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scheme", quantize.SCHEMES)
 def test_a_quantised_version_is_served(store: Path, digits: data.Dataset, tmp_path: Path, scheme: str) -> None:
-    code, output = run("compress", "mlp/1", "--quantize", scheme, *PLAIN, "--store", store, "--label", "edge")
+    code, output = run("compress", "mlp/1", "--quantize", scheme, *PLAIN[:2], "--store", store, "--label", "edge")
     assert code == 0, output
     version, parent = parent_in(store, "mlp/edge"), parent_in(store, "mlp")
     assert parent == store / "mlp" / "1" and int(version.name) > 1  # which answers by default, as before
@@ -163,6 +164,28 @@ def test_a_quantised_version_is_served(store: Path, digits: data.Dataset, tmp_pa
     assert explains.forward(images) == pytest.approx(opened(parent).forward(images), abs=1e-4)
     assert f"| mlp/{version.name} |" in output and "| mlp/1 |" in output
     assert json.loads((version / "assets.extra" / "model_card.json").read_text())["training"]["parent"] == "mlp/1"
+
+
+def test_a_quantised_version_is_converted_with_the_same_file(store: Path, tmp_path: Path) -> None:
+    shutil.copytree(store / "mlp", tmp_path / "mlp")
+    edge = parent_in(tmp_path, "mlp/edge")
+    code, output = run("convert", "mlp/edge", "--store", tmp_path)
+    assert code == 0, output
+    again = tmp_path / "mlp" / str(int(edge.name) + 1)
+    card, before = read_card(again), read_card(edge)
+    assert (again / "assets.extra" / "model.tflite").read_bytes() == (
+        edge / "assets.extra" / "model.tflite"
+    ).read_bytes()
+    assert card.quantization == before.quantization and card.energy_threshold == before.energy_threshold
+    image = np.zeros((3, 28, 28), np.float32)
+    assert opened(again).forward(image) == pytest.approx(opened(edge).forward(image), abs=1e-4)
+
+
+def test_other_data_than_the_nets_is_refused(store: Path, tmp_path: Path) -> None:
+    images, labels = np.zeros((60, 28, 28), np.uint8), np.arange(60) % 10
+    np.savez(tmp_path / "mine.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    code, output = run("compress", "mlp/1", "--quantize", "dynamic", "--data", tmp_path / "mine.npz", "--store", store)
+    assert code == 1 and "was trained on digits; got the data" in output
 
 
 def test_a_pruned_version_is_smaller_and_learns_again(store: Path, tmp_path: Path) -> None:
@@ -202,6 +225,9 @@ def test_a_file_that_names_other_digits_is_refused(tmp_path: Path, digits: data.
         (["--prune", "0.5", "--distill-into", "mlp"], "two ways"),
         (["--quantize", "int8", "--units", "8"], "--units"),
         (["--quantize", "int8", "--label", "7"], "expected a word"),
+        (["--quantize", "int8", "--name", "a/b"], "expected a word"),
+        (["--quantize", "int8", "--epochs", "7"], "--epochs is of training; it needs --prune or --distill-into"),
+        (["--quantize", "int8", "--resume"], "--resume is of training"),
         (["--prune", "1"], "0<x<1"),
     ],
 )

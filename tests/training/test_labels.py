@@ -96,6 +96,7 @@ def test_a_version_is_named_by_number_label_or_folder(tmp_path: Path, monkeypatc
         (family / number).mkdir(parents=True)
     labels.point(family, "edge", 1)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "cnn" / "1").mkdir(parents=True)  # no part of the store
     for name, number in {"cnn": "10", "cnn/2": "2", "cnn/edge": "1", "store/cnn/2": "2", "store/cnn": "10"}.items():
         assert labels.version_in(Path("store"), name).resolve() == family / number
     monkeypatch.chdir(family / "2")

@@ -46,6 +46,10 @@ def test_a_study_goes_on_and_is_exported(tmp_path: Path) -> None:
     code, output = run("mlp", *QUICK, "--study", file, *again)
     assert code == 0, output
     assert told(output) == ["trial 2"]
+    drawn = [trial.params for trial in study.opened(file, "mlp", ["accuracy"], 0).get_trials()]
+    assert (
+        drawn[2] != drawn[0] and drawn[2]["learning_rate"] != drawn[0]["learning_rate"]
+    )  # another start, other trials
     assert (tmp_path / "a-history.png").read_bytes().startswith(b"\x89PNG")
     best = study.numbered(study.opened(file, "mlp", ["accuracy"], 0), None)
     assert best.values == max(values(file))
@@ -54,6 +58,9 @@ def test_a_study_goes_on_and_is_exported(tmp_path: Path) -> None:
     assert card["options"]["units"] == sizes["units"]
     assert card["training"]["learning_rate"] == pytest.approx(how["learning_rate"], rel=1e-5)
     assert card["training"]["batch_size"] == how["batch_size"] and card["training"]["augment"] == how["augment"]
+    assert card["training"]["mixed"] == card["training"]["outliers"] == 0  # as the trials had it
+    code, output = run("mlp", *QUICK[:-1], "2", "--study", file, "--trials", "3")
+    assert code == 1 and "has the epochs 1; got 2" in output
 
 
 GOALS = ["accuracy", "not-a-digit", "microseconds", "bytes"]
@@ -70,7 +77,7 @@ def test_every_goal_is_measured(tmp_path: Path) -> None:
     assert 4 * weights < size < 4 * weights + 20_000 and 0.05 < accuracy <= 1 and 0 < told_apart <= 1
     assert 0 < microseconds < 10_000
     code, output = run("mlp", *QUICK, "--study", file, "--trials", "1")
-    assert code == 1 and "is for accuracy,not-a-digit,microseconds,bytes; got the goals accuracy" in output
+    assert code == 1 and "has the goals accuracy,not-a-digit,microseconds,bytes; got accuracy:" in output
 
 
 def test_several_goals_give_a_front(tmp_path: Path) -> None:
@@ -96,12 +103,14 @@ def test_two_processes_share_a_study(tmp_path: Path) -> None:
     file = tmp_path / "c.db"
     study.opened(file, "mlp", ["accuracy"], 0)
     command = [sys.executable, "-m", "training", "tune", "mlp", *QUICK, "--study", str(file), "--trials", "3"]
-    both = [subprocess.Popen([*command, "--seed", seed], stdout=subprocess.PIPE, text=True) for seed in "12"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = [one.communicate(timeout=240)[0] for one in both]
     assert [one.returncode for one in both] == [0, 0], said
     both_told = [one for text in said for one in told(text)]
     assert len(set(both_told)) == len(both_told) == len(values(file))
     assert 3 <= len(both_told) <= 4  # both may be at the last one
+    drawn = [trial.params["learning_rate"] for trial in study.opened(file, "mlp", ["accuracy"], 0).get_trials()]
+    assert len(set(drawn)) == len(drawn)
 
 
 def test_a_trial_whose_process_died_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

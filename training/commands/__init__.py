@@ -33,6 +33,8 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except TrainingError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:  # full disks, files where folders should be
+            raise click.ClickException(f"{error.strerror or error}: {error.filename}") from error
 
 
 @click.group(cls=LazyGroup)

@@ -16,7 +16,7 @@ from training.store.labels import version_in
 @click.option("--pictures", default=60, show_default=True, type=click.IntRange(2), help="Of each planted cause.")
 @click.option("--digits", default=500, show_default=True, type=click.IntRange(2), help="That the yardstick takes.")
 def command(version: str, store: Path, data: str, pictures: int, digits: int) -> None:
-    """Put a stored VERSION, such as cnn/5, or cnn for its default, on trial: which explanation methods name a cause
+    """Put a stored VERSION, such as cnn/6, or cnn for its default, on trial: which explanation methods name a cause
     that is known? Writes the next version, with the result; takes some minutes."""
     dataset = checked_data(data)
     found = version_in(store, version)

@@ -13,7 +13,7 @@ from training.commands.options import DATA, STORE, checked_data
 @DATA
 @STORE
 def command(versions: tuple[str, ...], data: str, store: Path) -> None:
-    """Write a table of VERSIONS, such as cnn/5 cnn/edge: bytes, accuracy, calibration, time, and how far their maps
+    """Write a table of VERSIONS, such as cnn/6 cnn/edge: bytes, accuracy, calibration, time, and how far their maps
     are from those of the first one."""
     dataset = checked_data(data)
     quiet.import_tensorflow()

@@ -16,7 +16,7 @@ from training.store.labels import version_in
     "--data", help="Compare on the validation images of mnist, digits or FILE.npz.  [default: mixed centroids]"
 )
 def command(version: str, store: Path, data: str | None) -> None:
-    """Write the next version from a stored VERSION, such as cnn/5, with LiteRT files, without training."""
+    """Write the next version from a stored VERSION, such as cnn/6, with LiteRT files, without training."""
     images = None if data is None else checked_data(data).validation_images
     found = version_in(store, version)
     quiet.import_tensorflow()

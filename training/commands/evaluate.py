@@ -16,7 +16,7 @@ from training.store.labels import version_in
 @click.option("--corruptions", is_flag=True, help="Also after each of fifteen corruptions.")
 @click.option("--attacks", is_flag=True, help="Also under attacks (PGD) of three sizes.")
 def command(version: str, store: Path, data: str, corruptions: bool, attacks: bool) -> None:
-    """Measure a stored VERSION, such as cnn/5, on the test images and compare with its card."""
+    """Measure a stored VERSION, such as cnn/6, on the test images and compare with its card."""
     dataset = checked_data(data)
     found = version_in(store, version)
     quiet.import_tensorflow()

@@ -26,7 +26,7 @@ NEW, ON = {"epochs": 30, "learning_rate": 3e-3}, {"epochs": 5, "learning_rate": 
 MOVED = 40  # test digits at most whose explanations are compared with the parent's
 
 TRAINING_ON = together(
-    click.option("--from", "parent", help="Train on from a stored version, such as cnn/5, or cnn for its default."),
+    click.option("--from", "parent", help="Train on from a stored version, such as cnn/6, or cnn for its default."),
     click.option(
         "--replay",
         default=0.0,
@@ -91,8 +91,10 @@ def command(
     options |= {key: value for key, value in (ON if parent else NEW).items() if options[key] is None}
     dataset = checked_data(data, options["seed"])
     replayed = checked_data(replay_data, options["seed"]) if options["replay"] else None
-    name = name or (parent or str(architecture)).split("/")[0]
+    version = labels.version_in(store, parent) if parent else None
+    name = name or (version.parent.name if version else str(architecture))
     labels.default_of(store / name)  # labels that cannot be read are said before hours of training, not after
+    training_run.check_writable(log)
     quiet.import_tensorflow()
     from training import distribute
     from training.data import joined
@@ -100,12 +102,12 @@ def command(
 
     spread = distribute.strategy_of(strategy)  # before anything else of TensorFlow
     options = training_run.accelerated(options, precision, xla)
-    start = _from_version(store, parent, freeze) if parent else training_run.new(str(architecture), sizes, dataset)
+    start = _from_version(version, freeze) if version else training_run.new(str(architecture), sizes, dataset)
     known = joined(dataset, replayed) if replayed else dataset
     mix = training_run.drawn(known, options, fonts)
     run = Fit(start.build, dataset, FitOptions(**options), spread, mix, replayed)
     training_run.check_classes(run.model, known)
-    folder = checkpoints or Path("runs") / name
+    folder = training_run.checkpoint_folder(checkpoints, name)
     training_run.show(run, folder, resume, log)
     if run.worker > 0:
         return  # the first one exports
@@ -137,11 +139,10 @@ def _check_usage(architecture: str | None, parent: str | None, sizes: Any, of_pa
         raise click.UsageError("--replay, --freeze and --must-not-lose need --from")
 
 
-def _from_version(store: Path, name: str, freeze: tuple[str, ...]) -> Start:
+def _from_version(version: Path, freeze: tuple[str, ...]) -> Start:
     from training import architectures, incremental
     from training.store.next_version import checked_card
 
-    version = incremental.parent_in(store, name)
     card = checked_card(version)
     incremental.rebuilt(version, freeze)  # what cannot be is said now, not after the drawing of digits
     options = architectures.all_options(card["architecture"], card["options"])

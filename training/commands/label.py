@@ -22,8 +22,8 @@ def command(model: str, label: str | None, version: int | None, remove: bool, st
     if labels.default_of(family) is None:
         raise DataError(f"{store} has no model {model!r} with a version")
     if label is not None and version is not None and not remove:
-        if label.isdecimal():
-            raise DataError(f"got the label {label!r}; expected a word, because numbers are versions")
+        if label.isdecimal() or "/" in label or not label:
+            raise DataError(f"got the label {label!r}; expected a word: numbers are versions, and / is between")
         if not (family / str(version)).is_dir():
             raise DataError(f"{family} has no version {version}; it has {', '.join(map(str, _versions(family)))}")
         labels.point(family, label, version)

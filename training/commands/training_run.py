@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,35 @@ def accelerated(options: dict[str, Any], precision: str, xla: bool | None) -> di
     gpu = has_gpu()
     half = gpu if precision == "auto" else precision == "mixed"
     return options | {"half_precision": half, "xla": gpu if xla is None else xla}
+
+
+def refuse_given(needed: str, names: Sequence[str]) -> None:
+    """Raises UsageError where one of these options was given on the command line: here it would change nothing."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} is of training; it needs {needed}")
+
+
+def check_writable(log: str | None) -> None:
+    """Raises DataError where nothing can be appended to the log, before hours of training and not after an epoch."""
+    if log in (None, "-"):
+        return
+    try:
+        with Path(str(log)).open("a"):
+            pass
+    except OSError as error:
+        raise DataError(f"--log {log} cannot be written: {error.strerror}") from error
+
+
+def checkpoint_folder(given: Path | None, name: str) -> Path:
+    """Where checkpoints go: runs/NAME unless it is said. Raises DataError where there can be no folder."""
+    folder = given or Path("runs") / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be a folder of checkpoints: {error.strerror}") from error
+    return folder
 
 
 def show(run: Any, folder: Path, resume: bool, log: str | None = None) -> None:

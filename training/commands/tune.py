@@ -1,5 +1,6 @@
 """Search for the options of a net, in a study that can be left and gone on with."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ def command(
         raise DataError(f'this needs Optuna ({error}): pip install "optuna<6"') from error
 
     file = study or Path("runs") / "tune" / f"{architecture}.db"
-    found = studies.opened(file, architecture, goals, seed)
+    shared = {"data": Path(dataset.name).name, "epochs": epochs, "mixed": mixed, "seed": seed}
+    found = studies.opened(file, architecture, goals, seed, shared)
     mix = training_run.drawn(dataset, {"mixed": mixed, "seed": seed}, None) if trials else None
     setting = studies.Setting(architecture, goals, epochs, seed, dataset, mix, 0.5 if mixed else 0.0)
     try:
@@ -83,7 +85,9 @@ def command(
         place.write_bytes(figure.png)
         click.echo(f"wrote {place}")
     if export:
-        _export(architecture, studies.numbered(found, number), ["--data", data, "--store", str(store)], export_epochs)
+        given = ["--data", data, "--store", str(store), "--seed", str(seed), "--epochs", str(export_epochs)]
+        given += [] if mixed else ["--mixed", "0", "--outliers", "0"]
+        _export(architecture, studies.numbered(found, number), given)
 
 
 def _number(export: str | None) -> int | None:
@@ -95,12 +99,12 @@ def _number(export: str | None) -> int | None:
     return int(export)
 
 
-def _export(architecture: str, trial: Any, where: list[str], epochs: int) -> None:
+def _export(architecture: str, trial: Any, shared: list[str]) -> None:
     """Train by fit, as anybody could who reads what is said."""
     from training.commands import fit
     from training.tuning import space
 
     sizes, how = space.of_trial(trial, architecture)
-    given = [architecture, *space.arguments(sizes), *space.arguments(how), "--epochs", str(epochs), *where]
-    click.echo(f"python -m training fit {' '.join(given)}")
+    given = [architecture, *space.arguments(sizes), *space.arguments(how), *shared]
+    click.echo(f"python -m training fit {shlex.join(given)}")
     fit.command.main(given, standalone_mode=False)

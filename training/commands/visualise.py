@@ -21,7 +21,7 @@ from training.store.labels import version_in
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder.  [default: runs/visualise/NAME-NUMBER]"
 )
 def command(version: str, store: Path, data: str, digits: int, seed: int, out: Path | None) -> None:
-    """Draw what a stored VERSION, such as cnn/5, has learned: its mistakes, where digits lie, what classes
+    """Draw what a stored VERSION, such as cnn/6, has learned: its mistakes, where digits lie, what classes
     and filters want to see, maps by class; as PNG files and one page of HTML."""
     dataset = checked_data(data)
     found = version_in(store, version)

@@ -154,19 +154,20 @@ def write_litert(
     folder: Path, images: Array, source: str, scheme: Scheme | None = None, samples: Array | None = None
 ) -> dict[str, Any]:
     """Convert the SavedModel in `folder`, write the LiteRT files beside it, and give what the card says of them; with a
-    `scheme`, the file that predicts is quantised by it and by `samples`, or else by the images.
+    `scheme`, the file that predicts is quantised by it, on `samples` (n, H, W).
 
     Raises:
         ConversionError: they cannot be had, or answer otherwise than the SavedModel on images (n, H, W).
     """
     trackable = tf.saved_model.load(str(folder))  # the files are those of what was written, not of what was trained
     with muted():
-        some = images if samples is None else samples
-        predicts = quantize.quantized(trackable, scheme, some) if scheme else None
+        predicts = agreed = None
+        if scheme is not None and samples is not None:
+            predicts = quantize.quantized(trackable, scheme, samples)
+            some = samples[np.linspace(0, len(samples) - 1, min(len(samples), AGREED)).astype(int)]
+            agreed = quantize.agreement(predicts, scheme, trackable, some)
         files = conversion.convert(trackable, predicts)
         comparisons = conversion.compare(files, trackable, images)
-        some = some[np.linspace(0, len(some) - 1, min(len(some), AGREED)).astype(int)]
-        agreed = quantize.agreement(predicts, scheme, trackable, some) if predicts and scheme else None
     described = []
     for file in files:
         path = folder / EXTRA / file.name

@@ -23,24 +23,20 @@ def default_of(family: Path) -> Path | None:
 
 
 def version_in(store: Path, name: str) -> Path:
-    """The version that `name` means: MODEL/NUMBER, MODEL/LABEL, or MODEL for the one that answers by default; or the
-    folder of one, or of a model.
+    """The version that `name` means: MODEL/NUMBER, MODEL/LABEL, or MODEL for the one that answers by default; or, where
+    the store has no such model, the folder of a version or of a model.
 
     Raises:
         DataError: there is none, or labels.json is not what it should be.
     """
-    folder = Path(name).resolve()
-    if folder.is_dir() and folder.name.isdecimal():
-        return folder
     model, _, which = name.partition("/")
-    family, number = store / model, int(which) if which.isdecimal() else None
-    if folder.is_dir() and (found := default_of(folder)) is not None:
-        return found
-    if not which:
-        found = default_of(family)
-    else:
-        number = pointed(family, which) if number is None else number
-        found = None if number is None else family / str(number)
+    family, folder = store / model, Path(name).resolve()
+    found = None
+    if model and model not in (".", "..") and default_of(family) is not None:
+        number = int(which) if which.isdecimal() else pointed(family, which) if which else None
+        found = default_of(family) if not which else None if number is None else family / str(number)
+    elif folder.is_dir():
+        found = folder if folder.name.isdecimal() else default_of(folder)
     if found is None or not found.is_dir():
         there = sorted(str(path.relative_to(store)) for path in store.glob("*/*") if path.name.isdecimal())
         raise DataError(f"got {name}; {store} has {', '.join(there) or 'no versions'}")

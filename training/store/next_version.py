@@ -28,7 +28,7 @@ def convert(version: Path, images: Array | None = None) -> Path:
     card = checked_card(version)
     source = "validation images" if images is not None else "mixes and shifts of the centroids"
     chosen = _mixed(_centroids(version)) if images is None else images[:COMPARED]
-    scheme = next((file["quantized"]["scheme"] for file in card.get("litert", ()) if "quantized" in file), None)
+    quantized = next((file for file in card.get("litert", ()) if "quantized" in file), None)
 
     def write(aside: Path, number: int) -> None:
         shutil.copytree(version, aside, ignore=lambda _, names: [name for name in names if name.endswith(".tflite")])
@@ -39,7 +39,7 @@ def convert(version: Path, images: Array | None = None) -> Path:
             "format": FORMAT,
             "version": str(number),
             "image": {**DIGIT, **card["image"]},
-            **write_litert(aside, chosen, source, scheme),
+            **_litert(aside, chosen, source, version, quantized),
             **seen,
             "converted_from": version.name,
             "made_with": made_with(),
@@ -47,6 +47,20 @@ def convert(version: Path, images: Array | None = None) -> Path:
         write_card(aside, {**kept, **changed})
 
     return publish(version.parent, write)
+
+
+def _litert(aside: Path, images: Array, source: str, version: Path, quantized: dict[str, Any] | None) -> dict[str, Any]:
+    """What the card says of the files, written anew but for a quantised one, which is kept: thresholds and metrics are
+    of it, and rounding it again by other images would make another."""
+    found = write_litert(aside, images, source)
+    if quantized is None:
+        return found
+    predicting, *others = found["litert"]
+    kept = aside / EXTRA / "forward.tflite"
+    (aside / predicting["file"]).rename(kept)
+    shutil.copy(version / quantized["file"], aside / quantized["file"])
+    forward = {**predicting, "file": f"{EXTRA}/{kept.name}", "roles": ["explain"]}
+    return {**found, "litert": [quantized, forward, *others]}
 
 
 def checked_card(version: Path) -> dict[str, Any]:

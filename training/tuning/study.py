@@ -8,7 +8,7 @@ where nothing is pruned. A trial whose process died is tried again.
 import math
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,16 +61,19 @@ class Setting:
     outliers: float = 0.5
 
 
-def opened(file: Path, name: str, goals: Sequence[str], seed: int) -> optuna.Study:
-    """The study in this file, made where there is none.
+def opened(
+    file: Path, name: str, goals: Sequence[str], seed: int, shared: Mapping[str, Any] | None = None
+) -> optuna.Study:
+    """The study in this file, made where there is none. `shared` is what all of its trials have to have in common, such
+    as the data.
 
     Raises:
-        StudyError: it is there for other goals, or the file is no such database.
+        StudyError: it is there for other goals, other trials, or the file is no such database.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    file.parent.mkdir(parents=True, exist_ok=True)
     directions = [GOALS[goal] for goal in goals]
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         with _experimental():
             storage = RDBStorage(
                 f"sqlite:///{file}",
@@ -89,10 +92,13 @@ def opened(file: Path, name: str, goals: Sequence[str], seed: int) -> optuna.Stu
             )
     except Exception as error:  # SQLAlchemy and Alembic raise what they like
         raise StudyError(f"{file} cannot be opened as a study ({str(error).splitlines()[0][:200]})") from error
-    before = study.user_attrs.get("goals", list(goals))
-    if before != list(goals):
-        raise StudyError(f"the study in {file} is for {','.join(before)}; got the goals {','.join(goals)}")
-    study.set_user_attr("goals", list(goals))
+    if study.user_attrs:  # it was begun: the same seed would draw again what was drawn at the first start
+        study.sampler.reseed_rng()
+    for key, value in {"goals": ",".join(goals), **(shared or {})}.items():
+        before = study.user_attrs.get(key, value)
+        if before != value:
+            raise StudyError(f"the study in {file} has the {key} {before}; got {value}: give another --study")
+        study.set_user_attr(key, value)
     return study
 
 

@@ -23,6 +23,8 @@ def map_of(model: str) -> Response:
     values = parsing.query()
     reject_unknown(values, ("version", "format", "mark"), request.path)
     media_type, mark = media_type_of(values, (FORMATS["json"], FORMATS["svg"])), _mark(values.get("mark"))
+    if mark is not None and media_type == FORMATS["json"]:
+        raise InvalidOption(f"mark={shown(values['mark'])} is drawn on the SVG; ask for format=svg, or leave it out")
     version = service().store.find(model, values.get("version"))
     card, views = version.card, views_of(version)
     if media_type == FORMATS["json"]:

@@ -1,7 +1,6 @@
 """Over HTTP: the map of what a version has learned, where a digit lands on it, and what excites each class."""
 
 import io
-import json
 import re
 import xml.etree.ElementTree as ET
 from base64 import b64decode
@@ -12,38 +11,18 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
-from server.models.card import BACKGROUND, CARD, BrokenVersion, read_card
+from server.models.card import BrokenVersion, read_card
 from tests.conftest import MakeApp
 from tests.support.answers import check_error
-from tests.support.models.stores import SEVEN, write_version
-from tests.support.models.tiny import sign
+from tests.support.models.stores import SEVEN, add_views, write_version
 
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-def with_views(folder: Path, **changes: object) -> Path:
-    """The version with a map: centroids on a circle, and as many classes as there are."""
-    with np.load(folder / BACKGROUND) as stored:
-        centroids = stored["centroids"]
-    count, random = len(centroids), np.random.default_rng(0)
-    turns = np.linspace(0, 2 * np.pi, count, endpoint=False)
-    views = {
-        "positions": 0.5 + 0.5 * np.stack([np.cos(turns), np.sin(turns)], axis=1),
-        "classes": np.arange(count) % 10,
-        "embeddings": random.normal(size=(count, 4)),
-        "prototypes": random.random((10, *centroids.shape[1:])),
-    }
-    np.savez_compressed(folder / "assets.extra" / "views.npz", **(views | changes))  # type: ignore[arg-type]
-    card = json.loads((folder / CARD).read_text())
-    (folder / CARD).write_text(json.dumps({**card, "views": "assets.extra/views.npz"}))
-    sign(folder)
-    return folder
 
 
 @pytest.fixture
 def client(make_app: MakeApp, tmp_path: Path) -> FlaskClient:
     root = tmp_path / "store"
-    with_views(write_version(root, "fake", "1"))
+    add_views(write_version(root, "fake", "1"))
     write_version(root, "plain", "1")
     return make_app(model_store=root, records=tmp_path / "file").test_client()
 
@@ -99,7 +78,10 @@ def test_wrong_requests_are_explained(client: FlaskClient) -> None:
     neighbours = client.post("/v1/predict?model=plain&neighbours=true", data=SEVEN)
     check_error(neighbours, 422, "method_not_possible", ("has no views.npz",))
     for mark in ("1.5,0", "a,b", "1", "nan,0"):
-        check_error(client.get(f"/v1/models/fake/map?mark={mark}"), 400, "invalid_option", ("two numbers in 0..1",))
+        check_error(
+            client.get(f"/v1/models/fake/map?format=svg&mark={mark}"), 400, "invalid_option", ("two numbers in 0..1",)
+        )
+    check_error(client.get("/v1/models/fake/map?mark=0,0"), 400, "invalid_option", ("ask for format=svg",))
     check_error(client.get("/v1/models/fake/map?format=png"), 406, "not_acceptable", ("image/svg+xml",))
     check_error(client.get("/v1/models/none/map"), 404, "unknown_model", ("none",))
 
@@ -114,4 +96,4 @@ def test_wrong_requests_are_explained(client: FlaskClient) -> None:
 )
 def test_views_that_do_not_fit_break_the_version(tmp_path: Path, changes: dict[str, object], said: str) -> None:
     with pytest.raises(BrokenVersion, match=said):
-        read_card(with_views(write_version(tmp_path, "fake", "1"), **changes))
+        read_card(add_views(write_version(tmp_path, "fake", "1"), **changes))

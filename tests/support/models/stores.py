@@ -86,6 +86,9 @@ def poll_all(*stores: Store) -> None:
         store.poll()
 
 
+VIEWS = Path("assets.extra", "views.npz")
+
+
 def write_version(
     root: Path,
     name: str = "fake",
@@ -122,6 +125,25 @@ def write_version(
         "files": {path.relative_to(folder).as_posix(): sha256(path) for path in files},
     }
     (folder / CARD).write_text(json.dumps({**stored, **changes}))
+    return folder
+
+
+def add_views(folder: Path, **changes: Any) -> Path:
+    """The version in this folder with a map: centroids on a circle, of all classes by turns; `changes` replace arrays
+    of it."""
+    with np.load(folder / BACKGROUND) as stored:
+        shape = stored["centroids"].shape
+    turns, random = np.linspace(0, 2 * np.pi, shape[0], endpoint=False), np.random.default_rng(0)
+    views: dict[str, Any] = {
+        "positions": 0.5 + 0.5 * np.stack([np.cos(turns), np.sin(turns)], axis=1),
+        "classes": np.arange(shape[0]) % 10,
+        "embeddings": random.normal(size=(shape[0], 4)),
+        "prototypes": random.random((10, *shape[1:])),
+    }
+    np.savez_compressed(folder / VIEWS, **(views | changes))
+    card = json.loads((folder / CARD).read_text())
+    card["files"][VIEWS.as_posix()] = sha256(folder / VIEWS)
+    (folder / CARD).write_text(json.dumps({**card, "views": VIEWS.as_posix()}))
     return folder
 
 
