@@ -64,21 +64,19 @@ bench-referee: .venv/dev.stamp ## the trials of the store, kinds held out, other
 bench-nets: .venv/dev.stamp ## measure how well the nets read, and what they know not to be a digit; INKLING_MNIST=FILE.npz; writes docs/nets.md
 	$(BIN)/python -m benchmarks.nets --fonts runs/fonts $(if $(IMAGES),--images $(IMAGES))
 
-# Each net on one core, two at a time, is quicker on two cores than one after the other on both.
-TRAIN = TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m training
-train-nets: .venv/dev.stamp ## train the next versions of the three nets and put them on trial; INKLING_MNIST=FILE.npz; takes hours
-	$(BIN)/python -c 'from pathlib import Path; from training.synthetic.fonts import *; fetched(Path("runs/fonts"), TRAINED_FONTS)'
-	$(TRAIN) fit lstm --epochs 40 --fonts runs/fonts --log runs/lstm.log & \
-	  $(TRAIN) fit cnn --epochs 40 --fonts runs/fonts --log runs/cnn.log && wait $$!
-	for net in cnn lstm; do $(BIN)/python -m training certify $$net || exit 1; done
+TRAIN = $(BIN)/python -m training
+train-nets: .venv/dev.stamp ## train the next CNN and LSTM and put them on trial; INKLING_MNIST=FILE.npz; takes hours
+	for net in cnn lstm; do \
+	  $(TRAIN) fit $$net --epochs 40 --fonts runs/fonts --log runs/$$net.log && $(TRAIN) certify $$net || exit 1; \
+	done
 
-train-all: train-nets ## the same, and what is distilled from the CNN: the MLP, and the small CNN under the label edge
+train-all: train-nets ## and what the CNN teaches: the MLP, and the small CNN under the label edge
 	$(TRAIN) compress cnn --distill-into mlp --units 320,96 --dropout 0 --epochs 80 --learning-rate 0.004 \
-	    --fonts runs/fonts --default --log runs/mlp.log & \
-	  $(TRAIN) compress cnn --distill-into cnn --filters 14,22 --dropout 0 --epochs 45 --learning-rate 0.004 \
-	    --fonts runs/fonts --quantize int8 --label edge --checkpoints runs/edge --log runs/edge.log && wait $$!
-	$(BIN)/python -m training certify mlp
-	$(BIN)/python -m training certify cnn/edge
+	  --fonts runs/fonts --default --log runs/mlp.log
+	$(TRAIN) certify mlp
+	$(TRAIN) compress cnn --distill-into cnn --filters 14,22 --dropout 0 --epochs 45 --learning-rate 0.004 \
+	  --fonts runs/fonts --quantize int8 --label edge --log runs/edge.log
+	$(TRAIN) certify cnn/edge
 
 bench-page: .venv/dev.stamp ## measure how long people wait at the page; needs Chromium; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.page
