@@ -6,7 +6,7 @@ BIN := .venv/bin
 LITE := .venv-lite/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-lite test test-all test-faults test-quick test-browser bench-page lint format figures train-nets train-all bench-explain bench-nets bench-referee bench-serve bench-read lock clean
+.PHONY: help serve serve-lite test test-all test-faults test-quick test-browser bench-page bench-step lint format figures train-nets train-all bench-explain bench-nets bench-referee bench-serve bench-read lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -77,6 +77,9 @@ train-all: train-nets ## and what the CNN teaches: the MLP, and the small CNN un
 	$(TRAIN) compress cnn --distill-into cnn --filters 14,22 --dropout 0 --epochs 45 --learning-rate 0.004 \
 	  --fonts runs/fonts --quantize int8 --label edge --log runs/edge.log
 	$(TRAIN) certify cnn/edge
+
+bench-step: .venv/dev.stamp ## measure where the time of a training step goes; INKLING_MNIST=FILE.npz
+	$(BIN)/python -m benchmarks.training_step
 
 bench-page: .venv/dev.stamp ## measure how long people wait at the page; needs Chromium; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.page

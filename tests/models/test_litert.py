@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.store import STORE
 from server.errors import ClientLeft, OutOfTime
 from server.explainers import build, methods_for
 from server.models.interpreters import InterpreterPool
@@ -291,7 +290,7 @@ def test_litert_computes_with_one_thread_of_its_own() -> None:
 
 @every_net
 def test_the_card_tells_of_every_file(name: str) -> None:
-    files = {path.relative_to(folder(name)).as_posix() for path in (STORE / name).rglob("*.tflite")}
+    files = {path.relative_to(folder(name)).as_posix() for path in folder(name).rglob("*.tflite")}
     reported = {file.path for file in card(name).litert}
     assert files == reported
     assert {verb for file in card(name).litert for verb in file.rows} == {"forward", "gradient", "features"}

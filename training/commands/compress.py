@@ -161,7 +161,7 @@ def _export(
     from training.compress.costs import costs, table
     from training.store import export
 
-    click.echo("exporting: background, LiteRT files, evaluation", err=True)
+    click.echo("exporting: background, LiteRT files, evaluation")
     label, default = pointing
     version = export.export(export.Trained(*trained), dataset, family.parent, "new" if default else "before")
     if label:

@@ -120,7 +120,7 @@ def _export(start: Start, run: Any, data: Any, family: Path, default: bool) -> N
     """Write the next version of the model in `family`, and say what came out."""
     from training.store import export
 
-    click.echo("exporting: background, LiteRT files, evaluation", err=True)
+    click.echo("exporting: background, LiteRT files, evaluation")
     parent = start.parent
     record = run.record() | ({"parent": f"{parent.parent.name}/{parent.name}"} if parent else {})
     trained = export.Trained(family.name, start.architecture, start.options, run.model, record)

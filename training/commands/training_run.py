@@ -63,7 +63,7 @@ def drawn(dataset: Any, options: dict[str, Any], fonts: Path | None) -> Any:
     from training import mix
     from training.synthetic.fonts import TRAINED_FONTS, fetched
 
-    click.echo("drawing digits, and what is none, which takes some minutes", err=True)
+    click.echo("drawing digits, and what is none, which takes some minutes")
     return mix.mixed(dataset, options["seed"], fetched(fonts, TRAINED_FONTS) if fonts else ())
 
 

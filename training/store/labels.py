@@ -36,7 +36,7 @@ def version_in(store: Path, name: str) -> Path:
         number = int(which) if which.isdecimal() else pointed(family, which) if which else None
         found = default_of(family) if not which else None if number is None else family / str(number)
     elif folder.is_dir():
-        found = folder if folder.name.isdecimal() else default_of(folder)
+        found = (None if folder.name.isdecimal() else default_of(folder)) or folder  # what it lacks is said later
     if found is None or not found.is_dir():
         there = sorted(str(path.relative_to(store)) for path in store.glob("*/*") if path.name.isdecimal())
         raise DataError(f"got {name}; {store} has {', '.join(there) or 'no versions'}")

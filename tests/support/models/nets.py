@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits
 
-from benchmarks.store import shipped
+from benchmarks.store import STORE, shipped
 from server.models.card import read_card
 from server.models.interpreters import InterpreterPool
 from server.models.litert import LiteRTModel, explaining_model, predictor
@@ -19,6 +19,11 @@ NAMES = ("mlp", "cnn", "lstm")
 
 def folder(name: str) -> Path:
     return shipped(name)
+
+
+def numbers_of(name: str) -> list[str]:
+    """The numbers of all versions that are shipped, ascending."""
+    return sorted((one.name for one in (STORE / name).iterdir() if one.name.isdecimal()), key=int)
 
 
 @cache
