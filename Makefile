@@ -67,7 +67,7 @@ bench-nets: .venv/dev.stamp ## measure how well the nets read, and what they kno
 TRAIN = $(BIN)/python -m training
 train-nets: .venv/dev.stamp ## train the next CNN and LSTM and put them on trial; INKLING_MNIST=FILE.npz; takes hours
 	for net in cnn lstm; do \
-	  $(TRAIN) fit $$net --epochs 40 --fonts runs/fonts --log runs/$$net.log && $(TRAIN) certify $$net || exit 1; \
+	  $(TRAIN) fit $$net --epochs 40 --fonts runs/fonts --default --log runs/$$net.log && $(TRAIN) certify $$net || exit 1; \
 	done
 
 train-all: train-nets ## and what the CNN teaches: the MLP, and the small CNN under the label edge

@@ -62,6 +62,7 @@ def read_card(folder: Path) -> ModelCard:
 
 
 def _card(stored: Mapping[str, Any], digest: str, folder: Path) -> ModelCard:
+    background = _background(folder)
     return ModelCard(
         name=stored["name"],
         version=stored["version"],
@@ -71,7 +72,7 @@ def _card(stored: Mapping[str, Any], digest: str, folder: Path) -> ModelCard:
         image=_image(stored["image"]),
         temperature=_number("temperature", stored["temperature"], above=0.0),
         energy_threshold=_number("threshold", stored["in_distribution"]["threshold"]),
-        background=_background(folder),
+        background=background,
         verbs=frozenset(stored["verbs"]),
         litert=_twin(folder)
         if stored["format"] == 1
@@ -80,7 +81,7 @@ def _card(stored: Mapping[str, Any], digest: str, folder: Path) -> ModelCard:
         training=stored["training"],
         trial=_trial(folder, stored),
         conformal=_conformal(stored.get("prediction_sets")),
-        views=_views(folder, stored),
+        views=_views(folder, stored, len(background)),
     )
 
 
@@ -162,7 +163,8 @@ def _trial(folder: Path, stored: Mapping[str, Any]) -> Trial | None:
         raise BrokenVersion(f"{path} {error}") from None
 
 
-def _views(folder: Path, stored: Mapping[str, Any]) -> Views | None:
+def _views(folder: Path, stored: Mapping[str, Any], count: int) -> Views | None:
+    """Of so many centroids."""
     path = stored.get("views")
     if path is None:
         return None
@@ -172,7 +174,6 @@ def _views(folder: Path, stored: Mapping[str, Any]) -> Views | None:
         floats = {name: arrays[name].astype(np.float64) for name in ("positions", "embeddings", "prototypes")}
         found = Views(classes=arrays["classes"].astype(np.int64), **floats)
     image, classes = stored["image"], len(stored["classes"])
-    count = len(_background(folder))
     fits = (
         found.positions.shape == (count, 2)
         and found.classes.shape == (count,)

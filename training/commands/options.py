@@ -107,7 +107,9 @@ WITH_TRAINING = together(
         help="mixed = 16 bits where they are enough, 32 elsewhere; auto = mixed on a GPU.",
     ),
     click.option("--xla/--no-xla", default=None, help="Compile each step as a whole.  [default: on a GPU]"),
-    click.option("--checkpoints", type=click.Path(path_type=Path), help="Folder to resume from.  [default: runs/NAME]"),
+    click.option(
+        "--checkpoints", type=click.Path(path_type=Path), help="Folder to resume from.  [default: one in runs/]"
+    ),
     click.option("--resume", is_flag=True, help="Go on from the last checkpoint."),
     click.option(
         "--log",

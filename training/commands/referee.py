@@ -25,7 +25,7 @@ from training.commands.options import DATA, STORE, checked_data, names
 @click.option("--write", is_flag=True, help="Put the tables into benchmarks/RESULTS.md, too.")
 def command(write: bool, **wanted: Any) -> None:
     """Print which explanation methods name causes that are known, for each model of the store: by the trial of its
-    trial of the default, or of the newest that has one (see certify), or by a new trial."""
+    default version, or else of the newest one that has a trial (see certify), or by a new trial."""
     quiet.import_tensorflow()
     from training.referee import report
 

@@ -136,7 +136,8 @@ def _own(wanted: Wanted, family: Path) -> str:
 
 
 def _last_trial(family: Path) -> tuple[Path, dict[str, Any] | None]:
-    """The version of a model that answers by default, or else the newest that has a trial, or else the former."""
+    """The version of a model whose trial counts, with it: the default, or else the newest one that has a trial; without
+    any, the default."""
     tried = ((version, trial_of(version)) for version in versions_of(family))
     return next((one for one in tried if one[1] is not None), (versions_of(family)[0], None))
 

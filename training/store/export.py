@@ -57,7 +57,8 @@ class Trained:
 
 def export(trained: Trained, data: Dataset, store: Path, default: Default = "better") -> Path:
     """Write the next version of `trained.name` into `store`; returns its folder. Which version answers by default then
-    is said by the label `stable`: the `better` one by the test images, the `new` one, or the one `before`.
+    is said by the label `stable`: the `new` one; the one `before`; or, where there is no such label yet, the `better`
+    one by the test images (a label that is there stays).
 
     Raises:
         ConversionError: the LiteRT files do not answer like the SavedModel; nothing is left in the store.
