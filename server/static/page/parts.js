@@ -45,3 +45,24 @@ export async function patiently(ask, signal) {
     }
   }
 }
+
+/** Ask about what is drawn when a button is pressed: a new press, or the function that this returns, ends the asking
+ *  before, and an error stands in the outcome.
+ *  @param {import("./page.js").Page} page @param {HTMLElement} button @param {HTMLElement} outcome
+ *  @param {(file: Blob, signal: AbortSignal) => Promise<void>} ask */
+export function onDemand({ digit, words }, button, outcome, ask) {
+  let asking = new AbortController();
+  button.addEventListener("click", async () => {
+    asking.abort();
+    const { signal } = (asking = new AbortController());
+    const file = await digit.toBlob();
+    if (file === null || signal.aborted) return;
+    outcome.replaceChildren(h("p", { class: "quiet" }, words().wait));
+    try {
+      await ask(file, signal);
+    } catch (error) {
+      if (!signal.aborted) outcome.replaceChildren(said(error));
+    }
+  });
+  return () => asking.abort();
+}
