@@ -33,13 +33,20 @@ def key(name: str, scopes: str) -> None:
 
 @main.command()
 @click.argument("store", type=click.Path(exists=True, file_okay=False, path_type=Path))
-def verify(store: Path) -> None:
+@click.option(
+    "--trust",
+    envvar="INKLING_TRUST",
+    show_envvar=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of public keys: versions and labels have to be signed by one of them.",
+)
+def verify(store: Path, trust: Path | None) -> None:
     """Check every version in a model store as the server would before it serves it. Fails if any is broken."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from server.cli.verify import findings
 
     broken = False
-    for finding in findings(store):
+    for finding in findings(store, trust):
         click.echo(finding.line)
         broken |= finding.reason is not None
     if broken:

@@ -11,7 +11,7 @@ import weakref
 from functools import partial
 from pathlib import Path
 from threading import Thread
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask, Response, g, request
 
@@ -34,7 +34,7 @@ from server.models.repository.store import LoadSavedModel, LoadTwin, Store
 from server.models.repository.version_policy import VersionPolicy
 from server.models.versions import LoadLiteRT
 from server.process.periodic import PeriodicTask
-from server.process.preflight import count_workers, has_tensorflow, prefers_tensorflow
+from server.process.preflight import count_workers, has_tensorflow, prefers_tensorflow, read_trust
 from server.protocols import ExplanationCache, NoCache
 from server.routes import docs, ops, page
 from server.routes.bodies.content_encoding import inflate
@@ -48,6 +48,9 @@ from server.routes.open_inference import endpoints as open_inference
 from server.routes.service import EXTENSION, Service
 from server.routes.tensorflow_serving import endpoints as tensorflow_serving
 from server.scheduling import BoundedPool, Scheduler
+
+if TYPE_CHECKING:
+    from server.models.trust import Trust
 
 PARTS = (
     predict, explain, models, views, explanations, compare, attack, feedback,
@@ -91,8 +94,12 @@ def create_app(
     )
     if settings.model not in store.served_models:
         known = ", ".join(store.served_models) or "none"
-        log.error(
-            "the default model %r is not in %s; there is %s", settings.model, settings.model_store.resolve(), known
+        log.log(
+            logging.INFO if settings.model_source else logging.ERROR,
+            "the default model %r is not in %s; there is %s",
+            settings.model,
+            settings.model_store.resolve(),
+            known,
         )
     app.url_map.converters["name"] = Name
     app.url_map.merge_slashes = False  # by a redirect, as a page of HTML, to the host that the request names
@@ -133,7 +140,8 @@ def _loading(
     if explains and not given:
         Thread(target=warm, name="warm", daemon=True).start()
     twin = load_twin or partial(predictor, max_interpreters=_interpreters(settings))
-    return Loading(twin, load_savedmodel, check, explains, load_litert)
+    trust = None if settings.trust is None else read_trust(settings.trust)
+    return Loading(twin, load_savedmodel, check, explains, load_litert, trust=trust)
 
 
 def _scheduler(settings: Settings, cache: ExplanationCache, metrics: Metrics) -> Scheduler:
@@ -159,12 +167,24 @@ def _run_dir(app: Flask, settings: Settings) -> Path:
 
 def _store(settings: Settings, run_dir: Path, loading: Loading) -> Store:
     """The model store, polled periodically while the application lives."""
+    if settings.model_source is not None:
+        _follow(settings.model_source, settings, loading.trust)
     seconds = settings.poll_ms / 1000
     shared = SharedState(run_dir, heartbeat_timeout=max(HEARTBEAT_TIMEOUT, 5 * seconds))
     store = Store(settings.model_store, loading, shared, VersionPolicy.parse(settings.versions))
     if seconds:
         PeriodicTask(store.poll, seconds, "the models could not be looked at; what is served goes on").start()
     return store
+
+
+def _follow(address: str, settings: Settings, trust: "Trust | None") -> None:
+    """Begin to mirror the store at an address into the folder that is served."""
+    from server.models.repository.follower import Follower
+    from server.models.repository.object_store import ObjectStore
+
+    follower = Follower(ObjectStore(address), settings.model_store, trust)
+    failed = "the store that is followed does not answer, or cannot be written here; what is served goes on"
+    PeriodicTask(follower.poll, settings.source_poll_ms / 1000, failed).start(at_once=True)
 
 
 def _links(settings: Settings, run_dir: Path) -> Links | None:

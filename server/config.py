@@ -31,6 +31,7 @@ def _setting(
 RATE = r"[1-9]\d{0,8}/(second|minute|hour|day)"
 ORIGIN = r"https?://[A-Za-z0-9.\[\]:-]+"
 STORAGE = r"memory://|(redis|rediss|redis\+unix|memcached)://.+"
+ADDRESS = r"[a-z][a-z0-9+.-]*://.+"
 RULE = r"(all|latest:[1-9]\d{0,8}|specific:\d+(,\d+)*)"
 NAMED = rf"[^=;:/]+={RULE}"
 HOST_NAME = r"((\*?\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[A-Fa-f0-9:.]+\])"
@@ -45,6 +46,15 @@ class Settings:
     workers: int = _setting(0, "processes; 0 = one for each GPU; without GPUs one for each core, at most 4", 0)
     threads: int = _setting(16, "requests that a process works on at once", 1)
     model_store: Path = _setting(Path("model_store"), "folder with the models; its README.md says what belongs in it")
+    model_source: str | None = _setting(
+        None,
+        "store elsewhere that the folder follows: s3://bucket/store, gs://..., file:///..., or https://... (read only)",
+        like=ADDRESS,
+    )
+    source_poll_ms: int = _setting(1000, "milliseconds between two looks at that store", 100)
+    trust: Path | None = _setting(
+        None, "file of public keys (PEM, Ed25519); only versions and labels signed by one of them are served"
+    )
     versions: str = _setting(
         "all",
         "versions to serve beside labelled ones: all, latest:2, specific:1,3, or by model cnn=latest:2;mlp=specific:1",

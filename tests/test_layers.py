@@ -41,9 +41,9 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
     **{leaf: set() for leaf in LEAVES},
     "server.__main__": {"server.cli"},
     "server.cli": {"server.auth.keys", "server.config", "server.process.preflight"},
-    "server.cli.verify": {"server.models", "server.process.preflight"},
+    "server.cli.verify": {"server.config", "server.models", "server.process.preflight"},
     "server.auth": {"server.config"},
-    "server.process.preflight": {"server.auth.keys", "server.config"},
+    "server.process.preflight": {"server.auth.keys", "server.config", "server.models.trust"},
     "server.process.gunicorn_worker": {
         "server.process.lingering",
         "server.process.refusals",
@@ -178,6 +178,12 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
     "server.models.batching": {"server.models.batching", "server.models.wrappers", "server.protocols"},
     "server.models.repository": {*top_of("server.models"), "server.models.repository", "server.process.malloc"},
     "training": {"training"},
+    "training.store.remote": {  # the one door to object stores, and what mirrors one into a folder
+        "training",
+        "server.models.repository.follower",
+        "server.models.repository.object_store",
+        "server.models.trust",
+    },
     "training.visualise": {"training", "server.explainers", "server.models"},
     "training.referee": {  # the one room that knows both: it judges what the server's explainers do, and beside them
         "training",  # what other packages do, in the server's process or in environments that benchmarks has for them
@@ -216,6 +222,8 @@ ADDRESSES = {  # third party -> the only files that may import it
     "orjson": {"server.render.jsonable"},
     "limits": {"server.routes.middleware.rate_limiter"},
     "flask_cors": {"server.routes.middleware.cors"},
+    "fsspec": {"server.models.repository.object_store", "server.process.preflight"},
+    "cryptography": {"server.models.trust", "training.store"},
     "lime": {"server.reference", "training.referee.packages"},
     "shap": {"server.reference", "training.referee.packages"},
 }
@@ -226,6 +234,11 @@ ALLOWED_INSIDE = {  # imports inside functions, loaded on purpose after start
     ("server.app", "server.routes.middleware.cors"),
     ("server.app", "server.routes.middleware.rate_limits"),
     ("server.app", "server.routes.middleware.rate_limiter"),
+    ("server.app", "server.models.repository.follower"),
+    ("server.app", "server.models.repository.object_store"),
+    ("server.process.preflight", "fsspec"),
+    ("server.process.preflight", "server.models.trust"),
+    ("training.store.labels", "training.store.signing"),
     ("server.__main__", "server.cli.config"),
     ("server.__main__", "server.cli.keys"),
     ("server.__main__", "server.cli.verify"),

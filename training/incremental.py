@@ -17,8 +17,8 @@ from training.architectures import ARCHITECTURES, all_options
 from training.data import Array
 from training.errors import DataError
 from training.store import labels
+from training.store.card import checked_card
 from training.store.fold import folded
-from training.store.next_version import checked_card
 
 NORMAL_95 = 1.96  # standard errors either side
 

@@ -5,14 +5,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from click import ClickException
+
+from server.config import SettingsError
 from server.models.card import BrokenVersion
 from server.models.checks import check_answers, check_same
 from server.models.litert import predictor
 from server.models.loading import NOT_LOADED, Loading
 from server.models.model_loaders import litert_loader, savedmodel_loader
-from server.models.repository.scan import LABELS, ModelListing, scan
+from server.models.repository.scan import ModelListing, scan
+from server.models.repository.version_labels import LABELS
 from server.models.versions import LoadedVersion, LoadSavedModel
-from server.process.preflight import has_tensorflow
+from server.process.preflight import has_tensorflow, read_trust
 
 CAPACITY = 256 << 20  # bytes of interpreters
 
@@ -31,12 +35,18 @@ class Finding:
         return f"{self.path}: {'good' + trial if self.reason is None else 'broken: ' + self.reason}"
 
 
-def findings(root: Path) -> Iterator[Finding]:
+def findings(root: Path, trusted: Path | None = None) -> Iterator[Finding]:
     """One for each version, as they are found, and one for labels that cannot be followed. A store without any
-    version is broken too. LiteRT files are compared with the SavedModel where TensorFlow is installed."""
+    version is broken too. LiteRT files are compared with the SavedModel where TensorFlow is installed. With a file of
+    `trusted` keys, versions and labels have to be signed."""
     load_savedmodel = savedmodel_loader("cpu", 0) if has_tensorflow() else None
-    loading = Loading(predictor, load_savedmodel, load_litert=litert_loader(None, CAPACITY, partly=False))
-    listings = scan(root)
+    try:
+        trust = None if trusted is None else read_trust(trusted)
+    except SettingsError as error:
+        raise ClickException(str(error)) from error
+    litert = litert_loader(None, CAPACITY, partly=False)
+    loading = Loading(predictor, load_savedmodel, load_litert=litert, trust=trust)
+    listings = scan(root, trust)
     if not any(listing.versions for listing in listings.values()):
         yield Finding(root, "it has no version; expected <name>/<version>/assets.extra/model_card.json")
     for name, listing in listings.items():

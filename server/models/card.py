@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -18,12 +18,17 @@ import numpy as np
 from server.models.trial import parse_trial
 from server.types import Array, ConformalScores, ImageSpec, LiteRTFile, ModelCard, Quantization, Role, Trial, Views
 
+if TYPE_CHECKING:
+    from server.models.trust import Trust
+
 CARD = Path("assets.extra", "model_card.json")
+SIGNATURES = Path("assets.extra", "signatures")  # a file KEY.sig for each key that signed the card
 BACKGROUND = Path("assets.extra", "background.npz")
 TWIN = Path("assets.extra", "model.tflite")
 GRAPH = Path("saved_model.pb")
 FORMATS = (1, 2)
 VERBS = ("forward", "gradient", "features")
+MOST_SIGNATURE = 1024  # bytes that are read of one
 MOST_ROWS = 1024  # of one call; each function is tried when its version is opened
 ROLES: frozenset[Role] = frozenset({"predict", "explain"})
 LEAST_SAME = 0.995  # of the labels that a quantised file gives are the SavedModel's
@@ -35,20 +40,22 @@ class BrokenVersion(Exception):
     """A folder that is not a complete, untouched version; the message says what is wrong with it."""
 
 
-def read_card(folder: Path) -> ModelCard:
-    """The card of the version in `folder`.
+def read_card(folder: Path, trust: "Trust | None" = None) -> ModelCard:
+    """The card of the version in `folder`; with `trust`, one that a trusted key has signed.
 
     Raises:
-        BrokenVersion: the card is missing, unreadable or of another format, or a file differs from its hash or has
-            none. The message names no place on this machine.
+        BrokenVersion: the card is missing, unreadable, of another format or not signed, or a file differs from its hash
+            or has none. The message names no place on this machine.
     """
     try:
         text = (folder / CARD).read_bytes()
+        if trust is not None:
+            _check_signed(folder, text, trust)
         stored = json.loads(text)
         json.dumps(stored, ensure_ascii=False).encode()  # fails for half a surrogate pair, which is no text
         if stored.get("format") not in FORMATS:
             raise BrokenVersion(f"{CARD} has format {stored.get('format')!r}; expected {FORMATS[0]} or {FORMATS[1]}")
-        _check_files(folder, stored["files"])
+        _check_files(folder, stored["files"], complete=trust is not None)
         card = _card(stored, "sha256:" + hashlib.sha256(text).hexdigest(), folder)
     except BrokenVersion:
         raise
@@ -196,16 +203,31 @@ def _number(name: str, value: Any, above: float = -math.inf) -> float:
     return number
 
 
-def _check_files(folder: Path, files: Mapping[str, str]) -> None:
+def _check_signed(folder: Path, card: bytes, trust: "Trust") -> None:
+    found = {path.stem: path.read_bytes()[:MOST_SIGNATURE] for path in (folder / SIGNATURES).glob("*.sig")}
+    try:
+        trust.check_card(card, found)
+    except ValueError as error:
+        raise BrokenVersion(str(error)) from None
+
+
+def _check_files(folder: Path, files: Mapping[str, str], complete: bool) -> None:
+    """Check the hashes of all files that the card lists; where that is to be `complete`, there must be no others."""
     for name, expected in files.items():
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise BrokenVersion(f"{name} is listed in the card, but lies outside of the version's folder")
         got = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         if got != expected:
             raise BrokenVersion(f"{name} has SHA-256 {got[:12]}..., its card says {expected[:12]}...")
-    for path in (GRAPH, BACKGROUND, TWIN):
+    for path in _files_in(folder) if complete else (GRAPH, BACKGROUND, TWIN):
         if path.as_posix() not in files and (folder / path).exists():
             raise BrokenVersion(f"{path} has no SHA-256 in its card")
+
+
+def _files_in(folder: Path) -> set[Path]:
+    """All but the card and its signatures."""
+    found = {path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir()}
+    return {path for path in found if path != CARD and path.parent != SIGNATURES}
 
 
 def _background(folder: Path) -> Array:

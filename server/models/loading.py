@@ -7,11 +7,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from server.models.card import BrokenVersion, read_card
 from server.models.checks import Check, check_answers, check_explains
 from server.models.versions import LoadedModel, LoadedVersion, LoadLiteRT, LoadSavedModel, LoadTwin
 from server.types import Model, ModelCard
+
+if TYPE_CHECKING:
+    from server.models.trust import Trust
 
 NO_EXPLANATIONS = "explanations are switched off on this server (INKLING_EXPLAIN=off)"
 NO_TWIN = (
@@ -36,6 +40,7 @@ class Loading:
     explains: bool = True
     load_litert: LoadLiteRT | None = None
     check_explains: Callable[[ModelCard, Model | None, Model], None] = check_explains
+    trust: "Trust | None" = None  # whose signatures a version needs; None = nobody's
 
     def open(self, folder: Path) -> LoadedVersion:
         """The version, ready to predict if it has a twin.
@@ -44,7 +49,7 @@ class Loading:
             BrokenVersion: what is wrong with its files, or with what its twin answers.
         """
         began = time.monotonic()
-        card = read_card(folder)
+        card = read_card(folder, self.trust)
         if (card.name, card.version) != (folder.parent.name, folder.name):
             raise BrokenVersion(f"its card is that of {card.name} version {card.version}")
         twin = self._twin(folder, card)

@@ -11,20 +11,23 @@ class PeriodicTask:
     """Calls `action` every `seconds` in a thread of its own until `stop`. Where it raises, `failed` is logged and the
     task goes on."""
 
-    def __init__(self, action: Callable[[], None], seconds: float, failed: str) -> None:
+    def __init__(self, action: Callable[[], object], seconds: float, failed: str) -> None:
         self._action = action
         self._seconds = seconds
         self._failed = failed
         self._stopped = threading.Event()
         self._logged = ""
 
-    def start(self) -> None:
-        threading.Thread(target=self._run, name="periodic", daemon=True).start()
+    def start(self, at_once: bool = False) -> None:
+        """Begin, with the first call `at_once` or after the time between two."""
+        threading.Thread(target=self._run, args=(at_once,), name="periodic", daemon=True).start()
 
     def stop(self) -> None:
         self._stopped.set()
 
-    def _run(self) -> None:
+    def _run(self, at_once: bool) -> None:
+        if at_once:
+            self.run_once()
         while not self._stopped.wait(self._seconds):
             self.run_once()
 

@@ -6,13 +6,27 @@ import importlib.util
 import os
 import resource
 from glob import glob
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from server.auth.keys import read_keys
 from server.config import Settings, SettingsError
 
+if TYPE_CHECKING:
+    from server.models.trust import Trust
+
 MOST_CONNECTIONS = 1000  # of one worker
 OTHER_FILES = 128  # that a worker has open beside its connections: models, records, metrics, pictures in forms
 CLIENTS = {"redis": "redis", "rediss": "redis", "redis+unix": "redis", "memcached": "pymemcache"}
+SOURCES = {
+    "s3": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "http": "aiohttp",
+    "https": "aiohttp",
+    "az": "adlfs",
+    "abfs": "adlfs",
+}
 
 
 def count_workers(settings: Settings) -> int:
@@ -64,6 +78,7 @@ def check(settings: Settings, workers: int) -> None:
             "INKLING_RUNTIME=tensorflow and INKLING_DEVICE=gpu need TensorFlow, which is not installed; expected "
             "INKLING_RUNTIME=litert or auto, or `pip install -r requirements.txt`"
         )
+    _check_source(settings)
     if settings.rate_limit is None:
         return
     scheme = settings.rate_limit_storage.partition("://")[0]
@@ -77,3 +92,39 @@ def check(settings: Settings, workers: int) -> None:
         raise SettingsError(
             f"INKLING_RATE_LIMIT_STORAGE={scheme}://... needs the package {client}; `pip install {client}`"
         )
+
+
+def _check_source(settings: Settings) -> None:
+    """Check what a store elsewhere and signed versions need. Raises SettingsError."""
+    if settings.model_source is not None:
+        scheme = settings.model_source.partition("://")[0]
+        for package in ("fsspec", SOURCES.get(scheme, "fsspec")):
+            if importlib.util.find_spec(package) is None:
+                raise SettingsError(
+                    f"INKLING_MODEL_SOURCE={scheme}://... needs the package {package}; `pip install {package}`, or "
+                    "`pip install -r requirements-cluster.txt` for fsspec and s3fs"
+                )
+        _check_scheme(scheme)
+    if settings.trust is not None:
+        if importlib.util.find_spec("cryptography") is None:
+            raise SettingsError("INKLING_TRUST needs the package cryptography; `pip install cryptography`")
+        read_trust(settings.trust)
+
+
+def _check_scheme(scheme: str) -> None:
+    from fsspec import available_protocols
+
+    if scheme not in available_protocols():
+        raise SettingsError(
+            f"INKLING_MODEL_SOURCE={scheme}://... is of no kind that fsspec knows; expected s3, gs, ..."
+        )
+
+
+def read_trust(path: Path) -> "Trust":
+    """The keys that INKLING_TRUST names. Raises SettingsError."""
+    from server.models.trust import Trust
+
+    try:
+        return Trust.read(path)
+    except ValueError as error:
+        raise SettingsError(f"INKLING_TRUST={error}") from error

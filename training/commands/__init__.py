@@ -12,7 +12,8 @@ import click
 from training.errors import TrainingError
 
 COMMANDS = (
-    "fit", "tune", "compress", "compare", "evaluate", "convert", "export-c", "label", "visualise", "certify", "referee",
+    "fit", "tune", "compress", "compare", "evaluate", "convert", "export-c", "label", "push", "pull", "sign",
+    "visualise", "certify", "referee",
 )  # fmt: skip
 
 
@@ -34,7 +35,8 @@ class LazyGroup(click.Group):
         except TrainingError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:  # full disks, files where folders should be
-            raise click.ClickException(f"{error.strerror or error}: {error.filename}") from error
+            where = "" if error.filename is None else f": {error.filename}"
+            raise click.ClickException(f"{error.strerror or error}{where}") from error
 
 
 @click.group(cls=LazyGroup)

@@ -115,7 +115,7 @@ def _check_same_data(version: Path, dataset: Any) -> None:
 
 
 def _card(version: Path) -> dict[str, Any]:
-    from training.store.next_version import checked_card
+    from training.store.card import checked_card
 
     return checked_card(version)
 

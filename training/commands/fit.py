@@ -141,7 +141,7 @@ def _check_usage(architecture: str | None, parent: str | None, sizes: Any, of_pa
 
 def _from_version(version: Path, freeze: tuple[str, ...]) -> Start:
     from training import architectures, incremental
-    from training.store.next_version import checked_card
+    from training.store.card import checked_card
 
     card = checked_card(version)
     incremental.rebuilt(version, freeze)  # what cannot be is said now, not after the drawing of digits

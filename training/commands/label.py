@@ -1,12 +1,16 @@
 """Say which version answers under which label."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from training.commands.options import STORE
 from training.errors import DataError
 from training.store import labels
+
+if TYPE_CHECKING:
+    from training.store.signing import PrivateKey
 
 
 @click.command()
@@ -14,30 +18,53 @@ from training.store import labels
 @click.argument("label", required=False)
 @click.argument("version", required=False, type=click.IntRange(1))
 @click.option("--remove", is_flag=True, help="Take the LABEL away.")
-@STORE
-def command(model: str, label: str | None, version: int | None, remove: bool, store: Path) -> None:
+@click.option(
+    "--store", default="model_store", show_default=True, help="Folder, or address such as s3://BUCKET/FOLDER."
+)
+@click.option("--key", type=click.Path(dir_okay=False, path_type=Path), help="Private key that signs the labels.")
+def command(model: str, label: str | None, version: int | None, remove: bool, store: str, key: Path | None) -> None:
     """Let a LABEL of a MODEL, such as stable or canary, point at a VERSION; a running server follows at once. Without
     these, list what there is. The version under the label stable answers by default."""
-    family = store / model
-    if labels.default_of(family) is None:
-        raise DataError(f"{store} has no model {model!r} with a version")
-    if label is not None and version is not None and not remove:
-        if label.isdecimal() or "/" in label or not label:
-            raise DataError(f"got the label {label!r}; expected a word: numbers are versions, and / is between")
-        if not (family / str(version)).is_dir():
-            raise DataError(f"{family} has no version {version}; it has {', '.join(map(str, _versions(family)))}")
-        labels.point(family, label, version)
-    elif label is not None and remove and version is None:
-        labels.remove(family, label)
-    elif label is not None or remove:
+    if (version is None) != (label is None or remove) or (remove and label is None):
         raise click.UsageError("expected MODEL alone, MODEL LABEL VERSION, or MODEL LABEL --remove")
-    pointed, default = labels.all_of(family), labels.default_of(family)
-    for number in _versions(family):
-        notes = [name for name, at in pointed.items() if at == number]
-        if default == family / str(number):
-            notes.append("(answers by default)")
+    private = _private(key)
+    numbers, pointed = _there(store, model)
+    if not numbers:
+        raise DataError(f"{store} has no model {model!r} with a version")
+    if label is not None:
+        if version is not None and version not in numbers:
+            raise DataError(f"{model} of {store} has no version {version}; it has {', '.join(map(str, numbers))}")
+        _point(store, model, labels.checked_name(label), version, private)
+        numbers, pointed = _there(store, model)
+    stable = pointed.get(labels.STABLE)
+    default = stable if stable in numbers else numbers[-1]
+    for number in numbers:
+        notes = [name for name, at in pointed.items() if at == number] + ["(answers by default)"] * (number == default)
         click.echo(" ".join([f"{model}/{number}", *notes]))
 
 
-def _versions(family: Path) -> list[int]:
-    return sorted(int(path.name) for path in family.iterdir() if path.name.isdecimal())
+def _private(key: Path | None) -> "PrivateKey | None":
+    from training.store import signing
+
+    return None if key is None else signing.read_key(key)
+
+
+def _there(store: str, model: str) -> tuple[list[int], Mapping[str, int]]:
+    """The versions of a model, ascending, and its labels."""
+    if "://" in store:
+        from training.store import remote
+
+        there = remote.connect(store)
+        return remote.versions_of(there, model), remote.labels_of(there, model)[1]
+    family = Path(store) / model
+    found = family.iterdir() if family.is_dir() else ()
+    return sorted(int(path.name) for path in found if path.name.isdecimal()), labels.all_of(family)
+
+
+def _point(store: str, model: str, label: str, version: int | None, key: "PrivateKey | None") -> None:
+    if "://" in store:
+        from training.store import remote
+
+        remote.point(remote.connect(store), model, label, version, key)
+    else:
+        labels.point(Path(store) / model, label, version, key)

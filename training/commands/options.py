@@ -40,6 +40,12 @@ DATA = click.option(
     help="mnist (downloaded), digits (offline), FILE.npz, or FILE.jsonl of INKLING_FEEDBACK",
 )
 STORE = click.option("--store", default="model_store", show_default=True, type=click.Path(path_type=Path))
+REMOTE = click.option(
+    "--store",
+    required=True,
+    metavar="ADDRESS",
+    help="s3://BUCKET/FOLDER, gs://..., file:///..., https://... (read only)",
+)
 VERSION = click.argument("version")  # as training.store.labels.version_in takes it
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]

@@ -158,7 +158,7 @@ def _log(run: Any, progress: Any, log: str | None) -> None:
 def outcome(version: Path) -> str:
     """How good the new version is, what answers by default now, and what to do next."""
     from training.store import labels
-    from training.store.next_version import checked_card
+    from training.store.card import checked_card
 
     metrics = checked_card(version)["metrics"]
     default = labels.default_of(version.parent)

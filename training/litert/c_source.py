@@ -10,7 +10,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from training.errors import DataError
-from training.store.next_version import checked_card
+from training.store.card import checked_card
 
 TWIN, BACKGROUND = Path("assets.extra", "model.tflite"), Path("assets.extra", "background.npz")
 ACROSS = 12  # bytes in a line

@@ -15,8 +15,8 @@ from training.errors import DataError
 from training.referee.planted import SIDE
 from training.referee.trial import Subject, put_on_trial
 from training.store import labels
-from training.store.export import EXTRA, publish, write_card
-from training.store.next_version import checked_card
+from training.store.card import CARD, EXTRA, SIGNATURES, checked_card, write_card
+from training.store.export import publish
 
 FORMAT = 1  # of the trial
 TRIAL = f"{EXTRA}/trial.json"
@@ -42,13 +42,12 @@ def with_trial(version: Path, found: Mapping[str, Any]) -> Path:
         DataError: `version` is none, or the labels beside it cannot be read.
     """
     card = checked_card(version)
-    digest = hashlib.sha256((version / EXTRA / "model_card.json").read_bytes()).hexdigest()
+    digest = hashlib.sha256((version / EXTRA / CARD).read_bytes()).hexdigest()
     trial = {"format": FORMAT, "of": f"sha256:{digest}", **found}
 
     def write(aside: Path, number: int) -> None:
-        shutil.copytree(version, aside)
+        shutil.copytree(version, aside, ignore=shutil.ignore_patterns(CARD, SIGNATURES))
         (aside / TRIAL).write_text(json.dumps(trial, indent=1) + "\n")
-        (aside / EXTRA / "model_card.json").unlink()
         kept = {name: value for name, value in card.items() if name != "files"}
         write_card(aside, {**kept, "version": str(number), "trial": TRIAL, "certified_from": version.name})
 

@@ -18,7 +18,7 @@ from training.referee.packages import CNN_ONLY, PACKAGES, entrants
 from training.referee.planted import HELD_OUT
 from training.referee.table import held_out_table, table, trial_of, versions_of
 from training.referee.trial import DIGITS, PICTURES, Entrants, own, put_on_trial
-from training.store.next_version import checked_card
+from training.store.card import checked_card
 
 log = logging.getLogger(__name__)
 RESULTS = PATH

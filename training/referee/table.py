@@ -12,7 +12,7 @@ from server.models.trial import parse_trial
 from server.types import NAMED, TrackRecord
 from training.errors import DataError
 from training.store import labels
-from training.store.next_version import checked_card
+from training.store.card import checked_card
 
 HEAD = """\
 **named**: how many known causes the map's strongest place touches, of {pictures} of a kind, each in another picture,

@@ -3,8 +3,6 @@
 Everything is written and measured in a folder aside, the card last; then one rename makes it visible.
 """
 
-import hashlib
-import json
 import logging
 import os
 import shutil
@@ -28,6 +26,7 @@ from training.litert.quantize import Scheme
 from training.mix import calibration_set
 from training.quiet import muted
 from training.store import labels, views
+from training.store.card import EXTRA, write_card
 from training.store.fold import folded
 from training.store.signatures import signatures
 
@@ -38,7 +37,6 @@ MEMBERS = 10  # images at least behind a centroid, so that none is an image
 COMPARED = 1200  # images on which LiteRT and SavedModel are compared
 AGREED = 5000  # the same for a file that is quantised, at most
 FORMAT = 2  # of the card
-EXTRA = "assets.extra"
 DIGIT = {"preprocessing": "digit", "range": [0, 1]}  # pictures are cropped, scaled and centred as MNIST's; 0 = paper
 
 
@@ -189,12 +187,6 @@ def made_with() -> dict[str, str]:
     return {"tensorflow": tf.__version__, "keras": keras.__version__, "ai_edge_litert": version("ai-edge-litert")}
 
 
-def write_card(folder: Path, card: Mapping[str, Any]) -> None:
-    """The card, with the hashes of all files beside it: the last file of a version."""
-    text = json.dumps({**card, "files": hashes(folder)}, indent=1)
-    (folder / EXTRA / "model_card.json").write_text(text + "\n")
-
-
 def _compared(images: Array) -> Array:
     """COMPARED of these, some of them several times where there are fewer."""
     return images[np.arange(COMPARED) % len(images)]
@@ -213,9 +205,3 @@ def centroids(images: Array) -> Array:
     order = [k for k in np.argsort(-sizes, kind="stable") if sizes[k] >= MEMBERS]
     centroids: Array = np.clip(means.cluster_centers_[order], 0, 1).astype(np.float32)
     return centroids.reshape(-1, *images.shape[1:])
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file in it, by its path there."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

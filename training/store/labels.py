@@ -1,12 +1,22 @@
-"""Which version of a model answers by default: the one that the label `stable` points at, else the latest."""
+"""Which version of a model answers by default: the one that the label `stable` points at, else the latest.
+
+Labels are in labels.json or, where labels/ has numbered ones, in the greatest of those; whichever is there is written.
+"""
 
 import json
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from training.errors import DataError
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 LABELS = "labels.json"
+NUMBERED, FILE = "labels", re.compile(r"(\d{6,12})\.json")  # the folder, and what is in it
 STABLE = "stable"
 
 
@@ -48,18 +58,58 @@ def pointed(family: Path, label: str) -> int | None:
     return all_of(family).get(label)
 
 
-def point(family: Path, label: str, version: int) -> None:
-    """Let a label point at a version, at once for everybody who reads the file.
+def point(family: Path, label: str, version: int | None, key: "Ed25519PrivateKey | None" = None) -> None:
+    """Let a label point at a version, at once for everybody who reads the file; None takes it away. With a key, the
+    labels are numbered and signed.
 
     Raises:
-        DataError: labels.json is not what it should be.
+        DataError: they are not what they should be; or they were signed, and there is no key.
     """
-    _write(family, {**all_of(family), label: version})
+    labels = moved(all_of(family), label, version)
+    number = greatest(family)
+    if number is None and key is None:
+        _write(family, labels)
+        return
+    from training.store.signing import numbered_labels
+
+    if number is not None and key is None and _is_signed(family, number):
+        raise DataError(f"the labels of {family.name} are signed; give --key FILE, to sign the next ones")
+    number = (number or 0) + 1
+    content = numbered_labels(family.name, number, labels, key)
+    (family / NUMBERED).mkdir(exist_ok=True)
+    path = family / NUMBERED / f"{number:06}.json"
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_bytes(content)
+    try:
+        os.link(aside, path)  # whole or not at all, and only the first comes through
+    except FileExistsError as error:
+        raise DataError(f"somebody else has just moved a label of {family.name}; try again") from error
+    finally:
+        aside.unlink()
 
 
-def remove(family: Path, label: str) -> None:
-    """Take a label away; there need not be one. Raises DataError as `default_of` does."""
-    _write(family, {name: version for name, version in all_of(family).items() if name != label})
+def checked_name(label: str) -> str:
+    """The name of a label. Raises DataError for what cannot be one."""
+    if label.isdecimal() or "/" in label or not label:
+        raise DataError(f"got the label {label!r}; expected a word: numbers are versions, and / is between")
+    return label
+
+
+def moved(labels: Mapping[str, int], label: str, version: int | None) -> dict[str, int]:
+    """The labels with one of them pointing at a version, or taken away."""
+    others = {name: number for name, number in labels.items() if name != label}
+    return others if version is None else {**others, label: version}
+
+
+def greatest(family: Path) -> int | None:
+    """The number of the numbered labels that count; None where there are none."""
+    folder = family / NUMBERED
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return max((int(match[1]) for name in names if (match := FILE.fullmatch(name))), default=None)
+
+
+def _is_signed(family: Path, number: int) -> bool:
+    return b'"signatures"' in (family / NUMBERED / f"{number:06}.json").read_bytes()
 
 
 def _write(family: Path, labels: dict[str, int]) -> None:
@@ -70,11 +120,13 @@ def _write(family: Path, labels: dict[str, int]) -> None:
 
 def all_of(family: Path) -> dict[str, int]:
     """The versions that labels point at. Raises DataError as `default_of` does."""
-    path = family / LABELS
+    number = greatest(family)
+    path = family / LABELS if number is None else family / NUMBERED / f"{number:06}.json"
     if not path.exists():
         return {}
     try:
         labels = json.loads(path.read_text())
+        labels = labels if number is None or not isinstance(labels, dict) else labels.get("labels")
         if isinstance(labels, dict) and all(map(_is_number, labels.values())):
             return {label: int(number) for label, number in labels.items()}
     except (OSError, ValueError) as error:

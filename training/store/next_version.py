@@ -1,6 +1,5 @@
 """The next version from an existing one's SavedModel, with LiteRT files and without training."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,8 @@ import numpy as np
 from scipy.ndimage import shift
 
 from training.data import Array
-from training.errors import DataError
-from training.store.export import COMPARED, DIGIT, EXTRA, FORMAT, hashes, made_with, publish, write_card, write_litert
+from training.store.card import CARD, EXTRA, SIGNATURES, checked_card, write_card
+from training.store.export import COMPARED, DIGIT, FORMAT, made_with, publish, write_litert
 from training.store.views import FILE, write_views
 
 ANEW = ("twin", "litert", "compared", "views", "files")  # what a conversion writes anew
@@ -31,8 +30,7 @@ def convert(version: Path, images: Array | None = None) -> Path:
     quantized = next((file for file in card.get("litert", ()) if "quantized" in file), None)
 
     def write(aside: Path, number: int) -> None:
-        shutil.copytree(version, aside, ignore=lambda _, names: [name for name in names if name.endswith(".tflite")])
-        (aside / EXTRA / "model_card.json").unlink()
+        shutil.copytree(version, aside, ignore=shutil.ignore_patterns("*.tflite", CARD, SIGNATURES))
         kept = {name: value for name, value in card.items() if name not in ANEW}
         seen = {"views": f"{EXTRA}/{FILE}"} if write_views(aside / EXTRA, _centroids(version)) else {}
         changed: dict[str, Any] = {
@@ -61,19 +59,6 @@ def _litert(aside: Path, images: Array, source: str, version: Path, quantized: d
     shutil.copy(version / quantized["file"], aside / quantized["file"])
     forward = {**predicting, "file": f"{EXTRA}/{kept.name}", "roles": ["explain"]}
     return {**found, "litert": [quantized, forward, *others]}
-
-
-def checked_card(version: Path) -> dict[str, Any]:
-    """Of a version whose files are those of its card."""
-    try:
-        card: dict[str, Any] = json.loads((version / EXTRA / "model_card.json").read_text())
-        listed = card["files"].items()
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise DataError(f"{version} is no version: its card cannot be read ({error})") from error
-    there = hashes(version)
-    if wrong := [name for name, expected in listed if there.get(name) != expected]:
-        raise DataError(f"{version} is damaged: {', '.join(wrong)} is not what its card says")
-    return card
 
 
 def _centroids(version: Path) -> Array:

@@ -14,9 +14,10 @@ from server.errors import NotReady
 from server.models.loading import Loading
 from server.models.repository.background_loader import BackgroundLoader, VersionKey
 from server.models.repository.reconcile import reconcile, wanted_versions
-from server.models.repository.scan import LABELS, ModelListing, scan
+from server.models.repository.scan import ModelListing, scan
 from server.models.repository.served_model import ServedModel
 from server.models.repository.shared_state import LOCK_TIMEOUT, ModelState, ServingState, SharedState, WorkerReport
+from server.models.repository.version_labels import LABELS
 from server.models.repository.version_policy import VersionPolicy
 from server.models.versions import LoadedVersion
 
@@ -32,6 +33,7 @@ class LiveVersions:
         self._root = root
         self._shared = shared
         self._policy = policy
+        self._trust = loading.trust
         self._polling = threading.RLock()
         self._listings: dict[str, ModelListing] = {}
         self._state = ServingState(-1)
@@ -68,7 +70,7 @@ class LiveVersions:
                 has applied the state that was committed before.
         """
         with self._polling:
-            self._listings = scan(self._root)
+            self._listings = scan(self._root, self._trust)
             report, failure = self._report(), None
             try:
                 self._shared.heartbeat(report)
@@ -115,7 +117,7 @@ class LiveVersions:
 
     def _open(self) -> None:
         """Open what is served or wanted, so that predictions are answered from the first request on."""
-        self._listings = scan(self._root)
+        self._listings = scan(self._root, self._trust)
         state = self._shared.state() or ServingState()
         for name, listing in self._listings.items():
             entry = state.models.get(name, ModelState())

@@ -134,4 +134,4 @@ class _ModelCase:
             if to not in served and not self.entry.unloaded:
                 stay = f"; it stays at {labels[label]}" if labels[label] != to else ""
                 notes.append(f"label {label} points at version {to}, which is not served{stay}")
-        return notes
+        return [*notes, *self.listing.notes]

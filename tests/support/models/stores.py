@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -21,6 +21,9 @@ from server.models.repository.store import LoadedModel, LoadSavedModel, LoadTwin
 from server.models.repository.version_policy import VersionPolicy
 from server.types import Model, ModelCard
 from tests.support.models.fakes import EVERYTHING, Fake, Linear, make_card
+
+if TYPE_CHECKING:
+    from server.models.trust import Trust
 
 SHIPPED = Path(__file__).parent.parent.parent.parent / "model_store"
 SIDE, CLASSES = 28, 10
@@ -59,10 +62,11 @@ def make_store(
     now: Callable[[], float] = time.monotonic,
     wait: bool = True,
     explains: bool = True,
+    trust: "Trust | None" = None,
 ) -> Store:
     """One worker's store, which polls on command only; stores over one root are the workers of one server. Returned
     when loading is done, unless `wait` is False."""
-    loading = Loading(load_twin, as_loaded(load_savedmodel), explains=explains)
+    loading = Loading(load_twin, as_loaded(load_savedmodel), explains=explains, trust=trust)
     store = Store(root, loading, SharedState(root / ".run", now), VersionPolicy.parse(policy))
     if wait:
         loaded()

@@ -1,0 +1,48 @@
+"""What a store elsewhere and signed versions need is checked before the first worker starts."""
+
+from pathlib import Path
+
+import pytest
+
+from server.config import Settings, SettingsError
+from server.process.preflight import check
+from training.store.signing import new_key
+
+
+@pytest.mark.parametrize(
+    ("source", "package"),
+    [("gs://bucket/store", "gcsfs"), ("az://bucket/store", "adlfs")],
+)
+def test_a_client_that_is_not_installed_is_named(source: str, package: str) -> None:
+    with pytest.raises(SettingsError, match=rf"needs the package {package}; `pip install {package}`"):
+        check(Settings(model_source=source), 1)
+
+
+def test_an_unknown_kind_of_store_is_refused() -> None:
+    with pytest.raises(SettingsError, match="INKLING_MODEL_SOURCE=zz://... is of no kind"):
+        check(Settings(model_source="zz://bucket/store"), 1)
+
+
+@pytest.mark.parametrize("source", ["s3://bucket/store", "file:///store", "https://host/store"])
+def test_what_is_installed_starts(source: str) -> None:
+    check(Settings(model_source=source), 1)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"ssh-ed25519 AAAA", b"-----BEGIN PUBLIC KEY-----\nAA\n-----END PUBLIC KEY-----"]
+)
+def test_a_file_without_keys_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "keys").write_bytes(content)
+    with pytest.raises(SettingsError, match="INKLING_TRUST="):
+        check(Settings(trust=tmp_path / "keys"), 1)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        check(Settings(trust=tmp_path / "keys"), 1)
+
+
+def test_several_keys_in_one_file_are_trusted(tmp_path: Path) -> None:
+    public = [new_key(tmp_path / name) for name in ("one", "two")]
+    (tmp_path / "keys").write_bytes(b"".join(path.read_bytes() for path in public))
+    check(Settings(trust=tmp_path / "keys"), 1)
