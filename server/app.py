@@ -92,15 +92,7 @@ def create_app(
         feedback=FeedbackLog(settings.feedback, settings.feedback_bytes) if settings.feedback else None,
         frame_ancestors=settings.frame_ancestors.replace(",", " "),
     )
-    if settings.model not in store.served_models:
-        known = ", ".join(store.served_models) or "none"
-        log.log(
-            logging.INFO if settings.model_source else logging.ERROR,
-            "the default model %r is not in %s; there is %s",
-            settings.model,
-            settings.model_store.resolve(),
-            known,
-        )
+    _tell_missing(settings, store)
     app.url_map.converters["name"] = Name
     app.url_map.merge_slashes = False  # by a redirect, as a page of HTML, to the host that the request names
     for blueprint in BLUEPRINTS:
@@ -113,6 +105,17 @@ def create_app(
     app.after_request(_finish)
     access_log.observe(app, metrics, settings.access_log == "on")
     return app
+
+
+def _tell_missing(settings: Settings, store: Store) -> None:
+    """Log where the model that answers by default is not there; one that is on its way is no error."""
+    if settings.model not in store.served_models:
+        known, level = (
+            ", ".join(store.served_models) or "none",
+            logging.INFO if settings.model_source else logging.ERROR,
+        )
+        where = settings.model_store.resolve()
+        log.log(level, "the default model %r is not in %s; there is %s", settings.model, where, known)
 
 
 def _loading(
