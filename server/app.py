@@ -110,11 +110,8 @@ def create_app(
 def _tell_missing(settings: Settings, store: Store) -> None:
     """Log where the model that answers by default is not there; one that is on its way is no error."""
     if settings.model not in store.served_models:
-        known, level = (
-            ", ".join(store.served_models) or "none",
-            logging.INFO if settings.model_source else logging.ERROR,
-        )
-        where = settings.model_store.resolve()
+        known, where = ", ".join(store.served_models) or "none", settings.model_store.resolve()
+        level = logging.INFO if settings.model_source else logging.ERROR
         log.log(level, "the default model %r is not in %s; there is %s", settings.model, where, known)
 
 
