@@ -51,12 +51,14 @@ from server.scheduling import BoundedPool, Scheduler
 
 if TYPE_CHECKING:
     from server.models.trust import Trust
+    from server.state import Connection
 
 PARTS = (
     predict, explain, models, views, explanations, compare, attack, feedback,
     tensorflow_serving, open_inference, ops, docs, page,
 )  # fmt: skip
 BLUEPRINTS = tuple(part.blueprint for part in PARTS)
+NOTICED_EVERY = 0.5  # seconds between two looks at what other machines were asked to load and unload
 NICENESS = 10  # explanations get a tenth of a core that predictions could use up; with 3, those wait a third longer
 
 log = logging.getLogger(__name__)
@@ -75,10 +77,10 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     run_dir = _run_dir(app, settings)
     IN_FLIGHT.share(run_dir / "decoding.lock", max_waiting=settings.threads // 2)
-    metrics, links = Metrics(), _links(settings, run_dir)
-    loading = _loading(settings, metrics, load_twin, load_savedmodel, check)
-    store = _store(settings, run_dir, loading)
-    cache = _cache(settings, run_dir, metrics)
+    metrics = Metrics()
+    state = _state(settings, metrics)
+    links, loading = _links(settings, run_dir, state), _loading(settings, metrics, load_twin, load_savedmodel, check)
+    store, cache = _store(settings, run_dir, loading, state), _cache(settings, run_dir, metrics, state)
     app.extensions[EXTENSION] = Service(
         store=store,
         cache=cache,
@@ -88,7 +90,7 @@ def create_app(
         max_rows=settings.max_rows,
         metrics=metrics,
         links=links,
-        scheduler=_scheduler(settings, cache, metrics),
+        scheduler=_scheduler(settings, cache, metrics, state),
         feedback=FeedbackLog(settings.feedback, settings.feedback_bytes) if settings.feedback else None,
         frame_ancestors=settings.frame_ancestors.replace(",", " "),
     )
@@ -144,10 +146,25 @@ def _loading(
     return Loading(twin, load_savedmodel, check, explains, load_litert, trust=trust)
 
 
-def _scheduler(settings: Settings, cache: ExplanationCache, metrics: Metrics) -> Scheduler:
+def _scheduler(settings: Settings, cache: ExplanationCache, metrics: Metrics, state: "Connection | None") -> Scheduler:
     """The scheduler of explanations: a few threads, and few requests that wait for others' work."""
     pool = BoundedPool(settings.explain_slots, NICENESS, on_change=metrics.add_slots)
-    return Scheduler(pool, cache, max_waiters=settings.max_waiters)
+    if state is None or settings.keep == "off":  # what is not kept cannot be had from another
+        return Scheduler(pool, cache, max_waiters=settings.max_waiters)
+    from server.state import RENEWED_EVERY, Leases
+
+    leases = Leases(state)
+    PeriodicTask(leases.renew, RENEWED_EVERY, "what this server computes cannot be told to others").start()
+    return Scheduler(pool, cache, max_waiters=settings.max_waiters, lease=leases)
+
+
+def _state(settings: Settings, metrics: Metrics) -> "Connection | None":
+    """The state that machines share; None where each is alone."""
+    if settings.state is None:
+        return None
+    from server.state import Connection
+
+    return Connection(settings.state, metrics.set_state)
 
 
 def _interpreters(settings: Settings) -> int:
@@ -165,13 +182,21 @@ def _run_dir(app: Flask, settings: Settings) -> Path:
     return run_dir
 
 
-def _store(settings: Settings, run_dir: Path, loading: Loading) -> Store:
+def _store(settings: Settings, run_dir: Path, loading: Loading, state: "Connection | None") -> Store:
     """The model store, polled periodically while the application lives."""
     if settings.model_source is not None:
         _follow(settings.model_source, settings, loading.trust)
     seconds = settings.poll_ms / 1000
     shared = SharedState(run_dir, heartbeat_timeout=max(HEARTBEAT_TIMEOUT, 5 * seconds))
-    store = Store(settings.model_store, loading, shared, VersionPolicy.parse(settings.versions))
+    policy = VersionPolicy.parse(settings.versions)
+    if state is None:
+        store = Store(settings.model_store, loading, shared, policy)
+    else:
+        from server.state import Notices
+
+        notices = Notices(state, run_dir)
+        store = Store(settings.model_store, loading, shared, policy, notices.tell)
+        PeriodicTask(partial(notices.poll, store.follow), NOTICED_EVERY, "other servers' requests are not done").start()
     if seconds:
         PeriodicTask(store.poll, seconds, "the models could not be looked at; what is served goes on").start()
     return store
@@ -187,15 +212,21 @@ def _follow(address: str, settings: Settings, trust: "Trust | None") -> None:
     PeriodicTask(follower.poll, settings.source_poll_ms / 1000, failed).start(at_once=True)
 
 
-def _links(settings: Settings, run_dir: Path) -> Links | None:
+def _links(settings: Settings, run_dir: Path, state: "Connection | None") -> Links | None:
     """The signer of links, where keys are required."""
     if settings.keys_file is None:
         return None
-    given = settings.link_secret
-    return Links(given.encode() if given else shared_secret(run_dir), settings.link_seconds)
+    if settings.link_secret:
+        return Links(settings.link_secret.encode(), settings.link_seconds)
+    own = shared_secret(run_dir)
+    if state is None:
+        return Links(own, settings.link_seconds)
+    from server.state import SharedSecret
+
+    return Links(SharedSecret(state, own), settings.link_seconds)
 
 
-def _cache(settings: Settings, run_dir: Path, metrics: Metrics) -> ExplanationCache:
+def _cache(settings: Settings, run_dir: Path, metrics: Metrics, state: "Connection | None") -> ExplanationCache:
     """The cache of explanations, or one that keeps nothing."""
     if settings.keep == "off":
         return NoCache("this server keeps no explanations (INKLING_KEEP=off)")
@@ -205,7 +236,12 @@ def _cache(settings: Settings, run_dir: Path, metrics: Metrics) -> ExplanationCa
             metrics.count_lookup(event == "hit")
 
     path = settings.records or run_dir / "explanations.sqlite"
-    return SqliteCache(path, settings.records_bytes, settings.keep_seconds, on_event)
+    alone = SqliteCache(path, settings.records_bytes, settings.keep_seconds, on_event)
+    if state is None:
+        return alone
+    from server.state import SharedExplanations
+
+    return SharedExplanations(state, alone, settings.records_bytes, settings.keep_seconds, on_event)
 
 
 def _guard(app: Flask, settings: Settings, links: Links | None) -> None:
@@ -231,7 +267,7 @@ def _guard(app: Flask, settings: Settings, links: Links | None) -> None:
         from server.routes.middleware import rate_limits
         from server.routes.middleware.rate_limiter import RateLimiter
 
-        rate_limits.limit(app, RateLimiter(settings.rate_limit, settings.rate_limit_storage), settings.proxies)
+        rate_limits.limit(app, RateLimiter(settings.rate_limit, settings.limits_storage), settings.proxies)
     if links is not None:
         auth.authorise(app, links)
 

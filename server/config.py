@@ -31,6 +31,7 @@ def _setting(
 RATE = r"[1-9]\d{0,8}/(second|minute|hour|day)"
 ORIGIN = r"https?://[A-Za-z0-9.\[\]:-]+"
 STORAGE = r"memory://|(redis|rediss|redis\+unix|memcached)://.+"
+STATE = r"(redis|rediss|redis\+unix|unix|valkey|valkeys)://.+"
 ADDRESS = r"[a-z][a-z0-9+.-]*://.+"
 RULE = r"(all|latest:[1-9]\d{0,8}|specific:\d+(,\d+)*)"
 NAMED = rf"[^=;:/]+={RULE}"
@@ -86,6 +87,11 @@ class Settings:
     run_dir: Path | None = _setting(
         None, "folder that the processes of one server share while it runs; default a temporary one, removed in the end"
     )
+    state: str | None = _setting(
+        None,
+        "state that machines share: redis://HOST:PORT or valkey://HOST:PORT; default each alone",
+        like=STATE,
+    )
     keep: Literal["on", "off"] = _setting(
         "on", "off = no explanation is kept, and nothing of a picture after its answer"
     )
@@ -124,7 +130,9 @@ class Settings:
         None, "requests of one key, or one address, such as 60/minute or 5/second;1000/day", like=f"{RATE}(;{RATE})*"
     )
     rate_limit_storage: str = _setting(
-        "memory://", "where they are counted; several workers need redis://HOST:PORT", like=STORAGE
+        "memory://",
+        "where they are counted, such as redis://HOST:PORT, if not in INKLING_STATE",
+        like=STORAGE,
     )
     cors_origins: str | None = _setting(
         None,
@@ -140,6 +148,12 @@ class Settings:
 
     # How the threads of a process are divided: threads in slots, threads that wait for others' explanations and threads
     # that read uploads always leave some for predictions.
+
+    @property
+    def limits_storage(self) -> str:
+        """Where requests are counted: as set, else in the state that machines share."""
+        is_set = self.rate_limit_storage != "memory://"
+        return self.rate_limit_storage if is_set or self.state is None else self.state
 
     @property
     def max_waiters(self) -> int:

@@ -72,6 +72,12 @@ UNUSABLE = Metric(
     ("model",),
     over="livemostrecent",
 )
+STATE = Metric(
+    Gauge,
+    "inkling_shared_state_answers",
+    "1 while the state that machines share (INKLING_STATE) answers; 0 while this server is alone.",
+    over="livemostrecent",
+)
 BY_VERSION = ("model", "version")
 PREDICTIONS = Metric(
     Counter,
@@ -100,7 +106,7 @@ SEVERAL = Metric(
     BY_VERSION,
 )
 TABLE = (
-    REQUESTS, REFUSED, PREDICT, EXPLAIN, GAP, BATCH, QUEUE, RETRACES, CACHE, SLOTS, VERSIONS, UNUSABLE,
+    REQUESTS, REFUSED, PREDICT, EXPLAIN, GAP, BATCH, QUEUE, RETRACES, CACHE, SLOTS, VERSIONS, UNUSABLE, STATE,
     PREDICTIONS, CONFIDENCE, UNFAMILIAR, SEVERAL,
 )  # fmt: skip
 
@@ -166,6 +172,10 @@ class Metrics:
     def add_slots(self, taken: int) -> None:
         """Slots for explanations were taken, or, if negative, given back."""
         self._child(SLOTS).inc(taken)
+
+    def set_state(self, answers: bool) -> None:
+        """Whether the state that machines share answers."""
+        self._child(STATE).set(answers)
 
     def set_versions(self, loaded: Mapping[str, int], unusable: Mapping[str, int]) -> None:
         """So many versions of each model of the store are loaded or unusable now; of models set before and not given

@@ -35,7 +35,7 @@ class _Signer(TimestampSigner):
 class Links:
     """Signs paths and verifies the signatures."""
 
-    secret: bytes = field(repr=False)
+    secret: bytes | Callable[[], bytes] = field(repr=False)  # called at each use, where machines share one
     seconds: int  # that a link is good for
     now: Callable[[], float] = time.time  # seconds since 1970: other processes and machines check the end
 
@@ -43,7 +43,7 @@ class Links:
         """The address (a path, perhaps with a query) with a signature, so that anyone may GET it until it expires. The
         query is not signed."""
         path, mark, _ = address.partition("?")
-        signature = _Signer(self.secret, self.now).sign(_bytes(path))[len(_bytes(path)) + 1 :].decode()
+        signature = _Signer(self._key(), self.now).sign(_bytes(path))[len(_bytes(path)) + 1 :].decode()
         return f"{address}{'&' if mark else '?'}{QUERY}={signature}"
 
     def check(self, path: str, signature: str) -> Verdict:
@@ -59,11 +59,14 @@ class Links:
         at = self._signed_at(path, signature)
         return self if at is None else replace(self, now=lambda: at)
 
+    def _key(self) -> bytes:
+        return self.secret if isinstance(self.secret, bytes) else self.secret()
+
     def _signed_at(self, path: str, signature: str) -> float | None:
         """When this path got this signature, in seconds since 1970; None if it never did."""
         try:
             whole = _bytes(f"{path}.{signature}")
-            signed, at = _Signer(self.secret, self.now).unsign(whole, return_timestamp=True)
+            signed, at = _Signer(self._key(), self.now).unsign(whole, return_timestamp=True)
         except BadSignature:
             return None
         # else the end of another path was put into the signature

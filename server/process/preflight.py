@@ -79,9 +79,11 @@ def check(settings: Settings, workers: int) -> None:
             "INKLING_RUNTIME=litert or auto, or `pip install -r requirements.txt`"
         )
     _check_source(settings)
+    if settings.state is not None and importlib.util.find_spec("redis") is None:
+        raise SettingsError("INKLING_STATE needs the package redis; `pip install redis`")
     if settings.rate_limit is None:
         return
-    scheme = settings.rate_limit_storage.partition("://")[0]
+    scheme = settings.limits_storage.partition("://")[0]
     if scheme == "memory" and workers > 1:
         raise SettingsError(
             f"INKLING_RATE_LIMIT={settings.rate_limit} cannot be counted in INKLING_RATE_LIMIT_STORAGE=memory://, "

@@ -43,6 +43,7 @@ SLOW = (  # folders and files
     "routes/inkling/test_attack.py",  # attacks on every shipped net
     "routes/test_docs.py",  # a browser
     "routes/test_large_pictures.py",  # makes and decodes them
+    "state",  # a Valkey
     "training",  # TensorFlow
 )
 

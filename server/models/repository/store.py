@@ -23,12 +23,16 @@ from server.models.versions import LoadedModel, LoadedVersion, LoadSavedModel, L
 __all__ = ["Handle", "IndexEntry", "LoadSavedModel", "LoadTwin", "LoadedModel", "LoadedVersion", "ServedModel", "Store"]
 
 Readiness = Literal["READY", "UNAVAILABLE", "LOADING"]
+Action = Literal["load", "unload"]
 READY: Readiness = "READY"
 UNAVAILABLE: Readiness = "UNAVAILABLE"
 LOADING: Readiness = "LOADING"
 
 RELOAD_TIMEOUT = 2.0  # seconds that all workers have to serve what was requested
 LOAD_TIMEOUT = 60.0  # seconds that a request to load waits
+
+
+def _tell_nobody(name: str, action: Action) -> None: ...
 
 
 class IndexEntry(TypedDict):
@@ -64,7 +68,16 @@ class Handle:
 class Store:
     """All versions under `root` that the policy wants and that are good."""
 
-    def __init__(self, root: Path, loading: Loading, shared: SharedState, policy: VersionPolicy | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        loading: Loading,
+        shared: SharedState,
+        policy: VersionPolicy | None = None,
+        on_request: Callable[[str, Action], None] = _tell_nobody,
+    ) -> None:
+        """`on_request` is called with each request to load or unload a model, once this server has begun."""
+        self._on_request = on_request
         self._live = LiveVersions(root, loading, shared, policy or VersionPolicy())
 
     @property
@@ -142,6 +155,7 @@ class Store:
         if not live.listings.get(name, ModelListing()).versions and not live.model_state(name).served:
             raise UnknownModel(f"there is no model {name!r} to load; there are {', '.join(live.listings) or 'none'}")
         live.request(name, "load")
+        self._on_request(name, "load")
         self._wait(lambda: not self._is_loading(name), now() + LOAD_TIMEOUT, now)
         if self._is_loading(name):
             raise NotReady(f"{name} is still loading; it will be served as soon as it is loaded", retry_after=10)
@@ -166,7 +180,15 @@ class Store:
                 f"there is no model {name!r} to unload; there are {', '.join(self.served_models) or 'none'}"
             )
         live.request(name, "unload")
+        self._on_request(name, "unload")
         self._wait_for_workers(now)
+
+    def follow(self, name: str, action: Action) -> None:
+        """Do what another server was asked to do, unless it is so here already; waits for nothing. Raises NotReady."""
+        entry = self._live.model_state(name)
+        is_known = name in self._live.listings or name in self.served_models
+        if is_known and (entry.unloaded != (action == "unload") or (action == "load" and entry.refused)):
+            self._live.request(name, action)
 
     def index(self) -> list[IndexEntry]:
         """Every version that is in the folder or is served."""

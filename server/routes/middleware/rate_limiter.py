@@ -20,6 +20,8 @@ from limits.storage import MemoryStorage, Storage, storage_from_string
 from server.config import SettingsError
 
 SHARE = 1000  # one in so many of the remaining requests is reserved at a time
+TIMEOUT = 0.25  # seconds that Redis has for an answer
+ALIASES = {"valkey": "redis", "valkeys": "rediss", "unix": "redis+unix"}
 RETRY_AFTER = 1.0  # seconds before a storage that did not answer is tried again
 CALLERS = 10_000  # the most recent ones, that are remembered; a forgotten one loses what was reserved for it
 
@@ -47,7 +49,7 @@ class RateLimiter:
         self._now = now
         limits = sorted(parse_many(rate))
         try:
-            shared = storage_from_string(storage)
+            shared = storage_from_string(_address(storage), **_timeouts(storage))
         except ConfigurationError:  # its text has the whole address, password included
             given = f"INKLING_RATE_LIMIT_STORAGE={storage.partition(':')[0]}://..."
             raise SettingsError(f"{given} cannot be used; expected redis://HOST:PORT or memory://") from None
@@ -76,6 +78,18 @@ class RateLimiter:
             log.warning("rate limits: their storage answers again")
             self._unavailable_until = None
         return found
+
+
+def _address(storage: str) -> str:
+    """The storage with the client that speaks to it: that of Redis speaks to Valkey too."""
+    scheme, separator, rest = storage.partition("://")
+    return f"{ALIASES.get(scheme, scheme)}{separator}{rest}"
+
+
+def _timeouts(storage: str) -> dict[str, float]:
+    """A storage that answers nothing would hold every request up."""
+    is_redis = "redis" in _address(storage).partition("://")[0]
+    return {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT} if is_redis else {}
 
 
 def _error_name(error: Exception) -> str:

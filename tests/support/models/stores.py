@@ -17,7 +17,7 @@ from benchmarks.store import shipped
 from server.models.card import BACKGROUND, CARD, TWIN
 from server.models.loading import Loading
 from server.models.repository.shared_state import SharedState
-from server.models.repository.store import LoadedModel, LoadSavedModel, LoadTwin, Store
+from server.models.repository.store import Action, LoadedModel, LoadSavedModel, LoadTwin, Store
 from server.models.repository.version_policy import VersionPolicy
 from server.types import Model, ModelCard
 from tests.support.models.fakes import EVERYTHING, Fake, Linear, make_card
@@ -63,11 +63,12 @@ def make_store(
     wait: bool = True,
     explains: bool = True,
     trust: "Trust | None" = None,
+    on_request: Callable[[str, Action], None] = lambda name, action: None,
 ) -> Store:
     """One worker's store, which polls on command only; stores over one root are the workers of one server. Returned
     when loading is done, unless `wait` is False."""
     loading = Loading(load_twin, as_loaded(load_savedmodel), explains=explains, trust=trust)
-    store = Store(root, loading, SharedState(root / ".run", now), VersionPolicy.parse(policy))
+    store = Store(root, loading, SharedState(root / ".run", now), VersionPolicy.parse(policy), on_request)
     if wait:
         loaded()
     return store

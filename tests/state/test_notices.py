@@ -1,0 +1,118 @@
+"""What one machine was asked to load or unload the others do too, once each, also if they were away."""
+
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from server.state import Connection, Notices, SharedSecret
+from server.state.notices import REQUESTS
+from tests.support.models.stores import make_store, poll_all, write_version
+from tests.support.stores import SharedServer
+
+
+class Machine:
+    """A server with two processes, which note what they are told to do."""
+
+    def __init__(self, address: str, folder: Path) -> None:
+        folder.mkdir()
+        self.connections = [Connection(address), Connection(address)]
+        self.processes = [Notices(connection, folder) for connection in self.connections]
+        self.done: list[tuple[str, str]] = []
+
+    def poll(self) -> list[tuple[str, str]]:
+        """What it does now."""
+        self.done.clear()
+        for process in self.processes:
+            process.poll(lambda model, action: self.done.append((model, action)))
+        return list(self.done)
+
+    def close(self) -> None:
+        for connection in self.connections:
+            connection.close()
+
+
+@pytest.fixture
+def machines(address: str, tmp_path: Path):  # type: ignore[no-untyped-def]
+    found = [Machine(address, tmp_path / str(number)) for number in range(2)]
+    yield found
+    for machine in found:
+        machine.close()
+
+
+def test_the_others_do_what_one_was_asked_once(machines: list[Machine]) -> None:
+    here, there = machines
+    here.processes[0].tell("cnn", "unload")
+    assert (here.poll(), there.poll(), there.poll()) == ([], [("cnn", "unload")], [])
+    there.processes[1].tell("cnn", "load")
+    assert (here.poll(), there.poll()) == ([("cnn", "load")], [])
+
+
+def test_a_machine_that_starts_later_does_the_last_of_each(
+    machines: list[Machine], address: str, tmp_path: Path
+) -> None:
+    here, _ = machines
+    for model, action in (("cnn", "unload"), ("cnn", "load"), ("mlp", "unload")):
+        here.processes[0].tell(model, action)  # type: ignore[arg-type]
+    late = Machine(address, tmp_path / "late")
+    assert sorted(late.poll()) == [("cnn", "load"), ("mlp", "unload")]
+    late.close()
+
+
+def test_requests_after_the_state_was_emptied_are_done(machines: list[Machine], server: SharedServer) -> None:
+    here, there = machines
+    for _ in range(5):
+        here.processes[0].tell("cnn", "unload")
+    there.poll()
+    with Redis(port=server.port) as client:
+        client.flushall()
+    here.processes[0].tell("cnn", "load")
+    assert there.poll() == [("cnn", "load")]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"number": "1", "action": "load"}', b'{"number": 1, "action": "drop"}'])
+def test_what_is_no_request_is_left_alone(machines: list[Machine], server: SharedServer, body: bytes) -> None:
+    with Redis(port=server.port) as client:
+        client.hset(REQUESTS, "cnn", body)
+    assert machines[0].poll() == []
+
+
+def test_a_store_follows_what_another_was_asked(tmp_path: Path) -> None:
+    write_version(tmp_path)
+    told: list[tuple[str, str]] = []
+    store = make_store(tmp_path, on_request=lambda name, action: told.append((name, action)))
+    store.follow("fake", "load")  # it is loaded
+    store.follow("nothing", "unload")
+    assert list(store.served_models) == ["fake"]
+    store.follow("fake", "unload")
+    assert list(store.served_models) == []
+    store.follow("fake", "load")
+    poll_all(store)
+    assert list(store.served_models) == ["fake"]
+    assert told == []
+    store.unload("fake")
+    store.load("fake")
+    assert told == [("fake", "unload"), ("fake", "load")]
+
+
+def test_all_machines_sign_with_one_secret(address: str, server: SharedServer) -> None:
+    connections = [Connection(address) for _ in range(2)]
+    first, second = (SharedSecret(connection, own) for connection, own in zip(connections, (b"1", b"2"), strict=True))
+    assert first() == second() != b"1"
+    assert len(first()) >= 32
+    for connection in connections:
+        connection.close()
+
+
+def test_without_shared_state_a_machine_signs_with_its_own_until_it_answers(address: str, server: SharedServer) -> None:
+    now = [0.0]
+    connection = Connection(address, now=lambda: now[0])
+    secret = SharedSecret(connection, b"own")
+    server.kill()
+    assert secret() == b"own"
+    server.start()
+    now[0] += 10
+    assert secret() not in (b"own", b"")
+    server.kill()
+    assert secret() != b"own"
+    connection.close()
