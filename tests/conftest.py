@@ -18,7 +18,7 @@ from tests.support.needs import lite_python
 from tests.support.quick_run import HEAVY, is_slow
 from tests.support.servers import Running, serving
 
-FAULTS = Path(__file__).parent / "faults"  # make test-faults
+APART = [Path(__file__).parent / name for name in ("faults", "cluster")]  # make test-faults, make test-cluster
 MakeApp = Callable[..., Flask]
 
 
@@ -29,8 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave tests/faults out unless it is asked for: it takes minutes. With --quick, leave out what is slow."""
-    if collection_path == FAULTS and not any("faults" in one for one in config.args):
+    """Leave out what is called by name, since it takes minutes. With --quick, leave out what is slow."""
+    if collection_path in APART and not any(collection_path.name in one for one in config.args):
         return True
     if config.getoption("--quick"):
         return True if is_slow(collection_path) else None

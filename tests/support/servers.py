@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,22 +36,26 @@ def serving(
     app: str = "wsgi:app",
     before: Callable[[], None] | None = None,
     python: Path = Path(sys.executable),
+    host: str = "127.0.0.1",
+    within: Sequence[str] = (),
+    ready: bool = True,
 ) -> Iterator[Running]:
     """Start `app` with gunicorn.conf.py and INKLING_ `settings`, its process doing something `before`; wait until
-    /readyz says that `explain` ("off", "ready"), and kill it in the end. Its log is in `folder`. It has the packages
-    of `python`."""
+    /readyz says that `explain` ("off", "ready"), unless it need not be `ready`, and kill it in the end. Its log is in
+    `folder`. It has the packages of `python`, listens on `host`, and its command is called by `within`."""
     port, log = free_port(), folder / "server.log"
-    ours = {"HOST": "127.0.0.1", "PORT": str(port), "WORKERS": "1", "EXPLAIN": "on", **settings}
+    ours = {"HOST": host, "PORT": str(port), "WORKERS": "1", "EXPLAIN": "on", **settings}
     others = {key: value for key, value in os.environ.items() if not key.startswith("INKLING_")}
     environment = {**others, **{f"INKLING_{key}": value for key, value in ours.items()}}
-    command = [str(python), "-m", "gunicorn", "-c", "gunicorn.conf.py", app]
+    command = [*within, str(python), "-m", "gunicorn", "-c", "gunicorn.conf.py", app]
     with (
         log.open("wb") as out,
         subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out, preexec_fn=before) as process,
     ):
-        running = Running(f"http://127.0.0.1:{port}", process, log)
+        running = Running(f"http://{host}:{port}", process, log)
         try:
-            _wait(running, explain)
+            if ready:
+                wait_until_ready(running, explain)
             yield running
         finally:
             stop(process)
@@ -83,7 +87,8 @@ def ask(url: str, body: bytes | None = None, timeout: float = 60) -> tuple[int, 
             return error.code, error.headers["Content-Type"], json.load(error)
 
 
-def _wait(running: Running, explain: str) -> None:
+def wait_until_ready(running: Running, explain: str) -> None:
+    """Wait until /readyz says that `explain`."""
     deadline = time.monotonic() + SLOWEST_START
     answer: Any = None
     while time.monotonic() < deadline:

@@ -1,0 +1,1 @@
+"""Several machines, each a network namespace of this one: make test-cluster, as root, in some minutes."""
