@@ -36,13 +36,16 @@ from server.models.versions import LoadLiteRT
 from server.process.periodic import PeriodicTask
 from server.process.preflight import count_workers, has_tensorflow, prefers_tensorflow, read_trust
 from server.protocols import ExplanationCache, NoCache
+from server.rollout.canary import Canary
+from server.rollout.shadow import Shadow
+from server.rollout.shares import parse_shares
 from server.routes import docs, ops, page
 from server.routes.bodies.content_encoding import inflate
 from server.routes.bodies.request_body import unchunk
 from server.routes.converters import Name
 from server.routes.errors import answer_error
 from server.routes.headers import request_id, server_timing
-from server.routes.inkling import attack, compare, explain, explanations, feedback, models, predict, views
+from server.routes.inkling import attack, compare, explain, explanations, feedback, models, predict, rollouts, views
 from server.routes.middleware import access_log, auth, changes, hosts
 from server.routes.open_inference import endpoints as open_inference
 from server.routes.service import EXTENSION, Service
@@ -54,7 +57,7 @@ if TYPE_CHECKING:
     from server.state import Connection
 
 PARTS = (
-    predict, explain, models, views, explanations, compare, attack, feedback,
+    predict, explain, models, views, rollouts, explanations, compare, attack, feedback,
     tensorflow_serving, open_inference, ops, docs, page,
 )  # fmt: skip
 BLUEPRINTS = tuple(part.blueprint for part in PARTS)
@@ -91,6 +94,9 @@ def create_app(
         metrics=metrics,
         links=links,
         scheduler=_scheduler(settings, cache, metrics, state),
+        canary=Canary(parse_shares(settings.canary)) if settings.canary else None,
+        shadow=Shadow(parse_shares(settings.shadow), store, metrics) if settings.shadow else None,
+        proxies=settings.proxies,
         feedback=FeedbackLog(settings.feedback, settings.feedback_bytes) if settings.feedback else None,
         frame_ancestors=settings.frame_ancestors.replace(",", " "),
     )

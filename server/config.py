@@ -32,6 +32,7 @@ RATE = r"[1-9]\d{0,8}/(second|minute|hour|day)"
 ORIGIN = r"https?://[A-Za-z0-9.\[\]:-]+"
 STORAGE = r"memory://|(redis|rediss|redis\+unix|memcached)://.+"
 STATE = r"(redis|rediss|redis\+unix|unix|valkey|valkeys)://.+"
+SHARE = r"[^@:;/]+@[^@:;/]+:(0?\.\d{1,6}|1(\.0{1,6})?)"
 ADDRESS = r"[a-z][a-z0-9+.-]*://.+"
 RULE = r"(all|latest:[1-9]\d{0,8}|specific:\d+(,\d+)*)"
 NAMED = rf"[^=;:/]+={RULE}"
@@ -60,6 +61,16 @@ class Settings:
         "all",
         "versions to serve beside labelled ones: all, latest:2, specific:1,3, or by model cnn=latest:2;mlp=specific:1",
         like=rf"({RULE}|{NAMED})(;{NAMED})*",
+    )
+    canary: str | None = _setting(
+        None,
+        "share of callers that the version under a label answers, such as cnn@canary:0.05;mlp@next:0.5",
+        like=rf"{SHARE}(;{SHARE})*",
+    )
+    shadow: str | None = _setting(
+        None,
+        "share of pictures that the version under a label is asked about too, after the answer: cnn@canary:0.1",
+        like=rf"{SHARE}(;{SHARE})*",
     )
     poll_ms: int = _setting(500, "milliseconds between two looks for new versions and labels; 0 = never look again", 0)
     model: str = _setting("cnn", "model that answers when a request names none")

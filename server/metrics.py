@@ -15,6 +15,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from server.rollout.report import Compared
 from server.types import Array, ModelCard, Prediction
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -28,6 +29,8 @@ FAST = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = tuple(float(2**power) for power in range(12))
 SURE = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+MOVED = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+MOST_CLASSES = 100  # of a shadow's series; what lies beyond is counted together
 GAPS = (1e-6, 1e-4, 1e-3, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
 
@@ -105,9 +108,33 @@ SEVERAL = Metric(
     "Of what inkling_predictions counts, pictures with several things as large as a digit; tensors are not looked at.",
     BY_VERSION,
 )
+BY_SHADOW = (*BY_VERSION, "class")
+SHADOW = Metric(
+    Counter,
+    "inkling_shadow",
+    "Pictures that a second version was asked about too (INKLING_SHADOW), by that version, by the class that was "
+    "answered, and by whether it answers the same.",
+    (*BY_SHADOW, "result"),
+)
+SHADOW_CONFIDENCE = Metric(
+    Histogram, "inkling_shadow_confidence_moved", "Difference of the answered class's probability.", BY_SHADOW, MOVED
+)
+SHADOW_EXPLANATION = Metric(
+    Histogram,
+    "inkling_shadow_explanation_moved",
+    "Share of the evidence that lies in other cells (integrated gradients; total variation).",
+    BY_SHADOW,
+    MOVED,
+)
+SHADOW_SKIPPED = Metric(
+    Counter,
+    "inkling_shadow_skipped",
+    "Pictures that a second version was not asked about: too many waited, or it cannot answer them.",
+    ("model",),
+)
 TABLE = (
     REQUESTS, REFUSED, PREDICT, EXPLAIN, GAP, BATCH, QUEUE, RETRACES, CACHE, SLOTS, VERSIONS, UNUSABLE, STATE,
-    PREDICTIONS, CONFIDENCE, UNFAMILIAR, SEVERAL,
+    PREDICTIONS, CONFIDENCE, UNFAMILIAR, SEVERAL, SHADOW, SHADOW_CONFIDENCE, SHADOW_EXPLANATION, SHADOW_SKIPPED,
 )  # fmt: skip
 
 
@@ -210,13 +237,65 @@ class Metrics:
                 bucket.inc(int(count))
         series.unfamiliar.inc(int(np.count_nonzero(unfamiliar)))
 
+    def count_shadow(
+        self, model: str, version: str, label: str, changed: bool, confidence_moved: float, moved: float | None
+    ) -> None:
+        """A second version was asked about a picture that another answered with this class."""
+        series = (model, version, label)
+        key = (SHADOW.name, *series, "same")
+        if key not in self._children and sum(one[0] == SHADOW.name for one in self._children) >= 2 * MOST_CLASSES:
+            series = (model, version, OTHER)
+        for result in ("same", "changed"):
+            self._child(SHADOW, *series, result).inc((result == "changed") == changed)
+        self._child(SHADOW_CONFIDENCE, *series).observe(confidence_moved)
+        if moved is not None:
+            self._child(SHADOW_EXPLANATION, *series).observe(moved)
+
+    def count_shadow_skipped(self, model: str) -> None:
+        """A second version was not asked."""
+        self._child(SHADOW_SKIPPED, model).inc()
+
+    def shadow_counts(self, model: str, version: str) -> dict[str, Compared]:
+        """What all processes have counted of a version that was asked too, by class."""
+        compared = self._samples(SHADOW, "_total")
+        means = [
+            {name: sums / counts[name] for name, sums in self._samples(metric, "_sum").items() if counts.get(name)}
+            for metric in (SHADOW_CONFIDENCE, SHADOW_EXPLANATION)
+            for counts in (self._samples(metric, "_count"),)
+        ]
+        classes = sorted({key[2] for key in compared if key[:2] == (model, version)})
+        return {
+            label: Compared(
+                *(int(compared.get((model, version, label, result), 0)) for result in ("same", "changed")),
+                *(mean.get((model, version, label)) for mean in means),
+            )
+            for label in classes
+        }
+
+    def shadow_skipped(self, model: str) -> int:
+        """How many pictures a second version was not asked about."""
+        return int(self._samples(SHADOW_SKIPPED, "_total").get((model,), 0))
+
     def text(self) -> bytes:
         """All numbers of all processes, as Prometheus reads them."""
+        return generate_latest(self._together())
+
+    def _samples(self, metric: Metric, suffix: str) -> dict[tuple[str, ...], float]:
+        """The numbers of one metric by its labels, of all processes together."""
+        name = metric.name + suffix
+        return {
+            tuple(sample.labels[label] for label in metric.labels): sample.value
+            for family in self._together().collect()
+            for sample in family.samples
+            if sample.name == name
+        }
+
+    def _together(self) -> CollectorRegistry:
         if self._shared is None:
-            return generate_latest(self._registry)
+            return self._registry
         together = CollectorRegistry()
         MultiProcessCollector(together, self._shared)  # type: ignore[no-untyped-call]
-        return generate_latest(together)
+        return together
 
     def _series_of(self, card: ModelCard) -> VersionSeries:
         key = (card.name, card.version, card.classes)

@@ -17,7 +17,7 @@ def top_of(room: str) -> set[str]:
 WORDS = {"server.__version__", "server.types", "server.errors"}  # everybody may import them
 LEAVES = [
     "server.auth.signed_links", "server.config", "server.errors", "server.inference.certificate", "server.logs",
-    "server.feedback", "server.metrics", "server.options", "server.process", "server.protocols", "server.types",
+    "server.feedback", "server.options", "server.process", "server.protocols", "server.types",
 ]  # fmt: skip
 MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
     "wsgi": {"server.app", "server.config"},
@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
         "server.process.periodic",
         "server.process.preflight",
         "server.protocols",
+        "server.rollout",
         "server.routes",
         "server.scheduling",
         "server.state",
@@ -44,14 +45,27 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
     "server.cli": {"server.auth.keys", "server.config", "server.process.preflight"},
     "server.cli.verify": {"server.config", "server.models", "server.process.preflight"},
     "server.auth": {"server.config"},
-    "server.process.preflight": {"server.auth.keys", "server.config", "server.models.trust"},
+    "server.process.preflight": {"server.auth.keys", "server.config", "server.models.trust", "server.rollout.shares"},
     "server.process.gunicorn_worker": {
         "server.process.lingering",
         "server.process.refusals",
         "server.process.request_framing",
         "server.process.upload_reader",
     },
+    "server.rollout": {
+        "server.explainers.integrated_gradients",
+        "server.inference.predict",
+        "server.protocols",
+        "server.rollout",
+        "server.scheduling",
+    },
+    "server.rollout.report": set(),
+    "server.rollout.shares": set(),
+    "server.rollout.canary": {"server.rollout.shares"},
+    "server.metrics": {"server.rollout.report"},
     "server.routes": {
+        "server.rollout",
+        "server.inference.tensors",
         *top_of("server.routes"),
         "server.auth.signed_links",
         "server.explainers",
@@ -85,6 +99,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
         "server.options",
         "server.reference",
         "server.render",
+        "server.rollout",
         "server.routes.inkling",
         "server.routes.middleware.access_log",
     },
@@ -109,6 +124,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
         "server.routes.middleware.scopes",
     },
     "server.routes.middleware.rate_limits": {
+        "server.routes.caller",
         "server.routes.middleware.rate_limiter",
         "server.routes.middleware.scopes",
     },

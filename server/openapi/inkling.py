@@ -18,7 +18,7 @@ from server.openapi.parts import (
     ref,
     unchanged,
 )
-from server.openapi.schemas import FLAG, OPTION_VALUE, TEXT
+from server.openapi.schemas import FLAG, OPTION_VALUE, SHADOW, TEXT
 from server.reference import ENGINES, REFERENCES, engines_of
 from server.render import ATTACK_RENDERERS, COMPARISON_RENDERERS, RENDERERS
 from server.types import COVERAGE
@@ -260,6 +260,9 @@ PATHS: dict[str, Any] = {
             ],
         )
     },
+    "/v1/models/{model}/shadow": _listing(
+        "How a version on trial does beside the one that answers", SHADOW, 400, 404, 503, at="model"
+    ),
     "/v1/models/{model}/prototypes.png": {
         "get": operation(
             TAG,

@@ -93,6 +93,26 @@ RECORD = {
     "flagged": {**FLAG, "description": "whether it is not to be believed"},
     "kinds": {"type": "object", "additionalProperties": NAMED},
 }
+ROLLOUT = record(label=TEXT, share=NUMBER, version=nullable(TEXT))
+COMPARED = {"compared": WHOLE, "changed": WHOLE, "changed_interval": SPAN}
+SHADOW = record(
+    model=TEXT,
+    shadow=nullable(ROLLOUT),
+    canary=nullable(ROLLOUT),
+    **COMPARED,
+    skipped=WHOLE,
+    suspicious=listed(TEXT),
+    summary=TEXT,
+    classes=listed(
+        record(
+            **{"class": TEXT},
+            **COMPARED,
+            confidence_moved=nullable(NUMBER),
+            explanation_moved=nullable(NUMBER),
+            suspicious=FLAG,
+        )
+    ),
+)
 NEAR = listed(record(centroid={**WHOLE, "description": "its index on the map"}, label=TEXT, distance=NUMBER))
 NEIGHBOURS = record(position=SPAN, own=NEAR, next=NEAR)
 BELIEVE = record(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from server.auth.keys import read_keys
 from server.config import Settings, SettingsError
+from server.rollout.shares import parse_shares
 
 if TYPE_CHECKING:
     from server.models.trust import Trust
@@ -79,6 +80,11 @@ def check(settings: Settings, workers: int) -> None:
             "INKLING_RUNTIME=litert or auto, or `pip install -r requirements.txt`"
         )
     _check_source(settings)
+    for variable, given in (("CANARY", settings.canary), ("SHADOW", settings.shadow)):
+        try:
+            parse_shares(given or "") if given else None
+        except ValueError as error:
+            raise SettingsError(f"INKLING_{variable}: {error}") from error
     if settings.state is not None and importlib.util.find_spec("redis") is None:
         raise SettingsError("INKLING_STATE needs the package redis; `pip install redis`")
     if settings.rate_limit is None:

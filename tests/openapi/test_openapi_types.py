@@ -111,6 +111,7 @@ REQUESTS: dict[Key, SampleRequest] = {  # each content type that can be sent to 
     },
     ("post", "/v1/feedback", NOTHING, JSON): SampleRequest(query="id={id}&label=1"),
     ("get", "/v1/models/{model}/card", NOTHING, "text/markdown; charset=utf-8"): SampleRequest(),
+    ("get", "/v1/models/{model}/shadow", NOTHING, JSON): SampleRequest(),
     ("get", "/v1/models/{model}/map", NOTHING, JSON): SampleRequest(model="viewed"),
     ("get", "/v1/models/{model}/map", NOTHING, SVG): SampleRequest(query="format=svg&mark=0,1", model="viewed"),
     ("get", "/v1/models/{model}/prototypes.png", NOTHING, PNG): SampleRequest(model="viewed"),

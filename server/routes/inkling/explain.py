@@ -4,6 +4,7 @@ from flask import Blueprint, Response, g
 
 from server.inference.explain import explain as explain_picture
 from server.render import LANGUAGES
+from server.routes import rollout
 from server.routes.inkling import links, parsing, summaries
 from server.routes.inkling.negotiation import each, language_of, media_type_for, rendered
 from server.routes.inkling.parsing import ABOUT_EXPLANATION, selector_of
@@ -28,6 +29,7 @@ def explain() -> Response:
         def one(picture: Picture) -> Explanation:
             outcome = explain_picture(service().store, picture, selector, wanted, explain_session, g.stages)
             access_log.record_explanation(outcome.value, computed=outcome.source == "computed")
+            rollout.offer(outcome.value.prediction, outcome.value.digit)
             return outcome.value
 
         if sent.several:

@@ -14,6 +14,7 @@ from server.routes.bodies import base64_text, request_body
 from server.routes.bodies.json_reader import read_json
 from server.routes.inkling import forms
 from server.routes.parameters import choice, reject_keys
+from server.routes.rollout import answering_version
 from server.routes.service import service
 from server.types import Picture
 
@@ -169,4 +170,5 @@ def _options_with(options: Mapping[str, str], where: str) -> dict[str, str]:
 def selector_of(values: Mapping[str, str]) -> ModelSelector:
     """The model that options select."""
     preprocess = choice(values, "preprocess", ("auto", "none"), "auto")
-    return ModelSelector(values.get("model", service().model), values.get("version"), preprocess)
+    model = values.get("model", service().model)
+    return ModelSelector(model, answering_version(model, values.get("version")), preprocess)

@@ -9,6 +9,7 @@ from server.inference.predict import predict as predict_picture
 from server.inference.predict import with_coverage
 from server.options import boolean, number
 from server.render import neighbours_json, prediction_json
+from server.routes import rollout
 from server.routes.inkling import parsing
 from server.routes.inkling.negotiation import each
 from server.routes.inkling.parsing import ABOUT_MODEL, selector_of
@@ -36,6 +37,7 @@ def predict() -> Response:
         else:
             digit, prediction = predict_picture(service().store, picture, selector, context, stages)
         access_log.record_prediction(prediction, digit.placement.warnings)
+        rollout.offer(prediction, digit)
         if coverage is not None:
             prediction = with_coverage(prediction, coverage)
         with stages("render"):

@@ -30,6 +30,7 @@ NEEDS: Mapping[str, Need] = {  # by endpoint
     "models.card": "any",
     "views.map_of": "any",
     "views.prototypes": "any",
+    "rollouts.shadow": "any",
     "compare.compare": "explain",
     "attack.attack": "explain",
     "explanations.one": "explain",

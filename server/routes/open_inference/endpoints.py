@@ -14,7 +14,7 @@ from server.errors import NotReady, ServiceError
 from server.inference import tensors
 from server.protocols import RequestContext
 from server.render import explanation_json, json_text
-from server.routes import states
+from server.routes import rollout, states
 from server.routes.bodies import request_body
 from server.routes.errors import answer_in_protocol
 from server.routes.middleware import access_log
@@ -88,7 +88,7 @@ def predict(model: str, version: str | None = None) -> Response:
     start = time.monotonic()
     with g.stages("decode"):
         infer_request = messages.read_request()
-    with service().store.handle(model, version) as served:
+    with service().store.handle(model, rollout.answering_version(model, version)) as served:
         infer_request.wanted(OUTPUTS)
         images = tensors.checked_images(infer_request.images, served.card.image, service().max_rows)
         budget = infer_request.seconds() or inf
@@ -96,6 +96,7 @@ def predict(model: str, version: str | None = None) -> Response:
         with g.stages("predict"):
             outputs = tensors.predict_rows(served, images, context)
         access_log.record_rows(served.card, *tensors.judged(served.card, outputs))
+        rollout.offer_rows(served.card, images, outputs)
         return messages.answer(model, served.card.version, infer_request, outputs, _warnings(images))
 
 
@@ -105,7 +106,7 @@ def explain(model: str, version: str | None = None) -> Response:
     with g.stages("decode"):
         infer_request = messages.read_request()
     with ExitStack() as resources:
-        served = resources.enter_context(service().store.handle(model, version))
+        served = resources.enter_context(service().store.handle(model, rollout.answering_version(model, version)))
         infer_request.wanted(EXPLAINED)
         images = tensors.checked_images(infer_request.images, served.card.image, service().max_images)
         wanted, budget = explain_request_in(infer_request.parameters, f"{model}/explain", infer_request.seconds())

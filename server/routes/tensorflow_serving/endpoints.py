@@ -12,7 +12,7 @@ from server.errors import BadRequest, ServiceError, UnknownLabel, UnknownModel
 from server.inference import tensors
 from server.protocols import ModelVersion
 from server.render import explanation_json
-from server.routes import states
+from server.routes import rollout, states
 from server.routes.bodies import request_body
 from server.routes.errors import answer_in_protocol
 from server.routes.middleware import access_log
@@ -20,6 +20,7 @@ from server.routes.parameters import explain_request_in
 from server.routes.responses import json_answer
 from server.routes.service import request_context, service, session
 from server.routes.tensorflow_serving import messages
+from server.types import Array
 
 blueprint = Blueprint("tensorflow_serving", __name__)
 blueprint.register_error_handler(ServiceError, answer_in_protocol)
@@ -35,10 +36,12 @@ LABEL = f"{MODEL}/labels/<name:label>"
 def predict(model: str, version: int | None = None, label: str | None = None) -> Response:
     with g.stages("decode"):
         fields = request_body.json_object(request_body.whole_body())
-    with _served(model, version, label) as served:
+    with _served(model, version, label or _canary(model, version)) as served:
         signature_input = messages.input_of(fields, messages.INPUTS[messages.signature_of(fields)])
-        outputs = _outputs(served, signature_input)
+        images, outputs = _outputs(served, signature_input)
         access_log.record_rows(served.card, *tensors.judged(served.card, outputs))
+        if images is not None:
+            rollout.offer_rows(served.card, images, outputs)
     with g.stages("render"):
         if signature_input.by_row:
             return json_answer({"predictions": messages.by_row(outputs)})
@@ -52,7 +55,7 @@ def explain(model: str, version: int | None = None, label: str | None = None) ->
     with g.stages("decode"):
         fields = request_body.json_object(request_body.whole_body())
     with ExitStack() as resources:
-        served = resources.enter_context(_served(model, version, label))
+        served = resources.enter_context(_served(model, version, label or _canary(model, version)))
         name = messages.signature_of(fields)
         if name != messages.DEFAULT:
             raise BadRequest(f"signature {name} cannot be explained; post a picture to /v1/explain, or send numbers")
@@ -123,13 +126,19 @@ def _served(model: str, version: int | None, label: str | None) -> Iterator[Mode
         yield served
 
 
-def _outputs(served: ModelVersion, signature_input: messages.SignatureInput) -> tensors.Outputs:
+def _canary(model: str, version: int | None) -> str | None:
+    """The label of the canary that answers this caller, where no version is named."""
+    return rollout.answering_version(model, None) if version is None else None
+
+
+def _outputs(served: ModelVersion, signature_input: messages.SignatureInput) -> tuple[Array | None, tensors.Outputs]:
+    """The images (n, H, W), where numbers were sent, and what the version gives for them."""
     limit = service().max_rows
     if signature_input.name == messages.INPUTS[messages.DEFAULT]:
         images = tensors.checked_images(signature_input.images(), served.card.image, limit)
         with g.stages("predict"):
-            return tensors.predict_rows(served, images, request_context())
+            return images, tensors.predict_rows(served, images, request_context())
     files = signature_input.files()
     tensors.check_count(len(files), limit)
     with g.stages("predict"):
-        return tensors.predict_bytes(served, files, request_context())
+        return None, tensors.predict_bytes(served, files, request_context())
