@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 OTHER_ANSWER = "files-disagree"
+FEW_SLOPES = (
+    "errors-too-small: a probability is steep in few places, and draws that missed them miss them in their errors too; "
+    "two standard errors held 60 to 93 % of the truth where that was tried, instead of 95 %"
+)
 OF_PROBABILITY: Mapping[str, Unit] = {"logit": "probability", "logit_per_ink": "probability_per_ink"}
 
 
@@ -155,7 +159,7 @@ def run_explainer(
     def explanation(attribution: Attribution, out_of_time: bool, quality: Quality | None) -> Explanation:
         attribution = certified(_with(attribution, pieces.rows, notes), out_of_time)
         if request.output == "probability":
-            attribution = replace(attribution, unit=OF_PROBABILITY.get(attribution.unit, attribution.unit))
+            attribution = _of_probability(attribution, explainer)
         return Explanation(
             explanation_id(digit, prediction, explainer, request), digit, prediction, target, attribution, explainer,
             request.seed, request.output, request.frame, request.engine, quality, runtime=runtime,
@@ -189,6 +193,14 @@ def run_explainer(
 
 def _with(attribution: Attribution, rows: int, warnings: tuple[str, ...]) -> Attribution:
     return replace(attribution, rows=attribution.rows + rows, warnings=(*warnings, *attribution.warnings))
+
+
+def _of_probability(attribution: Attribution, explainer: Explainer) -> Attribution:
+    """With its unit, and a warning where its errors come from draws of slopes."""
+    unit = OF_PROBABILITY.get(attribution.unit, attribution.unit)
+    is_pixelwise = attribution.stderr is not None and attribution.segment_values is None
+    is_drawn = is_pixelwise and "gradient" in explainer.needs
+    return replace(attribution, unit=unit, warnings=(*attribution.warnings, *[FEW_SLOPES] * is_drawn))
 
 
 def _disagreement(model: Model, digit: Digit, prediction: Prediction) -> tuple[str, ...]:

@@ -243,3 +243,18 @@ def test_an_explanation_says_where_the_quantised_file_reads_another_digit(is_qua
         reads = net.card.classes[int(net.forward(found.digit.pixels[None])[0].argmax())]
         assert f"(int8) reads {found.prediction.label}, the net that is explained reads {reads};" in named[0]
         assert "explained reads" in alt_text(found) and found.target.label == found.prediction.label
+
+
+@pytest.mark.parametrize(
+    ("method", "output", "warned"),
+    [
+        ("smooth_grad", "probability", True),
+        ("expected_gradients", "probability", True),
+        ("smooth_grad", "logit", False),
+        ("saliency", "probability", False),
+        ("rise", "probability", False),
+    ],
+)
+def test_errors_that_are_known_to_be_too_small_are_told_so(method: str, output: Any, warned: bool) -> None:
+    found = explained(Wavy(card_28()), method=method, output=output)
+    assert any(one.startswith("errors-too-small") for one in found.attribution.warnings) == warned
