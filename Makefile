@@ -70,16 +70,19 @@ bench-nets: .venv/dev.stamp ## measure how well the nets read, and what they kno
 TRAIN = $(BIN)/python -m training
 train-nets: .venv/dev.stamp ## train the next CNN and LSTM and put them on trial; INKLING_MNIST=FILE.npz; takes hours
 	for net in cnn lstm; do \
-	  $(TRAIN) fit $$net --epochs 40 --fonts runs/fonts --default --log runs/$$net.log && $(TRAIN) certify $$net || exit 1; \
+	  $(TRAIN) fit $$net --epochs 40 --fonts runs/fonts --default --log runs/$$net.log && \
+	  $(TRAIN) certify $$net && $(TRAIN) reference $$net || exit 1; \
 	done
 
 train-all: train-nets ## and what the CNN teaches: the MLP, and the small CNN under the label edge
 	$(TRAIN) compress cnn --distill-into mlp --units 320,96 --dropout 0 --epochs 80 --learning-rate 0.004 \
 	  --fonts runs/fonts --default --log runs/mlp.log
 	$(TRAIN) certify mlp
+	$(TRAIN) reference mlp
 	$(TRAIN) compress cnn --distill-into cnn --filters 14,22 --dropout 0 --epochs 45 --learning-rate 0.004 \
 	  --fonts runs/fonts --quantize int8 --label edge --log runs/edge.log
 	$(TRAIN) certify cnn/edge
+	$(TRAIN) reference cnn/edge
 
 bench-step: .venv/dev.stamp ## measure where the time of a training step goes; INKLING_MNIST=FILE.npz
 	$(BIN)/python -m benchmarks.training_step

@@ -37,6 +37,7 @@ from server.process.periodic import PeriodicTask
 from server.process.preflight import count_workers, has_tensorflow, prefers_tensorflow, read_trust
 from server.protocols import ExplanationCache, NoCache
 from server.rollout.canary import Canary
+from server.rollout.drift import Drift
 from server.rollout.shadow import Shadow
 from server.rollout.shares import parse_shares
 from server.routes import docs, ops, page
@@ -96,6 +97,7 @@ def create_app(
         scheduler=_scheduler(settings, cache, metrics, state),
         canary=Canary(parse_shares(settings.canary)) if settings.canary else None,
         shadow=Shadow(parse_shares(settings.shadow), store, metrics) if settings.shadow else None,
+        drift=Drift(metrics.set_drift),
         proxies=settings.proxies,
         feedback=FeedbackLog(settings.feedback, settings.feedback_bytes) if settings.feedback else None,
         frame_ancestors=settings.frame_ancestors.replace(",", " "),

@@ -43,7 +43,7 @@ class Metric:
     about: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
-    over: Literal["", "livesum", "livemostrecent"] = ""
+    over: Literal["", "livesum", "livemostrecent", "livemax"] = ""
 
 
 REQUESTS = Metric(Counter, "inkling_requests", "Requests answered.", ("route", "method", "status"))
@@ -132,9 +132,17 @@ SHADOW_SKIPPED = Metric(
     "Pictures that a second version was not asked about: too many waited, or it cannot answer them.",
     ("model",),
 )
+DRIFT = Metric(
+    Gauge,
+    "inkling_drift",
+    "Population stability index of the last 1000 pictures against the reference of the version's card: of classes, "
+    "confidence, out_of_distribution, evidence (of explanations by the default method). The largest of all workers.",
+    (*BY_VERSION, "of"),
+    over="livemax",
+)
 TABLE = (
     REQUESTS, REFUSED, PREDICT, EXPLAIN, GAP, BATCH, QUEUE, RETRACES, CACHE, SLOTS, VERSIONS, UNUSABLE, STATE,
-    PREDICTIONS, CONFIDENCE, UNFAMILIAR, SEVERAL, SHADOW, SHADOW_CONFIDENCE, SHADOW_EXPLANATION, SHADOW_SKIPPED,
+    PREDICTIONS, CONFIDENCE, UNFAMILIAR, SEVERAL, SHADOW, SHADOW_CONFIDENCE, SHADOW_EXPLANATION, SHADOW_SKIPPED, DRIFT,
 )  # fmt: skip
 
 
@@ -250,6 +258,10 @@ class Metrics:
         self._child(SHADOW_CONFIDENCE, *series).observe(confidence_moved)
         if moved is not None:
             self._child(SHADOW_EXPLANATION, *series).observe(moved)
+
+    def set_drift(self, model: str, version: str, of: str, index: float) -> None:
+        """How far what is sent is from what is usual for a version."""
+        self._child(DRIFT, model, version, of).set(index)
 
     def count_shadow_skipped(self, model: str) -> None:
         """A second version was not asked."""

@@ -110,6 +110,24 @@ class Views:
     prototypes: Array  # (K, H, W) in [0, 1]
 
 
+REFERENCE_BOUNDS = (0.3, 0.5, 0.7, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)  # of bins of the answered probability
+REFERENCE_CELLS = 4  # in a row, in which evidence is compared
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What is usual for a version, measured on images of its kind: shares of the classes that it reads, of its
+    confidence by bins, of what is out of distribution; and by class the mean shares of evidence in cells, by a method
+    with its defaults."""
+
+    images: int
+    classes: Array  # (K,)
+    confidence: Array  # (len(REFERENCE_BOUNDS) + 1,)
+    out_of_distribution: float
+    method: str
+    cells: Array  # (K, REFERENCE_CELLS ** 2)
+
+
 @dataclass(frozen=True)
 class Neighbour:
     """A centroid: its index, the class that the version reads in it, and how far it is, 0 .. 2: 1 less the cosine of
@@ -204,6 +222,7 @@ class ModelCard:
     trial: Trial | None = None  # where the version was tried
     conformal: ConformalScores | None = None  # where its card has one
     views: Views | None = None  # where it has the file
+    reference: Reference | None = None  # where it has the file
 
     @property
     def quantization(self) -> Quantization | None:

@@ -59,6 +59,8 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
         "server.rollout",
         "server.scheduling",
     },
+    "server.rollout.drift": {"server.rollout.evidence"},
+    "server.rollout.evidence": set(),
     "server.rollout.report": set(),
     "server.rollout.shares": set(),
     "server.rollout.canary": {"server.rollout.shares"},
@@ -213,6 +215,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
         "server.inference.trial",
         "server.models",
         "server.reference",
+        "server.rollout.evidence",
     },
 }
 ADDRESSES = {  # third party -> the only files that may import it

@@ -15,8 +15,20 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from server.models.reference import parse_reference
 from server.models.trial import parse_trial
-from server.types import Array, ConformalScores, ImageSpec, LiteRTFile, ModelCard, Quantization, Role, Trial, Views
+from server.types import (
+    Array,
+    ConformalScores,
+    ImageSpec,
+    LiteRTFile,
+    ModelCard,
+    Quantization,
+    Reference,
+    Role,
+    Trial,
+    Views,
+)
 
 if TYPE_CHECKING:
     from server.models.trust import Trust
@@ -89,6 +101,7 @@ def _card(stored: Mapping[str, Any], digest: str, folder: Path) -> ModelCard:
         trial=_trial(folder, stored),
         conformal=_conformal(stored.get("prediction_sets")),
         views=_views(folder, stored, len(background)),
+        reference=_reference(folder, stored),
     )
 
 
@@ -166,6 +179,18 @@ def _trial(folder: Path, stored: Mapping[str, Any]) -> Trial | None:
         raise BrokenVersion(f"{CARD} has the trial {path!r:.100}, which has no SHA-256 in its card")
     try:
         return parse_trial((folder / path).read_bytes())
+    except ValueError as error:
+        raise BrokenVersion(f"{path} {error}") from None
+
+
+def _reference(folder: Path, stored: Mapping[str, Any]) -> Reference | None:
+    path = stored.get("reference")
+    if path is None:
+        return None
+    if not isinstance(path, str) or path not in stored["files"]:
+        raise BrokenVersion(f"{CARD} has the reference {path!r:.100}, which has no SHA-256 in its card")
+    try:
+        return parse_reference((folder / path).read_bytes(), len(stored["classes"]))
     except ValueError as error:
         raise BrokenVersion(f"{path} {error}") from None
 

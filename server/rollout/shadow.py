@@ -19,13 +19,13 @@ from server.errors import ServiceError
 from server.explainers.integrated_gradients import IntegratedGradients
 from server.inference.predict import predict_pixels
 from server.protocols import NO_DEADLINE, ModelStore, ModelVersion
+from server.rollout.evidence import cell_shares
 from server.rollout.shares import Share
 from server.scheduling import lower_thread_priority
 from server.types import Array, ModelCard, Target
 
 WAITING = 64  # pictures at most
 NICENESS = 19  # the least priority that there is
-GRID = 4  # cells in a row, in which evidence is compared
 
 log = logging.getLogger(__name__)
 
@@ -127,15 +127,6 @@ def moved_evidence(one: ModelVersion, other: ModelVersion, pixels: Array, index:
     except ServiceError:
         return None
     return float(np.abs(first - second).sum() / 2)
-
-
-def cell_shares(values: Array) -> Array:
-    """What share of a map's (H, W) absolute values lies in each of GRID x GRID cells; equal shares of nothing."""
-    rows, columns = (np.arange(side) * GRID // side for side in values.shape)
-    cells = np.zeros((GRID, GRID))
-    np.add.at(cells, (rows[:, None], columns[None, :]), np.abs(values))
-    total = float(cells.sum())
-    return cells / total if total > 0 else np.full_like(cells, 1 / cells.size)
 
 
 def _evidence(version: ModelVersion, pixels: Array, index: int) -> Array:

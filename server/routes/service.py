@@ -15,6 +15,7 @@ from server.metrics import Metrics
 from server.models.repository.store import Store
 from server.protocols import ExplanationCache, RequestContext
 from server.rollout.canary import Canary
+from server.rollout.drift import Drift
 from server.rollout.shadow import Shadow
 from server.scheduling import PooledSession, Scheduler
 
@@ -40,6 +41,7 @@ class Service:
     feedback: FeedbackLog | None  # of labels that people tell; None where they are not collected
     canary: Canary | None  # a version on trial that answers some callers
     shadow: Shadow | None  # one that is asked beside the version that answers
+    drift: Drift  # of what is sent from what is usual
     proxies: int  # in front, whose X-Forwarded-For is believed
     frame_ancestors: str  # origins whose pages may show the element in a frame, as the header has them
 

@@ -165,6 +165,7 @@ SITUATIONS: dict[str, dict[str, str]] = {  # alert -> samples at which it fires,
                                  of_cnn("inkling_confidence_bucket", le="0.9"): f"0+0.2x{DAYS} 2256+2x{HOUR}"},
     "InklingClassMixShifted": {of_cnn("inkling_predictions_total", **{"class": "0"}): f"0+5x{DAYS} 56400+9x{HOUR}",
                                of_cnn("inkling_predictions_total", **{"class": "1"}): f"0+5x{DAYS} 56400+1x{HOUR}"},
+    "InklingDrift": {of_cnn("inkling_drift", of="confidence"): f"0.05x{HOUR // 2} 0.4x{HOUR // 2}"},
     "InklingOutOfDistribution": {of_cnn("inkling_confidence_count"): f"0+1x{HOUR}",
                                  of_cnn("inkling_out_of_distribution_total"): f"0+0.2x{HOUR}"},
 }  # fmt: skip

@@ -13,8 +13,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from server.rollout.evidence import cell_shares
 from server.rollout.report import Compared, report, wilson
-from server.rollout.shadow import Answered, Shadow, cell_shares
+from server.rollout.shadow import Answered, Shadow
 from server.rollout.shares import Share
 from server.types import Array, ModelCard
 from tests.conftest import MakeApp

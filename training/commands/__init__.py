@@ -13,7 +13,7 @@ from training.errors import TrainingError
 
 COMMANDS = (
     "fit", "tune", "compress", "compare", "evaluate", "convert", "export-c", "label", "push", "pull", "sign",
-    "visualise", "certify", "referee",
+    "visualise", "reference", "certify", "referee",
 )  # fmt: skip
 
 

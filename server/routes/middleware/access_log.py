@@ -35,11 +35,20 @@ class Facts:
 def record_prediction(prediction: Prediction, warnings: Collection[str]) -> None:
     """Record that a picture was predicted, with these warnings about it."""
     _predicted(prediction.card, 1).count_picture(prediction, warnings)
+    _watch(prediction)
 
 
 def record_rows(card: ModelCard, classes: Array, probabilities: Array, unfamiliar: Array) -> None:
     """Record that a version predicted the n rows of a tensor: what is predicted for each, as Metrics counts it."""
     _predicted(card, len(classes)).count_rows(card, classes, probabilities, unfamiliar)
+    if card.reference is not None:
+        rows = zip(classes.tolist(), probabilities.tolist(), unfamiliar.tolist(), strict=True)
+        for index, probability, is_unfamiliar in rows:
+            service().drift.add(card, index, probability, not is_unfamiliar)
+
+
+def _watch(prediction: Prediction) -> None:
+    service().drift.add(prediction.card, prediction.index, prediction.probability, prediction.in_distribution.ok)
 
 
 def _predicted(card: ModelCard, rows: int) -> Metrics:
@@ -57,6 +66,8 @@ def record_explanation(explanation: Explanation, computed: bool = True) -> None:
     facts.model, facts.version = explanation.prediction.card.name, explanation.prediction.card.version
     facts.method = explanation.explainer.name
     service().metrics.count_picture(explanation.prediction, explanation.digit.placement.warnings)
+    _watch(explanation.prediction)
+    service().drift.add_explanation(explanation)
     if computed:
         facts.rows += explanation.attribution.rows
         _gap(explanation)

@@ -19,7 +19,7 @@ from server.models.loading import Loading
 from server.models.repository.shared_state import SharedState
 from server.models.repository.store import Action, LoadedModel, LoadSavedModel, LoadTwin, Store
 from server.models.repository.version_policy import VersionPolicy
-from server.types import Model, ModelCard
+from server.types import REFERENCE_BOUNDS, Model, ModelCard
 from tests.support.models.fakes import EVERYTHING, Fake, Linear, make_card
 
 if TYPE_CHECKING:
@@ -149,6 +149,24 @@ def add_views(folder: Path, **changes: Any) -> Path:
     card = json.loads((folder / CARD).read_text())
     card["files"][VIEWS.as_posix()] = sha256(folder / VIEWS)
     (folder / CARD).write_text(json.dumps({**card, "views": VIEWS.as_posix()}))
+    return folder
+
+
+def add_reference(folder: Path, **changes: Any) -> Path:
+    """The version in this folder with what is usual for it: everything alike; `changes` replace fields of it."""
+    path, bins = folder / "assets.extra" / "reference.json", len(REFERENCE_BOUNDS) + 1
+    stored: dict[str, Any] = {
+        "format": 1,
+        "images": 100,
+        "classes": [1 / CLASSES] * CLASSES,
+        "confidence": [1 / bins] * bins,
+        "out_of_distribution": 0.01,
+        "evidence": {"method": "shapley", "cells": [[1 / 16] * 16] * CLASSES},
+    }
+    path.write_text(json.dumps({**stored, **changes}))
+    card = json.loads((folder / CARD).read_text())
+    card["files"]["assets.extra/reference.json"] = sha256(path)
+    (folder / CARD).write_text(json.dumps({**card, "reference": "assets.extra/reference.json"}))
     return folder
 
 
