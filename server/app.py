@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 import weakref
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -39,7 +40,7 @@ from server.protocols import ExplanationCache, NoCache
 from server.rollout.canary import Canary
 from server.rollout.drift import Drift
 from server.rollout.shadow import Shadow
-from server.rollout.shares import parse_shares
+from server.rollout.shares import Share, parse_shares
 from server.routes import docs, ops, page
 from server.routes.bodies.content_encoding import inflate
 from server.routes.bodies.request_body import unchunk
@@ -55,7 +56,7 @@ from server.scheduling import BoundedPool, Scheduler
 
 if TYPE_CHECKING:
     from server.models.trust import Trust
-    from server.state import Connection
+    from server.state.connection import Connection
 
 PARTS = (
     predict, explain, models, views, rollouts, explanations, compare, attack, feedback,
@@ -85,24 +86,8 @@ def create_app(
     state = _state(settings, metrics)
     links, loading = _links(settings, run_dir, state), _loading(settings, metrics, load_twin, load_savedmodel, check)
     store, cache = _store(settings, run_dir, loading, state), _cache(settings, run_dir, metrics, state)
-    app.extensions[EXTENSION] = Service(
-        store=store,
-        cache=cache,
-        model=settings.model,
-        max_images=settings.max_images,
-        max_budget_ms=settings.max_budget_ms,
-        max_rows=settings.max_rows,
-        metrics=metrics,
-        links=links,
-        scheduler=_scheduler(settings, cache, metrics, state),
-        canary=Canary(parse_shares(settings.canary)) if settings.canary else None,
-        shadow=Shadow(parse_shares(settings.shadow), store, metrics) if settings.shadow else None,
-        drift=Drift(metrics.set_drift),
-        proxies=settings.proxies,
-        feedback=FeedbackLog(settings.feedback, settings.feedback_bytes) if settings.feedback else None,
-        frame_ancestors=settings.frame_ancestors.replace(",", " "),
-    )
-    _tell_missing(settings, store)
+    scheduler = _scheduler(settings, cache, metrics, state)
+    app.extensions[EXTENSION] = _service(settings, store, cache, metrics, links, scheduler)
     app.url_map.converters["name"] = Name
     app.url_map.merge_slashes = False  # by a redirect, as a page of HTML, to the host that the request names
     for blueprint in BLUEPRINTS:
@@ -117,12 +102,45 @@ def create_app(
     return app
 
 
-def _tell_missing(settings: Settings, store: Store) -> None:
-    """Log where the model that answers by default is not there; one that is on its way is no error."""
+def _service(
+    settings: Settings,
+    store: Store,
+    cache: ExplanationCache,
+    metrics: Metrics,
+    links: Links | None,
+    scheduler: Scheduler,
+) -> Service:
+    """What the routes need, with the versions on trial."""
+    canary, shadow = (parse_shares(text) if text else {} for text in (settings.canary, settings.shadow))
+    _tell_missing(settings, store, [*canary.values(), *shadow.values()])
+    return Service(
+        store=store,
+        cache=cache,
+        model=settings.model,
+        max_images=settings.max_images,
+        max_budget_ms=settings.max_budget_ms,
+        max_rows=settings.max_rows,
+        metrics=metrics,
+        links=links,
+        scheduler=scheduler,
+        canary=Canary(canary) if canary else None,
+        shadow=Shadow(shadow, store, metrics) if shadow else None,
+        drift=Drift(metrics.set_drift),
+        proxies=settings.proxies,
+        feedback=FeedbackLog(settings.feedback, settings.feedback_bytes) if settings.feedback else None,
+        frame_ancestors=settings.frame_ancestors.replace(",", " "),
+    )
+
+
+def _tell_missing(settings: Settings, store: Store, shares: Collection[Share]) -> None:
+    """Log what settings name and is not there; what may be on its way is no error."""
+    known, where = ", ".join(store.served_models) or "none", settings.model_store.resolve()
     if settings.model not in store.served_models:
-        known, where = ", ".join(store.served_models) or "none", settings.model_store.resolve()
         level = logging.INFO if settings.model_source else logging.ERROR
         log.log(level, "the default model %r is not in %s; there is %s", settings.model, where, known)
+    for share in shares:
+        if share.label not in (store.served_models[share.model].labels if share.model in store.served_models else ()):
+            log.warning("nothing goes to %s@%s yet: there is no such label of a model", share.model, share.label)
 
 
 def _loading(
@@ -159,7 +177,7 @@ def _scheduler(settings: Settings, cache: ExplanationCache, metrics: Metrics, st
     pool = BoundedPool(settings.explain_slots, NICENESS, on_change=metrics.add_slots)
     if state is None or settings.keep == "off":  # what is not kept cannot be had from another
         return Scheduler(pool, cache, max_waiters=settings.max_waiters)
-    from server.state import RENEWED_EVERY, Leases
+    from server.state.leases import RENEWED_EVERY, Leases
 
     leases = Leases(state)
     PeriodicTask(leases.renew, RENEWED_EVERY, "what this server computes cannot be told to others").start()
@@ -170,7 +188,7 @@ def _state(settings: Settings, metrics: Metrics) -> "Connection | None":
     """The state that machines share; None where each is alone."""
     if settings.state is None:
         return None
-    from server.state import Connection
+    from server.state.connection import Connection
 
     return Connection(settings.state, metrics.set_state)
 
@@ -200,7 +218,7 @@ def _store(settings: Settings, run_dir: Path, loading: Loading, state: "Connecti
     if state is None:
         store = Store(settings.model_store, loading, shared, policy)
     else:
-        from server.state import Notices
+        from server.state.notices import Notices
 
         notices = Notices(state, run_dir)
         store = Store(settings.model_store, loading, shared, policy, notices.tell)
@@ -229,7 +247,7 @@ def _links(settings: Settings, run_dir: Path, state: "Connection | None") -> Lin
     own = shared_secret(run_dir)
     if state is None:
         return Links(own, settings.link_seconds)
-    from server.state import SharedSecret
+    from server.state.secret import SharedSecret
 
     return Links(SharedSecret(state, own), settings.link_seconds)
 
@@ -247,7 +265,7 @@ def _cache(settings: Settings, run_dir: Path, metrics: Metrics, state: "Connecti
     alone = SqliteCache(path, settings.records_bytes, settings.keep_seconds, on_event)
     if state is None:
         return alone
-    from server.state import SharedExplanations
+    from server.state.explanations import SharedExplanations
 
     return SharedExplanations(state, alone, settings.records_bytes, settings.keep_seconds, on_event)
 

@@ -31,9 +31,9 @@ def _setting(
 RATE = r"[1-9]\d{0,8}/(second|minute|hour|day)"
 ORIGIN = r"https?://[A-Za-z0-9.\[\]:-]+"
 STORAGE = r"memory://|(redis|rediss|redis\+unix|memcached)://.+"
-STATE = r"(redis|rediss|redis\+unix|unix|valkey|valkeys)://.+"
+STATE = r"(redis|rediss|unix|valkey|valkeys)://[^?#]+"
 SHARE = r"[^@:;/]+@[^@:;/]+:(0?\.\d{1,6}|1(\.0{1,6})?)"
-ADDRESS = r"[a-z][a-z0-9+.-]*://.+"
+ADDRESS = r"file:///.+|[a-z][a-z0-9+.-]*://[^/\s].*"
 RULE = r"(all|latest:[1-9]\d{0,8}|specific:\d+(,\d+)*)"
 NAMED = rf"[^=;:/]+={RULE}"
 HOST_NAME = r"((\*?\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[A-Fa-f0-9:.]+\])"
@@ -100,7 +100,7 @@ class Settings:
     )
     state: str | None = _setting(
         None,
-        "state that machines share: redis://HOST:PORT or valkey://HOST:PORT; default each alone",
+        "state that machines share: redis://HOST:PORT/DB, valkey://... or unix://PATH; default each alone",
         like=STATE,
     )
     keep: Literal["on", "off"] = _setting(

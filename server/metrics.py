@@ -167,6 +167,7 @@ class Metrics:
         self._children: dict[tuple[str, ...], Any] = {}  # looking labels up in the library costs more than counting
         self._by_version: dict[tuple[str, str, tuple[str, ...]], VersionSeries] = {}
         self._series = 0
+        self._shadowed: set[tuple[str, str, str]] = set()
 
     def count_request(self, route: str | None, method: str, status: int) -> None:
         """A request was answered; `route` is the rule that it matched."""
@@ -250,9 +251,9 @@ class Metrics:
     ) -> None:
         """A second version was asked about a picture that another answered with this class."""
         series = (model, version, label)
-        key = (SHADOW.name, *series, "same")
-        if key not in self._children and sum(one[0] == SHADOW.name for one in self._children) >= 2 * MOST_CLASSES:
+        if series not in self._shadowed and len(self._shadowed) >= MOST_CLASSES:
             series = (model, version, OTHER)
+        self._shadowed.add(series)  # by the one thread that compares
         for result in ("same", "changed"):
             self._child(SHADOW, *series, result).inc((result == "changed") == changed)
         self._child(SHADOW_CONFIDENCE, *series).observe(confidence_moved)

@@ -45,7 +45,13 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
     "server.cli": {"server.auth.keys", "server.config", "server.process.preflight"},
     "server.cli.verify": {"server.config", "server.models", "server.process.preflight"},
     "server.auth": {"server.config"},
-    "server.process.preflight": {"server.auth.keys", "server.config", "server.models.trust", "server.rollout.shares"},
+    "server.process.preflight": {
+        "server.auth.keys",
+        "server.config",
+        "server.models.trust",
+        "server.rollout.shares",
+        "server.state.connection",
+    },
     "server.process.gunicorn_worker": {
         "server.process.lingering",
         "server.process.refusals",
@@ -198,6 +204,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
     "server.models.batching": {"server.models.batching", "server.models.wrappers", "server.protocols"},
     "server.models.repository": {*top_of("server.models"), "server.models.repository", "server.process.malloc"},
     "training": {"training"},
+    "training.store.signing": {"training", "server.models.trust"},
     "training.store.remote": {  # the one door to object stores, and what mirrors one into a folder
         "training",
         "server.models.repository.follower",
@@ -257,7 +264,8 @@ ALLOWED_INSIDE = {  # imports inside functions, loaded on purpose after start
     ("server.app", "server.routes.middleware.rate_limits"),
     ("server.app", "server.routes.middleware.rate_limiter"),
     ("server.app", "server.models.repository.follower"),
-    ("server.app", "server.state"),
+    *(("server.app", f"server.state.{one}") for one in ("connection", "explanations", "leases", "notices", "secret")),
+    ("server.process.preflight", "server.state.connection"),
     ("server.app", "server.models.repository.object_store"),
     ("server.process.preflight", "fsspec"),
     ("server.process.preflight", "server.models.trust"),

@@ -85,8 +85,7 @@ def check(settings: Settings, workers: int) -> None:
             parse_shares(given or "") if given else None
         except ValueError as error:
             raise SettingsError(f"INKLING_{variable}: {error}") from error
-    if settings.state is not None and importlib.util.find_spec("redis") is None:
-        raise SettingsError("INKLING_STATE needs the package redis; `pip install redis`")
+    _check_state(settings)
     if settings.rate_limit is None:
         return
     scheme = settings.limits_storage.partition("://")[0]
@@ -100,6 +99,26 @@ def check(settings: Settings, workers: int) -> None:
         raise SettingsError(
             f"INKLING_RATE_LIMIT_STORAGE={scheme}://... needs the package {client}; `pip install {client}`"
         )
+
+
+def _check_state(settings: Settings) -> None:
+    """Check what machines are to share. Raises SettingsError."""
+    if settings.shadow is not None and settings.keep == "off":
+        raise SettingsError(
+            "INKLING_SHADOW holds a picture until it is compared, and INKLING_KEEP=off says that nothing of one is "
+            "held after its answer; expected one of them alone"
+        )
+    if settings.state is None:
+        return
+    if importlib.util.find_spec("redis") is None:
+        raise SettingsError("INKLING_STATE needs the package redis; `pip install redis`")
+    from server.state.connection import Connection
+
+    try:
+        Connection(settings.state).close()
+    except (ValueError, TypeError, OSError) as error:
+        given = f"INKLING_STATE={settings.state.partition('://')[0]}://..."
+        raise SettingsError(f"{given} cannot be used ({type(error).__name__}); expected HOST:PORT") from None
 
 
 def _check_source(settings: Settings) -> None:

@@ -102,15 +102,14 @@ class Shadow:
 
     def _compare(self, answered: Answered, label: str) -> None:
         card, pixels = answered.card, answered.pixels
-        with self._store.handle(card.name, label) as other:
-            if other.card.version == card.version:
-                return  # the picture was answered by the version itself
+        with self._store.handle(card.name, None) as default, self._store.handle(card.name, label) as other:
+            if default.card.version != card.version or other.card.version == card.version:
+                return  # the request named a version, or was answered by the one on trial
             if other.card.classes != card.classes or pixels.shape != (other.card.image.height, other.card.image.width):
                 self._counts.count_shadow_skipped(card.name)
                 return
             found = predict_pixels(other, pixels, NO_DEADLINE)
-            with self._store.handle(card.name, card.version) as own:
-                moved = moved_evidence(own, other, pixels, answered.index)
+            moved = moved_evidence(default, other, pixels, answered.index)
         difference = abs(float(found.probabilities[answered.index]) - answered.probability)
         label_of = card.classes[answered.index]
         changed = found.index != answered.index

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from redis import Redis, RedisError
+from redis import Redis, RedisError, ResponseError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 T = TypeVar("T")
 
-TIMEOUT = 0.25  # seconds that an answer, or a connection, may take
+TIMEOUT = 0.25  # seconds that an answer, or a connection, may take; it is tried twice
 RETRY_AFTER = 1.0  # seconds before it is tried again
 PREFIX = "inkling:1:"  # of all keys; the number is that of their layout
 SCHEMES = {"valkey": "redis", "valkeys": "rediss"}  # one client speaks to both
@@ -55,6 +55,7 @@ class Connection:
         self._on_change, self._now = on_change, now
         self._lock = threading.Lock()
         self._answers: bool | None = None
+        self._refusal = ""
         self._until = float("-inf")  # until when nobody asks
 
     def call(self, work: Callable[[Any], T]) -> T:
@@ -70,7 +71,10 @@ class Connection:
                 self._until = self._now() + RETRY_AFTER  # others need not wait for this try
         try:
             found = work(self._client)
-        except (RedisError, OSError) as error:
+        except ResponseError as error:  # it answers, but not this: it is full, read only, or has another's data
+            self._tell_refusal(str(error).partition(" ")[0][:40])
+            raise Away from error
+        except (RedisError, OSError, ValueError) as error:
             self._tell(False, error)
             raise Away from error
         if self._answers is not True:
@@ -79,6 +83,13 @@ class Connection:
 
     def close(self) -> None:
         self._client.close()
+
+    def _tell_refusal(self, kind: str) -> None:
+        """Log once what it refuses, until something else."""
+        with self._lock:
+            before, self._refusal = self._refusal, kind
+        if before != kind:
+            log.warning("the shared state refuses what it is asked (%s); this server does without", kind)
 
     def _tell(self, answers: bool, error: Exception | None = None) -> None:
         with self._lock:

@@ -1,82 +1,117 @@
 """Tells all machines which models are to be loaded and unloaded: what one was asked to do, the others do too.
 
-The last request for each model is kept, with a number that counts up, so that a machine that was away does what it
-missed when it is back.
+The last request for each model is kept, under an id of its own, so that a machine that was away does what it missed
+when it is back; one that could not tell it tells it then.
 """
 
 import fcntl
 import json
+import logging
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from server.state.connection import PREFIX, Away, Connection
 
 Action = Literal["load", "unload"]
-REQUESTS, COUNT = f"{PREFIX}requests", f"{PREFIX}requests-count"
-FILE = "notices.json"  # in the folder that the processes of a server share: the number that was done last, by model
+REQUESTS = f"{PREFIX}requests"
+FILE = "notices.json"  # in the folder that the processes of a server share
+MOST = 1000  # models whose requests are read
+
+log = logging.getLogger(__name__)
+
+
+class Request(NamedTuple):
+    """What was asked of one model."""
+
+    id: str
+    action: Action
 
 
 class Notices:
-    """The requests of all machines. The processes of this server share `folder`: one of them does what is new."""
+    """The requests of all machines. The processes of this server share `folder`, with what was done last of each model
+    and what could not be told yet."""
 
     def __init__(self, connection: Connection, folder: Path) -> None:
         self._connection, self._path = connection, folder / FILE
 
     def tell(self, model: str, action: Action) -> None:
-        """Have the other machines do what this one has done. Nothing while the shared state is away."""
-
-        def work(client: Any) -> int:
-            number = int(client.incr(COUNT))
-            client.hset(REQUESTS, model, json.dumps({"number": number, "action": action}))
-            return number
-
-        with suppress(Away), self._path.with_suffix(".lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # else another process of this server would do it once more
-            self._write({**self._done(), model: self._connection.call(work)})
+        """Have the other machines do what this one has done: now, or as soon as the shared state answers."""
+        request = Request(secrets.token_hex(8), action)
+        with self._locked() as notes:
+            notes["done"][model] = request.id
+            notes["untold"][model] = list(request)
+            if not self._tell_all(notes["untold"]):
+                log.warning("%s is not yet %sed on other machines: the shared state does not answer", model, action)
 
     def poll(self, do: Callable[[str, Action], None]) -> None:
-        """Have `do` load or unload what others were asked to since the last time. Raises what it does, and OSError."""
+        """Tell what could not be told, and have `do` load or unload what others were asked to since the last time; what
+        it raises for is tried again. Raises what it does, and OSError."""
         try:
             found = self._connection.call(lambda client: client.hgetall(REQUESTS))
         except Away:
             return
-        requests = {name.decode(): request for name, body in found.items() if (request := _request(body)) is not None}
-        if _new(requests, self._done()) == {}:
+        notes = self._read()
+        if not notes["untold"] and not _new(found, notes["done"]):
             return
+        with self._locked() as notes:
+            self._tell_all(notes["untold"])
+            for model, request in _new(found, notes["done"]).items():
+                if model not in notes["untold"]:
+                    do(model, request.action)
+                    notes["done"][model] = request.id
+
+    def _tell_all(self, untold: dict[str, list[str]]) -> bool:
+        """Whether all could be told; what was is taken out."""
+        for model, (identity, action) in list(untold.items()):
+            body = json.dumps({"id": identity, "action": action})
+            try:
+                self._connection.call(partial(_put, model, body))
+            except Away:
+                return False
+            del untold[model]
+        return True
+
+    @contextmanager
+    def _locked(self) -> Iterator[dict[str, dict[str, Any]]]:
+        """What this server has noted, for this process alone to change; it is written in the end, whatever happens."""
         with self._path.with_suffix(".lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            done = self._done()
-            new = _new(requests, done)
-            self._write({**done, **{name: number for name, (number, _) in new.items()}})
-        for name, (_, action) in new.items():
-            do(name, action)
+            notes = self._read()
+            before = json.dumps(notes)
+            try:
+                yield notes
+            finally:
+                if (after := json.dumps(notes)) != before:
+                    aside = self._path.with_name(f".{FILE}.{os.getpid()}")
+                    aside.write_text(after)
+                    aside.replace(self._path)
 
-    def _done(self) -> dict[str, int]:
+    def _read(self) -> dict[str, dict[str, Any]]:
         try:
             stored = json.loads(self._path.read_bytes())
-            return {str(name): int(number) for name, number in stored.items()}
-        except (OSError, ValueError, AttributeError, TypeError):
-            return {}
-
-    def _write(self, done: dict[str, int]) -> None:
-        aside = self._path.with_name(f".{FILE}.{os.getpid()}")
-        aside.write_text(json.dumps(done))
-        aside.replace(self._path)
+            return {"done": dict(stored["done"]), "untold": dict(stored["untold"])}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {"done": {}, "untold": {}}
 
 
-def _new(requests: Mapping[str, tuple[int, Action]], done: Mapping[str, int]) -> dict[str, tuple[int, Action]]:
-    """Those with another number than what was done last: a state that was emptied counts from 1 again."""
-    return {name: one for name, one in requests.items() if one[0] != done.get(name)}
+def _put(model: str, body: str, client: Any) -> None:
+    client.hset(REQUESTS, model, body)
 
 
-def _request(body: bytes) -> tuple[int, Action] | None:
-    """None for what is no request: others may write there."""
-    try:
-        stored = json.loads(body)
-        number, action = stored["number"], stored["action"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return (number, action) if type(number) is int and action in get_args(Action) else None
+def _new(found: Mapping[bytes, bytes], done: Mapping[str, str]) -> dict[str, Request]:
+    """The requests that were not done yet; what is none is left out, since others may write there."""
+    requests = {}
+    for name, body in list(found.items())[:MOST]:
+        try:
+            stored = json.loads(body)
+            model, request = name.decode(), Request(stored["id"], stored["action"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        if isinstance(request.id, str) and request.action in get_args(Action) and done.get(model) != request.id:
+            requests[model] = request
+    return requests

@@ -54,7 +54,7 @@ def test_an_object_of_s3_is_created_once(address: str) -> None:
     store.create("a.json", b"first")
     with pytest.raises(AlreadyThere):
         store.create("a.json", b"second")
-    assert (store.read("a.json"), list(store.listing())) == (b"first", ["a.json"])
+    assert (store.read("a.json", 1 << 20), list(store.listing())) == (b"first", ["a.json"])
 
 
 def test_writers_at_the_same_time_lose_no_label(address: str) -> None:

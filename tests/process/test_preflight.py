@@ -47,3 +47,30 @@ def test_several_keys_in_one_file_are_trusted(tmp_path: Path) -> None:
     public = [new_key(tmp_path / name) for name in ("one", "two")]
     (tmp_path / "keys").write_bytes(b"".join(path.read_bytes() for path in public))
     check(Settings(trust=tmp_path / "keys"), 1)
+
+
+def test_a_state_that_cannot_be_addressed_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"INKLING_STATE=redis://\.\.\. cannot be used"):
+        check(Settings(state="redis://host:port"), 1)
+
+
+@pytest.mark.parametrize("state", ["redis+unix:///x.sock", "redis://host/0?decode_responses=true", "tcp://host"])
+def test_other_addresses_of_a_state_are_refused(state: str) -> None:
+    with pytest.raises(SettingsError, match="redis://HOST:PORT/DB"):
+        Settings.from_env({"INKLING_STATE": state})
+
+
+@pytest.mark.parametrize("state", ["redis://host", "valkey://user:secret@host:1/2", "rediss://host", "unix:///x.sock"])
+def test_addresses_of_a_state_start(state: str) -> None:
+    check(Settings.from_env({"INKLING_STATE": state}), 1)
+
+
+@pytest.mark.parametrize("source", ["s3://", "file://", "s3:/bucket", "models"])
+def test_what_is_no_address_of_a_store_is_refused(source: str) -> None:
+    with pytest.raises(SettingsError, match="INKLING_MODEL_SOURCE"):
+        Settings.from_env({"INKLING_MODEL_SOURCE": source})
+
+
+def test_a_shadow_keeps_what_keeping_nothing_forbids() -> None:
+    with pytest.raises(SettingsError, match="expected one of them alone"):
+        check(Settings(shadow="cnn@canary:0.1", keep="off"), 1)

@@ -116,6 +116,12 @@ def test_what_the_version_itself_answered_is_not_compared(make_app: MakeApp) -> 
     assert told(app)["compared"] == 0
 
 
+def test_what_an_older_version_answered_by_name_is_not_compared(make_app: MakeApp) -> None:
+    app = make_app(shadow="fake@canary:1")
+    app.test_client().post("/v1/predict?version=1", data=SEVEN, buffered=True)
+    assert told(app)["compared"] == 0
+
+
 def test_a_label_that_is_not_there_is_skipped_and_told(make_app: MakeApp) -> None:
     app = make_app(shadow="fake@nothing:1")
     assert app.test_client().post("/v1/predict", data=SEVEN, buffered=True).status_code == 200

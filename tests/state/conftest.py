@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from server.state import Connection
+from server.state.connection import Connection
 from tests.support.stores import SharedServer, valkey
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from server.state import Away, Connection
-from server.state.connection import RETRY_AFTER, TIMEOUT
+from server.state.connection import RETRY_AFTER, TIMEOUT, Away, Connection
 from tests.support.clock import Clock
 from tests.support.stores import SharedServer
 

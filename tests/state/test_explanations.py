@@ -10,8 +10,8 @@ from redis import Redis
 from server.cache import Event, SqliteCache, fingerprint
 from server.cache.entry import encode
 from server.protocols import NoCache
-from server.state import Connection, SharedExplanations
-from server.state.explanations import BODY, ORDER, SIZES, TOTAL
+from server.state.connection import Connection
+from server.state.explanations import BODY, ORDER, SIZES, TOTAL, SharedExplanations
 from tests.support.caching import numbered
 from tests.support.explanations import explanation
 from tests.support.stores import SharedServer

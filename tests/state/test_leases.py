@@ -11,8 +11,8 @@ from redis import Redis
 from server.errors import ClientLeft
 from server.protocols import NO_DEADLINE, RequestContext
 from server.scheduling import BoundedPool, Scheduler, TaskKey
-from server.state import Connection, Leases
-from server.state.leases import CLAIM, LASTS
+from server.state.connection import Connection
+from server.state.leases import CLAIM, LASTS, Leases
 from tests.support.clock import PATIENCE, Clock
 from tests.support.stores import SharedServer
 

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from server.state import Connection, Notices, SharedSecret
-from server.state.notices import REQUESTS
+from server.errors import NotReady
+from server.state.connection import Connection
+from server.state.notices import REQUESTS, Notices
+from server.state.secret import REFRESHED, SharedSecret
 from tests.support.models.stores import make_store, poll_all, write_version
 from tests.support.stores import SharedServer
 
@@ -61,8 +63,7 @@ def test_a_machine_that_starts_later_does_the_last_of_each(
 
 def test_requests_after_the_state_was_emptied_are_done(machines: list[Machine], server: SharedServer) -> None:
     here, there = machines
-    for _ in range(5):
-        here.processes[0].tell("cnn", "unload")
+    here.processes[0].tell("cnn", "unload")
     there.poll()
     with Redis(port=server.port) as client:
         client.flushall()
@@ -70,7 +71,31 @@ def test_requests_after_the_state_was_emptied_are_done(machines: list[Machine], 
     assert there.poll() == [("cnn", "load")]
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"number": "1", "action": "load"}', b'{"number": 1, "action": "drop"}'])
+def test_what_could_not_be_told_is_told_later(machines: list[Machine], server: SharedServer) -> None:
+    here, there = machines
+    server.kill()
+    here.processes[0].tell("cnn", "unload")
+    here.processes[1].tell("mlp", "unload")
+    server.start()
+    for connection in (*here.connections, *there.connections):
+        connection._until = float("-inf")  # as if some time had passed
+    assert here.poll() == []
+    assert sorted(there.poll()) == [("cnn", "unload"), ("mlp", "unload")]
+
+
+def test_what_could_not_be_done_is_tried_again(machines: list[Machine]) -> None:
+    here, there = machines
+    here.processes[0].tell("cnn", "unload")
+
+    def busy(model: str, action: str) -> None:
+        raise NotReady("the workers are busy")
+
+    with pytest.raises(NotReady):
+        there.processes[0].poll(busy)
+    assert there.poll() == [("cnn", "unload")]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"id": 1, "action": "load"}', b'{"id": "1", "action": "drop"}'])
 def test_what_is_no_request_is_left_alone(machines: list[Machine], server: SharedServer, body: bytes) -> None:
     with Redis(port=server.port) as client:
         client.hset(REQUESTS, "cnn", body)
@@ -82,8 +107,10 @@ def test_a_store_follows_what_another_was_asked(tmp_path: Path) -> None:
     told: list[tuple[str, str]] = []
     store = make_store(tmp_path, on_request=lambda name, action: told.append((name, action)))
     store.follow("fake", "load")  # it is loaded
-    store.follow("nothing", "unload")
-    assert list(store.served_models) == ["fake"]
+    store.follow("later", "unload")
+    write_version(tmp_path, "later")
+    poll_all(store)
+    assert list(store.served_models) == ["fake"]  # it came unloaded
     store.follow("fake", "unload")
     assert list(store.served_models) == []
     store.follow("fake", "load")
@@ -107,12 +134,33 @@ def test_all_machines_sign_with_one_secret(address: str, server: SharedServer) -
 def test_without_shared_state_a_machine_signs_with_its_own_until_it_answers(address: str, server: SharedServer) -> None:
     now = [0.0]
     connection = Connection(address, now=lambda: now[0])
-    secret = SharedSecret(connection, b"own")
+    secret = SharedSecret(connection, b"own", now=lambda: now[0])
     server.kill()
     assert secret() == b"own"
     server.start()
     now[0] += 10
-    assert secret() not in (b"own", b"")
+    shared = secret()
+    assert shared not in (b"own", b"")
     server.kill()
-    assert secret() != b"own"
+    now[0] += 10
+    assert secret() == shared
     connection.close()
+
+
+def test_an_emptied_state_gets_the_secret_back_and_all_agree_soon(address: str, server: SharedServer) -> None:
+    now = [0.0]
+    connections = [Connection(address) for _ in range(3)]
+    first, second, late = (SharedSecret(one, b"own", now=lambda: now[0]) for one in connections)
+    before = first()
+    assert second() == before
+    with Redis(port=server.port) as client:
+        client.flushall()
+    now[0] += REFRESHED
+    assert first() == late() == second() == before
+    with Redis(port=server.port) as client:
+        client.flushall()
+    newest = SharedSecret(connections[2], b"own", now=lambda: now[0])()  # it comes before those that know it
+    now[0] += REFRESHED
+    assert first() == second() == newest != before
+    for connection in connections:
+        connection.close()

@@ -31,10 +31,12 @@ class MemorySource:
         self._raise_if_away()
         return {path: hashlib.md5(content).hexdigest() for path, content in self.objects.items()}
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, most: int = 1 << 30) -> bytes:
         self._raise_if_away()
         if path not in self.objects:
             raise FileNotFoundError(path)
+        if len(self.objects[path]) > most:
+            raise ValueError(f"{path} has more than {most} bytes")
         return self.objects[path]
 
     def download(self, path: str, target: str) -> None:

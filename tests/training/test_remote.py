@@ -13,7 +13,7 @@ from tests.support.models.stores import write_labels, write_version
 from training.commands import main
 from training.errors import DataError
 from training.store import labels, remote
-from training.store.signing import read_key
+from training.store.signing import numbered_labels, read_key
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_an_object_is_created_once(there: ObjectStore) -> None:
     there.create("a/b.json", b"first")
     with pytest.raises(AlreadyThere):
         there.create("a/b.json", b"second")
-    assert there.read("a/b.json") == b"first"
+    assert there.read("a/b.json", 1 << 20) == b"first"
 
 
 def test_the_label_command_moves_labels_there(here: Path, there: ObjectStore) -> None:
@@ -120,7 +120,7 @@ def test_the_label_command_moves_labels_there(here: Path, there: ObjectStore) ->
 def test_the_index_has_all_that_there_is(here: Path, there: ObjectStore) -> None:
     remote.push(there, here / "fake/1")
     remote.point(there, "fake", "stable", 1)
-    index = json.loads(there.read("index.json"))["objects"]
+    index = json.loads(there.read("index.json", 1 << 20))["objects"]
     assert index == {path: tag for path, tag in there.listing().items() if path != "index.json"}
     assert "fake/labels/000001.json" in index
 
@@ -147,7 +147,9 @@ def test_labels_of_a_folder_stay_signed(here: Path, tmp_path: Path) -> None:
     key = tmp_path / "key"
     run("sign", "--new-key", key)
     write_labels(here, {"stable": 2})
-    assert run("label", "fake", "stable", 1, "--store", here, "--key", key).exit_code == 0
+    found = run("label", "fake", "stable", 1, "--store", here, "--key", key)
+    assert "(stable at 2) are not signed by this key; give --adopt" in found.output
+    assert run("label", "fake", "stable", 1, "--store", here, "--key", key, "--adopt").exit_code == 0
     assert labels.all_of(here / "fake") == {"stable": 1}
     found = run("label", "fake", "stable", 2, "--store", here)
     assert "are signed; give --key FILE" in found.output
@@ -191,3 +193,68 @@ def test_what_cannot_be_is_one_line(here: Path, arguments: tuple[str, ...], expe
     assert found.exit_code in (1, 2)
     assert expected in found.output
     assert "Traceback" not in found.output
+
+
+def test_a_key_signs_nothing_that_somebody_else_wrote(here: Path, there: ObjectStore, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    run("sign", "--new-key", key)
+    for number in "12":
+        remote.push(there, here / "fake" / number)
+    run("label", "fake", "stable", 2, "--key", key, "--store", there.address)
+    there.create("fake/labels/000002.json", numbered_labels("fake", 2, {"stable": 1}, None))
+    found = run("label", "fake", "canary", 2, "--key", key, "--store", there.address)
+    assert (found.exit_code, "(stable at 1) are not signed by this key; give --adopt" in found.output) == (1, True)
+    run("label", "fake", "canary", 2, "--key", key, "--adopt", "--store", there.address)
+    assert remote.labels_of(there, "fake") == (3, {"stable": 1, "canary": 2})
+
+
+def test_signed_labels_are_not_moved_without_a_key(here: Path, there: ObjectStore, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    run("sign", "--new-key", key)
+    remote.push(there, here / "fake/1")
+    run("label", "fake", "stable", 1, "--key", key, "--store", there.address)
+    found = run("label", "fake", "canary", 1, "--store", there.address)
+    assert "are signed; give --key FILE" in found.output
+    assert remote.labels_of(there, "fake")[0] == 1
+
+
+@pytest.mark.parametrize("address", ["s3://", "file://", "models", "s3:/bucket", "s3:// bucket", "file://relative"])
+def test_what_is_no_address_writes_nothing(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    found = run("push", "fake/1", "--from", here, "--store", address)
+    assert (found.exit_code, "got the address" in found.output) == (1, True)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("wanted", [("nothing",), ("fake/77",), ()])
+def test_what_is_not_there_cannot_be_pulled(here: Path, there: ObjectStore, tmp_path: Path, wanted: tuple) -> None:
+    if wanted:
+        remote.push(there, here / "fake/1")
+    found = run("pull", *wanted, "--store", there.address, "--into", tmp_path / "copy")
+    assert found.exit_code == 1
+    assert "there is n" in found.output
+
+
+def test_a_password_in_an_address_is_not_shown(here: Path) -> None:
+    secret = "sword" + "fish"
+    for command in (("pull",), ("push", "fake/1", "--from", here), ("label", "fake")):
+        found = run(*command, "--store", f"https://user:{secret}@127.0.0.1:1/store")
+        assert found.exit_code == 1
+        assert secret not in found.output
+
+
+def test_labels_beyond_counting_are_refused(here: Path, there: ObjectStore) -> None:
+    remote.push(there, here / "fake/1")
+    there.create(f"fake/labels/{10**12 - 1}.json", b"{}")
+    assert "leave no number for the next ones" in run("label", "fake", "stable", 1, "--store", there.address).output
+
+
+def test_what_a_killed_writer_left_is_no_object(there: ObjectStore, tmp_path: Path) -> None:
+    there.create("a", b"a")
+    (tmp_path / "there/.written-x").write_bytes(b"half")
+    there.write_index()
+    assert sorted(there.listing()) == ["a", "index.json"]
+    assert list(json.loads(there.read("index.json", 1 << 20))["objects"]) == ["a"]

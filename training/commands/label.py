@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     "--store", default="model_store", show_default=True, help="Folder, or address such as s3://BUCKET/FOLDER."
 )
 @click.option("--key", type=click.Path(dir_okay=False, path_type=Path), help="Private key that signs the labels.")
-def command(model: str, label: str | None, version: int | None, remove: bool, store: str, key: Path | None) -> None:
+@click.option("--adopt", is_flag=True, help="Sign labels, too, that were there and that this key did not sign.")
+def command(
+    model: str, label: str | None, version: int | None, remove: bool, store: str, key: Path | None, adopt: bool
+) -> None:
     """Let a LABEL of a MODEL, such as stable or canary, point at a VERSION; a running server follows at once. Without
     these, list what there is. The version under the label stable answers by default."""
     if (version is None) != (label is None or remove) or (remove and label is None):
@@ -34,7 +37,7 @@ def command(model: str, label: str | None, version: int | None, remove: bool, st
     if label is not None:
         if version is not None and version not in numbers:
             raise DataError(f"{model} of {store} has no version {version}; it has {', '.join(map(str, numbers))}")
-        _point(store, model, labels.checked_name(label), version, private)
+        _point(store, model, labels.checked_name(label), version, private, adopt)
         numbers, pointed = _there(store, model)
     stable = pointed.get(labels.STABLE)
     default = stable if stable in numbers else numbers[-1]
@@ -61,10 +64,10 @@ def _there(store: str, model: str) -> tuple[list[int], Mapping[str, int]]:
     return sorted(int(path.name) for path in found if path.name.isdecimal()), labels.all_of(family)
 
 
-def _point(store: str, model: str, label: str, version: int | None, key: "PrivateKey | None") -> None:
+def _point(store: str, model: str, label: str, version: int | None, key: "PrivateKey | None", adopt: bool) -> None:
     if "://" in store:
         from training.store import remote
 
-        remote.point(remote.connect(store), model, label, version, key)
+        remote.point(remote.connect(store), model, label, version, key, adopt)
     else:
-        labels.point(Path(store) / model, label, version, key)
+        labels.point(Path(store) / model, label, version, key, adopt)

@@ -25,11 +25,11 @@ def command(version: str, store: str, folder: Path, label: str | None, key: Path
     it as soon as it is whole. One that is there stays as it is."""
     from training.store import labels, remote, signing
 
-    found = labels.version_in(folder, version)
+    found, name_of_label = labels.version_in(folder, version), None if label is None else labels.checked_name(label)
     private = None if key is None else signing.read_key(key)
     there = remote.connect(store)
     name = f"{found.parent.name}/{found.name}"
     click.echo(f"{store}/{name}" + ("" if remote.push(there, found) else " is there already"))
-    if label is not None:
-        number = remote.point(there, found.parent.name, labels.checked_name(label), int(found.name), private)
+    if name_of_label is not None:
+        number = remote.point(there, found.parent.name, name_of_label, int(found.name), private)
         click.echo(f"{label} points at {name} (labels {number})")

@@ -6,17 +6,18 @@ Labels are in labels.json or, where labels/ has numbered ones, in the greatest o
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.errors import DataError
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from training.store.signing import PrivateKey
 
 LABELS = "labels.json"
 NUMBERED, FILE = "labels", re.compile(r"(\d{6,12})\.json")  # the folder, and what is in it
+LAST = 10**12 - 1
 STABLE = "stable"
 
 
@@ -58,22 +59,23 @@ def pointed(family: Path, label: str) -> int | None:
     return all_of(family).get(label)
 
 
-def point(family: Path, label: str, version: int | None, key: "Ed25519PrivateKey | None" = None) -> None:
+def point(family: Path, label: str, version: int | None, key: "PrivateKey | None" = None, adopt: bool = False) -> None:
     """Let a label point at a version, at once for everybody who reads the file; None takes it away. With a key, the
-    labels are numbered and signed.
+    labels are numbered and signed; `adopt` takes over those that it did not sign.
 
     Raises:
-        DataError: they are not what they should be; or they were signed, and there is no key.
+        DataError: they are not what they should be; they were signed, and there is no key; or there is one, and it did
+            not sign what is there.
     """
-    labels = moved(all_of(family), label, version)
-    number = greatest(family)
+    before, number = all_of(family), greatest(family)
+    labels = moved(before, label, version)
     if number is None and key is None:
         _write(family, labels)
         return
-    from training.store.signing import numbered_labels
+    from training.store.signing import check_base, numbered_labels
 
-    if number is not None and key is None and _is_signed(family, number):
-        raise DataError(f"the labels of {family.name} are signed; give --key FILE, to sign the next ones")
+    stored = None if number is None else (family / NUMBERED / f"{number:06}.json").read_bytes()
+    check_base(family.name, before, stored, key, adopt)
     number = (number or 0) + 1
     content = numbered_labels(family.name, number, labels, key)
     (family / NUMBERED).mkdir(exist_ok=True)
@@ -104,12 +106,18 @@ def moved(labels: Mapping[str, int], label: str, version: int | None) -> dict[st
 def greatest(family: Path) -> int | None:
     """The number of the numbered labels that count; None where there are none."""
     folder = family / NUMBERED
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    return max((int(match[1]) for name in names if (match := FILE.fullmatch(name))), default=None)
+    return greatest_of(path.name for path in folder.iterdir()) if folder.is_dir() else None
 
 
-def _is_signed(family: Path, number: int) -> bool:
-    return b'"signatures"' in (family / NUMBERED / f"{number:06}.json").read_bytes()
+def greatest_of(names: Iterable[str]) -> int | None:
+    """The greatest number of files of labels. Raises DataError where there is none beyond it."""
+    found = (int(match[1]) for name in names if (match := FILE.fullmatch(name)) and name == f"{int(match[1]):06}.json")
+    number = max(found, default=None)
+    if number is not None and number >= LAST:
+        raise DataError(
+            f"labels {number} leave no number for the next ones; remove that file if nobody wrote it on purpose"
+        )
+    return number
 
 
 def _write(family: Path, labels: dict[str, int]) -> None:

@@ -9,13 +9,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from server.models.repository.follower import LOCK, Follower
-from server.models.repository.object_store import AlreadyThere, ObjectStore
+from server.models.repository.follower import LARGEST_LABELS, LOCK, Follower
+from server.models.repository.object_store import AlreadyThere, ObjectStore, masked
 from server.models.trust import Trust
 from training.errors import DataError
 from training.store.card import CARD, EXTRA
-from training.store.labels import FILE, NUMBERED, moved
-from training.store.signing import PrivateKey, numbered_labels, whole_card
+from training.store.labels import NUMBERED, greatest_of, moved
+from training.store.signing import PrivateKey, check_base, numbered_labels, whole_card
 
 TRIES = 20  # of writing labels: as often, others were faster
 
@@ -26,18 +26,21 @@ def connect(address: str, writes: bool = True) -> ObjectStore:
     Raises:
         DataError: it cannot be had, with what to do.
     """
-    store = ObjectStore(address)
-    if writes and store.is_web:
-        raise DataError(
-            f"{address} can only be read; push to where its web server takes its files from (s3://, file://)"
-        )
     try:
+        store = ObjectStore(address)
+        if writes and store.is_web:
+            where = masked(address)
+            raise DataError(
+                f"{where} can only be read; push to where its web server takes its files from (s3://, file://)"
+            )
         store.listing()
     except FileNotFoundError:
         if not writes:
-            raise DataError(f"there is no store at {address}") from None
+            raise DataError(f"there is no store at {masked(address)}") from None
+    except DataError:
+        raise
     except (OSError, ValueError) as error:
-        raise DataError(f"the store cannot be read: {str(error)[:300]}") from error
+        raise DataError(f"the store cannot be read: {str(error)[:400]}") from None
     return store
 
 
@@ -64,28 +67,41 @@ def push(store: ObjectStore, version: Path, on_file: Callable[[str], None] = lam
         try:
             store.create(f"{where}/{path}", content)
         except AlreadyThere:
-            if store.read(f"{where}/{path}") != content:
+            if not _is_same(store, f"{where}/{path}", content):
                 raise DataError(
-                    f"{store.address} has another {where}, or half of one: {path} differs; versions are never changed, "
-                    "so give this one the next number"
+                    f"{masked(store.address)} has another {where}, or half of one: {path} differs; versions are never "
+                    "changed, so give this one the next number"
                 ) from None
         on_file(path)
     store.write_index()
     return new
 
 
+def _is_same(store: ObjectStore, path: str, content: bytes) -> bool:
+    try:
+        return store.read(path, len(content)) == content
+    except ValueError:  # it is larger
+        return False
+
+
 def labels_of(store: ObjectStore, model: str) -> tuple[int, dict[str, int]]:
     """The number of the labels that count, and what they point at; 0 where there are none. Raises DataError."""
+    number, labels, _ = _labels_of(store, model)
+    return number, labels
+
+
+def _labels_of(store: ObjectStore, model: str) -> tuple[int, dict[str, int], bytes | None]:
+    """These, and the file that they are in."""
     start = f"{model}/{NUMBERED}/"
-    names = [path[len(start) :] for path in store.listing() if path.startswith(start)]
-    number = max((int(match[1]) for name in names if (match := FILE.fullmatch(name))), default=0)
-    if not number:
-        return 0, {}
+    number = greatest_of(path[len(start) :] for path in store.listing() if path.startswith(start))
+    if number is None:
+        return 0, {}, None
     path = f"{start}{number:06}.json"
     try:
-        return number, {str(name): int(to) for name, to in json.loads(store.read(path))["labels"].items()}
+        stored = store.read(path, LARGEST_LABELS)
+        return number, {str(name): int(to) for name, to in json.loads(stored)["labels"].items()}, stored
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} of {store.address} cannot be read ({type(error).__name__}: {error})") from error
+        raise DataError(f"{path} of the store cannot be read ({type(error).__name__}: {error})") from error
 
 
 def versions_of(store: ObjectStore, model: str) -> list[int]:
@@ -95,10 +111,19 @@ def versions_of(store: ObjectStore, model: str) -> list[int]:
     return sorted(int(one[1]) for one in parts if one[0] == model and one[1].isdecimal() and one[2:] == [card])
 
 
-def point(store: ObjectStore, model: str, label: str, version: int | None, key: PrivateKey | None = None) -> int:
-    """Let a label point at a version there, or take it away; the number of the labels that say so. Raises DataError."""
+def point(
+    store: ObjectStore,
+    model: str,
+    label: str,
+    version: int | None,
+    key: PrivateKey | None = None,
+    adopt: bool = False,
+) -> int:
+    """Let a label point at a version there, or take it away; the number of the labels that say so. Raises DataError as
+    `training.store.labels.point` does."""
     for _ in range(TRIES):
-        number, labels = labels_of(store, model)
+        number, labels, stored = _labels_of(store, model)
+        check_base(model, labels, stored, key, adopt)
         content = numbered_labels(model, number + 1, moved(labels, label, version), key)
         try:
             store.create(f"{model}/{NUMBERED}/{number + 1:06}.json", content)
@@ -115,8 +140,12 @@ def pull(
     """Mirror all of it, one model or one version into a folder; what was taken, and what was not with the reasons.
 
     Raises:
-        DataError: a server follows a store into this folder already.
+        DataError: there is nothing of it; or a server follows a store into this folder already.
     """
+    there = {tuple(path.split("/", 2)[:2]) for path in store.listing() if path.endswith(f"/{EXTRA}/{CARD}")}
+    if not any(model in (None, one[0]) and number in (None, one[1]) for one in there):
+        known = ", ".join(sorted("/".join(one) for one in there)) or "no version"
+        raise DataError(f"there is nothing of that; {masked(store.address)} has {known}")
 
     def wanted(name: str, version: str) -> bool:
         return model in (None, name) and number in (None, version)

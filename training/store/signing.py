@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from server.models.trust import Trust
 from training.errors import DataError
 from training.store.card import CARD, EXTRA, SIGNATURES, checked_card, hashes
 
@@ -94,6 +95,33 @@ def numbered_labels(model: str, number: int, labels: Mapping[str, int], key: Ed2
     payload = OF_LABELS + json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()
     signatures = {} if key is None else {"signatures": {key_id(key): _signature(key, payload)}}
     return (json.dumps({"format": 1, **facts, **signatures}, indent=1) + "\n").encode()
+
+
+def check_base(
+    model: str, labels: Mapping[str, int], stored: bytes | None, key: Ed25519PrivateKey | None, adopt: bool
+) -> None:
+    """Check that the next labels may be made upon these, which are in the file `stored` where they are numbered: a key
+    is not to vouch for what somebody else wrote.
+
+    Raises:
+        DataError: they are signed, and there is no key; or there is one, and it did not sign them.
+    """
+    signatures = {} if stored is None else json.loads(stored).get("signatures") or {}
+    if key is None:
+        if signatures:
+            raise DataError(f"the labels of {model} are signed; give --key FILE, to sign the next ones")
+        return
+    if not labels or adopt:
+        return
+    public = key.public_key()
+    try:
+        number = 0 if stored is None else json.loads(stored)["number"]
+        Trust({key_id(key): public}).check_labels(model, number, labels, signatures)
+    except (ValueError, KeyError, TypeError):
+        told = ", ".join(f"{name} at {number}" for name, number in sorted(labels.items()))
+        raise DataError(
+            f"the labels of {model} ({told}) are not signed by this key; give --adopt to sign them, too"
+        ) from None
 
 
 def _signature(key: Ed25519PrivateKey, payload: bytes) -> str:

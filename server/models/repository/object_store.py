@@ -6,6 +6,7 @@ other was first. Knows nothing of versions. Imported only where an address is gi
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from urllib.parse import urlsplit
 
 from fsspec.core import url_to_fs
 
+ADDRESS = re.compile(r"file:///.+|(?!file:)[a-z][a-z0-9+.-]*://[^/\s].*")
+CREDENTIALS = re.compile(r"://[^/@\s]*@")
+ASIDE = ".written-"  # how files begin that are not whole yet
 INDEX = "index.json"  # at the root: what https:// cannot list
 INDEX_FORMAT = 1
 MOST_INDEX = 16 << 20  # bytes
@@ -37,9 +41,18 @@ class AlreadyThere(Exception):
 
 
 class ObjectStore:
-    """The objects under an address, by their paths there. Whatever its client raises is an OSError here."""
+    """The objects under an address, by their paths there. Whatever its client raises is an OSError here, whose text has
+    no credentials.
+
+    Raises (on creation):
+        ValueError: it is no address of a store.
+    """
 
     def __init__(self, address: str) -> None:
+        if not ADDRESS.fullmatch(address):
+            raise ValueError(
+                f"got the address {masked(address)[:200]!r}; expected such as s3://BUCKET/FOLDER or file:///FOLDER"
+            )
         self.address = address.rstrip("/")
         self.is_web = urlsplit(address).scheme in WEB
 
@@ -60,21 +73,25 @@ class ObjectStore:
     def listing(self) -> dict[str, str]:
         """The paths of all objects, with tags that change when an object does. Raises OSError, ValueError."""
         if self.is_web:
-            return _index(self.read(INDEX))
-        with _as_os_error(self.address):
+            return _index(self.read(INDEX, MOST_INDEX))
+        with self._as_os_error():
             self._fs.invalidate_cache()
             found = self._fs.find(self._root, detail=True)
         start = len(self._root) + 1
-        return {name[start:]: _tag(facts) for name, facts in found.items()}
+        paths = {name[start:]: _tag(facts) for name, facts in found.items()}
+        return {path: tag for path, tag in paths.items() if not path.startswith(ASIDE)}
 
-    def read(self, path: str) -> bytes:
-        """The bytes of an object. Raises FileNotFoundError, OSError."""
-        with _as_os_error(self.address):
-            return bytes(self._fs.cat_file(f"{self._root}/{path}"))
+    def read(self, path: str, most: int) -> bytes:
+        """The bytes of an object. Raises FileNotFoundError, OSError; ValueError where there are more than `most`."""
+        with self._as_os_error(path):
+            found = bytes(self._fs.cat_file(f"{self._root}/{path}", end=most + 1))
+        if len(found) > most:
+            raise ValueError(f"{path} has more than {most} bytes")
+        return found
 
     def download(self, path: str, target: str) -> None:
-        """Write an object into a file. Raises as `read` does."""
-        with _as_os_error(self.address):
+        """Write an object into a file. Raises FileNotFoundError, OSError."""
+        with self._as_os_error(path):
             self._fs.get_file(f"{self._root}/{path}", target)
 
     def create(self, path: str, content: bytes) -> None:
@@ -84,11 +101,11 @@ class ObjectStore:
             AlreadyThere: it is; the other content stays.
             OSError: it cannot be written.
         """
-        with _as_os_error(self.address):
+        with self._as_os_error():
             where = f"{self._root}/{path}"
             try:
                 if self._is_local:
-                    _create_file(Path(where), content)
+                    _create_file(Path(where), content, Path(self._root))
                 else:
                     self._fs.pipe_file(where, content, mode="create")
             except FileExistsError as error:
@@ -102,15 +119,31 @@ class ObjectStore:
         """Write the listing to where https:// finds it. Writers that come at the same time end with the whole listing:
         each looks again after it has written, and the last one has seen all."""
         written = None
-        while written != (found := {path: tag for path, tag in self.listing().items() if path != INDEX}):
+        while written != (found := self._indexed()):
             content = json.dumps({"format": INDEX_FORMAT, "objects": found}, indent=1).encode()
-            with _as_os_error(self.address):
+            with self._as_os_error():
                 where = f"{self._root}/{INDEX}"
                 if self._is_local:
-                    _replace_file(Path(where), content)
+                    _aside(Path(self._root), content).replace(where)
                 else:
                     self._fs.pipe_file(where, content)
             written = found
+
+    def _indexed(self) -> dict[str, str]:
+        return {path: tag for path, tag in self.listing().items() if path != INDEX}
+
+    @contextmanager
+    def _as_os_error(self, path: str = "") -> Iterator[None]:
+        """Clients of object stores have exceptions of their own, whose texts may have the address."""
+        try:
+            yield
+        except AlreadyThere:
+            raise
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{path or 'the store'} is not there") from None
+        except Exception as error:
+            text = " ".join(str(error).split())[:300]
+            raise OSError(masked(f"{self.address}: {type(error).__name__}: {text}")) from None
 
     @property
     def _is_local(self) -> bool:
@@ -118,37 +151,28 @@ class ObjectStore:
         return "file" in self._fs.protocol
 
 
-def _create_file(path: Path, content: bytes) -> None:
+def _create_file(path: Path, content: bytes, root: Path) -> None:
     """Whole or not at all. Raises FileExistsError."""
-    aside = _aside(path, content)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = _aside(root, content)
     try:
         os.link(aside, path)
     finally:
         aside.unlink()
 
 
-def _replace_file(path: Path, content: bytes) -> None:
-    _aside(path, content).replace(path)
-
-
-def _aside(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+def _aside(root: Path, content: bytes) -> Path:
+    """A file with this content that belongs to no version."""
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=root, prefix=ASIDE, delete=False) as file:
         file.write(content)
     os.chmod(file.name, 0o644)
     return Path(file.name)
 
 
-@contextmanager
-def _as_os_error(address: str) -> Iterator[None]:
-    """Clients of object stores have exceptions of their own."""
-    try:
-        yield
-    except (OSError, AlreadyThere):
-        raise
-    except Exception as error:
-        text = f"{address}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        raise OSError(text) from error
+def masked(address: str) -> str:
+    """An address, or a text with some, without user names and passwords."""
+    return CREDENTIALS.sub("://", address)
 
 
 def _tag(facts: dict[str, Any]) -> str:

@@ -186,9 +186,8 @@ class Store:
     def follow(self, name: str, action: Action) -> None:
         """Do what another server was asked to do, unless it is so here already; waits for nothing. Raises NotReady."""
         entry = self._live.model_state(name)
-        is_known = name in self._live.listings or name in self.served_models
-        if is_known and (entry.unloaded != (action == "unload") or (action == "load" and entry.refused)):
-            self._live.request(name, action)
+        if entry.unloaded != (action == "unload") or (action == "load" and entry.refused):
+            self._live.request(name, action)  # to unload what is not here yet keeps it from being served when it comes
 
     def index(self) -> list[IndexEntry]:
         """Every version that is in the folder or is served."""

@@ -4,12 +4,13 @@ served here."""
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from server.models.card import CARD, TWIN, BrokenVersion, read_card
-from server.models.repository.follower import ASIDE, REMOVAL, Follower
+from server.models.repository.follower import AFTER_ERRORS, ASIDE, FEW, REMOVAL, Follower
 from server.models.repository.object_store import ObjectStore
 from server.models.repository.scan import scan
 from tests.support.models.stores import make_store, poll_all, write_labels, write_version
@@ -404,3 +405,120 @@ def test_a_file_that_the_signed_card_does_not_list_breaks_the_version(tmp_path: 
     (folder / "assets.extra" / "more.tflite").write_bytes(b"unlisted")
     with pytest.raises(BrokenVersion, match=r"more\.tflite has no SHA-256"):
         read_card(folder, trust)
+
+
+def test_a_signature_that_comes_later_is_taken(tmp_path: Path, folder: Path) -> None:
+    key, trust = new_key()
+    there = write_version(tmp_path / "there", "fake", "1")
+    follower = Follower(MemorySource.of(tmp_path / "there"), folder)
+    follower.poll()
+    follower.close()
+    signed(there, key)
+    assert Follower(MemorySource.of(tmp_path / "there"), folder, trust).poll() == ["fake/1"]
+    assert list(make_store(folder, trust=trust).served_models["fake"].versions) == ["1"]
+
+
+def test_labels_of_before_trust_do_not_outrank_signed_ones(
+    signed_source: MemorySource, key_and_trust: tuple, folder: Path
+) -> None:
+    _, trust = key_and_trust
+    signed_source.label(5, {"stable": 2})
+    follower = Follower(signed_source, folder)
+    follower.poll()
+    follower.close()
+    Follower(signed_source, folder, trust).poll()
+    assert scan(folder, trust)["fake"].labels == {"stable": "1"}
+
+
+def test_a_labelled_version_is_not_removed(source: MemorySource, folder: Path) -> None:
+    now = [0.0]
+    follower = Follower(source, folder, now=lambda: now[0])
+    follower.poll()
+    source.remove("fake/1/")  # stable
+    for _ in range(3):
+        now[0] += 2 * REMOVAL
+        follower.poll()
+    assert versions(folder) == ["1", "2"]
+
+
+def test_a_version_that_cannot_be_had_holds_up_nothing_else(source: MemorySource, folder: Path) -> None:
+    tries: list[str] = []
+
+    def denied(path: str) -> None:
+        if path.startswith("fake/2/"):
+            tries.append(path)
+            raise PermissionError("403")
+
+    source.fault = denied
+    now = [0.0]
+    follower = Follower(source, folder, now=lambda: now[0])
+    for _ in range(10):
+        with suppress(PermissionError):
+            follower.poll()
+    assert (versions(folder), scan(folder)["fake"].labels) == (["1"], {"stable": "1"})
+    assert len(tries) == FEW  # and then not for a while
+    now[0] += AFTER_ERRORS
+    with pytest.raises(PermissionError):
+        follower.poll()
+
+
+@pytest.mark.parametrize("path", ["a/b", "saved_model.pb/c", "d" * 300, "\ud800"])
+def test_files_that_cannot_lie_beside_each_other_are_told(source: MemorySource, folder: Path, path: str) -> None:
+    listed = json.loads(source.objects[f"fake/2/{CARD.as_posix()}"])["files"]
+    source.change_card("fake/2", files={**listed, "a": "0" * 64, path: "0" * 64})
+    source.objects |= {"fake/2/a": b"a", f"fake/2/{path}": b"b"}
+    follower = Follower(source, folder)
+    follower.poll()
+    assert versions(folder) == ["1"]
+    assert "2 of the source is not taken" in notes(folder)
+
+
+def test_a_signature_without_end_is_not_read(signed_source: MemorySource, key_and_trust: tuple, folder: Path) -> None:
+    _, trust = key_and_trust
+    signed_source.objects[f"fake/2/assets.extra/signatures/{'0' * 16}.sig"] = b"0" * 10_000
+    Follower(signed_source, folder, trust).poll()
+    assert versions(folder) == ["1"]
+    assert "has more than 1024 bytes" in notes(folder)
+
+
+def test_a_note_ends_with_what_it_is_about(source: MemorySource, folder: Path) -> None:
+    source.objects[f"fake/2/{TWIN.as_posix()}"] = b"other bytes"
+    follower = Follower(source, folder)
+    follower.poll()
+    assert notes(folder)
+    source.remove("fake/2/")
+    follower.poll()
+    assert notes(folder) == ""
+
+
+def test_labels_of_another_count_are_told(source: MemorySource, folder: Path) -> None:
+    source.label(9, {"stable": 2})
+    follower = Follower(source, folder)
+    follower.poll()
+    source.remove("fake/labels/000009.json")
+    follower.poll()
+    assert "labels 1 of the source do not count: here are 9" in notes(folder)
+
+
+@pytest.mark.parametrize("name", ["0000000002.json", "2.json", "000002.json.bak", "x00002.json"])
+def test_files_that_are_not_called_as_labels_are_none(source: MemorySource, folder: Path, name: str) -> None:
+    source.objects[f"fake/labels/{name}"] = source.objects["fake/labels/000001.json"]
+    Follower(source, folder).poll()
+    assert (scan(folder)["fake"].labels, notes(folder)) == ({"stable": "1"}, "")
+
+
+def test_a_source_without_any_model_is_told(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    follower = Follower(MemorySource(), folder)
+    for _ in range(3):
+        follower.poll()
+    assert caplog.text.count("has no model") == 1
+
+
+def test_what_kserve_copies_into_one_folder_is_served(signed_source: MemorySource, folder: Path) -> None:
+    """Its storage initializer copies every object as it is called."""
+    for path, content in signed_source.objects.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    store = make_store(folder)
+    assert sorted(store.served_models) == ["fake", "other"]
+    assert store.served_models["fake"].default_number == "1"
