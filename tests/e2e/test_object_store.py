@@ -6,6 +6,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from tests.support.stores import ObjectServer, object_server
 from training.errors import DataError
 from training.store import remote
 
+PASSWORD = "sword" + "fish"
 PATIENCE = 30  # seconds, on a busy machine
 
 
@@ -124,3 +127,41 @@ def test_a_server_that_starts_with_nothing_serves_what_is_pushed(
     log = running.log.read_text()
     assert "the store that is followed does not answer" in log
     assert json.loads((tmp_path / "here/mlp/.source.json").read_text())["notes"] == []
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A web server that logs nothing."""
+
+    def log_message(self, *facts: object) -> None: ...
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder, and where a web server has it; the address has a password."""
+    folder = tmp_path / "web"
+    folder.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield folder, f"http://user:{PASSWORD}@127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_web_server_is_a_source_and_no_password_is_told(
+    web: tuple[Path, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, address = web
+    with pytest.raises(OSError, match="is not there") as raised:
+        Follower(ObjectStore(address), tmp_path / "nowhere").poll()
+    assert PASSWORD not in str(raised.value)
+    assert raised.value.__cause__ is None
+    remote.push(ObjectStore(folder.as_uri()), write_version(tmp_path, "fake", "1"))
+    remote.point(ObjectStore(folder.as_uri()), "fake", "stable", 1)
+    index = json.loads((folder / "index.json").read_text())
+    index["objects"]["fake/labels/000009.json"] = "1 gone"
+    (folder / "index.json").write_text(json.dumps(index))
+    here = tmp_path / "here"
+    assert Follower(ObjectStore(address), here).poll() == ["fake/1", "fake/labels/000001.json"]
+    assert "000009.json of the source is not taken: it is gone" in (here / "fake/.source.json").read_text()
+    assert PASSWORD not in (here / "fake/.source.json").read_text() + caplog.text
