@@ -75,4 +75,5 @@ def calibration_set(data: Dataset, drawn: bool) -> tuple[Array, Array]:
         parts += [synthetic.finish(images[few], UNSEEN, WEAR), digits.images[:half]]
         parts.append(synthetic.finish(digits.images[half:], UNSEEN, WEAR))
         truths += [labels[few], digits.labels]
-    return np.concatenate(parts), np.concatenate(truths)
+    every, known = np.concatenate(parts), np.concatenate(truths)
+    return every[known < data.classes], known[known < data.classes]  # a data set may have fewer digits than there are

@@ -40,6 +40,7 @@ def test_a_data_set_of_fewer_digits_gets_no_others(digits: Dataset) -> None:
         digits.test_images[:5], np.zeros(5, np.int64),
     )  # fmt: skip
     assert set(mix.mixed(small, seed=0).labels) == {0, 1, 2}
+    assert set(mix.calibration_set(small, drawn=True)[1]) <= {0, 1, 2}
 
 
 def test_nothing_of_the_mix_calibrates(digits: Dataset, made: mix.Mix) -> None:
