@@ -25,6 +25,8 @@ from server.errors import FeedbackNotKept, ServiceError
 from server.explainers import EXPLAINERS
 from server.images import THUMBNAIL
 from server.openapi import document
+from server.rollout.drift import WINDOW
+from server.rollout.shadow import WAITING
 from server.types import Target
 from tests.docs.links import CODE, FENCED
 from tests.docs.tables import TABLES
@@ -222,7 +224,8 @@ def test_another_output_and_another_table_are_noticed(tmp_path: Path) -> None:
 def test_what_is_kept_is_told_with_the_figures_that_hold() -> None:
     told = " ".join((ROOT / "docs" / "privacy.md").read_text().split())
     assert f"at most {THUMBNAIL} pixels" in told
-    pinned = [str(THUMBNAIL), "28", "28", "28", "28", str(FeedbackNotKept.status)]
+    trials = ["28", "28", str(WAITING), str(WINDOW)]
+    pinned = [str(THUMBNAIL), "28", "28", *trials, "28", "28", str(FeedbackNotKept.status)]
     assert re.findall(r"\b\d[\d.,]*\b", told) == pinned  # a new figure has to be pinned here
     assert "for an hour" in told and MAX_AGE == 60 * 60
     assert Settings().keep == "on" and "`INKLING_KEEP=off` keeps nothing" in told

@@ -118,14 +118,13 @@ def test_a_server_that_starts_with_nothing_serves_what_is_pushed(
         remote.point(ObjectStore(address), "mlp", "stable", number)
         until(lambda: state(running)["labels"] == {"stable": str(number)})
         server.kill()
+        until(lambda: "the store that is followed does not answer" in running.log.read_text())
         for _ in range(10):
             assert ask(f"{running.url}/v1/predict", SEVEN)[0] == 200
         server.start()
         server.make_bucket()
         remote.point(ObjectStore(address), "mlp", "canary", number + 1)
         until(lambda: state(running)["labels"].get("canary") == str(number + 1))
-    log = running.log.read_text()
-    assert "the store that is followed does not answer" in log
     assert json.loads((tmp_path / "here/mlp/.source.json").read_text())["notes"] == []
 
 

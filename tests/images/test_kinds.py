@@ -88,8 +88,8 @@ def test_a_picture_is_what_its_kind_says_and_the_same_again(name: str, digit: Ar
 
 @pytest.mark.parametrize("name", [name for name in KINDS if name != "large_photo"])
 def test_pictures_of_a_kind_differ_and_none_is_of_another_size(name: str, digit: Array) -> None:
-    bodies = [KINDS[name](digit, 3, np.random.default_rng([5, index])) for index in range(5)]
-    assert len(set(bodies)) == 5
+    bodies = [KINDS[name](digit, 3, np.random.default_rng([5, index])) for index in range(3)]
+    assert len(set(bodies)) == 3
     for body in bodies:
         with Image.open(BytesIO(body)) as image:
             assert FORMS[name][1](*image.size), image.size

@@ -30,7 +30,7 @@ from tests.conftest import MakeApp
 from tests.support.models.stores import SEVEN
 
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
-EXAMPLES = 20
+EXAMPLES, MORE = 8, 20  # of each address and mode; more with --all
 TAKES_NOTHING = len({"operationId", "tags", "summary", "responses"})
 V2_PARAMETERS = {"timeout", "binary_data_output"}
 NOBODYS = {"HEAD", "OPTIONS"}  # Flask adds them to every address
@@ -113,12 +113,16 @@ def requests() -> list[tuple[str, str, GenerationMode]]:
 
 
 @pytest.mark.parametrize(("method", "path", "mode"), requests())
-def test_answers_to_any_request_are_as_described(described: Any, method: str, path: str, mode: GenerationMode) -> None:
+def test_answers_to_any_request_are_as_described(
+    described: Any, method: str, path: str, mode: GenerationMode, pytestconfig: pytest.Config
+) -> None:
     """Requests that keep to the description, and requests that do not, as schemathesis draws them."""
     operation = described[path][method]
 
+    examples = MORE if pytestconfig.getoption("--all") else EXAMPLES
+
     @given(case=operation.as_strategy(generation_mode=mode))
-    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     def ask(case: Any) -> None:
         case.call_and_validate(checks=CHECKS)
 

@@ -189,8 +189,10 @@ BOMBS = {
 }
 
 
-@pytest.mark.parametrize("name", BOMBS)
-@pytest.mark.parametrize("path", [PREDICT, INFER, "/v1/predict"])
+EVERYWHERE = [(PREDICT, name) for name in BOMBS] + [(path, "names") for path in (INFER, "/v1/predict")]
+
+
+@pytest.mark.parametrize(("path", "name"), EVERYWHERE)
 def test_values_are_counted_before_they_become_objects(make_app: MakeApp, path: str, name: str) -> None:
     client = make_app(max_rows=64).test_client()
     body = BOMBS[name].replace(b"instances", b"pixels" if path == "/v1/predict" else b"instances", 1)
