@@ -147,6 +147,25 @@ def test_a_store_that_is_away_costs_no_answer(cluster: Cluster) -> None:
     check_answered(outcome)
 
 
+def test_a_store_and_a_state_that_answer_nothing_cost_no_answer(cluster: Cluster) -> None:
+    with load(predicting(cluster.servers), clients=3, pause=0.02) as outcome:
+        cluster.store.freeze()
+        cluster.state.freeze()
+        for server in cluster.servers:
+            status, _, answer = server.ask("/v1/explain?seed=41", SEVEN)
+            assert (status, answer["explanation"]["certificate"]["state"]) == (200, "exact")
+        time.sleep(2)  # the servers look for what does not answer
+        cluster.store.thaw()
+        cluster.state.thaw()
+        remote.point(remote.connect(ADDRESS), "mlp", "slow", NUMBER)
+        seconds = until(lambda: all("slow" in server.ask("/v1/models/mlp")[2]["labels"] for server in cluster.servers))
+        remote.point(remote.connect(ADDRESS), "mlp", "slow", None)
+        until(lambda: all("slow" not in server.ask("/v1/models/mlp")[2]["labels"] for server in cluster.servers))
+    cluster.told["a label after the store had hung"] = f"{seconds:.2f} s after it answered again"
+    tell(cluster, "predictions while store and Valkey hung", outcome)
+    check_answered(outcome)
+
+
 def test_a_host_whose_link_is_cut_goes_on_alone_and_catches_up(cluster: Cluster) -> None:
     first, second, third = cluster.servers
     with load(predicting([first, third]), clients=2, pause=0.02) as outcome:

@@ -49,6 +49,15 @@ class SharedServer:
             assert time.monotonic() < deadline, (self.folder / "log").read_text()[-3000:]
             time.sleep(0.05)  # polls another process
 
+    def freeze(self) -> None:
+        """Let it answer nothing, as a machine that is too slow."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGCONT)
+
     def kill(self) -> None:
         """At once, as a machine that loses its power."""
         if self.process is not None:
