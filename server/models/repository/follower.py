@@ -153,9 +153,11 @@ class Follower:
         record = _record(family)
         mirrored: dict[str, str] = dict(record["versions"])
         for number in sorted(remote.versions, key=int, reverse=True):  # the latest first
+            was_here = (family / number).is_dir()
             if self._wanted(name, number) and self._tried((name, number), failures, self._take_once, remote):
-                mirrored[number] = remote.versions[number][CARD.as_posix()]
                 taken.append(f"{name}/{number}")
+                if not was_here:  # else it came otherwise, and only a signature is new
+                    mirrored[number] = remote.versions[number][CARD.as_posix()]
         if any(self._wanted(name, number) for number in remote.versions) or not remote.versions:
             found = self._tried((name, NUMBERED), failures, self._take_labels, remote)
             taken += [f"{name}/{path}" for path in found or ()]

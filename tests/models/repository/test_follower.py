@@ -418,6 +418,21 @@ def test_a_signature_that_comes_later_is_taken(tmp_path: Path, folder: Path) -> 
     assert list(make_store(folder, trust=trust).served_models["fake"].versions) == ["1"]
 
 
+def test_a_version_that_only_got_a_signature_stays_when_it_is_gone_there(tmp_path: Path, folder: Path) -> None:
+    key, _ = new_key()
+    write_version(folder, "fake", "1")
+    for number in ("1", "2"):
+        signed(write_version(tmp_path / "there", "fake", number), key)
+    source, now = MemorySource.of(tmp_path / "there"), [0.0]
+    follower = Follower(source, folder, now=lambda: now[0])
+    assert follower.poll() == ["fake/2", "fake/1"]
+    source.remove("fake/1/")
+    for _ in range(3):
+        now[0] += 2 * REMOVAL
+        follower.poll()
+    assert versions(folder) == ["1", "2"]
+
+
 def test_labels_of_before_trust_do_not_outrank_signed_ones(
     signed_source: MemorySource, key_and_trust: tuple, folder: Path
 ) -> None:
