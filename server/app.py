@@ -112,7 +112,7 @@ def _service(
 ) -> Service:
     """What the routes need, with the versions on trial."""
     canary, shadow = (parse_shares(text) if text else {} for text in (settings.canary, settings.shadow))
-    _tell_missing(settings, store, [*canary.values(), *shadow.values()])
+    _tell_missing(settings, store, dict.fromkeys([*canary.values(), *shadow.values()]))
     return Service(
         store=store,
         cache=cache,
@@ -140,7 +140,8 @@ def _tell_missing(settings: Settings, store: Store, shares: Collection[Share]) -
         log.log(level, "the default model %r is not in %s; there is %s", settings.model, where, known)
     for share in shares:
         if share.label not in (store.served_models[share.model].labels if share.model in store.served_models else ()):
-            log.warning("nothing goes to %s@%s yet: there is no such label of a model", share.model, share.label)
+            level = logging.INFO if settings.model_source else logging.WARNING
+            log.log(level, "nothing goes to %s@%s: no model here has that label", share.model, share.label)
 
 
 def _loading(
@@ -222,7 +223,9 @@ def _store(settings: Settings, run_dir: Path, loading: Loading, state: "Connecti
 
         notices = Notices(state, run_dir)
         store = Store(settings.model_store, loading, shared, policy, notices.tell)
-        PeriodicTask(partial(notices.poll, store.follow), NOTICED_EVERY, "other servers' requests are not done").start()
+        task = PeriodicTask(partial(notices.poll, store.follow), NOTICED_EVERY, "other servers' requests are not done")
+        task.run_once()  # what was unloaded elsewhere is not served for a moment here
+        task.start()
     if seconds:
         PeriodicTask(store.poll, seconds, "the models could not be looked at; what is served goes on").start()
     return store

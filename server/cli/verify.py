@@ -14,7 +14,7 @@ from server.models.litert import predictor
 from server.models.loading import NOT_LOADED, Loading
 from server.models.model_loaders import litert_loader, savedmodel_loader
 from server.models.repository.scan import ModelListing, scan
-from server.models.repository.version_labels import LABELS
+from server.models.repository.version_labels import LABELS, NUMBERED, label_numbers
 from server.models.versions import LoadedVersion, LoadSavedModel
 from server.process.preflight import has_tensorflow, read_trust
 
@@ -53,7 +53,8 @@ def findings(root: Path, trusted: Path | None = None) -> Iterator[Finding]:
         for number in listing.versions:
             yield _checked(loading, root / name / number)
         if (reason := _wrong_labels(listing)) is not None:
-            yield Finding(root / name / LABELS, reason)
+            numbered = label_numbers(root / name)
+            yield Finding(root / name / (NUMBERED if numbered else LABELS), reason)
 
 
 def _checked(loading: Loading, folder: Path) -> Finding:

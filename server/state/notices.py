@@ -9,8 +9,9 @@ import json
 import logging
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -26,92 +27,86 @@ log = logging.getLogger(__name__)
 
 
 class Request(NamedTuple):
-    """What was asked of one model."""
+    """What was asked of one model, and when, in seconds since 1970: the last request counts."""
 
     id: str
     action: Action
+    at: float
 
 
 class Notices:
     """The requests of all machines. The processes of this server share `folder`, with what was done last of each model
     and what could not be told yet."""
 
-    def __init__(self, connection: Connection, folder: Path) -> None:
-        self._connection, self._path = connection, folder / FILE
+    def __init__(self, connection: Connection, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        self._connection, self._path, self._clock = connection, folder / FILE, clock
 
     def tell(self, model: str, action: Action) -> None:
         """Have the other machines do what this one has done: now, or as soon as the shared state answers."""
-        request = Request(secrets.token_hex(8), action)
-        with self._locked() as notes:
-            notes["done"][model] = request.id
-            notes["untold"][model] = list(request)
-            if not self._tell_all(notes["untold"]):
+        request = Request(secrets.token_hex(8), action, self._clock())
+        with self._locked() as done:
+            done[model] = request
+            try:
+                self._connection.call(partial(_put, model, request))
+            except Away:
                 log.warning("%s is not yet %sed on other machines: the shared state does not answer", model, action)
 
     def poll(self, do: Callable[[str, Action], None]) -> None:
-        """Tell what could not be told, and have `do` load or unload what others were asked to since the last time; what
-        it raises for is tried again. Raises what it does, and OSError."""
+        """Have `do` load or unload what others were asked to since the last time, and tell what is not known there:
+        what could not be told, or was lost with an emptied state. What `do` raises for is tried again. Raises what it
+        does, and OSError."""
         try:
-            found = self._connection.call(lambda client: client.hgetall(REQUESTS))
+            found = _requests(self._connection.call(lambda client: client.hgetall(REQUESTS)))
         except Away:
             return
-        notes = self._read()
-        if not notes["untold"] and not _new(found, notes["done"]):
+        if found == self._read():
             return
-        with self._locked() as notes:
-            self._tell_all(notes["untold"])
-            for model, request in _new(found, notes["done"]).items():
-                if model not in notes["untold"]:
-                    do(model, request.action)
-                    notes["done"][model] = request.id
-
-    def _tell_all(self, untold: dict[str, list[str]]) -> bool:
-        """Whether all could be told; what was is taken out."""
-        for model, (identity, action) in list(untold.items()):
-            body = json.dumps({"id": identity, "action": action})
-            try:
-                self._connection.call(partial(_put, model, body))
-            except Away:
-                return False
-            del untold[model]
-        return True
+        with self._locked() as done, suppress(Away):
+            for model in {*found, *done}:
+                there, here = found.get(model), done.get(model)
+                if here is not None and (there is None or there.at < here.at):
+                    self._connection.call(partial(_put, model, here))
+                elif there is not None and there != here:
+                    do(model, there.action)
+                    done[model] = there
 
     @contextmanager
-    def _locked(self) -> Iterator[dict[str, dict[str, Any]]]:
-        """What this server has noted, for this process alone to change; it is written in the end, whatever happens."""
+    def _locked(self) -> Iterator[dict[str, Request]]:
+        """What this server has done last, by model, for this process alone to change; it is written in the end,
+        whatever happens."""
         with self._path.with_suffix(".lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            notes = self._read()
-            before = json.dumps(notes)
+            done = self._read()
+            before = dict(done)
             try:
-                yield notes
+                yield done
             finally:
-                if (after := json.dumps(notes)) != before:
+                if done != before:
                     aside = self._path.with_name(f".{FILE}.{os.getpid()}")
-                    aside.write_text(after)
+                    aside.write_text(json.dumps({model: request._asdict() for model, request in done.items()}))
                     aside.replace(self._path)
 
-    def _read(self) -> dict[str, dict[str, Any]]:
+    def _read(self) -> dict[str, Request]:
         try:
             stored = json.loads(self._path.read_bytes())
-            return {"done": dict(stored["done"]), "untold": dict(stored["untold"])}
-        except (OSError, ValueError, KeyError, TypeError):
-            return {"done": {}, "untold": {}}
+            return {model: Request(one["id"], one["action"], one["at"]) for model, one in stored.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
 
 
-def _put(model: str, body: str, client: Any) -> None:
-    client.hset(REQUESTS, model, body)
+def _put(model: str, request: Request, client: Any) -> None:
+    client.hset(REQUESTS, model, json.dumps(request._asdict()))
 
 
-def _new(found: Mapping[bytes, bytes], done: Mapping[str, str]) -> dict[str, Request]:
-    """The requests that were not done yet; what is none is left out, since others may write there."""
+def _requests(found: Mapping[bytes, bytes]) -> dict[str, Request]:
+    """The requests by model; what is none is left out, since others may write there."""
     requests = {}
     for name, body in list(found.items())[:MOST]:
         try:
             stored = json.loads(body)
-            model, request = name.decode(), Request(stored["id"], stored["action"])
+            model, request = name.decode(), Request(stored["id"], stored["action"], stored["at"])
         except (ValueError, KeyError, TypeError):
             continue
-        if isinstance(request.id, str) and request.action in get_args(Action) and done.get(model) != request.id:
+        if isinstance(request.id, str) and isinstance(request.at, int | float) and request.action in get_args(Action):
             requests[model] = request
     return requests

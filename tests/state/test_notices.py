@@ -71,6 +71,32 @@ def test_requests_after_the_state_was_emptied_are_done(machines: list[Machine], 
     assert there.poll() == [("cnn", "load")]
 
 
+def test_an_emptied_state_learns_again_what_was_unloaded(
+    machines: list[Machine], server: SharedServer, address: str, tmp_path: Path
+) -> None:
+    here, there = machines
+    here.processes[0].tell("cnn", "unload")
+    there.poll()
+    with Redis(port=server.port) as client:
+        client.flushall()
+    assert (here.poll(), there.poll()) == ([], [])
+    late = Machine(address, tmp_path / "late")
+    assert late.poll() == [("cnn", "unload")]
+    late.close()
+
+
+def test_of_two_requests_that_machines_remember_the_later_counts(machines: list[Machine], server: SharedServer) -> None:
+    here, there = machines
+    here.processes[0].tell("cnn", "unload")
+    there.poll()
+    there.processes[0].tell("cnn", "load")  # here does not see it before the state is emptied
+    with Redis(port=server.port) as client:
+        client.flushall()
+    assert here.poll() == []
+    assert there.poll() == []
+    assert here.poll() == [("cnn", "load")]
+
+
 def test_what_could_not_be_told_is_told_later(machines: list[Machine], server: SharedServer) -> None:
     here, there = machines
     server.kill()
@@ -95,7 +121,13 @@ def test_what_could_not_be_done_is_tried_again(machines: list[Machine]) -> None:
     assert there.poll() == [("cnn", "unload")]
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"id": 1, "action": "load"}', b'{"id": "1", "action": "drop"}'])
+NO_REQUESTS = [
+    b"", b"[]", b'{"id": 1, "action": "load", "at": 1}', b'{"id": "1", "action": "drop", "at": 1}',
+    b'{"id": "1", "action": "load", "at": "soon"}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", NO_REQUESTS)
 def test_what_is_no_request_is_left_alone(machines: list[Machine], server: SharedServer, body: bytes) -> None:
     with Redis(port=server.port) as client:
         client.hset(REQUESTS, "cnn", body)

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from server.models.repository.follower import LARGEST_LABELS, LOCK, Follower
-from server.models.repository.object_store import AlreadyThere, ObjectStore, masked
+from server.models.repository.object_store import AlreadyThere, ObjectStore
+from server.models.repository.object_store import masked as masked
 from server.models.trust import Trust
 from training.errors import DataError
 from training.store.card import CARD, EXTRA
@@ -52,8 +53,8 @@ def trusted(path: Path) -> Trust:
         raise DataError(str(error)) from error
 
 
-def push(store: ObjectStore, version: Path, on_file: Callable[[str], None] = lambda path: None) -> bool:
-    """Write a version; whether it was not there yet.
+def push(store: ObjectStore, version: Path, on_file: Callable[[str], None] = lambda path: None) -> int:
+    """Write a version; how many of its files were not there yet.
 
     Raises:
         DataError: its files are not as its card says, or another version has this number there.
@@ -61,11 +62,12 @@ def push(store: ObjectStore, version: Path, on_file: Callable[[str], None] = lam
     card, where = whole_card(version), f"{version.parent.name}/{version.name}"
     card_path = f"{EXTRA}/{CARD}"
     paths = sorted(path.relative_to(version).as_posix() for path in version.rglob("*") if path.is_file())
-    new = f"{where}/{card_path}" not in store.listing()
+    new = 0
     for path in sorted(paths, key=lambda path: path == card_path):  # the card last
         content = card if path == card_path else (version / path).read_bytes()
         try:
             store.create(f"{where}/{path}", content)
+            new += 1
         except AlreadyThere:
             if not _is_same(store, f"{where}/{path}", content):
                 raise DataError(

@@ -48,7 +48,8 @@ def _listing(folder: Path, trust: "Trust | None") -> ModelListing:
     try:
         labels = read_labels(folder, trust)
     except UNREADABLE as error:
-        return ModelListing(versions, None, f"{type(error).__name__}: {error}"[:300], notes)
+        kind = "" if type(error) is ValueError else f"{type(error).__name__}: "  # ours says it in words
+        return ModelListing(versions, None, f"{kind}{error}"[:300], notes)
     return ModelListing(versions, labels.pointed, None, (*notes, *labels.notes))
 
 
