@@ -28,7 +28,7 @@ def usual(**changes: object) -> Reference:
 
 
 class Watched:
-    """A version with a reference, the drift that is told of it, and pictures that are drawn."""
+    """A version with a reference. It draws random pictures and records the drift that the monitor reports."""
 
     def __init__(self, reference: Reference | None) -> None:
         self.card: ModelCard = replace(card_28(), reference=reference)

@@ -25,6 +25,6 @@ def command(version: str | None, key: Path | None, new_key: Path | None, store: 
         raise click.UsageError("expected VERSION --key FILE, or --new-key FILE")
     if new_key is not None:
         public = signing.new_key(new_key)
-        click.echo(f"{new_key}: the private key; whoever has it can sign\n{public}: the public one, for INKLING_TRUST")
+        click.echo(f"{new_key}: the private key; keep it secret\n{public}: the public one, for INKLING_TRUST")
     elif version is not None and key is not None:
         click.echo(signing.sign_version(labels.version_in(store, version), signing.read_key(key)))

@@ -238,7 +238,7 @@ def test_a_folder_elsewhere_is_a_source_too(source: MemorySource, folder: Path, 
     assert Follower(store, folder).poll() == ["fake/2", "fake/1"]
 
 
-# Signed versions. Whoever can write objects can write any card; each of these is refused, and the good ones are served.
+# Signed versions: an attacker with write access can replace any card. The follower refuses each of these and serves the rest.
 
 
 @pytest.fixture
