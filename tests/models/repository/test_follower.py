@@ -238,7 +238,8 @@ def test_a_folder_elsewhere_is_a_source_too(source: MemorySource, folder: Path, 
     assert Follower(store, folder).poll() == ["fake/2", "fake/1"]
 
 
-# Signed versions: an attacker with write access can replace any card. The follower refuses each of these and serves the rest.
+# Signed versions: an attacker who can write objects can replace any card. The follower refuses each of these and takes
+# the rest.
 
 
 @pytest.fixture
