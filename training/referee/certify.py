@@ -5,7 +5,6 @@ A version is never changed, so what is found of it later becomes part of the nex
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,8 @@ from training.data import Array
 from training.errors import DataError
 from training.referee.planted import SIDE
 from training.referee.trial import Subject, put_on_trial
-from training.store import labels
-from training.store.card import CARD, EXTRA, SIGNATURES, checked_card, write_card
-from training.store.export import publish
+from training.store.card import CARD, EXTRA, checked_card
+from training.store.next_version import with_file
 
 FORMAT = 1  # of the trial
 TRIAL = f"{EXTRA}/trial.json"
@@ -41,21 +39,10 @@ def with_trial(version: Path, found: Mapping[str, Any]) -> Path:
     Raises:
         DataError: `version` is none, or the labels beside it cannot be read.
     """
-    card = checked_card(version)
+    checked_card(version)
     digest = hashlib.sha256((version / EXTRA / CARD).read_bytes()).hexdigest()
     trial = {"format": FORMAT, "of": f"sha256:{digest}", **found}
-
-    def write(aside: Path, number: int) -> None:
-        shutil.copytree(version, aside, ignore=shutil.ignore_patterns(CARD, SIGNATURES))
-        (aside / TRIAL).write_text(json.dumps(trial, indent=1) + "\n")
-        kept = {name: value for name, value in card.items() if name != "files"}
-        write_card(aside, {**kept, "version": str(number), "trial": TRIAL, "certified_from": version.name})
-
-    moved = [name for name, number in labels.all_of(version.parent).items() if number == int(version.name)]
-    found_at = publish(version.parent, write)
-    for label in moved:
-        labels.point(version.parent, label, int(found_at.name))
-    return found_at
+    return with_file(version, "trial", TRIAL, json.dumps(trial, indent=1), "certified_from")
 
 
 def subject_of(version: Path) -> Subject:

@@ -2,7 +2,6 @@
 distribution, and where the evidence for each class lies."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,8 @@ from training.errors import DataError
 from training.evaluate import logits_by
 from training.mix import calibration_set
 from training.referee.versions import opened
-from training.store import labels
-from training.store.card import CARD, EXTRA, SIGNATURES, checked_card, write_card
-from training.store.export import publish
+from training.store.card import EXTRA, checked_card
+from training.store.next_version import with_file
 
 FORMAT = 1
 REFERENCE = f"{EXTRA}/reference.json"
@@ -37,19 +35,8 @@ def with_reference(version: Path, data: Dataset) -> Path:
     """
     card = checked_card(version)
     images, _ = calibration_set(data, bool(card["training"].get("mixed")))
-    found = reference(version, images)
-
-    def write(aside: Path, number: int) -> None:
-        shutil.copytree(version, aside, ignore=shutil.ignore_patterns(CARD, SIGNATURES))
-        (aside / REFERENCE).write_text(json.dumps(found) + "\n")
-        kept = {name: value for name, value in card.items() if name != "files"}
-        write_card(aside, {**kept, "version": str(number), "reference": REFERENCE, "measured_from": version.name})
-
-    moved = [name for name, number in labels.all_of(version.parent).items() if number == int(version.name)]
-    found_at = publish(version.parent, write)
-    for label in moved:
-        labels.point(version.parent, label, int(found_at.name))
-    return found_at
+    found = json.dumps(reference(version, images))
+    return with_file(version, "reference", REFERENCE, found, "measured_from")
 
 
 def reference(version: Path, images: Array) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.ndimage import shift
 
 from training.data import Array
+from training.store import labels
 from training.store.card import CARD, EXTRA, SIGNATURES, checked_card, write_card
 from training.store.export import COMPARED, DIGIT, FORMAT, made_with, publish, write_litert
 from training.store.views import FILE, write_views
@@ -45,6 +46,28 @@ def convert(version: Path, images: Array | None = None) -> Path:
         write_card(aside, {**kept, **changed})
 
     return publish(version.parent, write)
+
+
+def with_file(version: Path, field: str, path: str, content: str, origin: str) -> Path:
+    """Write the next version of the model in the folder MODEL/NUMBER: the same one with a file at `path`, which `field`
+    of its card names; `origin` names the version before. It takes over the labels of that; returns its folder.
+
+    Raises:
+        DataError: `version` is none, or the labels beside it cannot be read.
+    """
+    card = checked_card(version)
+
+    def write(aside: Path, number: int) -> None:
+        shutil.copytree(version, aside, ignore=shutil.ignore_patterns(CARD, SIGNATURES))
+        (aside / path).write_text(content + "\n")
+        kept = {name: value for name, value in card.items() if name != "files"}
+        write_card(aside, {**kept, "version": str(number), field: path, origin: version.name})
+
+    moved = [name for name, number in labels.all_of(version.parent).items() if number == int(version.name)]
+    found_at = publish(version.parent, write)
+    for label in moved:
+        labels.point(version.parent, label, int(found_at.name))
+    return found_at
 
 
 def _litert(aside: Path, images: Array, source: str, version: Path, quantized: dict[str, Any] | None) -> dict[str, Any]:
