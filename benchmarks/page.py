@@ -13,7 +13,7 @@ from playwright.sync_api import Page, sync_playwright
 from benchmarks.machine import machine
 from benchmarks.results import write_part
 from tests.browser.hand import SEVEN, on_screen
-from tests.support.servers import serving
+from tests.support.processes.servers import serving
 
 STROKES = 30
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking")

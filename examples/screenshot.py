@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from tests.browser.hand import draw
-from tests.support.servers import serving
+from tests.support.processes.servers import serving
 
 HERE = Path(__file__).parent
 FIVE = ((184, 58), (112, 64), (102, 124), (150, 114), (188, 140), (188, 186), (150, 224), (96, 216))

@@ -15,8 +15,8 @@ from server.models.checks import Check
 from server.models.repository.store import LoadTwin
 from tests.support.models.stores import GRADIENT, LoadAny, as_loaded, linear, loaded, write_labels, write_version
 from tests.support.needs import lite_python
+from tests.support.processes.servers import Running, serving
 from tests.support.quick_run import HEAVY, is_slow
-from tests.support.servers import Running, serving
 
 APART = [Path(__file__).parent / name for name in ("faults", "cluster")]  # make test-faults, make test-cluster
 MakeApp = Callable[..., Flask]

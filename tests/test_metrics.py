@@ -20,7 +20,7 @@ from server.types import Attribution
 from tests.conftest import MakeApp
 from tests.support.models.fakes import ink
 from tests.support.models.stores import SEVEN, form
-from tests.support.servers import ROOT
+from tests.support.processes.servers import ROOT
 
 Numbers = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 

@@ -15,7 +15,7 @@ from benchmarks.case import Array
 from benchmarks.explaining.ours import answered
 from server.explainers import build
 from server.types import Model, Target
-from tests.support.servers import serving
+from tests.support.processes.servers import serving
 
 ASKED = 100  # times over one connection
 WARMING = 20

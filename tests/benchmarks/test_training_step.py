@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from tests.support.servers import ROOT
+from tests.support.processes.servers import ROOT
 
 
 def test_it_says_what_it_needs() -> None:

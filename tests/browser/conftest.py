@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.support.needs import lacking
-from tests.support.servers import Running, serving
+from tests.support.processes.servers import Running, serving
 
 ALONE = (  # nobody else can be reached
     "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",

@@ -11,7 +11,7 @@ from tests.browser.conftest import OpenPage, opening
 from tests.browser.hand import ONE, answer_after, count, digit, draw, draw_and_wait
 from tests.browser.test_failures import FAILED, face
 from tests.browser.test_page import on_card, wait_for_maps
-from tests.support.servers import Running, serving
+from tests.support.processes.servers import Running, serving
 
 BUSY = {"error": "busy now", "code": "busy", "request_id": "1"}
 

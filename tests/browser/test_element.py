@@ -25,7 +25,7 @@ from tests.browser.hand import (
     pad,
     shares,
 )  # fmt: skip
-from tests.support.servers import ROOT, serving
+from tests.support.processes.servers import ROOT, serving
 
 
 def test_a_seven_is_read_and_its_map_lies_on_the_stroke(open_page: OpenPage) -> None:

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import LISTEN, OpenPage, opening
 from tests.browser.hand import SEVEN, digit, draw_and_wait, on_screen
-from tests.support.servers import ROOT, free_port, serving
+from tests.support.processes.servers import ROOT, free_port, serving
 
 EXAMPLES = ROOT / "examples" / "embed"
 THERE = "http://localhost:8000"  # the server in the examples

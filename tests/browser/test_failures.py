@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import OpenPage, opening
 from tests.browser.hand import answer_after, digit, draw, draw_and_wait
-from tests.support.servers import ROOT, Running, serving
+from tests.support.processes.servers import ROOT, Running, serving
 
 FAILED = "Failed to load resource"
 

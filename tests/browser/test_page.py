@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, Position, expect
 
 from tests.browser.conftest import OpenPage
 from tests.browser.hand import digit, draw_and_wait, shares
-from tests.support.servers import ROOT
+from tests.support.processes.servers import ROOT
 
 
 def section(page: Page, name: str) -> object:

@@ -11,7 +11,7 @@ from tests.browser.conftest import OpenPage, opening
 from tests.browser.hand import draw_and_wait
 from tests.support.models.stores import add_trial, copy_version, drop_trial
 from tests.support.models.trials import TRIED, tried
-from tests.support.servers import serving
+from tests.support.processes.servers import serving
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from tests.support.needs import lacking
-from tests.support.servers import ROOT
+from tests.support.processes.servers import ROOT
 
 TYPESCRIPT = "typescript@7.0.2"
 STATIC = ROOT / "server" / "static"

@@ -17,9 +17,9 @@ import pytest
 
 from server.cache import Event, SqliteCache, fingerprint
 from server.errors import NotReady
-from tests.support.caching import ROUNDS, caching, make_files, noisy, numbered
 from tests.support.clock import Clock
 from tests.support.explanations import explanation
+from tests.support.processes.caching import ROUNDS, caching, make_files, noisy, numbered
 
 MIB = 1 << 20
 FOUND = explanation()

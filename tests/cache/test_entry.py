@@ -40,7 +40,7 @@ from server.types import (
     Unit,
 )
 from tests.support.explanations import again, differing, explanation
-from tests.support.servers import ROOT
+from tests.support.processes.servers import ROOT
 
 PHOTO = (ROOT / "examples" / "photo.jpg").read_bytes()
 ASKED: list[dict[str, Any]] = [

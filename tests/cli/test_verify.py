@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.support.models.stores import add_trial, copy_version, drop_trial
 from tests.support.models.trials import TRIED
-from tests.support.servers import ROOT
+from tests.support.processes.servers import ROOT
 
 
 def verify(store: Path) -> tuple[int, list[str]]:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from benchmarks.store import shipped
-from tests.support.hosts import Host, network
-from tests.support.servers import Running, ask, serving, wait_until_ready
-from tests.support.stores import ObjectServer, SharedServer, object_server, valkey
+from tests.support.processes.hosts import Host, network
+from tests.support.processes.servers import Running, ask, serving, wait_until_ready
+from tests.support.processes.stores import ObjectServer, SharedServer, object_server, valkey
 from training.store import remote
 
 MOST = 300  # seconds that all may take

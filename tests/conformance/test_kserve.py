@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.models.nets import card, digits, net, twin
 from tests.support.needs import lacking
-from tests.support.servers import ROOT, Running
+from tests.support.processes.servers import ROOT, Running
 
 PYTHON = ROOT / ".venv-kserve" / "bin" / "python"
 ROWS = 3

@@ -12,7 +12,7 @@ from open_inference.openapi.errors import BadRequestError, NotFoundError
 from open_inference.openapi.types import InferenceRequest, RequestInput, RequestOutput
 
 from tests.support.models.nets import card, digits, numbers_of, twin
-from tests.support.servers import Running
+from tests.support.processes.servers import Running
 
 VERSION = card("cnn").version
 

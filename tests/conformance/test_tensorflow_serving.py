@@ -14,7 +14,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 from server.images import decode
 from tests.support.models.nets import card, digits, net, numbers_of, twin
 from tests.support.models.stores import encoded
-from tests.support.servers import ROOT, Running, ask
+from tests.support.processes.servers import ROOT, Running, ask
 
 VERSION = card("cnn").version
 

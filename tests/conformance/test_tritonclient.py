@@ -12,7 +12,7 @@ from tritonclient.utils import InferenceServerException
 from server.models.wrappers import probabilities_of
 from server.types import Array
 from tests.support.models.nets import NAMES, card, digits, net, numbers_of, twin
-from tests.support.servers import Running
+from tests.support.processes.servers import Running
 
 VERSION = card("cnn").version
 

@@ -20,7 +20,7 @@ from server.metrics import Metrics
 from tests.support.mnist import mnist_test
 from tests.support.models.stores import SHIPPED, encoded
 from tests.support.needs import lacking
-from tests.support.servers import ROOT
+from tests.support.processes.servers import ROOT
 from tests.test_metrics import Numbers, scraped
 
 RULES = ROOT / "deploy" / "alerts.yaml"

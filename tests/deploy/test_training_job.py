@@ -10,7 +10,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from tests.support.servers import ROOT
+from tests.support.processes.servers import ROOT
 from training.commands import main
 from training.distribute import cluster
 

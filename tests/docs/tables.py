@@ -12,7 +12,7 @@ from benchmarks.reading import nets_page
 from benchmarks.store import STORE, shipped
 from server import attacks, explainers, metrics
 from server.config import settings_table
-from tests.support.servers import ROOT
+from tests.support.processes.servers import ROOT
 from training.store.labels import version_in
 
 MODELS = ("cnn", "lstm", "mlp")

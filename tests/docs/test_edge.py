@@ -5,7 +5,7 @@ import re
 import pytest
 
 from server.config import PREFIX, Settings, SettingsError
-from tests.support.servers import ROOT
+from tests.support.processes.servers import ROOT
 
 PAGE = (ROOT / "docs" / "edge.md").read_text()
 UNIT = (ROOT / "deploy" / "inkling.service").read_text()

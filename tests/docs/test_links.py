@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.docs.links import anchors, broken, leads_to, links
+from tests.support.processes.servers import ROOT
 from tests.support.readme import PAGES, README
-from tests.support.servers import ROOT
 
 OTHERS = ("CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md", "benchmarks/RESULTS.md", "model_store/README.md")
 LINKED = (*PAGES, *(ROOT / name for name in OTHERS))

@@ -32,8 +32,8 @@ from tests.docs.links import CODE, FENCED
 from tests.docs.tables import TABLES
 from tests.support.models.fakes import Linear, ink
 from tests.support.needs import lacking
+from tests.support.processes.servers import ROOT, Running, serving
 from tests.support.readme import CHINESE, PAGES, README, around, commands, remade, run, tables
-from tests.support.servers import ROOT, Running, serving
 
 SHOWN = [(page.name, command, output) for page in PAGES for command, output in commands(page.read_text())]
 CHROMIUM = shutil.which("chromium")

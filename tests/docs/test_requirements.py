@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.support.servers import ROOT
+from tests.support.processes.servers import ROOT
 
 Pins = dict[str, set[str]]  # name, release and marker -> hashes
 LITE = "requirements-lite.txt"

@@ -13,7 +13,7 @@ import pytest
 
 from server.process.upload_reader import MOST_CHUNKS
 from tests.support.models.stores import SEVEN
-from tests.support.servers import Running, ask, serving
+from tests.support.processes.servers import Running, ask, serving
 
 PATIENCE = 10  # seconds; less than the server waits for the end of a request
 LIMIT = 1 << 20  # bytes of a body

@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.processes import eventually, workers
 from tests.support.clock import PATIENCE
-from tests.support.servers import ROOT, ask, serving
+from tests.support.processes.servers import ROOT, ask, serving
 
 SEVEN = (ROOT / "examples" / "7.png").read_bytes()
 JSON = {"LOG_FORMAT": "json"}

@@ -21,7 +21,7 @@ from server.types import Array, Attribution, Target
 from tests.support.models.nets import NAMES, card, digits, net
 from tests.support.models.stores import encoded
 from tests.support.needs import lite_python
-from tests.support.servers import ROOT, Running, ask
+from tests.support.processes.servers import ROOT, Running, ask
 from tests.test_layers import ADDRESSES
 
 NOT_THERE = ("tensorflow", "keras", "lime", "shap", "sklearn", "numba")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.processes import eventually
+from tests.support.processes.servers import ROOT, free_port
 from tests.support.quick_run import SLOW, TESTS
-from tests.support.servers import ROOT, free_port
 
 GRACE = 5  # seconds
 SERVE = {"serve": (".venv/serve.stamp", "BIN"), "serve-lite": (".venv-lite/stamp", "LITE")}  # what it needs, and where

@@ -17,8 +17,8 @@ from benchmarks.store import shipped
 from server.models.repository.follower import Follower
 from server.models.repository.object_store import AlreadyThere, ObjectStore
 from tests.support.models.stores import SEVEN, copy_version, write_version
-from tests.support.servers import ROOT, Running, ask, serving
-from tests.support.stores import ObjectServer, object_server
+from tests.support.processes.servers import ROOT, Running, ask, serving
+from tests.support.processes.stores import ObjectServer, object_server
 from training.errors import DataError
 from training.store import remote
 

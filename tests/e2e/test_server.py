@@ -18,7 +18,7 @@ from PIL import Image
 
 from tests.faults.processes import eventually
 from tests.support.models.stores import draw_seven, encoded
-from tests.support.servers import ROOT, Running, ask, serving
+from tests.support.processes.servers import ROOT, Running, ask, serving
 
 SEVEN = (ROOT / "examples" / "7.png").read_bytes()
 MODELS = ("cnn", "mlp", "lstm")

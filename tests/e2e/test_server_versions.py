@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.clock import PATIENCE
 from tests.support.models.stores import copy_version, point
-from tests.support.servers import ROOT, Running, ask, serving
+from tests.support.processes.servers import ROOT, Running, ask, serving
 
 SEVEN = (ROOT / "examples" / "7.png").read_bytes()
 ASKED = 24  # times: that one of two workers answers none of them does not happen

@@ -21,7 +21,7 @@ import pytest
 from tests.faults.processes import eventually
 from tests.support.models.slow import NOTES, SECONDS
 from tests.support.models.stores import SEVEN, write_version
-from tests.support.servers import Running, ask, serving
+from tests.support.processes.servers import Running, ask, serving
 
 LONG = "/v1/explain?method=smooth_grad&n_samples=1024"  # 16 calls of the model, and one of the removal test
 LONGER = "/v1/explain?method=smooth_grad&n_samples=2000"  # 32 calls

@@ -30,7 +30,7 @@ from tests.auth.test_keys import bearer, write_keys
 from tests.faults.processes import workers
 from tests.support.clock import PATIENCE
 from tests.support.models.nets import card, numbers_of
-from tests.support.servers import ROOT, Running, ask, serving
+from tests.support.processes.servers import ROOT, Running, ask, serving
 from tests.test_metrics import Numbers, number, parsed
 
 SEVEN = (ROOT / "examples" / "7.png").read_bytes()

@@ -13,7 +13,7 @@ from PIL import ImageOps
 
 from server.process.lingering import LINGER
 from tests.support.models.stores import draw_seven, encoded
-from tests.support.servers import Running, ask, serving
+from tests.support.processes.servers import Running, ask, serving
 
 PLAIN = encoded(ImageOps.invert(draw_seven(28)))
 PREDICT = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n%s" % (

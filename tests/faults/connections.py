@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from tests.faults.processes import workers
 from tests.support.clock import PATIENCE
-from tests.support.servers import Running
+from tests.support.processes.servers import Running
 
 AT_ONCE = 16  # connections that are opened together, so that no single worker takes them all
 

@@ -9,7 +9,7 @@ from http.client import HTTPException
 from threading import Event, Lock
 from urllib.error import URLError
 
-from tests.support.servers import ask
+from tests.support.processes.servers import ask
 
 
 @dataclass

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.clock import PATIENCE
-from tests.support.servers import Running
+from tests.support.processes.servers import Running
 
 
 def workers(server: Running) -> list[int]:

@@ -15,9 +15,9 @@ from server.cache import SqliteCache
 from tests.faults.disks import disk
 from tests.faults.load import load
 from tests.faults.processes import eventually, workers
-from tests.support.caching import caching, noisy, numbered
 from tests.support.explanations import explanation
-from tests.support.servers import ROOT, Running, ask, serving
+from tests.support.processes.caching import caching, noisy, numbered
+from tests.support.processes.servers import ROOT, Running, ask, serving
 
 MIB = 1 << 20
 SEVEN = (ROOT / "examples" / "7.png").read_bytes()

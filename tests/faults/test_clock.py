@@ -18,7 +18,7 @@ from tests.faults.connections import all_answer
 from tests.faults.load import load
 from tests.faults.processes import eventually, workers
 from tests.support.models.stores import SEVEN, copy_version, write_version
-from tests.support.servers import Running, ask, serving
+from tests.support.processes.servers import Running, ask, serving
 
 DAY = 24 * 3600
 STEPS = (DAY, 0, -DAY, 0)  # seconds from the clock at the start

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.faults.disks import disk
 from tests.faults.processes import eventually, workers
-from tests.support.servers import ROOT, ask, serving
+from tests.support.processes.servers import ROOT, ask, serving
 
 MIB = 1 << 20
 SEVEN = (ROOT / "examples" / "7.png").read_bytes()

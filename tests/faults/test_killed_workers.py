@@ -15,7 +15,7 @@ import pytest
 
 from tests.faults.connections import holder, opened, predict, spread
 from tests.faults.processes import eventually, workers
-from tests.support.servers import ROOT, Running, serving
+from tests.support.processes.servers import ROOT, Running, serving
 
 SEVEN = (ROOT / "examples" / "7.png").read_bytes()
 EACH = 4  # clients of each worker, which have one request on its way each

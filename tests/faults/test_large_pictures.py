@@ -15,7 +15,7 @@ import pytest
 
 from tests.faults.processes import eventually, resident, workers
 from tests.support.models.stores import draw_seven, encoded
-from tests.support.servers import ROOT, Running, ask, serving
+from tests.support.processes.servers import ROOT, Running, ask, serving
 
 MB = 10**6
 SIDE = 7071  # pixels; 50 million

@@ -19,7 +19,7 @@ import numpy as np
 from server.explainers import EXPLAINERS
 from tests.faults.processes import resident, workers
 from tests.support.models.nets import NAMES
-from tests.support.servers import ROOT, Running, serving
+from tests.support.processes.servers import ROOT, Running, serving
 
 SECONDS = 120
 CLIENTS = 6

@@ -17,7 +17,7 @@ from tests.faults.load import load
 from tests.faults.processes import eventually, resident, workers
 from tests.support.models.stores import copy_version, point
 from tests.support.models.tiny import save, sign, write_tiny
-from tests.support.servers import ROOT, Running, ask, serving
+from tests.support.processes.servers import ROOT, Running, ask, serving
 
 SEVEN = (ROOT / "examples" / "7.png").read_bytes()
 RELOADS = 100

@@ -18,7 +18,7 @@ import pytest
 from tests.faults.load import load
 from tests.faults.processes import eventually, workers
 from tests.support.models.stores import SEVEN, write_version
-from tests.support.servers import Running, ask, serving
+from tests.support.processes.servers import Running, ask, serving
 
 PREDICT = "/v1/predict"
 CLIENTS = 40

@@ -18,7 +18,7 @@ from server.types import Array, ImageSpec
 from tests.conftest import MakeApp
 from tests.support.answers import MODEL, check_error
 from tests.support.models.stores import encoded
-from tests.support.servers import Running, ask
+from tests.support.processes.servers import Running, ask
 
 SPEC = ImageSpec(28, 28)
 SCALE_1, SCALE_255 = "numbers read as 0 to 1", "numbers read as 0 to 255"

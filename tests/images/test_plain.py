@@ -29,7 +29,7 @@ from tests.explainers.test_memory import CLEAR, MIB, resident
 from tests.support.models.fakes import Linear
 from tests.support.models.nets import digits, net
 from tests.support.models.stores import card_28, draw_seven, encoded
-from tests.support.servers import ROOT
+from tests.support.processes.servers import ROOT
 from training.store.signatures import signatures
 
 Bodies = list[bytes]

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import textwrap
 
-from tests.support.servers import ROOT
+from tests.support.processes.servers import ROOT
 
 SCRIPT = """
 import numpy as np, tensorflow as tf

@@ -32,7 +32,7 @@ from tests.support.models.nets import card as nets_card
 from tests.support.models.nets import folder as nets_folder
 from tests.support.models.stores import card_28, copy_version, linear, loaded, write_version
 from tests.support.models.tiny import sign, write_tiny
-from tests.support.servers import ROOT, Running, ask, serving
+from tests.support.processes.servers import ROOT, Running, ask, serving
 
 SEVEN = (ROOT / "examples" / "7.png").read_bytes()
 METHODS = (

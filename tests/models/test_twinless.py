@@ -35,7 +35,7 @@ from tests.support.clock import PATIENCE
 from tests.support.models.fakes import Linear
 from tests.support.models.nets import digits, twin
 from tests.support.models.stores import SEVEN, copy_version, linear, loaded, write_version
-from tests.support.servers import ask, serving
+from tests.support.processes.servers import ask, serving
 from tests.test_metrics import number, scraped
 
 

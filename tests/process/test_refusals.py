@@ -10,7 +10,7 @@ import pytest
 from server.process import lingering
 from server.process.gunicorn_worker import Worker
 from tests.process.test_worker_waits import GET, LARGE, connections, one_answer, post, silent
-from tests.support.workers import SOON, RunningWorker, rest, running_worker
+from tests.support.processes.workers import SOON, RunningWorker, rest, running_worker
 
 HUGE = 32 << 20  # bytes, more than sockets keep
 UNREAD = post(HUGE, "/unread")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from server.process.temporary_folders import make_folder
-from tests.support.servers import ROOT
+from tests.support.processes.servers import ROOT
 
 FORKS = """
 import os, sys, time

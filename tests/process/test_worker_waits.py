@@ -14,7 +14,7 @@ from server.process import gunicorn_worker as waits
 from server.process import lingering
 from server.process.gunicorn_worker import COLLECTED, Worker
 from tests.process.test_request_framing import OPEN, REFUSED, WHOLE
-from tests.support.workers import SOON, RunningWorker, rest, running_worker
+from tests.support.processes.workers import SOON, RunningWorker, rest, running_worker
 
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 SHORT = 0.3  # seconds

@@ -39,8 +39,8 @@ from tests.support.answers import check_error, logits, post_explain
 from tests.support.clock import Clock
 from tests.support.models.fakes import EVERYTHING, Fake, Linear, Square, Wavy, ink
 from tests.support.models.stores import SEVEN, card_28
+from tests.support.processes.servers import ROOT
 from tests.support.removal import removal_rows
-from tests.support.servers import ROOT
 
 # of shap's import: it calls functions of matplotlib that are going to go
 pytestmark = pytest.mark.filterwarnings("ignore:The set_.* function will be deprecated:PendingDeprecationWarning")

@@ -12,7 +12,7 @@ from server.openapi import document
 from server.routes.docs import VENDORED
 from tests.conftest import MakeApp
 from tests.support.needs import lacking
-from tests.support.servers import serving
+from tests.support.processes.servers import serving
 
 CHROMIUM = shutil.which("chromium")
 ALONE = (

@@ -23,7 +23,7 @@ from tests.openapi.test_openapi import validator
 from tests.support.answers import check_error, digit, post_explain
 from tests.support.models.fakes import Fake, Linear, Wavy
 from tests.support.models.stores import SEVEN, encoded, form, write_version
-from tests.support.servers import ROOT, Running
+from tests.support.processes.servers import ROOT, Running
 
 PHOTO = (ROOT / "examples" / "photo.jpg").read_bytes()
 FORMATS = {"json": "application/json", "png": "image/png", "svg": "image/svg+xml", "npz": "application/x-npz"}

@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from server.state.connection import Connection
-from tests.support.stores import SharedServer, valkey
+from tests.support.processes.stores import SharedServer, valkey
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 
 from server.state.connection import RETRY_AFTER, TIMEOUT, Away, Connection
 from tests.support.clock import Clock
-from tests.support.stores import SharedServer
+from tests.support.processes.stores import SharedServer
 
 
 @pytest.fixture

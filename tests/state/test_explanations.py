@@ -12,9 +12,9 @@ from server.cache.entry import encode
 from server.protocols import NoCache
 from server.state.connection import Connection
 from server.state.explanations import BODY, ORDER, SIZES, TOTAL, SharedExplanations
-from tests.support.caching import numbered
 from tests.support.explanations import explanation
-from tests.support.stores import SharedServer
+from tests.support.processes.caching import numbered
+from tests.support.processes.stores import SharedServer
 
 FOUND = explanation()
 SIZE = len(encode(numbered(FOUND, 10)))  # bytes of one entry, nearly

@@ -14,7 +14,7 @@ from server.scheduling import BoundedPool, Scheduler, TaskKey
 from server.state.connection import Connection
 from server.state.leases import CLAIM, LASTS, Leases
 from tests.support.clock import PATIENCE, Clock
-from tests.support.stores import SharedServer
+from tests.support.processes.stores import SharedServer
 
 ID = "0" * 32
 

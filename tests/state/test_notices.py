@@ -10,7 +10,7 @@ from server.state.connection import Connection
 from server.state.notices import REQUESTS, Notices
 from server.state.secret import REFRESHED, SharedSecret
 from tests.support.models.stores import make_store, poll_all, write_version
-from tests.support.stores import SharedServer
+from tests.support.processes.stores import SharedServer
 
 
 class Machine:

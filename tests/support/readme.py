@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from tests.docs.tables import TABLES
-from tests.support.servers import ROOT, serving
+from tests.support.processes.servers import ROOT, serving
 
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh.md"
 PAGES = (README, CHINESE, *sorted((ROOT / "docs").glob("*.md")))

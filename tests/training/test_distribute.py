@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import training.fit
 from server.types import Array
-from tests.support.servers import ROOT, free_port
+from tests.support.processes.servers import ROOT, free_port
 from training import data
 from training.architectures import mlp
 from training.distribute import StrategyError, cluster, spread_over, strategy_of

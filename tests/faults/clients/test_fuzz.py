@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.clients.mutations import corpus
-from tests.support.servers import ROOT
+from tests.support.processes.servers import ROOT
 
 SECONDS = 20
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.faults.clients.mutations import corpus
 from tests.faults.clients.test_rubbish import DOCUMENTS, PREDICTS_ONLY, Client, check, server  # noqa: F401  (a fixture)
-from tests.support.servers import Running
+from tests.support.processes.servers import Running
 
 bounded = settings(
     max_examples=400, derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]

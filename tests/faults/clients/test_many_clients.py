@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.faults.connections import all_answer, holder, opened
 from tests.faults.processes import eventually, workers
-from tests.support.servers import ROOT, ask, serving
+from tests.support.processes.servers import ROOT, ask, serving
 
 SEVEN = (ROOT / "examples" / "7.png").read_bytes()
 FILES = 192

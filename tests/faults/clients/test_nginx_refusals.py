@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests.faults.clients.test_slow_clients import check_error, nginx
-from tests.support.servers import Running, serving
+from tests.support.processes.servers import Running, serving
 
 PAGE = "https://a.example"
 LIMIT = 12 << 20  # bytes of a body

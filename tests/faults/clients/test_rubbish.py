@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults.clients.mutations import corpus, spoilt, spoilt_json
 from tests.faults.processes import resident, workers
-from tests.support.servers import Running, serving
+from tests.support.processes.servers import Running, serving
 
 NUMBER = 2000
 EXPLAIN_PATHS = 150  # of each kind

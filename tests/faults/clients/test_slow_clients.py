@@ -19,7 +19,7 @@ import pytest
 from server.process.gunicorn_worker import COLLECTED
 from tests.faults.processes import eventually
 from tests.support.needs import lacking
-from tests.support.servers import ROOT, ask, free_port, serving
+from tests.support.processes.servers import ROOT, ask, free_port, serving
 
 SEVEN = (ROOT / "examples" / "7.png").read_bytes()
 THREADS = 16

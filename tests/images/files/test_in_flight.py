@@ -20,7 +20,7 @@ from server.types import ImageSpec
 from tests.faults.processes import eventually
 from tests.support.clock import PATIENCE
 from tests.support.models.stores import draw_seven, encoded
-from tests.support.servers import ROOT
+from tests.support.processes.servers import ROOT
 
 SPEC = ImageSpec(28, 28)
 MB = 10**6

@@ -32,7 +32,7 @@ from tests.routes.test_http_limits import Slow, only_version_1
 from tests.support.answers import MODEL, check_error, errors_in, logits, post_predict
 from tests.support.models.fakes import Fake, Linear
 from tests.support.models.stores import CLASSES, SEVEN, draw_seven, encoded, form, write_version
-from tests.support.servers import ROOT, Running, ask
+from tests.support.processes.servers import ROOT, Running, ask
 from tests.test_app import Gate, loaded
 
 GREY = np.full((28, 28), 0.5, np.float32)

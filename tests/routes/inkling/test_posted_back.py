@@ -16,7 +16,7 @@ from server.attacks import ATTACKS
 from tests.conftest import MakeApp
 from tests.support.models.nets import digits
 from tests.support.models.stores import SEVEN, encoded
-from tests.support.servers import Running, ask
+from tests.support.processes.servers import Running, ask
 from tests.test_app import loaded
 
 TOLD = ("class", "label", "probability")

@@ -16,7 +16,7 @@ from tests.auth.test_keys import bearer, write_keys
 from tests.conftest import MakeApp
 from tests.support.answers import check_error
 from tests.support.models.stores import SEVEN
-from tests.support.servers import ROOT
+from tests.support.processes.servers import ROOT
 
 PAGE = "https://a.example"
 

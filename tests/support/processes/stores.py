@@ -13,7 +13,7 @@ from pathlib import Path
 
 import s3fs
 
-from tests.support.servers import free_port
+from tests.support.processes.servers import free_port
 
 BIN = Path(sys.executable).parent
 KEY, SECRET = "inkling", "inkling-secret"

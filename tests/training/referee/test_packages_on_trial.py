@@ -10,7 +10,7 @@ import tensorflow as tf
 from server.explainers.saliency import Saliency
 from server.types import Model, Target, TrackRecord
 from tests.support.models.fakes import Fake, make_card
-from tests.training.test_referee import ASKED, Templates, Turned, digits
+from tests.training.referee.test_referee import ASKED, Templates, Turned, digits
 from training.architectures import ARCHITECTURES
 from training.referee.packages import Entrant, entrants, told
 from training.referee.planted import SIDE, planted

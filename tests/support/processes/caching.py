@@ -16,7 +16,7 @@ from server.cache.entry import decode, encode
 from server.types import Explanation
 from tests.support.explanations import explanation
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent.parent.parent
 ROUNDS = 20
 
 
@@ -38,7 +38,7 @@ def caching(path: Path, max_bytes: int, numbers: range, found: Explanation) -> I
     command = [
         sys.executable,
         "-m",
-        "tests.support.caching",
+        "tests.support.processes.caching",
         str(path),
         str(max_bytes),
         str(numbers.start),

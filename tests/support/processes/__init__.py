@@ -1,0 +1,1 @@
+"""Real processes: servers, their workers, other hosts, and what they share."""
