@@ -1,7 +1,7 @@
 """The commands of `python -m training`, one file each, loaded when asked for. They import TensorFlow inside, so that
 --help answers at once.
 
-To add one: a file here whose `command` is a click command, and its name in COMMANDS.
+To add one: a file here whose `command` is a click command, and its name in COMMANDS, in the order of --help.
 """
 
 from importlib import import_module
@@ -15,6 +15,7 @@ COMMANDS = (
     "fit", "tune", "compress", "compare", "evaluate", "convert", "export-c", "label", "push", "pull", "sign",
     "visualise", "reference", "certify", "referee",
 )  # fmt: skip
+OF_STORES = ("label", "push", "pull", "sign")  # whose files are in store/
 
 
 class LazyGroup(click.Group):
@@ -26,7 +27,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"training.commands.{cmd_name.replace('-', '_')}").command
+        folder = "training.commands.store" if cmd_name in OF_STORES else "training.commands"
+        command: click.Command = import_module(f"{folder}.{cmd_name.replace('-', '_')}").command
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
