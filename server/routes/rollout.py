@@ -1,8 +1,8 @@
 """What routes do for a version on trial: choose whom it answers, and offer what was answered to its shadow."""
 
+from collections.abc import Callable
 from functools import partial
 
-import numpy as np
 from flask import Response, after_this_request
 
 from server.inference.tensors import Outputs
@@ -27,24 +27,31 @@ def answering_version(model: str, version: str | None) -> str | None:
 
 def offer(prediction: Prediction, digit: Digit) -> None:
     """Offer a picture that was answered to the shadow, once its answer is out."""
-    if service().shadow is not None:
-        _offer(Answered(prediction.card, prediction.index, prediction.probability, digit.pixels))
+    card, shadow = prediction.card, service().shadow
+    if shadow is not None and card.name in shadow.shares:
+        answered = Answered(card, prediction.index, prediction.probability, digit.pixels)
+        _when_answered(partial(shadow.offer, answered))
 
 
 def offer_rows(card: ModelCard, images: Array, outputs: Outputs) -> None:
     """Offer the rows (n, H, W) of a tensor that were answered."""
-    if service().shadow is not None:
-        probabilities = outputs["probabilities"]
-        for row, index in enumerate(np.argmax(outputs["logits"], axis=1).tolist()):
-            _offer(Answered(card, index, float(probabilities[row, index]), images[row].copy()))
-
-
-def _offer(answered: Answered) -> None:
     shadow = service().shadow
-    assert shadow is not None  # it was looked for
+    if shadow is None or card.name not in shadow.shares:
+        return
 
-    def when_out(response: Response) -> Response:
-        response.call_on_close(partial(shadow.offer, answered))
+    def offer_all() -> None:
+        for image, logits, probabilities in zip(images, outputs["logits"], outputs["probabilities"], strict=True):
+            index = int(logits.argmax())
+            shadow.offer(Answered(card, index, float(probabilities[index]), image.copy()))
+
+    _when_answered(offer_all)
+
+
+def _when_answered(work: Callable[[], None]) -> None:
+    """Do it once the answer to this request is out."""
+
+    def register(response: Response) -> Response:
+        response.call_on_close(work)
         return response
 
-    after_this_request(when_out)
+    after_this_request(register)

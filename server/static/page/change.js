@@ -4,7 +4,7 @@
 import { percent } from "../element/bars.js";
 import { h } from "../element/dom.js";
 import { painted } from "../element/heat.js";
-import { part, said } from "./parts.js";
+import { onDemand, part, said } from "./parts.js";
 import { paintGrey } from "./seen.js";
 
 /** @typedef {import("./page.js").Page} Page */
@@ -107,24 +107,14 @@ function strongest({ explanation }, pixels) {
 }
 
 /** @param {Page} page @returns {Part} */
-function setUpAttack({ digit, client, words, question }) {
+function setUpAttack(page) {
+  const { client, words, question } = page;
   const find = h("button", { type: "button" });
   const mix = h("input", { type: "range", min: "0", max: "1", step: "0.025", value: "0" });
   const outcome = h("div");
-  let asking = new AbortController();
-
-  find.addEventListener("click", async () => {
-    asking.abort();
-    const { signal } = (asking = new AbortController());
-    const file = await digit.toBlob();
-    if (file === null || signal.aborted) return;
-    outcome.replaceChildren(h("p", { class: "quiet" }, words().wait));
-    try {
-      const answer = await client.post("v1/adversarial", file, { model: question().model, method: "deepfool" }, signal);
-      if (!signal.aborted) show(answer.adversarial);
-    } catch (error) {
-      if (!signal.aborted) outcome.replaceChildren(said(error));
-    }
+  const stop = onDemand(page, find, outcome, async (file, signal) => {
+    const answer = await client.post("v1/adversarial", file, { model: question().model, method: "deepfool" }, signal);
+    if (!signal.aborted) show(answer.adversarial);
   });
 
   /** @param {{found: boolean, pixels: number[][], change: number[][], label: string, probability: number}} attack */
@@ -162,7 +152,7 @@ function setUpAttack({ digit, client, words, question }) {
     update(answer) {
       find.disabled = answer === null;
       if (answer === null) {
-        asking.abort();
+        stop();
         outcome.replaceChildren();
       }
     },
