@@ -97,6 +97,9 @@ lock: ## pin the requirements again; needs uv
 	uv pip compile $(LOCK) requirements.in -o requirements.txt
 	uv pip compile $(LOCK) requirements-dev.in -o requirements-dev.txt -c requirements.txt
 	uv pip compile $(LOCK) requirements-gpu.in -o requirements-gpu.txt -c requirements.txt
+	uv pip compile $(LOCK) requirements-cluster.in -o requirements-cluster.txt -c requirements.txt
+	uv pip compile $(LOCK) requirements-ray.in -o requirements-ray.txt -c requirements.txt
+	uv pip compile $(LOCK) requirements-otel.in -o requirements-otel.txt -c requirements.txt
 	uv pip compile $(LOCK) requirements-lite.in -o requirements-lite.txt -c requirements.txt
 	uv pip compile $(LOCK) requirements-kserve.in -o requirements-kserve.txt
 LOCK := --universal --python-version 3.11 --generate-hashes --upgrade --quiet --no-emit-index-url --no-emit-find-links \

@@ -53,5 +53,58 @@ def verify(store: Path, trust: Path | None) -> None:
         raise SystemExit(1)
 
 
+@main.command()
+@click.argument("source", metavar="IN")
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--method", default="shapley", show_default=True, help="Of explaining; best = by the version's trial.")
+@click.option(
+    "--option", "given", multiple=True, metavar="NAME=VALUE", help="Of the method, such as grid=7. Repeatable."
+)
+@click.option("--model", help="Which net; by default INKLING_MODEL.")
+@click.option("--version", help="A number or a label; by default what the server answers with.")
+@click.option("--target", help="The class that is explained; by default the predicted one.")
+@click.option("--versus", help="Why the target and not this class.")
+@click.option("--output", help="logit (the default) or probability.")
+@click.option("--seed", help="Of methods that draw; by default 0.")
+@click.option("--explain-if", metavar="CONDITION", help="Explain only where it holds, such as probability<0.9.")
+@click.option("--preprocess", type=click.Choice(["auto", "none"]), default="auto", show_default=True)
+@click.option("--array", help="The array of an npz, or the column of Parquet, that has the pictures.")
+@click.option("--float16", "half", is_flag=True, help="Maps and pixels in 16 bits.")
+@click.option("--shard-rows", type=click.IntRange(0, 100_000), default=0, help="Rows of a file; 0 = 20 to 500.")
+@click.option("--workers", type=click.IntRange(1, 512), default=os.cpu_count() or 1, show_default="a core each")
+@click.option("--engine", type=click.Choice(["processes", "ray"]), default="processes", show_default=True)
+@click.option(
+    "--stall-seconds",
+    type=click.FloatRange(1),
+    default=600,
+    show_default=True,
+    help="With Ray: give up where no shard has come for so long.",
+)
+def explain_many(
+    source: str,
+    out: Path,
+    method: str,
+    given: tuple[str, ...],
+    model: str | None,
+    version: str | None,
+    target: str | None,
+    versus: str | None,
+    output: str | None,
+    seed: str | None,
+    workers: int,
+    engine: str,
+    stall_seconds: float,
+    **how: object,
+) -> None:
+    """Read and explain all pictures of IN (a folder, zip, npz, npy, Parquet, or an address such as s3://BUCKET/FOLDER),
+    and write Parquet files to OUT/data and what was done to OUT/manifest.json. A run that was stopped goes on."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before any process is started
+    from server.cli import explain_many as command
+
+    named = {"target": target, "versus": versus, "output": output, "seed": seed}
+    options = command.options_of(method, given, named)
+    command.explain_many(source, out, engine, workers, stall_seconds, model, version, options, **how)
+
+
 if __name__ == "__main__":
     main(prog_name="python -m server")

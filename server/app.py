@@ -19,6 +19,7 @@ from flask import Flask, Response, g, request
 from server import logs
 from server.auth.keys import Keyring
 from server.auth.signed_links import Links, shared_secret
+from server.bulk.jobs import Jobs
 from server.cache import Event, SqliteCache
 from server.config import Settings
 from server.explainers.segmentation import warm
@@ -47,7 +48,18 @@ from server.routes.bodies.request_body import unchunk
 from server.routes.converters import Name
 from server.routes.errors import answer_error
 from server.routes.headers import request_id, server_timing
-from server.routes.inkling import attack, compare, explain, explanations, feedback, models, predict, rollouts, views
+from server.routes.inkling import (
+    attack,
+    compare,
+    explain,
+    explanations,
+    feedback,
+    jobs,
+    models,
+    predict,
+    rollouts,
+    views,
+)
 from server.routes.middleware import access_log, auth, changes, hosts
 from server.routes.open_inference import endpoints as open_inference
 from server.routes.service import EXTENSION, Service
@@ -59,11 +71,12 @@ if TYPE_CHECKING:
     from server.state.connection import Connection
 
 PARTS = (
-    predict, explain, models, views, rollouts, explanations, compare, attack, feedback,
+    predict, explain, models, views, rollouts, explanations, compare, attack, feedback, jobs,
     tensorflow_serving, open_inference, ops, docs, page,
 )  # fmt: skip
 BLUEPRINTS = tuple(part.blueprint for part in PARTS)
 NOTICED_EVERY = 0.5  # seconds between two looks at what other machines were asked to load and unload
+JOBS_EVERY = 1.0  # seconds between two looks whether a job is to be started
 NICENESS = 10  # explanations get a tenth of a core that predictions could use up; with 3, those wait a third longer
 
 log = logging.getLogger(__name__)
@@ -126,10 +139,22 @@ def _service(
         canary=Canary(canary) if canary else None,
         shadow=Shadow(shadow, store, metrics) if shadow else None,
         drift=Drift(metrics.set_drift),
+        jobs=_jobs(settings),
+        job_sources=tuple(settings.job_sources.split(",")) if settings.job_sources else (),
         proxies=settings.proxies,
         feedback=FeedbackLog(settings.feedback, settings.feedback_bytes) if settings.feedback else None,
         frame_ancestors=settings.frame_ancestors.replace(",", " "),
     )
+
+
+def _jobs(settings: Settings) -> Jobs | None:
+    """The jobs of this server, of which one process starts the next."""
+    if settings.jobs is None or settings.explain == "off":
+        return None
+    jobs = Jobs(settings.jobs, settings.job_bytes, settings.job_seconds)
+    if settings.job_workers:
+        PeriodicTask(jobs.start_next, JOBS_EVERY, "jobs cannot be started; predictions and explanations go on").start()
+    return jobs
 
 
 def _tell_missing(settings: Settings, store: Store, shares: Collection[Share]) -> None:

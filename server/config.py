@@ -33,6 +33,7 @@ ORIGIN = r"https?://[A-Za-z0-9.\[\]:-]+"
 STORAGE = r"memory://|(redis|rediss|redis\+unix|memcached)://.+"
 STATE = r"(redis|rediss|unix|valkey|valkeys)://[^?#]+"
 SHARE = r"[^@:;/]+@[^@:;/]+:(0?\.\d{1,6}|1(\.0{1,6})?)"
+ADDRESS_LIKE = r"[a-z][a-z0-9+.-]*://[^/\s,][^\s,]*"
 ADDRESS = r"file:///.+|[a-z][a-z0-9+.-]*://[^/\s].*"
 RULE = r"(all|latest:[1-9]\d{0,8}|specific:\d+(,\d+)*)"
 NAMED = rf"[^=;:/]+={RULE}"
@@ -115,6 +116,23 @@ class Settings:
         None, "file that POST /v1/feedback adds pictures with their right labels to; without it none are collected"
     )
     feedback_bytes: int = _setting(64 * MIB, "bytes of that file at most; a digit takes some 1.2 kB", 4096)
+    jobs: Path | None = _setting(
+        None, "folder of jobs that POST /v1/jobs takes, many pictures each; without it none are taken"
+    )
+    job_bytes: int = _setting(256 * MIB, "bytes of what is sent for a job at most", 1024)
+    job_rows: int = _setting(100_000, "pictures of a job at most", 1)
+    job_workers: int = _setting(
+        1,
+        "processes that compute a job, one job at a time; 0 = none here, where another server has the same folder",
+        0,
+        512,
+    )
+    job_seconds: int = _setting(86_400, "seconds that the result of a job is kept", 1)
+    job_sources: str | None = _setting(
+        None,
+        "addresses below which a job may name its pictures, such as s3://bucket/in,s3://other; default none",
+        like=rf"{ADDRESS_LIKE}(,{ADDRESS_LIKE})*",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting("INFO", "least severity that is logged")
     log_format: Literal["text", "json"] = _setting("text", "json = one JSON object a line")
     access_log: Literal["on", "off"] = _setting("off", "on = a line for every request")

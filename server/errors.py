@@ -261,6 +261,27 @@ class FeedbackNotKept(ServiceError):
     code = "feedback_not_kept"
 
 
+class JobNotKept(ServiceError):
+    """The folder of jobs cannot be written."""
+
+    status = 507
+    code = "job_not_kept"
+
+
+class UnknownJob(ServiceError):
+    """No job is kept under that id."""
+
+    status = 404
+    code = "unknown_job"
+
+
+class JobNotDone(ServiceError):
+    """A result is asked for that is not there, yet or ever."""
+
+    status = 409
+    code = "job_not_done"
+
+
 class OutOfTime(ServiceError):
     """The budget ended before there was anything to give."""
 

@@ -31,6 +31,29 @@ def parse(explainer: type, given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _value(known[name], hints[name], raw) for name, raw in given.items()}
 
 
+def reject_unknown(values: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    """Refuse names that are not known.
+
+    Raises:
+        UnknownOption: with the nearest known name.
+    """
+    for name in values:
+        if name not in known:
+            raise unknown_name(name, known, where)
+
+
+def choice(values: Mapping[str, str], name: str, choices: Collection[str], default: str) -> Any:
+    """One of `choices`.
+
+    Raises:
+        InvalidOption: another value.
+    """
+    value = values.get(name, default)
+    if value not in choices:
+        raise InvalidOption(f"{name}={shown(value)}; expected one of {', '.join(choices)}")
+    return value
+
+
 def unknown_name(name: str, known: Iterable[str], where: str) -> UnknownOption:
     """The error for an unknown name, with the nearest known one."""
     names = sorted(known)

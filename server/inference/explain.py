@@ -89,17 +89,36 @@ def explain(
         explainer = build_explainer(request, version)
         context.raise_if_expired()
         digit, prediction = decode_and_predict(version, picture, selector, context, stages)
+        return explain_digit(version, digit, prediction, explainer, request, session, stages, resources)
 
-        def work(publish: Publish[Explanation], interrupt: Interrupt) -> Explanation:
-            run_context = context.cancelled_by(interrupt)
-            memo = Memo() if request.quality else None
-            return run_explainer(version, run_context, digit, prediction, explainer, request, stages, memo, publish)
 
-        key = TaskKey(
-            explanation_id(digit, prediction, explainer, request), frozenset({"quality"} if request.quality else ())
-        )
-        is_enough = partial(is_complete, quality=request.quality)
-        outcome = session.submit(work, key, resources, is_enough).result()
+def explain_digit(
+    version: ModelVersion,
+    digit: Digit,
+    prediction: Prediction,
+    explainer: Explainer,
+    request: ExplainRequest,
+    session: Session,
+    stages: Stages,
+    resources: ExitStack,
+) -> Outcome[Explanation]:
+    """Why a digit was predicted as it was. `resources` hold the version; they go over to the work when it begins.
+
+    Raises:
+        ServiceError: as `explain` does once it has predicted.
+    """
+    context = session.context
+
+    def work(publish: Publish[Explanation], interrupt: Interrupt) -> Explanation:
+        run_context = context.cancelled_by(interrupt)
+        memo = Memo() if request.quality else None
+        return run_explainer(version, run_context, digit, prediction, explainer, request, stages, memo, publish)
+
+    key = TaskKey(
+        explanation_id(digit, prediction, explainer, request), frozenset({"quality"} if request.quality else ())
+    )
+    is_enough = partial(is_complete, quality=request.quality)
+    outcome = session.submit(work, key, resources, is_enough).result()
     return replace(outcome, value=rebase_on_picture(outcome.value, digit, request, session))
 
 

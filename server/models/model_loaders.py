@@ -25,12 +25,13 @@ def litert_loader(
     partly: bool,
     niceness: int = 0,
     on_batch: Callable[[int], None] = lambda rows: None,
+    cores: int | None = None,
 ) -> LoadLiteRT:
     """Makes a loader of models that explain without TensorFlow, with interpreters of `capacity` bytes at most together;
     `partly`: also where the files cannot do all that the card says. `load_savedmodel` loads the SavedModel for packages
     that need one. Threads that help to compute one explanation have `niceness`; `on_batch` is called with the rows of
-    each call."""
-    cores = _cores()
+    each call. One explanation is computed on so many `cores`, by default all."""
+    cores = cores or _cores()
     pool = InterpreterPool(capacity, max_lent=cores)  # with more threads at work, predictions would wait for longer
     helpers = helper_threads(max(1, cores - 1), niceness)
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from server.openapi import inkling, open_inference, ops, schemas, tensorflow_serving
+from server.openapi import inkling, jobs, open_inference, ops, schemas, tensorflow_serving
 from server.openapi.parts import errors
 
 PARTS = (inkling, tensorflow_serving, open_inference, ops)  # one module for each dialect, as in server/routes
@@ -30,8 +30,8 @@ def document() -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "tags": [{"name": part.TAG, "description": part.ABOUT} for part in PARTS],
-        "paths": {path: _named(path, item) for part in PARTS for path, item in part.PATHS.items()},
-        "components": {"schemas": schemas.SCHEMAS, "securitySchemes": KEYS},
+        "paths": {path: _named(path, item) for part in (*PARTS, jobs) for path, item in part.PATHS.items()},
+        "components": {"schemas": {**schemas.SCHEMAS, **jobs.SCHEMAS}, "securitySchemes": KEYS},
         "security": [{}, *({name: []} for name in KEYS)],  # {}: a server without keys asks for none
     }
 

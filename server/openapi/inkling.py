@@ -57,6 +57,11 @@ SETS = query(
     "for what share of digits `prediction_set` has the right one, as far as the version can vouch for it",
 )
 NEIGHBOURS = query("neighbours", {"type": "boolean", "default": False}, "whether the answer has where the digit lands")
+EXPLAIN_IF = query(
+    "explain_if",
+    TEXT,
+    "explain where it holds: `probability<0.9`, `margin<0.2` or `out_of_distribution`, with commas between several",
+)
 TIME = query("budget_ms", {"type": "integer", "minimum": 1}, "milliseconds that may be taken")
 LANG = query("lang", {"enum": ["en", "zh"]}, "of sentences; stands above the Accept-Language header")
 FRAME = query("frame", {"enum": ["original", "model"], "default": "original"}, "where a heatmap lies")
@@ -132,8 +137,8 @@ PATHS: dict[str, Any] = {
         "post": operation(
             TAG,
             "What is it?",
-            _answers("Prediction", [JSON], 400, 404, 413, 415, 422, 503),
-            [*MODEL, PIXELS, SETS, NEIGHBOURS],
+            _answers("Prediction", [JSON], 400, 403, 404, 413, 415, 422, 503, 504),
+            [*MODEL, PIXELS, SETS, NEIGHBOURS, EXPLAIN_IF, *WHY, FRAME, LANG, *OPTIONS],
             BODY,
         )
     },

@@ -160,7 +160,13 @@ SCHEMAS: dict[str, Any] = {
         ],
     },
     "Prediction": with_optional(
-        {"neighbours": {**NEIGHBOURS, "description": "where the digit lands; where neighbours=true asks for it"}},
+        {
+            "neighbours": {**NEIGHBOURS, "description": "where the digit lands; where neighbours=true asks for it"},
+            "explanation": {
+                "anyOf": [ref("Explanation"), ref("Error"), {"type": "null"}],
+                "description": "where explain_if is given: null where it does not hold; an error where there is none",
+            },
+        },
         **ANSWERED,
     ),
     "Map": record(

@@ -80,6 +80,7 @@ def check(settings: Settings, workers: int) -> None:
             "INKLING_RUNTIME=litert or auto, or `pip install -r requirements.txt`"
         )
     _check_source(settings)
+    _check_jobs(settings)
     for variable, given in (("CANARY", settings.canary), ("SHADOW", settings.shadow)):
         try:
             parse_shares(given or "") if given else None
@@ -119,6 +120,20 @@ def _check_state(settings: Settings) -> None:
     except (ValueError, TypeError, OSError) as error:
         given = f"INKLING_STATE={settings.state.partition('://')[0]}://..."
         raise SettingsError(f"{given} cannot be used ({type(error).__name__}); expected HOST:PORT") from None
+
+
+def _check_jobs(settings: Settings) -> None:
+    """Check what jobs of many pictures need. Raises SettingsError."""
+    if settings.jobs is None:
+        return
+    if settings.keep == "off":
+        raise SettingsError(
+            "INKLING_JOBS keeps pictures until their job is done, and what came out for INKLING_JOB_SECONDS; "
+            "INKLING_KEEP=off says that nothing of a picture is held after its answer; expected one of them alone"
+        )
+    for package in ("pyarrow", *({"fsspec"} if settings.job_sources else ())):
+        if importlib.util.find_spec(package) is None:
+            raise SettingsError(f"INKLING_JOBS needs the package {package}; `pip install {package}`")
 
 
 def _check_source(settings: Settings) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from flask import current_app, request
 
 from server.auth.signed_links import Links
+from server.bulk.jobs import Jobs
 from server.errors import ClientLeft
 from server.feedback import FeedbackLog
 from server.metrics import Metrics
@@ -39,6 +40,8 @@ class Service:
     cache: ExplanationCache
     scheduler: Scheduler
     feedback: FeedbackLog | None  # of labels that people tell; None where they are not collected
+    jobs: Jobs | None  # that run in the background; None where none are taken
+    job_sources: tuple[str, ...]  # addresses below which a job may name its pictures
     canary: Canary | None  # a version on trial that answers some callers
     shadow: Shadow | None  # one that is asked beside the version that answers
     drift: Drift  # of what is sent from what is usual

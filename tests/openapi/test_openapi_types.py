@@ -16,7 +16,7 @@ from server.openapi import document
 from tests.auth.test_keys import write_keys
 from tests.conftest import MakeApp
 from tests.openapi.test_openapi import template, written
-from tests.support.models.stores import SEVEN, add_views, draw_seven, encoded, write_version
+from tests.support.models.stores import SEVEN, add_views, draw_seven, encoded, write_version, zipped
 
 JSON, PNG, SVG, NPZ = "application/json", "image/png", "image/svg+xml", "application/x-npz"
 RAW, FORM, NOTHING = "application/octet-stream", "multipart/form-data", ""
@@ -29,6 +29,8 @@ PICTURES = {  # of each content type
     JSON: json.dumps({"pixels": np.eye(28).tolist()}).encode(),
 }
 STARTS = {JSON: (b"{", b"["), PNG: b"\x89PNG", SVG: b"<svg", NPZ: b"PK", RAW: b"{"}  # bytes of each
+ZIP = zipped({"7.png": encoded(DRAWN)})
+JOBS = {"job_workers": 0, "job_sources": "s3://open"}  # which nobody computes
 V1_MODELS = ("/v1/models/{model}", "/v1/models/{model}/versions/{version}", "/v1/models/{model}/labels/{label}")
 V2_MODELS = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
 ROWS = {"instances": [[0.5] * 784]}
@@ -109,6 +111,17 @@ REQUESTS: dict[Key, SampleRequest] = {  # each content type that can be sent to 
             *(model + end for model in V2_MODELS for end in ("", "/config", "/ready")),
         )
     },
+    **{
+        ("post", "/v1/jobs", sent, JSON): SampleRequest(ZIP, {"Content-Type": sent}, "method=saliency")
+        for sent in ("application/zip", RAW, "application/vnd.apache.parquet")
+    },
+    ("post", "/v1/jobs", JSON, JSON): SampleRequest(
+        b'{"source": "s3://open/in", "method": "saliency"}', {"Content-Type": JSON}
+    ),
+    ("get", "/v1/jobs", NOTHING, JSON): SampleRequest(),
+    ("get", "/v1/jobs/{id}", NOTHING, JSON): SampleRequest(),
+    ("get", "/v1/jobs/{id}/result", NOTHING, "application/zip"): SampleRequest(),
+    ("delete", "/v1/jobs/{id}", NOTHING, JSON): SampleRequest(),
     ("post", "/v1/feedback", NOTHING, JSON): SampleRequest(query="id={id}&label=1"),
     ("get", "/v1/models/{model}/card", NOTHING, "text/markdown; charset=utf-8"): SampleRequest(),
     ("get", "/v1/models/{model}/shadow", NOTHING, JSON): SampleRequest(),
@@ -148,7 +161,7 @@ def described() -> set[Key]:
         body = content_type.get("requestBody", {"required": False, "content": {}})
         sent = [*body["content"], *([] if body["required"] else [NOTHING])]
         answers = content_type["responses"]
-        good = [answers["200"]] if "200" in answers else list(answers.values())
+        good = [found for status, found in answers.items() if status.startswith("2")] or list(answers.values())
         given = {kind for answer in good for kind in answer["content"]}
         found |= {(method, path, one, kind) for one in sent for kind in given}
     return found
@@ -165,7 +178,9 @@ def kinds_given() -> dict[tuple[str, str], set[str]]:
 def met(app: Flask, method: str, path: str, sample: SampleRequest) -> TestResponse:
     """The answer to a request at the address that is described as `path`."""
     client, known = app.test_client(), "0" * 32
-    if "{id}" in path + sample.query:
+    if path.startswith("/v1/jobs/"):
+        known = job_done(app, sample.query)
+    elif "{id}" in path + sample.query:
         known = client.post("/v1/explain?method=saliency", data=SEVEN).get_json().get("id", known)
     names = {
         "model": sample.model,
@@ -184,6 +199,18 @@ def met(app: Flask, method: str, path: str, sample: SampleRequest) -> TestRespon
     )  # fmt: skip
 
 
+def job_done(app: Flask, query: str) -> str:
+    """The id of a job with a result; one of nothing where no job can be sent."""
+    answer = app.test_client().post("/v1/jobs?method=saliency", data=ZIP, headers={"Content-Type": "application/zip"})
+    if answer.status_code != 202:
+        return "0" * 32
+    identity = str(answer.get_json()["id"])
+    folder = app.extensions["inkling"].jobs.folder / identity
+    (folder / "result.zip").write_bytes(ZIP)
+    (folder / "done.json").write_text('{"rows": 1, "done": 1, "explained": 1, "errors": 0, "codes": {}}')
+    return identity
+
+
 def test_there_is_a_request_for_each_content_type_that_is_described() -> None:
     assert set(REQUESTS) == described()
 
@@ -192,12 +219,15 @@ def test_there_is_a_request_for_each_content_type_that_is_described() -> None:
 def test_each_content_type_is_read_and_given(make_app: MakeApp, model_store: Path, tmp_path: Path, tag: str) -> None:
     store = Path(shutil.copytree(model_store, tmp_path / "store"))
     add_views(write_version(store, "viewed"))
-    app = make_app(repository="open", feedback=tmp_path / "labels.jsonl", model_store=store)
+    app = make_app(
+        repository="open", feedback=tmp_path / "labels.jsonl", model_store=store, jobs=tmp_path / "jobs", **JOBS
+    )
     paths = document()["paths"]
     mine = {key: sample for key, sample in REQUESTS.items() if tag in paths[key[1]][key[0]]["tags"]}
     assert mine
     for (method, path, sent, kind), sample in mine.items():
-        answer, status = met(app, method, path, sample), 400 if path.endswith("{verb}") else 200
+        status = 400 if path.endswith("{verb}") else 202 if (method, path) == ("post", "/v1/jobs") else 200
+        answer = met(app, method, path, sample)
         got = (method, path, sent, answer.headers["Content-Type"], answer.status_code)
         assert got == (method, path, sent, kind, status), answer.data[:500]
         assert answer.data.startswith(STARTS.get(kind, b"")), got
@@ -244,8 +274,8 @@ def test_every_answer_is_described(
     (tmp_path / "empty").mkdir()
     write_keys(tmp_path / "keys", web="predict")
     files = {name: tmp_path / value for name, value in settings.items() if name in ("model_store", "keys_file")}
-    files["feedback"] = tmp_path / "labels.jsonl"
-    app = make_app(max_body_bytes=SMALL_BODY, **{**settings, **files})
+    files |= {"feedback": tmp_path / "labels.jsonl", "jobs": tmp_path / "jobs"}
+    app = make_app(max_body_bytes=SMALL_BODY, **{**JOBS, **settings, **files})
     one_each: dict[tuple[str, str], SampleRequest] = {}
     for key, sample in REQUESTS.items():
         one_each.setdefault(key[:2], sample)

@@ -7,7 +7,7 @@ from io import BytesIO
 from flask import request
 
 from server.errors import BadRequest, BodyTooLarge
-from server.routes.bodies.request_body import SHORT, whole_body
+from server.routes.bodies.request_body import SHORT, STREAMED, whole_body
 
 ENCODINGS = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 GZIP_OR_ZLIB, BARE = 32 + zlib.MAX_WBITS, -zlib.MAX_WBITS
@@ -25,7 +25,7 @@ def inflate() -> None:
         BadRequest: an encoding that is not known here, several one upon the other, or damaged data.
     """
     header = request.environ.get("HTTP_CONTENT_ENCODING")
-    if header is None:
+    if header is None or request.endpoint in STREAMED:
         return
     given = [one for one in map(str.strip, header.lower().split(",")) if one not in ("", "identity")]
     if given and (len(given) > 1 or given[0] not in ENCODINGS):

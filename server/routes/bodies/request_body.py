@@ -13,6 +13,7 @@ from server.routes.bodies.json_reader import read_json
 from server.routes.bodies.nested_lists import kind_of
 from server.routes.service import service
 
+STREAMED = frozenset({"jobs.add"})  # endpoints that read bodies piece by piece, and take them as they are
 SHORT = 256  # characters of a request that an answer repeats at most
 
 
@@ -23,7 +24,7 @@ def unchunk() -> None:
         BodyTooLarge: more bytes than are read.
         BadRequest: the client sends no more, or not in chunks.
     """
-    if "HTTP_TRANSFER_ENCODING" not in request.environ:
+    if "HTTP_TRANSFER_ENCODING" not in request.environ or request.endpoint in STREAMED:
         return
     limit = request.max_content_length
     if request.content_length is not None or not request.environ.get("wsgi.input_terminated") or limit is None:

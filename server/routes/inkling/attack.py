@@ -8,12 +8,13 @@ from server.attacks import ATTACKS
 from server.attacks.types import AttackResult
 from server.inference.attack import AttackRequest
 from server.inference.attack import attack as attack_picture
+from server.inference.explain_request import LARGEST_SEED, method_options
 from server.options import number
 from server.render import ATTACK_RENDERERS, LANGUAGES, attack_json
 from server.routes.inkling import parsing, summaries
 from server.routes.inkling.negotiation import each, language_of, media_type_for, rendered
 from server.routes.inkling.parsing import ABOUT_MODEL, selector_of
-from server.routes.parameters import LARGEST_SEED, budget_of, method_options
+from server.routes.parameters import budget_of
 from server.routes.responses import json_answer
 from server.routes.service import service, session
 from server.types import Picture

@@ -7,13 +7,14 @@ from flask import Blueprint, Response, g
 from server.errors import InvalidOption
 from server.inference.compare import Case
 from server.inference.compare import compare as compare_explanations
+from server.inference.explain_request import explain_request_of
 from server.options import shown, unknown_name
 from server.render import COMPARISON_RENDERERS, LANGUAGES, comparison_json
 from server.routes.inkling import parsing, summaries
 from server.routes.inkling.negotiation import each, language_of, media_type_for, rendered
 from server.routes.inkling.parsing import ABOUT_EXPLANATION, selector_of
 from server.routes.middleware import access_log
-from server.routes.parameters import budget_of, explain_request_of
+from server.routes.parameters import budget_of
 from server.routes.responses import json_answer
 from server.routes.service import service, session
 from server.types import Comparison, Picture

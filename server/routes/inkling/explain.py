@@ -3,13 +3,14 @@
 from flask import Blueprint, Response, g
 
 from server.inference.explain import explain as explain_picture
+from server.inference.explain_request import explain_request_of
 from server.render import LANGUAGES
 from server.routes import rollout
 from server.routes.inkling import links, parsing, summaries
 from server.routes.inkling.negotiation import each, language_of, media_type_for, rendered
 from server.routes.inkling.parsing import ABOUT_EXPLANATION, selector_of
 from server.routes.middleware import access_log
-from server.routes.parameters import budget_of, explain_request_of
+from server.routes.parameters import budget_of
 from server.routes.responses import json_answer
 from server.routes.service import service, session
 from server.types import Explanation, Picture

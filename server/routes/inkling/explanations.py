@@ -7,11 +7,10 @@ from flask import Blueprint, Response, g, request
 
 from server.auth.signed_links import QUERY
 from server.errors import UnknownExplanation
-from server.options import shown
+from server.options import choice, reject_unknown, shown
 from server.render import LANGUAGES, Language
 from server.routes.inkling import links, parsing, summaries
 from server.routes.inkling.negotiation import VARY, language_of, media_type_of
-from server.routes.parameters import choice, reject_unknown
 from server.routes.service import service
 from server.types import Explanation
 

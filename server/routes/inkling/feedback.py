@@ -6,12 +6,11 @@ from flask import Blueprint, Response, g, request
 
 from server.errors import BadRequest, FeedbackNotKept, Forbidden, InvalidOption, UnknownExplanation
 from server.inference.predict import predict as predict_picture
-from server.options import shown
+from server.options import reject_unknown, shown
 from server.routes.bodies import request_body
 from server.routes.inkling import parsing
 from server.routes.inkling.explanations import ID
 from server.routes.inkling.parsing import ABOUT_MODEL, selector_of
-from server.routes.parameters import reject_unknown
 from server.routes.responses import json_answer
 from server.routes.service import request_context, service
 from server.types import Digit, Prediction

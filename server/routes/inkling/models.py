@@ -8,12 +8,13 @@ from flask import Blueprint, Response, request
 from server import attacks
 from server.explainers import BEST, describe_all, methods_for
 from server.inference import trial
+from server.inference.explain_request import METHOD
 from server.models.repository.store import LoadedVersion, ServedModel
+from server.options import reject_unknown
 from server.reference import engines_of
 from server.render import card_markdown, record_json
 from server.routes import states
 from server.routes.inkling import parsing
-from server.routes.parameters import METHOD, reject_unknown
 from server.routes.responses import json_answer
 from server.routes.service import service
 

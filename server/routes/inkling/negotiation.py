@@ -8,10 +8,10 @@ from werkzeug.datastructures import MIMEAccept
 
 from server.errors import NotAcceptable, OutOfTime, PictureError
 from server.inference.predict import check_pictures
+from server.options import choice
 from server.render import LANGUAGES, Language, Words
 from server.routes.errors import error_body
 from server.routes.inkling.parsing import Sent
-from server.routes.parameters import choice
 from server.types import Picture
 
 T = TypeVar("T")

@@ -9,11 +9,11 @@ from werkzeug.datastructures import MultiDict
 
 from server.errors import BadRequest, EmptyBody, InvalidOption
 from server.inference.predict import ModelSelector
-from server.options import shown
+from server.options import choice, shown
 from server.routes.bodies import base64_text, request_body
 from server.routes.bodies.json_reader import read_json
 from server.routes.inkling import forms
-from server.routes.parameters import choice, reject_keys
+from server.routes.parameters import reject_keys
 from server.routes.rollout import answering_version
 from server.routes.service import service
 from server.types import Picture

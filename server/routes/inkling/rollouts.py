@@ -5,10 +5,10 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from server.models.repository.store import ServedModel
+from server.options import reject_unknown
 from server.rollout.report import ClassReport, report
 from server.rollout.shares import Share
 from server.routes.inkling import parsing
-from server.routes.parameters import reject_unknown
 from server.routes.responses import json_answer
 from server.routes.service import service
 

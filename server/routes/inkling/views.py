@@ -4,11 +4,10 @@ from flask import Blueprint, Response, request
 
 from server.errors import InvalidOption
 from server.inference.neighbours import views_of
-from server.options import shown
+from server.options import reject_unknown, shown
 from server.render import landscape_json, landscape_svg, prototypes_png_bytes
 from server.routes.inkling import parsing
 from server.routes.inkling.negotiation import FORMATS, media_type_of
-from server.routes.parameters import reject_unknown
 from server.routes.responses import json_answer
 from server.routes.service import service
 

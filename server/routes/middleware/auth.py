@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from flask import Flask, Response, g, request
 
-from server.auth.keys import ApiKey, Keyring
+from server.auth.keys import ApiKey, Keyring, Scope
 from server.auth.signed_links import QUERY, Links
 from server.errors import Forbidden, ServiceError, Unauthorized
 from server.routes.middleware.scopes import LINKED, Need, need
@@ -62,6 +62,16 @@ def _check_scope(key: ApiKey, needed: Need) -> None:
         raise Forbidden(
             f"the key of {key.name} is good for {', '.join(sorted(key.scopes))}; {request.path[:200]} needs {needed}"
         )
+
+
+def require(scope: Scope) -> None:
+    """Refuse the current request where keys are on and its key lacks a scope that one of its options needs.
+
+    Raises:
+        Forbidden: it does.
+    """
+    if (key := g.get("key")) is not None:
+        _check_scope(key, scope)
 
 
 def _has_signed_link(links: Links) -> bool:

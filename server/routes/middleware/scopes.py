@@ -35,6 +35,11 @@ NEEDS: Mapping[str, Need] = {  # by endpoint
     "attack.attack": "explain",
     "explanations.one": "explain",
     "feedback.feedback": "predict",
+    "jobs.add": "explain",
+    "jobs.jobs": "admin",
+    "jobs.one": "explain",
+    "jobs.result": "explain",
+    "jobs.remove": "explain",
     "tensorflow_serving.predict": "predict",
     "tensorflow_serving.classify": "predict",
     "tensorflow_serving.explain": "explain",
@@ -57,7 +62,8 @@ LINKED = "/v1/explanations/"  # what lies below is also open to a GET with a sig
 UNLIMITED = frozenset({"ops.metrics"})  # endpoints that no rate limit counts, beside those that are open
 PROBES = frozenset({"ops.livez", "ops.readyz", "open_inference.live", "open_inference.ready"})  # asked by IP address
 CHANGES_MODELS = frozenset({"open_inference.load", "open_inference.unload"})  # INKLING_REPOSITORY says who may
-OWN_PAGES = CHANGES_MODELS | {"open_inference.index", "feedback.feedback"}  # no page of another site may ask these
+# no page of another site may ask these
+OWN_PAGES = CHANGES_MODELS | {"open_inference.index", "feedback.feedback", "jobs.add", "jobs.remove"}
 
 
 def need(endpoint: str | None) -> Need:

@@ -5,6 +5,7 @@ import json
 import shutil
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -190,6 +191,15 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     file = BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
+
+
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    """A zip with these files."""
+    archive = BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        for name, body in files.items():
+            opened.writestr(name, body)
+    return archive.getvalue()
 
 
 def form(*bodies: bytes) -> dict[str, Any]:

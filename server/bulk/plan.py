@@ -1,0 +1,107 @@
+"""Plans a run: finds the pictures and the version, and checks what is ordered before anything is computed."""
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from server import explainers, reference
+from server.bulk.errors import RunError, SourceError
+from server.bulk.sources import open_source
+from server.bulk.worker import Order, request_of
+from server.errors import InvalidOption
+from server.inference.explain_if import Condition
+from server.inference.predict import class_index
+from server.inference.trial import best
+from server.models.card import BrokenVersion, read_card
+from server.models.repository.scan import ModelListing, scan
+from server.models.repository.served_model import STABLE
+from server.types import ModelCard
+
+if TYPE_CHECKING:
+    from server.models.trust import Trust
+
+SHARDS, LEAST_SHARD, MOST_SHARD = 64, 20, 500  # files that results are divided into where they can be, and rows of one
+
+
+def planned(order: Order, store: Path, trust: "Trust | None" = None, max_rows: int | None = None) -> Order:
+    """The order with the version that its label, or "" for the default, stands for now, and with what its source
+    holds.
+
+    Raises:
+        BulkError: no pictures, or more than `max_rows`; no such model or version.
+        ServiceError: no such method, option or class, or the version cannot do it.
+    """
+    number = _number(order.model, order.version, store, trust)
+    try:
+        card = read_card(store / order.model / number, trust)
+    except BrokenVersion as error:
+        raise RunError(f"{order.model}/{number} cannot be used: {error}") from error
+    _check_request(order, card)
+    with closing(open_source(order.source, order.array, order.max_picture_bytes)) as source:
+        rows, fingerprint = len(source), source.fingerprint
+    if not rows:
+        raise SourceError(f"{order.source} has no pictures")
+    if max_rows is not None and rows > max_rows:
+        raise SourceError(f"{rows} pictures; at most {max_rows} are taken, send them in several parts")
+    shard_rows = order.shard_rows or max(LEAST_SHARD, min(-(-rows // SHARDS), MOST_SHARD))
+    return replace(order, version=number, digest=card.digest, fingerprint=fingerprint, rows=rows, shard_rows=shard_rows)
+
+
+def ordered(
+    source: str,
+    model: str,
+    version: str | None,
+    options: Mapping[str, str],
+    max_picture_bytes: int,
+    *,
+    array: str | None = None,
+    explain_if: str | None = None,
+    preprocess: str = "auto",
+    half: bool = False,
+    shard_rows: int = 0,
+) -> Order:
+    """An order as it is given, for `planned` to complete; with 0 `shard_rows` as fits the number of pictures."""
+    return Order(
+        source, array, "", 0, shard_rows, model, version or "", "", dict(options), explain_if, preprocess, half,
+        max_picture_bytes,
+    )  # fmt: skip
+
+
+def _check_request(order: Order, card: ModelCard) -> None:
+    """Raises ServiceError: what the version of this card cannot do."""
+    request = request_of(order.options)
+    if request.method == explainers.BEST and request.engine == "inkling":
+        best(card, card.verbs)
+    else:
+        build = reference.build if request.engine == "reference" else explainers.build
+        build(request.method, request.options, card, card.verbs)
+    for name, given in (("target", request.target), ("versus", request.versus)):
+        if given is not None:
+            class_index(name, given, card.classes)
+    if request.versus is not None and request.versus == request.target:
+        raise InvalidOption(f"target and versus are both {request.target}; give two classes")
+    if order.explain_if is not None:
+        Condition.parse(order.explain_if)
+    if order.preprocess not in ("auto", "none"):
+        raise InvalidOption(f"preprocess={order.preprocess!r}; expected one of auto, none")
+
+
+def _number(model: str, version: str, store: Path, trust: "Trust | None") -> str:
+    """The number of a version: of a label, or of the version that answers by default."""
+    try:
+        found = scan(store, trust)
+    except OSError as error:
+        raise RunError(
+            f"{store} cannot be read ({error.strerror}); INKLING_MODEL_STORE names the folder of models"
+        ) from error
+    listing = found.get(model, ModelListing())
+    if not listing.versions:
+        there = ", ".join(name for name, one in found.items() if one.versions) or "none"
+        raise RunError(f"no model {model!r} is in {store}; there is {there}")
+    labels = listing.labels or {}
+    number = labels.get(version or STABLE, version) or max(listing.versions, key=int)
+    if number not in listing.versions:
+        raise RunError(f"{model} has no version or label {version!r}; it has {', '.join([*listing.versions, *labels])}")
+    return number

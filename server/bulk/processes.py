@@ -1,0 +1,176 @@
+"""Runs the shards of a bulk run in processes of this machine (worker pool).
+
+A process that ends while it works is replaced, and its shard done again; a row at which two have ended gets an error in
+its place, so that one picture ends no run.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from server.bulk.errors import BulkError, RunError
+from server.bulk.run import Counts, Run, encoded
+from server.bulk.worker import Order, ShardWorker
+from server.errors import ServiceError
+
+CHANCES = 2  # of a row whose reading ends the process
+STARTS = 5  # of processes that end before they have read a row, in a row
+LOOK = 0.2  # seconds between two looks whether to stop
+
+SPAWN = multiprocessing.get_context("spawn")  # what is forked from threads may hang
+
+
+class Stopped(Exception):
+    """The run was told to stop; what is done stays."""
+
+
+@dataclass(eq=False)
+class _Process:
+    """A process, what it works on, and the row that it had reached."""
+
+    process: Any
+    pipe: Connection
+    row: Any  # shared memory
+    ready: bool = False
+    shard: int | None = None
+
+
+@dataclass
+class _State:
+    """What is left to do, and what went wrong."""
+
+    waiting: list[int]
+    ended_at: dict[int, int] = field(default_factory=dict)  # row -> processes that ended there
+    idle_ends: int = 0  # processes that ended before any row, since the last shard
+
+
+def run_shards(
+    run: Run, store: Path, workers: int, device: str, should_stop: Callable[[], bool] = lambda: False
+) -> Iterator[tuple[int, Counts]]:
+    """Do what is missing of a run with so many processes; each shard when it is there, and its counts.
+
+    Raises:
+        BulkError: the run cannot go on.
+        Stopped: `should_stop` said so.
+    """
+    state = _State(run.missing())
+    crew: list[_Process] = []
+    try:
+        while state.waiting or any(one.shard is not None for one in crew):
+            busy = sum(one.shard is not None for one in crew)
+            while len(crew) < min(workers, busy + len(state.waiting)):
+                crew.append(_started(run.order, store, device, max(1, _cores() // workers)))
+            ready = wait([one.pipe for one in crew], LOOK)
+            if should_stop():
+                raise Stopped
+            for one in [one for one in crew if one.pipe in ready]:
+                done = _heard(one, run, state)
+                if done is not None:
+                    yield done
+            crew = [one for one in crew if not one.pipe.closed]
+            _assign(crew, state)
+    finally:
+        for one in crew:
+            one.process.kill()
+            one.process.join()
+
+
+def _assign(crew: Sequence[_Process], state: _State) -> None:
+    """Give processes that wait the next shards."""
+    skip = [row for row, ends in state.ended_at.items() if ends >= CHANCES]
+    for one in crew:
+        if one.ready and one.shard is None and state.waiting:
+            one.shard = state.waiting.pop(0)
+            with suppress(OSError):  # it has just ended, which the next look finds
+                one.pipe.send((one.shard, skip))
+
+
+def _heard(one: _Process, run: Run, state: _State) -> tuple[int, Counts] | None:
+    """Take what a process says; a shard where one is done."""
+    try:
+        said = one.pipe.recv()
+    except (EOFError, OSError):
+        _buried(one, state)
+        return None
+    if isinstance(said, str):
+        raise RunError(said)
+    done = None
+    if one.shard is not None:
+        done = one.shard, run.write_file(one.shard, said)
+        state.idle_ends = 0
+    one.ready, one.shard, one.row.value = True, None, -1
+    return done
+
+
+def _buried(one: _Process, state: _State) -> None:
+    """A process has ended: remember at which row, and put its shard back."""
+    one.process.join()
+    one.pipe.close()
+    if one.shard is None or one.row.value < 0:
+        state.idle_ends += 1
+        if state.idle_ends >= STARTS:
+            raise RunError(
+                f"{STARTS} processes ended before they had read a picture (the last with {one.process.exitcode}); is "
+                "there enough memory for so many --workers?"
+            )
+    else:
+        state.ended_at[one.row.value] = state.ended_at.get(one.row.value, 0) + 1
+    if one.shard is not None:
+        state.waiting.insert(0, one.shard)
+    one.shard = None
+
+
+def _started(order: Order, store: Path, device: str, cores: int) -> _Process:
+    mine, theirs = SPAWN.Pipe()
+    row = SPAWN.Value("q", -1, lock=False)
+    process = SPAWN.Process(target=_work, args=(theirs, row, order.to_json(), store, device, cores), daemon=True)
+    process.start()
+    theirs.close()  # so that its end is heard
+    return _Process(process, mine, row)
+
+
+def _work(pipe: Connection, row: Any, order: str, store: Path, device: str, cores: int) -> None:
+    """What a process does: one shard after the other, as they are named, until the other end is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that leads
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        worker = ShardWorker(Order.from_json(order), store, cores, device)
+    except (BulkError, ServiceError) as error:
+        pipe.send(str(error))
+        return
+    identity = Run(Path(), Order.from_json(order)).identity
+    _end_with(os.getppid())
+    pipe.send(None)  # ready
+    while True:
+        try:
+            shard, skip = pipe.recv()
+        except (EOFError, OSError):
+            return
+
+        def on_row(at: int) -> None:
+            row.value = at
+
+        pipe.send(encoded(worker.explain(shard, skip, on_row), identity))
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it has ended, also in the middle of a shard."""
+
+    def watch() -> None:
+        stop = threading.Event()
+        while os.getppid() == parent:
+            stop.wait(LOOK)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,204 @@
+"""One bulk run: what was ordered, where its results lie, and which of them are there already.
+
+OUT/manifest.json says what was ordered, from the beginning, and in the end what came out. OUT/data/ has a Parquet file
+for each shard. A file comes there whole or not at all, under the name of its shard: a run that is killed loses no row
+and doubles none.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from server import __version__
+from server.bulk.errors import RunError
+from server.bulk.rows import counted
+from server.bulk.worker import Order
+
+FORMAT = 1
+MANIFEST, DATA, LOCK = "manifest.json", "data", ".lock"
+COUNTS = b"inkling.counts"  # in the metadata of a file
+ORDER = b"inkling.order"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of rows that are done."""
+
+    rows: int = 0
+    explained: int = 0
+    errors: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.rows + other.rows, self.explained + other.explained, self.errors + other.errors)
+
+
+class Run:
+    """An order and its folder of results."""
+
+    def __init__(self, out: Path, order: Order) -> None:
+        self.out, self.order = out, order
+        # where the source lies may change; what it holds may not
+        self.identity = hashlib.sha256(replace(order, source="").to_json().encode()).hexdigest()
+
+    @staticmethod
+    def begun(out: Path, order: Order) -> "Run":
+        """A new run, or the one that was begun in this folder with the same order.
+
+        Raises:
+            RunError: something else is there.
+        """
+        run = Run(out, order)
+        there = manifest_of(out)
+        if there is None:
+            if out.exists() and any(one.name != LOCK for one in out.iterdir()):
+                raise RunError(f"{out} is not empty and has no {MANIFEST}; give a new folder for results")
+            (out / DATA).mkdir(parents=True, exist_ok=True)
+            run._write_manifest({"complete": False})
+        elif differing := run._differing(there):
+            raise RunError(f"{out} holds another run ({differing}); give a new folder for results, or the same order")
+        for left in out.glob(".*.part"):
+            left.unlink(missing_ok=True)
+        return run
+
+    def _differing(self, there: Mapping[str, Any]) -> str:
+        """What in a manifest is not as it is ordered, in words; "" where all is."""
+        if there.get("format") != FORMAT:
+            return f"its {MANIFEST} has format {there.get('format')}"
+        ordered, found = replace(self.order, source=""), replace(Order(**there["order"]), source="")
+        names = [name for name, value in asdict(ordered).items() if asdict(found)[name] != value]
+        return "" if not names else "another " + ", ".join(names).replace("_", " ")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else works on this folder meanwhile. Raises RunError: somebody does."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        with (self.out / LOCK).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise RunError(f"another process works on {self.out}; wait for it, or end it") from error
+            yield
+
+    def missing(self) -> list[int]:
+        """The shards that are still to be done."""
+        return [shard for shard in range(self.order.shards) if self.counts_of(shard) is None]
+
+    def counts_of(self, shard: int) -> Counts | None:
+        """Of a shard that is done; None where it is not, or its file is damaged."""
+        path = self._path(shard)
+        try:
+            metadata = parquet.read_schema(path).metadata
+            counts = Counts(**json.loads(metadata[COUNTS]))
+        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
+            return None
+        whole = metadata.get(ORDER) == self.identity.encode() and counts.rows == len(self.order.rows_of(shard))
+        return counts if whole else None
+
+    def write(self, shard: int, table: pa.Table) -> Counts:
+        """Put the rows of a shard into the folder, all at once."""
+        return self.write_file(shard, encoded(table, self.identity))
+
+    def write_file(self, shard: int, body: bytes) -> Counts:
+        """The same for rows that are encoded already."""
+        path = self._path(shard)
+        part = self.out / f".{path.name}.{os.getpid()}.part"
+        try:
+            with part.open("wb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+            part.rename(path)
+        except OSError as error:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise RunError(
+                f"{path} cannot be written ({error.strerror}); make room, and begin again: it goes on"
+            ) from error
+        counts = self.counts_of(shard)
+        assert counts is not None  # it was just written
+        return counts
+
+    def done(self) -> Counts:
+        """Of all shards that are there."""
+        found = (self.counts_of(shard) for shard in range(self.order.shards))
+        return sum((one for one in found if one is not None), Counts())
+
+    def finish(self, seconds: float) -> Counts:
+        """Say in the manifest that the run is whole. Raises RunError: it is not."""
+        if missing := self.missing():
+            raise RunError(
+                f"{len(missing)} of {self.order.shards} shards are missing in {self.out}; begin again: it goes on"
+            )
+        total = self.done()
+        files = [
+            {"path": f"{DATA}/{path.name}", "bytes": path.stat().st_size, "sha256": _sha256(path)}
+            for path in map(self._path, range(self.order.shards))
+        ]
+        codes = self._codes()
+        self._write_manifest(
+            {"complete": True, **asdict(total), "codes": codes, "seconds": round(seconds, 3), "files": files}
+        )
+        return total
+
+    def _codes(self) -> dict[str, int]:
+        """How often each error came."""
+        found: dict[str, int] = {}
+        for shard in range(self.order.shards):
+            for code in parquet.read_table(self._path(shard), columns=["code"])["code"].to_pylist():
+                if code is not None:
+                    found[code] = found.get(code, 0) + 1
+        return dict(sorted(found.items()))
+
+    def _path(self, shard: int) -> Path:
+        return self.out / DATA / f"part-{shard:06d}.parquet"
+
+    def _write_manifest(self, state: Mapping[str, Any]) -> None:
+        facts = {"format": FORMAT, "inkling": __version__, "order": asdict(self.order), **state}
+        part = self.out / f".{MANIFEST}.{os.getpid()}.part"
+        part.write_text(json.dumps(facts, indent=1) + "\n")
+        part.rename(self.out / MANIFEST)
+
+
+def encoded(table: pa.Table, identity: str) -> bytes:
+    """A Parquet file of a shard's rows, which says of which run it is."""
+    about = {COUNTS: json.dumps(counted(table)).encode(), ORDER: identity.encode()}
+    sink = pa.BufferOutputStream()
+    parquet.write_table(table.replace_schema_metadata(about), sink, compression="zstd")
+    return bytes(sink.getvalue())
+
+
+def manifest_of(out: Path) -> dict[str, Any] | None:
+    """What the manifest of a run says; None where there is none.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    try:
+        found: dict[str, Any] = json.loads((out / MANIFEST).read_text())
+        Order(**found["order"])
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError as error:
+        raise RunError(f"{out} is a file; give a folder for results") from error
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise RunError(f"{out / MANIFEST} cannot be read; give a new folder for results") from error
+    return found
+
+
+def files_of(out: Path) -> Collection[Path]:
+    """The Parquet files of a run, in the order of its rows."""
+    return sorted((out / DATA).glob("part-*.parquet"))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

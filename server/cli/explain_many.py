@@ -1,0 +1,107 @@
+"""`python -m server explain-many`: predictions and explanations of many pictures, as tables in a folder."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from server.bulk.errors import BulkError
+from server.bulk.plan import ordered, planned
+from server.bulk.processes import Stopped, run_shards
+from server.bulk.run import Counts, Run
+from server.config import Settings, SettingsError
+from server.errors import ServiceError
+from server.process.preflight import prefers_tensorflow, read_trust
+
+GO_ON = "the same command goes on where it stopped"
+
+
+def options_of(method: str, given: Sequence[str], named: Mapping[str, str | None]) -> dict[str, str]:
+    """The options of an explanation as a query has them. Raises ClickException."""
+    options = {"method": method, **{name: value for name, value in named.items() if value is not None}}
+    for text in given:
+        name, found, value = text.partition("=")
+        if not found or not name:
+            raise click.ClickException(f"--option {text!r}; expected NAME=VALUE, such as grid=7")
+        options[name] = value
+    return options
+
+
+def explain_many(
+    source: str,
+    out: Path,
+    engine: str,
+    workers: int,
+    stall_seconds: float,
+    model: str | None,
+    version: str | None,
+    options: Mapping[str, str],
+    **how: object,
+) -> None:
+    """Do the run, and say on standard output what came out. Raises ClickException."""
+    try:
+        settings = Settings.from_env()
+        trust = None if settings.trust is None else read_trust(settings.trust)
+        wanted = ordered(source, model or settings.model, version, options, settings.max_body_bytes, **how)  # type: ignore[arg-type]
+        order = planned(wanted, settings.model_store, trust)
+        run = Run(out, order)
+        with run.locked():
+            run = Run.begun(out, order)
+            total, seconds = _run(run, settings, engine, workers, stall_seconds)
+    except (BulkError, ServiceError, SettingsError) as error:
+        raise click.ClickException(str(error)) from error
+    except Stopped:
+        click.echo(f"stopped; {GO_ON}", err=True)
+        sys.exit(130)
+    errors = f", {total.errors} with an error" if total.errors else ""
+    click.echo(
+        f"{out}: {total.rows} pictures read by {order.model}/{order.version}, {total.explained} explained{errors}; "
+        f"{seconds:.1f} s"
+    )
+
+
+def _run(run: Run, settings: Settings, engine: str, workers: int, stall_seconds: float) -> tuple[Counts, float]:
+    """Do what is missing, with a bar."""
+    done, began = run.done(), time.monotonic()
+    left = run.order.rows - done.rows
+    with (
+        _stopping() as should_stop,
+        click.progressbar(length=run.order.rows, label="explaining", file=sys.stderr) as bar,
+    ):
+        bar.update(done.rows)
+        for _, counts in _shards(run, settings, engine, workers, stall_seconds, should_stop) if left else ():
+            bar.update(counts.rows)
+    seconds = time.monotonic() - began
+    return run.finish(seconds), seconds
+
+
+def _shards(
+    run: Run, settings: Settings, engine: str, workers: int, stall_seconds: float, should_stop: Callable[[], bool]
+) -> Iterator[tuple[int, Counts]]:
+    device = "gpu" if prefers_tensorflow(settings) else "cpu"
+    if engine == "processes":
+        return run_shards(run, settings.model_store, workers, device, should_stop)
+    from server.bulk.on_ray import run_shards_on_ray
+
+    return run_shards_on_ray(run, settings.model_store.resolve(), workers, device, stall_seconds, should_stop)
+
+
+@contextmanager
+def _stopping() -> Iterator[Callable[[], bool]]:
+    """Whether the process was told to end, by Ctrl-C or SIGTERM; a second Ctrl-C ends it at once."""
+    told: list[int] = []
+
+    def tell(number: int, frame: object) -> None:
+        told.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, tell) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(told)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,193 @@
+"""Many pictures at once, in the background: POST /v1/jobs, where INKLING_JOBS is set; how far a job is, its result, and
+its end."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import IO, Any
+
+from flask import Blueprint, Response, request, send_file, url_for
+from werkzeug.exceptions import ClientDisconnected
+from werkzeug.wsgi import get_input_stream
+
+from server.bulk.jobs import Job, JobRequest, Jobs
+from server.errors import BadRequest, BodyTooLarge, EmptyBody, Forbidden, InvalidOption, JobNotDone, UnknownJob
+from server.inference.explain import build_explainer
+from server.inference.explain_if import Condition
+from server.inference.explain_request import explain_request_of
+from server.inference.predict import class_index
+from server.options import boolean, choice, shown
+from server.routes.bodies import request_body
+from server.routes.inkling import parsing
+from server.routes.inkling.parsing import ABOUT_MODEL
+from server.routes.responses import json_answer
+from server.routes.service import service
+
+blueprint = Blueprint("jobs", __name__)
+
+ABOUT_JOB = (*ABOUT_MODEL, "array", "explain_if", "float16", "source")
+OF_REQUEST = ("method", "engine", "target", "versus", "output", "seed")
+SENT = "a zip of pictures, an npz or npy of them as numbers, or Parquet"
+REFUSED = re.compile(r"(^|/)\.\.(/|$)|::|[?#*\s]")  # in an address: what leads elsewhere, or to several places
+BEGINNINGS = (b"PK", b"PAR1", b"\x93NUMPY")
+
+
+@blueprint.post("/v1/jobs")
+def add() -> Response:
+    jobs = _jobs()
+    if "HTTP_CONTENT_ENCODING" in request.environ:
+        raise BadRequest(f"the body has a Content-Encoding; send {SENT} as it is")
+    if request.mimetype == "application/json":
+        options = {**_fields(request_body.json_object(request_body.whole_body())), **parsing.query()}
+        if "source" not in options:
+            raise InvalidOption("source is missing; name the address of the pictures, or send them as the body")
+        ordered, read = _request(options), None
+    else:
+        options = parsing.query()
+        ordered, read = _request(options), _body(jobs)
+    identity = jobs.add(ordered, read)
+    job = jobs.find(identity)
+    assert job is not None  # it was just added
+    answer = json_answer(_json(job), 202)
+    answer.headers["Location"] = url_for("jobs.one", id=identity)
+    return answer
+
+
+@blueprint.get("/v1/jobs")
+def jobs() -> Response:
+    return json_answer({"jobs": [_json(job) for job in _jobs().all()]})
+
+
+@blueprint.get("/v1/jobs/<name:id>")
+def one(id: str) -> Response:
+    return json_answer(_json(_found(id)))
+
+
+@blueprint.get("/v1/jobs/<name:id>/result")
+def result(id: str) -> Response:
+    job = _found(id)
+    if job.result is None:
+        why = f": {job.summary['error']}" if job.state == "failed" else ""
+        raise JobNotDone(f"the job is {job.state}{why}; its result is there when GET /v1/jobs/{id} says done")
+    name = f"inkling-{id}.zip"
+    return send_file(job.result.resolve(), "application/zip", as_attachment=True, download_name=name, conditional=False)
+
+
+@blueprint.delete("/v1/jobs/<name:id>")
+def remove(id: str) -> Response:
+    job = _found(id)
+    _jobs().remove(id)
+    return json_answer({"id": id, "state": "removed" if job.state in ("done", "failed") else "cancelled"})
+
+
+def _jobs() -> Jobs:
+    found = service().jobs
+    if found is None:
+        raise Forbidden("this server takes no jobs; its operator can start it with INKLING_JOBS=FOLDER to take them")
+    return found
+
+
+def _found(identity: str) -> Job:
+    job = _jobs().find(identity)
+    if job is None:
+        raise UnknownJob(f"no job {shown(identity)} is kept here; it was removed, is older than is kept, or never was")
+    return job
+
+
+def _fields(sent: Mapping[str, Any]) -> dict[str, str]:
+    """Options in JSON as the query writes them."""
+    fields = {}
+    for name, value in sent.items():
+        if not isinstance(value, str | int | float):
+            raise InvalidOption(f"{shown(name)} is {shown(value)}; expected a text, a number or a boolean")
+        fields[name] = str(value).lower() if isinstance(value, bool) else str(value)
+    return fields
+
+
+def _request(options: Mapping[str, str]) -> JobRequest:
+    """What is ordered, with all that can be checked before a picture is read.
+
+    Raises:
+        ServiceError: no such model, version, method, option or class, or an address that jobs may not read.
+    """
+    of_method = {name: value for name, value in options.items() if name not in ABOUT_JOB}
+    wanted = explain_request_of(of_method, OF_REQUEST, "/v1/jobs")
+    if "explain_if" in options:
+        Condition.parse(options["explain_if"])
+    with service().store.handle(options.get("model", service().model), options.get("version")) as version:
+        build_explainer(wanted, version)
+        for name, label in (("target", wanted.target), ("versus", wanted.versus)):
+            if label is not None:
+                class_index(name, label, version.card.classes)
+        return JobRequest(
+            source=_allowed(options["source"]) if "source" in options else None,
+            array=options.get("array"),
+            model=version.card.name,
+            version=version.card.version,
+            options=of_method,
+            explain_if=options.get("explain_if"),
+            preprocess=choice(options, "preprocess", ("auto", "none"), "auto"),
+            half=boolean("float16", options.get("float16", False)),
+        )
+
+
+def _allowed(source: str) -> str:
+    """Raises Forbidden: jobs may not read this address."""
+    below = any(source.startswith(allowed.rstrip("/") + "/") for allowed in service().job_sources)
+    if (below or source in service().job_sources) and not REFUSED.search(source):
+        return source
+    raise Forbidden(
+        f"source={shown(source)} is not below an address that jobs may read; the server's operator names those in "
+        "INKLING_JOB_SOURCES; or send the pictures as the body"
+    )
+
+
+def _body(jobs: Jobs) -> Callable[[int], bytes]:
+    """Reads what was sent, piece by piece.
+
+    Raises:
+        EmptyBody, BodyTooLarge, BadRequest: nothing was sent, too much, or no archive of pictures.
+    """
+    length = request.content_length
+    if length is None and not request.environ.get("wsgi.input_terminated"):
+        raise EmptyBody(f"the body is empty; send {SENT}")
+    if length is not None and length > jobs.max_bytes:
+        raise BodyTooLarge(f"the body has {length} bytes; {jobs.max_bytes} at most are taken, send it in several jobs")
+    stream = get_input_stream(request.environ, max_content_length=jobs.max_bytes)
+    first = _read(stream, 8)
+    if not first:
+        raise EmptyBody(f"the body is empty; send {SENT}")
+    if not first.startswith(BEGINNINGS):
+        raise BadRequest(f"the body begins with {first!r}; expected {SENT}: curl --data-binary @pictures.zip")
+    pieces = [first]
+    return lambda size: pieces.pop() if pieces else _read(stream, size)
+
+
+def _read(stream: IO[bytes], size: int) -> bytes:
+    """Raises BadRequest: the client has sent less than it announced."""
+    try:
+        return stream.read(size)
+    except ClientDisconnected as error:
+        raise BadRequest("the body breaks off before its end; send it whole") from error
+
+
+def _json(job: Job) -> dict[str, Any]:
+    request = job.request
+    return {
+        "id": job.id,
+        "state": job.state,
+        "created": datetime.fromtimestamp(job.created, UTC).isoformat(timespec="seconds"),
+        "model": {"name": request.model, "version": request.version},
+        "options": dict(request.options),
+        "explain_if": request.explain_if,
+        "rows": job.summary.get("rows"),
+        "done": job.summary.get("done", 0),
+        "explained": job.summary.get("explained", 0),
+        "errors": job.summary.get("errors", 0),
+        "codes": job.summary.get("codes", {}),
+        "error": {name: job.summary[name] for name in ("error", "code")} if job.state == "failed" else None,
+        "links": {
+            "self": url_for("jobs.one", id=job.id),
+            "result": url_for("jobs.result", id=job.id) if job.state == "done" else None,
+        },
+    }
