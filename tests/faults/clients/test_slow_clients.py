@@ -89,16 +89,24 @@ def waits(client: socket.socket) -> bool:
 @contextmanager
 def nginx(folder: Path, upstream: int, origin: str = "") -> Iterator[int]:
     """deploy/nginx.conf as it is shipped, but for its ports and an allowed `origin`; gives the port of nginx."""
-    if NGINX is None:
-        lacking("nginx is not installed")
-    port = free_port()
     site = (ROOT / "deploy" / "nginx.conf").read_text()
-    assert f"client_body_timeout {TIMEOUT}s;" in site and "listen 8080;" in site and "127.0.0.1:8000" in site
-    site = site.replace("listen 8080;", f"listen 127.0.0.1:{port};")
+    assert f"client_body_timeout {TIMEOUT}s;" in site and "127.0.0.1:8000" in site
     site = site.replace("127.0.0.1:8000", f"127.0.0.1:{upstream}")
     if origin:
         assert EXAMPLE in site
         site = site.replace(EXAMPLE, f'"{origin}"')
+    with nginx_with(folder, site) as port:
+        yield port
+
+
+@contextmanager
+def nginx_with(folder: Path, site: str) -> Iterator[int]:
+    """nginx with this site, but for the port that it listens on, which is given."""
+    if NGINX is None:
+        lacking("nginx is not installed")
+    port = free_port()
+    assert "listen 8080;" in site
+    site = site.replace("listen 8080;", f"listen 127.0.0.1:{port};")
     (folder / "site.conf").write_text(site)
     (folder / "nginx.conf").write_text(
         f"daemon off; user root; pid {folder}/nginx.pid; error_log {folder}/error.log;\n"
