@@ -4,6 +4,7 @@
 {{- include "inkling.checks.limits" . -}}
 {{- include "inkling.checks.models" . -}}
 {{- include "inkling.checks.metrics" . -}}
+{{- include "inkling.checks.network" . -}}
 {{- range $name, $_ := .Values.settingsFromSecrets -}}
 {{- if hasKey $.Values.settings $name -}}
 {{- fail (printf "%s is in settings and in settingsFromSecrets; expected one of them" $name) -}}
@@ -57,6 +58,22 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Who may reach whom. */}}
+{{- define "inkling.checks.network" -}}
+{{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
+{{- fail "ingress.hosts is empty; expected the names that the Ingress answers, such as [digits.example]" -}}
+{{- end -}}
+{{- $asks := or (ne (include "inkling.setting" (list . "INKLING_STATE" "")) "") (ne (include "inkling.setting" (list . "INKLING_RATE_LIMIT_STORAGE" "memory://")) "memory://") (eq .Values.models.from "source") -}}
+{{- with .Values.networkPolicy -}}
+{{- if and .enabled $asks (not .egress) -}}
+{{- fail "networkPolicy would cut the pods off from the shared state or the object store: allow them in networkPolicy.egress" -}}
+{{- end -}}
+{{- if and .enabled $.Values.serviceMonitor.enabled .from (not .metricsFrom) -}}
+{{- fail "networkPolicy would keep Prometheus from /metrics: name it in networkPolicy.metricsFrom" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "inkling.checks.metrics" -}}
 {{- if and .Values.serviceMonitor.enabled .Values.keys.existingSecret (not .Values.serviceMonitor.authorization.existingSecret) -}}
 {{- fail "with API keys /metrics needs one of scope admin: name its Secret in serviceMonitor.authorization" -}}
@@ -68,9 +85,5 @@
 {{- if and .enabled (eq .by "slots") (eq (include "inkling.setting" (list $ "INKLING_EXPLAIN" "on")) "off") -}}
 {{- fail "autoscaling by slots counts explanations, and settings.INKLING_EXPLAIN is off; expected autoscaling.by: cpu" -}}
 {{- end -}}
-{{- end -}}
-{{- $asks := or (ne (include "inkling.setting" (list . "INKLING_STATE" "")) "") (ne (include "inkling.setting" (list . "INKLING_RATE_LIMIT_STORAGE" "memory://")) "memory://") (eq .Values.models.from "source") -}}
-{{- if and .Values.networkPolicy.enabled $asks (not .Values.networkPolicy.egress) -}}
-{{- fail "networkPolicy would cut the pods off from the shared state or the object store: allow them in networkPolicy.egress" -}}
 {{- end -}}
 {{- end -}}
