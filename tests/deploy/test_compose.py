@@ -46,7 +46,7 @@ def site(folder: Path) -> str:
     (mounted,) = nginx["volumes"]
     source, target, mode = mounted.split(":")
     script = nginx["command"][0].replace(target, str(FILE.parent / source)).replace("/etc/nginx/conf.d", str(folder))
-    assert mode == "ro" and "/etc/nginx/conf.d" in nginx["tmpfs"]
+    assert mode == "ro" and "/etc/nginx/conf.d" in [one.partition(":")[0] for one in nginx["tmpfs"]]
     script, _, start = script.partition("exec ")
     assert start.strip() == 'nginx -g "daemon off;"'
     subprocess.run([*nginx["entrypoint"], script], check=True, timeout=20)
@@ -60,6 +60,9 @@ def faults_of(found: Services, site_text: str, paths: frozenset[str]) -> list[st
     for name, one in found.items():
         if not one.get("read_only") or one.get("cap_drop") != ["ALL"] or one.get("security_opt") is None:
             wrong.append(f"{name} may do more than it needs")
+        owner = "uid={},gid={}".format(*one["user"].split(":"))  # else Docker lets root write to it, as in the image
+        if any(not folder.endswith(f":{owner}") for folder in one["tmpfs"]):
+            wrong.append(f"{name} cannot write to its folders")
         wrong += [
             f"{name} cannot reach {other}"
             for other in one.get("depends_on", ())
@@ -110,7 +113,8 @@ def test_its_parts_fit(tmp_path: Path, paths: frozenset[str]) -> None:
 
 
 BREAKS = {  # what would go wrong -> what is put for what
-    "valkey may do more than it needs": ("tmpfs: [/data]\n    cap_drop: [ALL]", "tmpfs: [/data]"),
+    "valkey may do more than it needs": ('gid=999"]\n    cap_drop: [ALL]', 'gid=999"]'),
+    "nginx cannot write to its folders": ("/run:uid=101,gid=101", "/run:uid=0,gid=0"),
     "inkling-1 cannot reach valkey": ("networks: [servers, state]", "networks: [servers]"),
     "inkling-2 does not reach its state": ("valkey://valkey:", "valkey://redis:"),
     "inkling-2 is killed before its grace time ends": ("stop_grace_period: 50s", "stop_grace_period: 10s"),
