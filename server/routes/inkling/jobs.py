@@ -44,6 +44,10 @@ def add() -> Response:
         ordered, read = _request(options), None
     else:
         options = parsing.query()
+        if "source" in options:
+            raise InvalidOption(
+                "source is beside a body of another type; send it alone, as JSON, or the pictures alone"
+            )
         ordered, read = _request(options), _body(jobs)
     identity = jobs.add(ordered, read)
     job = jobs.find(identity)
