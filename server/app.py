@@ -47,7 +47,7 @@ from server.routes.bodies.content_encoding import inflate
 from server.routes.bodies.request_body import unchunk
 from server.routes.converters import Name
 from server.routes.errors import answer_error
-from server.routes.headers import request_id, server_timing
+from server.routes.headers import request_id, server_timing, trace_fields
 from server.routes.inkling import (
     attack,
     compare,
@@ -334,11 +334,15 @@ def _begin() -> None:
     g.started = time.perf_counter()
     g.stages = Stages()
     g.facts = access_log.Facts()
-    g.request_id = request_id(request.environ.get("HTTP_X_REQUEST_ID", ""))
+    environ = request.environ
+    g.request_id = request_id(environ.get("HTTP_X_REQUEST_ID", ""))
+    traceparent = environ.get("HTTP_TRACEPARENT")
+    logs.log_with(logs.NO_FIELDS if traceparent is None else trace_fields(traceparent))
 
 
 def _finish(response: Response) -> Response:
     response.headers.add("X-Request-ID", g.request_id)
     response.headers.add("X-Content-Type-Options", "nosniff")
     response.headers.add("Server-Timing", server_timing(g.stages.seconds, g.started))
+    logs.log_with(logs.NO_FIELDS)  # the thread may log before its next request begins
     return response

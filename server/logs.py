@@ -1,5 +1,6 @@
 """Formats log lines: text for people, or one JSON object a line for machines. A record may carry facts (extra={"facts":
-{...}}), which become fields of their own. Needs nothing but the standard library; gunicorn's own lines look the same.
+{...}}), which become fields of their own; so may a thread, of the request that it answers (`log_with`). Needs nothing
+but the standard library; gunicorn's own lines look the same.
 
 `capture_streams` makes lines of what others write to stdout and stderr: the C++ side of TensorFlow and LiteRT has no
 switch for all that it says there, nor has a process that crashes.
@@ -12,6 +13,8 @@ import logging.config
 import os
 import sys
 import threading
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal, TextIO
@@ -19,6 +22,32 @@ from typing import Any, Literal, TextIO
 ACCESS = "inkling.access"
 ENCODE = json.JSONEncoder(default=str).encode  # json.dumps would make one for every line
 TEXT = "%(asctime)s [%(process)d] %(levelname)s %(name)s: %(message)s"
+
+Fields = Mapping[str, str]
+NO_FIELDS: Fields = {}
+_fields: ContextVar[Fields] = ContextVar("fields", default=NO_FIELDS)
+
+
+def log_with(fields: Fields) -> None:
+    """Have every line that this thread logs from now on say this too, such as the trace of the request that it
+    answers."""
+    _fields.set(fields)
+
+
+def carried(function: Callable[[], None]) -> Callable[[], None]:
+    """The function, for another thread to call: its lines say what those of this thread do now."""
+    fields = _fields.get()
+    if not fields:
+        return function
+
+    def call() -> None:
+        log_with(fields)
+        try:
+            function()
+        finally:
+            log_with(NO_FIELDS)
+
+    return call
 
 
 class TextFormatter(logging.Formatter):
@@ -28,7 +57,7 @@ class TextFormatter(logging.Formatter):
         super().__init__(TEXT)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's name)
-        facts = " ".join(f"{name}={value}" for name, value in getattr(record, "facts", {}).items())
+        facts = " ".join(f"{name}={value}" for name, value in _facts(record).items())
         return f"{super().formatMessage(record)} {facts}".rstrip()
 
 
@@ -42,11 +71,15 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "process": record.process,
             "message": record.getMessage(),
-            **getattr(record, "facts", {}),
+            **_facts(record),
         }
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return ENCODE(fields)
+
+
+def _facts(record: logging.LogRecord) -> dict[str, Any]:
+    return {**getattr(record, "facts", {}), **_fields.get()}
 
 
 _stderr: TextIO | None = None  # where lines go while what others write is captured

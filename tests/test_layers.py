@@ -204,7 +204,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
         "server.protocols",
         "server.reference",
     },
-    "server.scheduling": {"server.protocols", "server.scheduling"},
+    "server.scheduling": {"server.logs", "server.protocols", "server.scheduling"},
     "server.images": {"server.images"},
     "server.images.files": {"server.images.files", "server.process.malloc"},
     "server.state": {"server.cache", "server.protocols", "server.state"},

@@ -12,6 +12,7 @@ from math import inf
 from typing import Generic, Literal, TypeVar, cast
 
 from server.errors import ClientLeft, OutOfTime, ServiceError, Stopping
+from server.logs import carried
 from server.protocols import RequestContext
 from server.scheduling.concurrency_limit import BoundedPool, Permit
 from server.scheduling.session import Work
@@ -46,7 +47,7 @@ class SharedTask(Generic[T]):
         """Run the work in the pool, which takes this permit until it ends."""
         self._resources.callback(permit.hold().release)
         try:
-            self._pool.run(partial(self._run, work))
+            self._pool.run(carried(partial(self._run, work)))
         except BaseException:  # no thread could be started
             self._resources.close()
             raise

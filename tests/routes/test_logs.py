@@ -5,14 +5,17 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
 from server.logs import ACCESS, JsonFormatter, TextFormatter, configure, logging_config
+from server.types import Array, ModelCard
 from tests.auth.test_keys import bearer, write_keys
 from tests.conftest import MakeApp
+from tests.support.models.fakes import Linear
 from tests.support.models.stores import SEVEN, form
 
 ROWS = [[[0.5] * 28] * 28] * 3
@@ -121,6 +124,77 @@ def test_an_unexpected_error_is_logged_with_its_request(
     fields = json.loads(JsonFormatter().format(record))
     assert fields["request_id"] == response.headers["X-Request-ID"]
     assert "ZeroDivisionError" in fields["exception"] and "\n" in fields["exception"]
+
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+PARENT = f"00-{TRACE}-{SPAN}-01"
+OF_TRACE = ("trace_id", "span_id", "trace_flags")
+
+
+@pytest.mark.parametrize(("traceparent", "flags"), [
+    (PARENT, "01"), (f"00-{TRACE}-{SPAN}-00", "00"),
+    (f"00-{TRACE}-{SPAN}-03", "03"), (f"00-{TRACE}-{SPAN}-ff", "03"),  # sampled, random; others mean nothing yet
+    (f"cc-{TRACE}-{SPAN}-01", "01"), (f"01-{TRACE}-{SPAN}-02", "00"),  # of later versions only sampled is known
+    (f"cc-{TRACE}-{SPAN}-01-what-the-future-will-be-like", "01"), (f"fe-{TRACE}-{SPAN}-00-", "00"),
+])  # fmt: skip
+def test_a_line_names_the_trace_that_the_client_says(
+    logged: FlaskClient, lines: Lines, traceparent: str, flags: str
+) -> None:
+    logged.post("/v1/predict", data=SEVEN, headers={"traceparent": traceparent, "tracestate": "vendor=1"})
+    assert tuple(lines.last()[name] for name in OF_TRACE) == (TRACE, SPAN, flags)
+    lines.setFormatter(TextFormatter())
+    logged.get("/livez", headers={"TraceParent": traceparent})
+    assert lines.lines[-1].endswith(f" trace_id={TRACE} span_id={SPAN} trace_flags={flags}")
+
+
+@pytest.mark.parametrize("traceparent", [
+    "", "-", "00", "---", PARENT[:-1], PARENT[:-3], PARENT[3:], f"{PARENT}0", f"{PARENT}-", f"{PARENT}-more",
+    f"{PARENT}.", f"{PARENT},{PARENT}", f"{PARENT}, {PARENT}", PARENT.upper(), f"0{PARENT}", f"ff{PARENT[2:]}",
+    f"ff{PARENT[2:]}-more", f"cc{PARENT[2:]}.more", f"cc{PARENT[2:]}0", f"cc{PARENT[2:-1]}", f".0{PARENT[2:]}",
+    f"00-{'0' * 32}-{SPAN}-01", f"00-{TRACE}-{'0' * 16}-01", f"cc-{'0' * 32}-{SPAN}-01", f"00-{TRACE[1:]}-{SPAN}-01",
+    f"00-{TRACE}a-{SPAN}-01", f"00-.{TRACE[1:]}-{SPAN}-01", f"00-{TRACE}-{SPAN[1:]}-01", f"00-{TRACE}-{SPAN}a-01",
+    f"00-{TRACE}-.{SPAN[1:]}-01", f"00-{TRACE}-{SPAN}-1", f"00-{TRACE}-{SPAN}-001", f"00-{TRACE}-{SPAN}-.1",
+    f"00-{TRACE}-{SPAN}-0x", f"00-{'²' * 32}-{SPAN}-01", f"00_{TRACE}_{SPAN}_01", PARENT * 500,
+    f"00-{TRACE}-{SPAN}-01\t", f"{TRACE}:{SPAN}:0:1",
+])  # fmt: skip
+def test_an_invalid_trace_is_ignored(logged: FlaskClient, lines: Lines, traceparent: str) -> None:
+    environ = {"HTTP_TRACEPARENT": traceparent}
+    assert logged.post("/v1/predict", data=SEVEN, environ_overrides=environ).status_code == 200
+    assert not set(OF_TRACE) & set(lines.last())
+
+
+class Talking(Linear):
+    """Logs a line whenever it explains, in whichever thread that is."""
+
+    def gradient(self, images: Array, weights: Array) -> Array:
+        logging.getLogger(ACCESS).info("explaining")
+        return super().gradient(images, weights)
+
+
+def talking(path: Path, card: ModelCard) -> Talking:
+    return Talking(card, card.verbs)
+
+
+def test_every_line_that_is_written_for_a_request_names_its_trace_and_no_other_line(
+    make_app: MakeApp, lines: Lines
+) -> None:
+    client = make_app(load_savedmodel=talking, access_log="on", explain_slots=1).test_client()
+    sent: list[dict[str, str]] = [
+        {"traceparent": PARENT}, {}, {"traceparent": PARENT.replace(TRACE, SPAN * 2)}, {},
+    ]  # fmt: skip
+    for seed, headers in enumerate(sent):  # with a seed of its own each is computed, by one thread
+        answer = client.post(f"/v1/explain?method=saliency&seed={seed}", data=SEVEN, headers=headers)
+        assert answer.status_code == 200
+        logging.getLogger(ACCESS).info("between two requests")
+        client.delete("/v1/explanations/none")
+        client.post("/v1/explain?method=gradient_x_input&seed=1", data=b"rubbish", headers=headers)
+    found = [json.loads(line) for line in lines.lines]
+    of_explanations = [line.get("trace_id") for line in found if line["message"] == "explaining"]
+    assert of_explanations == [TRACE, None, SPAN * 2, None]
+    of_requests = [line.get("trace_id") for line in found if line.get("path") == "/v1/explain"]
+    assert of_requests == [TRACE, TRACE, None, None, SPAN * 2, SPAN * 2, None, None]
+    assert all("trace_id" not in line for line in found if line["message"] == "between two requests")
+    assert all("trace_id" not in line for line in found if line.get("method") == "DELETE")
 
 
 def test_no_line_holds_a_key_or_a_signature(make_app: MakeApp, lines: Lines, tmp_path: Any) -> None:
