@@ -2,13 +2,14 @@
 # docker build -t inkling:gpu --build-arg REQUIREMENTS=requirements-gpu.txt .    with CUDA; run with --gpus all
 # docker build -t inkling:lite --build-arg REQUIREMENTS=requirements-lite.txt .  without TensorFlow: docs/edge.md
 # docker build -t inkling:cluster --build-arg MORE=requirements-cluster.txt .    for docs/many-machines.md
+# docker build -t inkling:otel --build-arg MORE=requirements-otel.txt .          for spans: docs/operations.md
 ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim AS build
 ARG REQUIREMENTS=requirements.txt
 ARG MORE
 WORKDIR /app
-COPY requirements.txt requirements-gpu.txt requirements-lite.txt requirements-cluster.txt ./
+COPY requirements.txt requirements-gpu.txt requirements-lite.txt requirements-cluster.txt requirements-otel.txt ./
 RUN python -m venv /venv \
     && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r ${REQUIREMENTS} ${MORE:+-r ${MORE}} \
     # headers for compiling against TensorFlow, where it is there: 350 MB that nothing here reads

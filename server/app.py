@@ -112,6 +112,10 @@ def create_app(
     app.before_request(inflate)
     app.after_request(_finish)
     access_log.observe(app, metrics, settings.access_log == "on")
+    if settings.traces is not None:
+        from server.routes.middleware import tracing
+
+        weakref.finalize(app, tracing.trace(app, settings.traces))
     return app
 
 

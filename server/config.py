@@ -37,6 +37,7 @@ ADDRESS_LIKE = r"[a-z][a-z0-9+.-]*://[^\s,]+"
 ADDRESS = r"file:///.+|[a-z][a-z0-9+.-]*://[^/\s].*"
 RULE = r"(all|latest:[1-9]\d{0,8}|specific:\d+(,\d+)*)"
 NAMED = rf"[^=;:/]+={RULE}"
+COLLECTOR = r"https?://[^\s/?#]+(/[^\s?#]*)?"
 HOST_NAME = r"((\*?\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[A-Fa-f0-9:.]+\])"
 
 
@@ -136,6 +137,11 @@ class Settings:
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting("INFO", "least severity that is logged")
     log_format: Literal["text", "json"] = _setting("text", "json = one JSON object a line")
     access_log: Literal["on", "off"] = _setting("off", "on = a line for every request")
+    traces: str | None = _setting(
+        None,
+        "collector that gets spans of explanations, by OTLP over HTTP, such as http://collector:4318; default none",
+        like=COLLECTOR,
+    )
     keys_file: Path | None = _setting(
         None, "file with the API keys, a line each (`python -m server key`); without it everybody may ask"
     )

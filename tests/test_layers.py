@@ -159,6 +159,13 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
         "server.routes.middleware.scopes",
     },
     "server.routes.middleware.rate_limiter": {"server.config"},
+    "server.routes.middleware.tracing": {
+        "server.inference.predict",
+        "server.logs",
+        "server.routes.headers",
+        "server.routes.middleware.access_log",
+        "server.routes.middleware.scopes",
+    },
     "server.inference": {
         "server.explainers",
         "server.images",
@@ -273,6 +280,7 @@ ADDRESSES = {  # third party -> the only files that may import it
     "itsdangerous": {"server.auth.signed_links"},
     "orjson": {"server.render.jsonable"},
     "limits": {"server.routes.middleware.rate_limiter"},
+    "opentelemetry": {"server.routes.middleware.tracing"},
     "flask_cors": {"server.routes.middleware.cors"},
     "redis": {"server.state.connection"},
     "pyarrow": {"server.bulk"},
@@ -288,6 +296,7 @@ ALLOWED_INSIDE = {  # imports inside functions, loaded on purpose after start
     ("server.models.model_loaders", "server.models.savedmodel"),
     ("server.app", "server.routes.middleware.cors"),
     ("server.app", "server.routes.middleware.rate_limits"),
+    ("server.app", "server.routes.middleware.tracing"),
     ("server.app", "server.routes.middleware.rate_limiter"),
     ("server.app", "server.models.repository.follower"),
     *(("server.app", f"server.state.{one}") for one in ("connection", "explanations", "leases", "notices", "secret")),
@@ -419,6 +428,8 @@ def test_imports_follow_the_layers(path: Path) -> None:
         ("server.routes.middleware.auth", "from server.routes.middleware import rate_limiter"),
         ("server.routes.middleware.rate_limiter", "from flask import request"),
         ("server.app", "from flask_cors import CORS"),
+        ("server.app", "from opentelemetry.sdk.trace import TracerProvider"),
+        ("server.routes.middleware.tracing", "def f():\n    from opentelemetry import trace"),
         ("server.routes.middleware.auth", "from itsdangerous import TimestampSigner"),
     ],
 )

@@ -7,6 +7,7 @@ Knows neither HTTP nor TensorFlow: it asks a store for a version, and images/ fo
 import math
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -35,7 +36,7 @@ class Stages:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
-    def __call__(self, name: str) -> "_Stage":
+    def __call__(self, name: str) -> AbstractContextManager[None]:
         """As a context: what is done in it counts for the stage `name`."""
         return _Stage(self.seconds, name, time.perf_counter())
 

@@ -87,6 +87,8 @@ def check(settings: Settings, workers: int) -> None:
         except ValueError as error:
             raise SettingsError(f"INKLING_{variable}: {error}") from error
     _check_state(settings)
+    if settings.traces is not None:
+        _check_tracing()
     if settings.rate_limit is None:
         return
     scheme = settings.limits_storage.partition("://")[0]
@@ -134,6 +136,20 @@ def _check_jobs(settings: Settings) -> None:
     for package in ("pyarrow", *({"fsspec"} if settings.job_sources else ())):
         if importlib.util.find_spec(package) is None:
             raise SettingsError(f"INKLING_JOBS needs the package {package}; `pip install {package}`")
+
+
+def _check_tracing() -> None:
+    """Raises SettingsError where what makes and sends spans is not installed."""
+    for package in ("sdk", "exporter.otlp.proto.http"):
+        try:
+            found = importlib.util.find_spec(f"opentelemetry.{package}")
+        except ModuleNotFoundError:  # what it lies in is not there
+            found = None
+        if found is None:
+            name = f"opentelemetry-{package.replace('.', '-')}"
+            raise SettingsError(
+                f"INKLING_TRACES needs the package {name}; `pip install -r requirements-otel.txt` gets all it needs"
+            )
 
 
 def _check_source(settings: Settings) -> None:

@@ -53,7 +53,7 @@ def answered(without_tensorflow: Running, path: str, sent: Any = SEVEN) -> Any:
     return answer
 
 
-CLUSTER = {"fsspec", "redis", "cryptography"}  # of requirements-cluster.txt, imported where settings ask for them
+MORE = {"fsspec", "redis", "cryptography", "opentelemetry"}  # imported where settings ask for them
 
 
 def test_the_heavy_packages_are_not_there_and_nothing_else_is_missed() -> None:
@@ -62,8 +62,8 @@ def test_the_heavy_packages_are_not_there_and_nothing_else_is_missed() -> None:
     lacks: dict[str, str | None] = json.loads(done.stdout)
     assert [lacks[name] for name in NOT_THERE] == list(NOT_THERE)
     ours = {name: missing for name, missing in lacks.items() if name.startswith("server.") and missing}
-    assert set(ours.values()) == {"tensorflow", *CLUSTER}
-    assert all(name in ADDRESSES[str(missing)] or missing in CLUSTER for name, missing in ours.items())
+    assert set(ours.values()) == {"tensorflow", *MORE}
+    assert all(name in ADDRESSES[str(missing)] or missing in MORE for name, missing in ours.items())
 
 
 @every_net

@@ -1,5 +1,6 @@
-"""What a store elsewhere and signed versions need is checked before the first worker starts."""
+"""What a store elsewhere, signed versions and spans need is checked before the first worker starts."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,29 @@ def test_what_is_no_address_of_a_store_is_refused(source: str) -> None:
 def test_a_shadow_keeps_what_keeping_nothing_forbids() -> None:
     with pytest.raises(SettingsError, match="expected one of them alone"):
         check(Settings(shadow="cnn@canary:0.1", keep="off"), 1)
+
+
+@pytest.mark.parametrize("package", ["opentelemetry", "opentelemetry.sdk", "opentelemetry.exporter"])
+def test_spans_need_packages(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [one for one in sys.modules if one.startswith("opentelemetry")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)  # to Python, a package that cannot be imported
+    missing = "exporter-otlp-proto-http" if package.endswith("exporter") else "sdk"
+    words = rf"INKLING_TRACES needs the package opentelemetry-{missing}; `pip install -r requirements-otel.txt`"
+    with pytest.raises(SettingsError, match=words):
+        check(Settings(traces="http://collector:4318"), 1)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://collector:4318", "https://user:secret@collector/otlp", "http://[::1]:4318/"]
+)
+def test_addresses_of_a_collector_start(address: str) -> None:
+    check(Settings.from_env({"INKLING_TRACES": address}), 1)
+
+
+@pytest.mark.parametrize(
+    "address", ["collector:4318", "grpc://collector:4317", "http://", "http:///v1/traces", "http://a b"]
+)
+def test_what_is_no_address_of_a_collector_is_refused(address: str) -> None:
+    with pytest.raises(SettingsError, match=r"INKLING_TRACES.*such as http://collector:4318"):
+        Settings.from_env({"INKLING_TRACES": address})

@@ -29,7 +29,7 @@ def explain() -> Response:
 
         def one(picture: Picture) -> Explanation:
             outcome = explain_picture(service().store, picture, selector, wanted, explain_session, g.stages)
-            access_log.record_explanation(outcome.value, computed=outcome.source == "computed")
+            access_log.record_explanation(outcome.value, outcome.source)
             rollout.offer(outcome.value.prediction, outcome.value.digit)
             return outcome.value
 

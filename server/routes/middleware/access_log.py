@@ -30,6 +30,7 @@ class Facts:
     version: str = ""
     method: str = ""
     rows: int = 0
+    sources: tuple[str, ...] = ()  # of its explanations: computed, shared with another request, or from the cache
 
 
 def record_prediction(prediction: Prediction, warnings: Collection[str]) -> None:
@@ -59,16 +60,17 @@ def _predicted(card: ModelCard, rows: int) -> Metrics:
     return service().metrics
 
 
-def record_explanation(explanation: Explanation, computed: bool = True) -> None:
-    """Record that a picture was explained; `computed`: for this request, neither looked up nor shared with another."""
+def record_explanation(explanation: Explanation, source: Literal["computed", "shared", "cache"] = "computed") -> None:
+    """Record that a picture was explained, and how this request came by it."""
     facts: Facts = g.facts
     facts.verb = "explain"
     facts.model, facts.version = explanation.prediction.card.name, explanation.prediction.card.version
     facts.method = explanation.explainer.name
+    facts.sources += (source,)
     service().metrics.count_picture(explanation.prediction, explanation.digit.placement.warnings)
     _watch(explanation.prediction)
     service().drift.add_explanation(explanation)
-    if computed:
+    if source == "computed":
         facts.rows += explanation.attribution.rows
         _gap(explanation)
 
@@ -86,6 +88,7 @@ def record_comparison(explanations: Iterable[Explanation], rows: int) -> None:
         )
     )
     facts.rows += rows
+    facts.sources += ("computed",)
     for one in {one.prediction.card.digest: one for one in every}.values():
         service().metrics.count_picture(one.prediction, one.digit.placement.warnings)
     for one in every:

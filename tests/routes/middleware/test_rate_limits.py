@@ -280,7 +280,8 @@ def test_what_is_off_is_not_even_imported(tmp_path: Path) -> None:
     script = (
         "import sys, pathlib; from server.app import create_app; from server.config import Settings\n"
         f"create_app(Settings(model_store=pathlib.Path({str(tmp_path)!r}), explain='off'))\n"
-        "late = ('limits', 'server.routes.middleware.rate_limiter', 'server.routes.middleware.cors')\n"
+        "late = ('limits', 'opentelemetry', *(f'server.routes.middleware.{name}' for name in "
+        "('rate_limiter', 'cors', 'tracing')))\n"
         "sys.exit(str([name for name in late if name in sys.modules]))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
