@@ -94,7 +94,7 @@ def _predict_and_explain_if(sent: parsing.Sent) -> Response:
                 access_log.record_prediction(prediction, digit.placement.warnings)
                 explanation = None if outcome is None else error_body(outcome)
             else:
-                access_log.record_explanation(outcome.value, computed=outcome.source == "computed")
+                access_log.record_explanation(outcome.value, outcome.source)
                 explanation = links.explanation_json(outcome.value, words)
             return {**rendered(digit, prediction), "explanation": explanation}
 
