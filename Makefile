@@ -6,7 +6,7 @@ BIN := .venv/bin
 LITE := .venv-lite/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-lite test test-all test-faults test-cluster test-quick test-browser bench-page bench-step lint format figures train-nets train-all bench-explain bench-nets bench-referee bench-serve bench-read lock clean
+.PHONY: help serve serve-lite test test-all test-faults test-cluster test-bulk test-quick test-browser bench-page bench-step lint format figures train-nets train-all bench-explain bench-nets bench-referee bench-serve bench-read lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -33,6 +33,9 @@ test-faults: .venv/dev.stamp ## the server under killed workers, broken versions
 
 test-cluster: .venv/dev.stamp ## three servers in three network namespaces with one Valkey and one S3 store; needs root and iproute2
 	$(BIN)/python -m pytest tests/cluster
+
+test-bulk: .venv/dev.stamp ## many pictures: runs and jobs that are killed and go on, and Ray with a node that is lost
+	$(BIN)/python -m pytest tests/bulk
 
 test-browser: .venv/dev.stamp ## the page and the element in a real browser; needs Chromium
 	$(BIN)/python -m pytest tests/browser

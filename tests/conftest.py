@@ -18,7 +18,7 @@ from tests.support.needs import lite_python
 from tests.support.processes.servers import Running, serving
 from tests.support.quick_run import HEAVY, is_slow
 
-APART = [Path(__file__).parent / name for name in ("faults", "cluster")]  # make test-faults, make test-cluster
+APART = [Path(__file__).parent / name for name in ("faults", "cluster", "bulk")]  # make test-faults and so on
 MakeApp = Callable[..., Flask]
 
 

@@ -15,6 +15,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ log = logging.getLogger(__name__)
 def main(folder: Path) -> None:
     """Do the job in this folder, or what is left of it."""
     os.nice(LOWEST)
-    settings = Settings.from_env()
+    folder = folder.resolve()
+    settings = _with_whole_paths(Settings.from_env())
+    os.chdir(folder)  # so that nothing which people get names a place on this machine
     logs.configure(settings.log_format, settings.log_level)
     should_stop = _should_stop(folder)
     try:
@@ -57,6 +60,11 @@ def main(folder: Path) -> None:
         (folder / jobs.INPUT).unlink(missing_ok=True)
 
 
+def _with_whole_paths(settings: Settings) -> Settings:
+    trust = None if settings.trust is None else settings.trust.resolve()
+    return replace(settings, model_store=settings.model_store.resolve(), trust=trust)
+
+
 def run_job(folder: Path, settings: Settings, should_stop: Callable[[], bool]) -> None:
     """Do what is left, then write `done.json` beside the result.
 
@@ -66,11 +74,11 @@ def run_job(folder: Path, settings: Settings, should_stop: Callable[[], bool]) -
     """
     request = JobRequest(**json.loads((folder / jobs.JOB).read_text())["request"])
     wanted = ordered(
-        request.source or str(folder / jobs.INPUT), request.model, request.version, request.options,
+        request.source or jobs.INPUT, request.model, request.version, request.options,
         settings.max_body_bytes, array=request.array, explain_if=request.explain_if, preprocess=request.preprocess,
         half=request.half,
     )  # fmt: skip
-    out = folder / jobs.OUT
+    out = Path(jobs.OUT)
     trust = None if settings.trust is None else read_trust(settings.trust)
     _check_starts(folder, jobs.progress(out).get("done", 0))
     order = planned(wanted, settings.model_store, trust, settings.job_rows)

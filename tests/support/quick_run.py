@@ -7,7 +7,6 @@ HEAVY = frozenset({"tensorflow", "keras", "gunicorn", "lime", "shap"})
 SLOW = (  # folders and files
     "benchmarks",  # starts other servers
     "browser",  # a browser
-    "bulk",  # real processes
     "cache/test_cache.py",  # many processes with one file
     "cache/test_entry.py",  # renders every kind of explanation
     "cli/test_verify.py",  # loads every shipped version
