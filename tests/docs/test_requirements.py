@@ -53,6 +53,6 @@ def test_lite_requirements_lack_the_heavy_packages() -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_everything_is_pinned_with_hashes_and_no_index_is_named(name: str) -> None:
     found = read(name)
-    assert len(found) > 20
+    assert len(found) > 10
     assert [pin for pin in found if not re.match(r"[a-z0-9-]+(\[[a-z0-9,-]+\])?==", pin)] == []
     assert [pin for pin, hashes in found.items() if not hashes] == []

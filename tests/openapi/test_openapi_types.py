@@ -195,7 +195,7 @@ def met(app: Flask, method: str, path: str, sample: SampleRequest) -> TestRespon
     assert template(rule) == path
     return client.open(
         address, method=method.upper(), query_string=sample.query.replace("{id}", known), data=sample.body,
-        headers=dict(sample.headers),
+        headers=dict(sample.headers), buffered=True,
     )  # fmt: skip
 
 
