@@ -6,7 +6,7 @@ BIN := .venv/bin
 LITE := .venv-lite/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-lite test test-all test-faults test-cluster test-bulk test-quick test-browser bench-page bench-step lint format figures train-nets train-all bench-explain bench-nets bench-referee bench-serve bench-read lock clean
+.PHONY: help serve serve-lite test test-all test-faults test-cluster test-bulk test-quick test-browser bench-page bench-step lint format figures train-nets train-all bench-explain bench-nets bench-referee bench-serve bench-bulk bench-read lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -61,10 +61,13 @@ bench-explain: .venv/serve.stamp ## measure explanations beside lime, shap, xpli
 bench-serve: .venv/serve.stamp ## measure what people post, beside a naive handler and other servers; needs wrk; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.serve
 
+bench-bulk: .venv/dev.stamp ## measure many pictures by the command beside the same over HTTP; INKLING_MNIST=FILE.npz; writes benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks.bulk --write
+
 bench-referee: .venv/dev.stamp ## the trials of the store, kinds held out, other packages on trial, errors as told; writes benchmarks/RESULTS.md
 	$(BIN)/python -m training referee --write
 	$(BIN)/python -m training referee --held-out --pictures 30 --write
-	$(BIN)/python -m training referee --methods lime,shap,captum,xplique --pictures 20 --digits 40 --write
+	$(BIN)/python -m training referee --methods lime,shap,captum,xplique --pictures 12 --digits 20 --write
 	$(BIN)/python -m training referee --errors --write
 
 bench-nets: .venv/dev.stamp ## measure how well the nets read, and what they know not to be a digit; INKLING_MNIST=FILE.npz; writes docs/nets.md

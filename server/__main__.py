@@ -7,6 +7,11 @@ from pathlib import Path
 import click
 
 
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @click.group()
 def main() -> None:
     """Look after an Inkling server."""
@@ -71,7 +76,7 @@ def verify(store: Path, trust: Path | None) -> None:
 @click.option("--array", help="The array of an npz, or the column of Parquet, that has the pictures.")
 @click.option("--float16", "half", is_flag=True, help="Maps and pixels in 16 bits.")
 @click.option("--shard-rows", type=click.IntRange(0, 100_000), default=0, help="Rows of a file; 0 = 20 to 500.")
-@click.option("--workers", type=click.IntRange(1, 512), default=os.cpu_count() or 1, show_default="a core each")
+@click.option("--workers", type=click.IntRange(1, 512), default=_cores, show_default="one for each core")
 @click.option("--engine", type=click.Choice(["processes", "ray"]), default="processes", show_default=True)
 @click.option(
     "--stall-seconds",

@@ -153,7 +153,7 @@ def _service(
 
 def _jobs(settings: Settings) -> Jobs | None:
     """The jobs of this server, of which one process starts the next."""
-    if settings.jobs is None or settings.explain == "off":
+    if settings.jobs is None:
         return None
     jobs = Jobs(settings.jobs, settings.job_bytes, settings.job_seconds)
     if settings.job_workers:

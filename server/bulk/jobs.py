@@ -131,8 +131,7 @@ class Jobs:
                 return
             self._process = None
         self._sweep()
-        unfinished = [folder for folder in self._folders() if self._is_unfinished(folder)]
-        if not unfinished:
+        if self._next() is None:
             return
         lock = os.open(self.folder / RUNNING, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -140,9 +139,10 @@ class Jobs:
         except OSError:
             return  # another process has started one
         else:
-            os.ftruncate(lock, 0)
-            os.write(lock, unfinished[0].name.encode())
-            self._process = _started(unfinished[0], lock)
+            if (folder := self._next()) is not None:  # as it is now that nobody else can start one
+                os.ftruncate(lock, 0)
+                os.write(lock, folder.name.encode())
+                self._process = _started(folder, lock)
         finally:
             os.close(lock)  # the job's process has it, and keeps the lock
 
@@ -154,6 +154,10 @@ class Jobs:
                 if not folder.name.startswith(".") and (folder / JOB).is_file():
                     found.append(((folder / JOB).stat().st_mtime_ns, folder))
         return [folder for _, folder in sorted(found)]
+
+    def _next(self) -> Path | None:
+        """The folder of the oldest job that is not done."""
+        return next(filter(self._is_unfinished, self._folders()), None)
 
     def _is_unfinished(self, folder: Path) -> bool:
         return not any((folder / name).exists() for name in (DONE, FAILED, CANCELLED))

@@ -128,6 +128,10 @@ def _check_jobs(settings: Settings) -> None:
     """Check what jobs of many pictures need. Raises SettingsError."""
     if settings.jobs is None:
         return
+    if settings.explain == "off":
+        raise SettingsError(
+            "INKLING_JOBS explains pictures and INKLING_EXPLAIN=off does not; expected one of them alone"
+        )
     if settings.keep == "off":
         raise SettingsError(
             "INKLING_JOBS keeps pictures until their job is done, and what came out for INKLING_JOB_SECONDS; "

@@ -157,6 +157,7 @@ def test_a_method_is_listed_with_the_fields_that_are_written_down_and_no_others(
 
 ANSWERS = [
     ("/v1/predict", "Prediction"),
+    ("/v1/predict?explain_if=probability<=1&method=saliency", "Prediction"),
     ("/v1/explain", "Explanation"),
     ("/v1/explain?method=rise&n_samples=50&quality=true", "Explanation"),
     ("/v1/explain?method=lime&engine=inkling&versus=1", "Explanation"),

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,3 +102,10 @@ def test_addresses_of_a_collector_start(address: str) -> None:
 def test_what_is_no_address_of_a_collector_is_refused(address: str) -> None:
     with pytest.raises(SettingsError, match=r"INKLING_TRACES.*such as http://collector:4318"):
         Settings.from_env({"INKLING_TRACES": address})
+
+
+@pytest.mark.parametrize("beside", [{"keep": "off"}, {"explain": "off"}])
+def test_jobs_beside_what_excludes_them_are_refused(tmp_path: Path, beside: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match=rf"INKLING_JOBS.*INKLING_{next(iter(beside)).upper()}=off"):
+        check(Settings(jobs=tmp_path, **beside), 1)
+    check(Settings(jobs=tmp_path, job_sources="s3://scans"), 1)
