@@ -26,10 +26,12 @@ from server.bulk.jobs import JobRequest
 from server.bulk.plan import ordered, planned
 from server.bulk.processes import Stopped, run_shards
 from server.bulk.run import Run, files_of
+from server.bulk.sources import Bounds
 from server.config import Settings
 from server.errors import ServiceError
 from server.process.preflight import prefers_tensorflow, read_trust
 
+UNPACKED = 4  # times the bytes that may be sent: what may be unpacked in memory at once
 LOWEST = 19  # niceness: predictions and explanations come first
 MOST_STARTS = 5  # of a job, without a shard between them
 ENDED = f"its process ended {MOST_STARTS} times before it had got any further; are its pictures too large for memory?"
@@ -81,7 +83,7 @@ def run_job(folder: Path, settings: Settings, should_stop: Callable[[], bool]) -
     out = Path(jobs.OUT)
     trust = None if settings.trust is None else read_trust(settings.trust)
     _check_starts(folder, jobs.progress(out).get("done", 0))
-    order = planned(wanted, settings.model_store, trust, settings.job_rows)
+    order = planned(wanted, settings.model_store, trust, Bounds(settings.job_rows, UNPACKED * settings.job_bytes))
     with Run(out, order).locked():
         run, began = Run.begun(out, order), time.monotonic()
         device = "gpu" if prefers_tensorflow(settings) else "cpu"

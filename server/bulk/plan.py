@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from server import explainers, reference
 from server.bulk.errors import RunError, SourceError
-from server.bulk.sources import open_source
+from server.bulk.sources import Bounds, open_source
 from server.bulk.worker import Order, request_of
 from server.errors import InvalidOption
 from server.inference.explain_if import Condition
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 SHARDS, LEAST_SHARD, MOST_SHARD = 64, 20, 500  # files that results are divided into where they can be, and rows of one
 
 
-def planned(order: Order, store: Path, trust: "Trust | None" = None, max_rows: int | None = None) -> Order:
+def planned(order: Order, store: Path, trust: "Trust | None" = None, bounds: Bounds | None = None) -> Order:
     """The order with the version that its label, or "" for the default, stands for now, and with what its source
     holds.
 
     Raises:
-        BulkError: no pictures, or more than `max_rows`; no such model or version.
+        BulkError: no pictures, or more than `bounds` allow; no such model or version.
         ServiceError: no such method, option or class, or the version cannot do it.
     """
     number = _number(order.model, order.version, store, trust)
@@ -39,12 +39,12 @@ def planned(order: Order, store: Path, trust: "Trust | None" = None, max_rows: i
     except BrokenVersion as error:
         raise RunError(f"{order.model}/{number} cannot be used: {error}") from error
     _check_request(order, card)
-    with closing(open_source(order.source, order.array, order.max_picture_bytes)) as source:
+    with closing(open_source(order.source, order.array, order.max_picture_bytes, bounds)) as source:
         rows, fingerprint = len(source), source.fingerprint
     if not rows:
         raise SourceError(f"{order.source} has no pictures")
-    if max_rows is not None and rows > max_rows:
-        raise SourceError(f"{rows} pictures; at most {max_rows} are taken, send them in several parts")
+    if bounds is not None and rows > bounds.rows:
+        raise SourceError(f"{rows} pictures; at most {bounds.rows} are taken, send them in several parts")
     shard_rows = order.shard_rows or max(LEAST_SHARD, min(-(-rows // SHARDS), MOST_SHARD))
     return replace(order, version=number, digest=card.digest, fingerprint=fingerprint, rows=rows, shard_rows=shard_rows)
 

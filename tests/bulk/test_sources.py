@@ -11,7 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from server.bulk.errors import SourceError
-from server.bulk.sources import Item, open_source
+from server.bulk.sources import Bounds, Item, open_source
 from tests.bulk.pictures import as_png, digits, write_npz
 from tests.support.models.stores import zipped
 
@@ -182,7 +182,7 @@ def test_of_several_arrays_one_has_to_be_named(tmp_path: Path) -> None:
 
 def test_objects_are_never_unpickled(tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", np.array([[{"a": 1}]], object), allow_pickle=True)
-    with pytest.raises(SourceError, match="cannot be read as an array"):
+    with pytest.raises(SourceError, match="type object; expected numbers"):
         open_source(str(tmp_path / "in.npy"), None, LARGEST)
 
 
@@ -199,3 +199,78 @@ def test_an_address_is_read_as_a_folder_is(tmp_path: Path) -> None:
     assert [item.name for item in items(f"file://{as_zip(tmp_path / 'in.zip')}")] == sorted(FILES)
     with pytest.raises(SourceError, match="nothing is at"):
         open_source(f"file://{tmp_path}/nowhere", None, LARGEST)
+
+
+def big_array(shape: tuple[int, ...], path: Path) -> Path:
+    """An npz of some kilobytes that unpacks to an array of this shape."""
+    np.savez_compressed(path, images=np.zeros(shape, np.uint8))
+    return path
+
+
+def claiming(shape: str, path: Path) -> Path:
+    """An npy file with a header that promises what does not follow."""
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}".ljust(117) + "\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: big_array((1001, 28, 28), path / "in.npz"), "images has 1001 rows; 1000 at most are taken"),
+        (lambda path: big_array((900, 40, 40), path / "in.npz"), "images takes more than 1000000 bytes"),
+        (lambda path: claiming("(5, 1000000, 1000000)", path / "in.npy"), "in.npy takes more than 1000000 bytes"),
+        (lambda path: claiming("(1000000, 28, 28)", path / "in.npy"), "in.npy has 1000000 rows"),
+    ],
+)
+def test_what_is_larger_than_strangers_may_send_is_refused_unread(
+    tmp_path: Path, make: Callable[[Path], Path], said: str
+) -> None:
+    with pytest.raises(SourceError, match=said):
+        open_source(str(make(tmp_path)), None, LARGEST, Bounds(1000, 1_000_000))
+
+
+def test_a_zip_of_too_many_entries_is_refused_before_its_directory_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "in.zip"
+    path.write_bytes(zipped({f"{at}.png": b"" for at in range(1000)}))
+    bounds = Bounds(50, 1_000_000)
+    with pytest.raises(SourceError, match=r"in\.zip has more than 50 entries"):
+        open_source(str(path), None, LARGEST, bounds)
+    with closing(open_source(str(path), None, LARGEST, Bounds(1000, 1_000_000))) as source:
+        assert len(source) == 1000
+
+
+def test_rows_of_one_large_group_are_decoded_once(tmp_path: Path) -> None:
+    """Shard after shard, and then from the start again; what lies between is skipped."""
+    table = pa.table({"pixels": pa.array([[float(at % 2)] * 784 for at in range(300)])})
+    parquet.write_table(table, tmp_path / "in", row_group_size=200)
+    with closing(open_source(str(tmp_path / "in"), None, LARGEST)) as source:
+        for rows in (range(40), range(80, 120), range(190, 210), range(299, 300), range(3, 4)):
+            found = list(source.read(rows))
+            assert [item.name for item in found] == [str(row) for row in rows]
+            assert [item.picture and item.picture.pixels[0] for item in found] == [float(row % 2) for row in rows]  # type: ignore[index]
+
+
+def test_a_group_that_is_damaged_is_an_error_for_each_of_its_rows(tmp_path: Path) -> None:
+    path = tmp_path / "in"
+    parquet.write_table(
+        pa.table({"image": [bytes(range(256)) * (at + 1) for at in range(40)]}), path, row_group_size=10
+    )
+    place = parquet.ParquetFile(path).metadata.row_group(1).column(0)
+    body = bytearray(path.read_bytes())
+    start = place.dictionary_page_offset or place.data_page_offset
+    body[start : start + 60] = bytes(60)
+    path.write_bytes(body)
+    with closing(open_source(str(path), None, LARGEST)) as source:
+        found = list(source.read(range(40)))
+    assert [item.error is not None for item in found] == [False] * 10 + [True] * 10 + [False] * 20
+    assert found[15].error is not None and found[15].error.code == "damaged_image"
+
+
+def test_files_of_one_folder_have_one_column_of_pictures(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_parquet(folder / "a.parquet", "image", [b"x"])
+    write_parquet(folder / "b.parquet", "picture", [b"x"])
+    with pytest.raises(SourceError, match=r"b.parquet lacks the column image"):
+        open_source(str(folder), None, LARGEST)
