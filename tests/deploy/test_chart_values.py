@@ -61,6 +61,9 @@ def test_a_mistake_is_refused_and_named(mistake: str) -> None:
 CLASHES: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {  # -> values, what is said, and what mends them
     "several pods and no state": ({"replicas": 2}, "INKLING_STATE", {"settings": STATE}),
     "several pods by scaling": ({"autoscaling": {"enabled": True}}, "6 pods", {"settings": STATE}),
+    "jobs of several pods": (
+        {"replicas": 2, "settings": {**STATE, "INKLING_JOBS": "/tmp/jobs"}},
+        "unknown to the others", {"replicas": 1}),
     "several pods, and it is meant": ({"replicas": 2}, "404", {"allowUnsharedExplanations": True}),
     "several pods that keep nothing": ({"replicas": 2}, "INKLING_KEEP", {"settings": {"INKLING_KEEP": "off"}}),
     "several pods that only predict": ({"replicas": 2}, "INKLING_STATE", {"settings": {"INKLING_EXPLAIN": "off"}}),

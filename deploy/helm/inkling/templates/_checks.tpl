@@ -29,6 +29,9 @@
 {{- fail "a link that one pod signs would be refused by the others: set settingsFromSecrets.INKLING_LINK_SECRET, or settings.INKLING_STATE" -}}
 {{- end -}}
 {{- end -}}
+{{- if and $several (ne (include "inkling.setting" (list . "INKLING_JOBS" "")) "") -}}
+{{- fail "a job that one pod takes is unknown to the others: have one pod where settings.INKLING_JOBS is set, or run explain-many as a Job of Kubernetes" -}}
+{{- end -}}
 {{- if gt (.Values.autoscaling.minReplicas | int) (.Values.autoscaling.maxReplicas | int) -}}
 {{- fail "autoscaling.minReplicas is larger than autoscaling.maxReplicas" -}}
 {{- end -}}
