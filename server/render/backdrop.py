@@ -42,8 +42,12 @@ def backdrop(explanation: Explanation) -> Backdrop:
     """The sent picture, or the model's own image where the frame says so."""
     if explanation.frame == "original":
         return _sent(explanation.digit)
-    times = _times(explanation.digit.pixels.shape)
-    grey = PAPER + (INK - PAPER) * explanation.digit.pixels.astype(np.float32)
+    return of_pixels(explanation.digit.pixels, _times(explanation.digit.pixels.shape))
+
+
+def of_pixels(pixels: Array, times: int) -> Backdrop:
+    """The model's own image (H, W), each of its pixels as so many a side."""
+    grey = PAPER + (INK - PAPER) * pixels.astype(np.float32)
     return Backdrop(_enlarged(grey, times), (times, 0.0, 0.0, 0.0, times, 0.0))
 
 

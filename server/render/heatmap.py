@@ -55,12 +55,18 @@ def heatmap(explanation: Explanation, signed: bool | None = None, limit: float |
     attribution = explanation.attribution
     painted = finite(attribution.painted, "values")
     signed = explanation.explainer.signed if signed is None else signed
-    strengths = np.abs(painted) if signed else np.maximum(painted, 0)
-    limit = _limit(strengths) if limit is None else limit
-    levels = np.zeros_like(painted) if limit == 0 else np.clip(painted / limit, -1 if signed else 0, 1)
-    ink = explanation.digit.pixels >= 0.5
     segments = None if attribution.fine else attribution.segments
-    return Heatmap(levels, signed, limit, float(strengths.max()), segments, ink, backdrop(explanation))
+    ink = explanation.digit.pixels >= 0.5
+    return heatmap_of(painted, signed, limit, segments, ink, backdrop(explanation))
+
+
+def heatmap_of(
+    painted: Array, signed: bool, limit: float | None, segments: Array | None, ink: Array, below: Backdrop
+) -> Heatmap:
+    """Of finite values (H, W); without a `limit`, up to their largest strength."""
+    limit = limit_of(painted, signed) if limit is None else limit
+    levels = np.zeros_like(painted) if limit == 0 else np.clip(painted / limit, -1 if signed else 0, 1)
+    return Heatmap(levels, signed, limit, float(_strengths(painted, signed).max()), segments, ink, below)
 
 
 def paint(heatmap: Heatmap) -> Array:
@@ -104,12 +110,18 @@ def _mark(heatmap: Heatmap, at: Array, side: float) -> Mark:
     return Mark(x, y, min(0.2 * side, 1.0) * heatmap.backdrop.cell)
 
 
-def _limit(strengths: Array) -> float:
-    """The largest strength, or the percentile where the largest is an outlier; 0 where all are 0.
+def _strengths(painted: Array, signed: bool) -> Array:
+    return np.abs(painted) if signed else np.maximum(painted, 0)
+
+
+def limit_of(painted: Array, signed: bool) -> float:
+    """The largest strength of a map, or of several (..., H, W) that share a scale, or the percentile where the largest
+    is an outlier; 0 where all are 0.
 
     Equal strengths count once, so that a segment has one voice however large it is. The percentile is one of the
     strengths, not a mixture: of fewer than a hundred it is the largest.
     """
+    strengths = _strengths(painted, signed)
     present = np.unique(strengths[strengths > 0])
     if not present.size:
         return 0.0

@@ -149,20 +149,25 @@ def _notes(trial: TrackRecord | None, believed: bool) -> list[tuple[str, str]]:
 
 def _ends(explanation: Explanation, caption: Caption | None, left: float, right: float, y: float) -> tuple[Text, Text]:
     """What each end of the bar means."""
-    attribution_unit, signed = explanation.attribution.unit, explanation.explainer.signed
-    side, other = sides(explanation.target, explanation.prediction.card.classes)
     if caption is not None:
         pro, contra = caption.pro, caption.contra
-    elif attribution_unit in LOOKS:
-        pro, contra = "looked here most", "did not look"
-    elif not signed:
-        pro, contra = "reacts most", "does not react"
-    elif attribution_unit in SLOPES:
-        pro, contra = f"more ink helps {side}", f"more ink hurts {side}" if other is None else f"more ink helps {other}"
     else:
-        pro, contra = f"speaks for {side}", f"speaks against {side}" if other is None else f"speaks for {other}"
+        side, other = sides(explanation.target, explanation.prediction.card.classes)
+        contra, pro = meanings(explanation.attribution.unit, explanation.explainer.signed, side, other)
     half = (right - left) / 2
     return Text(left, y, cut(contra, TEXT, half), TEXT, BLACK), Text(right, y, cut(pro, TEXT, half), TEXT, BLACK, "end")
+
+
+def meanings(unit: Unit, signed: bool, side: str, other: str | None) -> tuple[str, str]:
+    """What the lowest and the highest values of a map say of the class that it explains, and of the one that it is
+    contrasted with."""
+    if unit in LOOKS:
+        return "did not look", "looked here most"
+    if not signed:
+        return "does not react", "reacts most"
+    if unit in SLOPES:
+        return f"more ink hurts {side}" if other is None else f"more ink helps {other}", f"more ink helps {side}"
+    return f"speaks against {side}" if other is None else f"speaks for {other}", f"speaks for {side}"
 
 
 def _numbers(heatmap: Heatmap, left: float, right: float, y: float) -> tuple[Text, ...]:

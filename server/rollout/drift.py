@@ -78,17 +78,15 @@ class _Recent:
     explained: int = 0
 
     def __post_init__(self) -> None:
-        self.classes = np.zeros(len(self.reference.classes), int)
-        self.confidence = np.zeros(len(self.reference.confidence), int)
-        self.unfamiliar = np.zeros(2, int)
+        self.counts = Counts.none(len(self.reference.classes))
 
     def add(self, index: int, probability: float, familiar: bool) -> bool:
         """Whether its indices are due."""
-        picture = index, int(np.searchsorted(REFERENCE_BOUNDS, probability)), int(not familiar)
+        picture = index, int(bin_of(probability)), int(not familiar)
         self.pictures.append(picture)
-        self._count(picture, 1)
+        self.counts.add(*picture)
         if len(self.pictures) > WINDOW:
-            self._count(self.pictures.popleft(), -1)
+            self.counts.add(*self.pictures.popleft(), by=-1)
         self.seen += 1
         return len(self.pictures) >= LEAST and self.seen % EVERY == 0
 
@@ -98,24 +96,53 @@ class _Recent:
         return len(self.cells) >= LEAST and self.explained % EVERY == 0
 
     def indices(self) -> dict[str, float]:
-        usual = self.reference.out_of_distribution
+        return self.counts.indices(self.reference)
+
+    def evidence(self) -> dict[str, float]:
+        explained = np.bincount([index for index, _ in self.cells], minlength=len(self.reference.classes))
+        found = np.sum([cells for _, cells in self.cells], axis=0)
+        return {"evidence": evidence_index(found, explained, self.reference)}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many pictures were read as each class, with each bin of confidence, and how many are like the training data
+    or not."""
+
+    classes: Array  # (K,) int
+    confidence: Array  # (len(REFERENCE_BOUNDS) + 1,) int
+    unfamiliar: Array  # (2,) int: familiar, unfamiliar
+
+    @staticmethod
+    def none(classes: int) -> "Counts":
+        """Of a version with so many classes."""
+        return Counts(np.zeros(classes, int), np.zeros(len(REFERENCE_BOUNDS) + 1, int), np.zeros(2, int))
+
+    def add(self, index: int | Array, confidence: int | Array, unfamiliar: int | Array, by: int = 1) -> None:
+        """Count a picture, or several at once, by their classes, bins and whether they are unfamiliar."""
+        np.add.at(self.classes, index, by)
+        np.add.at(self.confidence, confidence, by)
+        np.add.at(self.unfamiliar, unfamiliar, by)
+
+    def indices(self, reference: Reference) -> dict[str, float]:
+        """The stability index of each against what is usual."""
+        usual = reference.out_of_distribution
         return {
-            "classes": stability_index(self.classes, self.reference.classes),
-            "confidence": stability_index(self.confidence, self.reference.confidence),
+            "classes": stability_index(self.classes, reference.classes),
+            "confidence": stability_index(self.confidence, reference.confidence),
             "out_of_distribution": stability_index(self.unfamiliar, np.array([1 - usual, usual])),
         }
 
-    def evidence(self) -> dict[str, float]:
-        """Where evidence lies, beside where it usually lies for classes as these are mixed."""
-        usual = np.mean([self.reference.cells[index] for index, _ in self.cells], axis=0)
-        found = np.sum([cells for _, cells in self.cells], axis=0)
-        return {"evidence": stability_index(found, usual)}
 
-    def _count(self, picture: tuple[int, int, int], by: int) -> None:
-        index, confidence, unfamiliar = picture
-        self.classes[index] += by
-        self.confidence[confidence] += by
-        self.unfamiliar[unfamiliar] += by
+def bin_of(probability: float | Array) -> Array:
+    """The bin of confidence of an answered probability, or of several."""
+    return np.asarray(np.searchsorted(REFERENCE_BOUNDS, probability))
+
+
+def evidence_index(cells: Array, explained: Array, reference: Reference) -> float:
+    """The stability index of where evidence lies, beside where it usually lies for classes as these are mixed: `cells`
+    (REFERENCE_CELLS ** 2,) are the sums of `cell_shares` of so many explanations of each class (K,)."""
+    return stability_index(cells, explained @ reference.cells / explained.sum())
 
 
 def stability_index(counts: Array, usual: Array) -> float:

@@ -6,9 +6,11 @@ from server.types import REFERENCE_CELLS, Array
 
 
 def cell_shares(values: Array) -> Array:
-    """What share of a map's (H, W) absolute values lies in each cell of a grid; equal shares of nothing."""
-    rows, columns = (np.arange(side) * REFERENCE_CELLS // side for side in values.shape)
-    cells = np.zeros((REFERENCE_CELLS, REFERENCE_CELLS))
-    np.add.at(cells, (rows[:, None], columns[None, :]), np.abs(values))
-    total = float(cells.sum())
-    return cells / total if total > 0 else np.full_like(cells, 1 / cells.size)
+    """What share of the absolute values of maps (..., H, W) lies in each cell of a grid; equal shares of nothing."""
+    rows, columns = (
+        np.arange(REFERENCE_CELLS)[:, None] == np.arange(side) * REFERENCE_CELLS // side for side in values.shape[-2:]
+    )
+    cells = rows.astype(float) @ np.abs(values) @ columns.T
+    total = cells.sum(axis=(-2, -1), keepdims=True)
+    equal = np.full_like(cells, 1 / REFERENCE_CELLS**2)
+    return np.asarray(np.divide(cells, total, out=equal, where=total > 0))

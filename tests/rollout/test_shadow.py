@@ -180,12 +180,20 @@ def test_the_numbers_are_among_the_metrics(make_app: MakeApp) -> None:
     assert 'inkling_shadow_explanation_moved_sum{class="' in text
 
 
+UNEVEN = [slice(0, 8), slice(8, 15), slice(15, 23), slice(23, 30)]  # rows of 30, in four
+
+
 def test_cell_shares_are_shares_of_absolute_values() -> None:
     values = np.zeros((28, 28))
     values[0, 0], values[27, 27] = 1.0, -3.0
     found = cell_shares(values)
     assert (found[0, 0], found[3, 3], found.sum()) == (0.25, 0.75, 1.0)
     assert np.allclose(cell_shares(np.zeros((28, 28))), 1 / 16)
+    several = np.stack([values, np.zeros((28, 28)), np.random.default_rng(0).normal(size=(28, 28))])
+    assert np.array_equal(cell_shares(several), [cell_shares(one) for one in several])
+    narrow = np.abs(np.random.default_rng(1).normal(size=(30, 3)))  # with sides that the cells do not divide
+    assert np.allclose(cell_shares(narrow).sum(axis=1), [narrow[rows].sum() / narrow.sum() for rows in UNEVEN])
+    assert np.allclose(cell_shares(narrow)[:, 3], 0)
 
 
 def test_the_interval_is_wilsons() -> None:
