@@ -111,5 +111,18 @@ def explain_many(
     command.explain_many(source, out, engine, workers, stall_seconds, model, version, options, **how)
 
 
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--to", type=click.Path(dir_okay=False, path_type=Path), help="File of the page.", show_default="OUT/report.html"
+)
+def explain_report(out: Path, to: Path | None) -> None:
+    """Write one page of HTML about what explain-many has written to OUT, whole or not yet: means and clusters of maps,
+    drift, and the pictures most in doubt."""
+    from server.cli import explain_report as command
+
+    command.explain_report(out, to)
+
+
 if __name__ == "__main__":
     main(prog_name="python -m server")
