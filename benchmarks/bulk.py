@@ -141,8 +141,8 @@ def document(found: Sequence[Rates], rounds: int) -> str:
     lines = [
         "# Many pictures\n",
         f"Written by `make bench-bulk`: {facts['processor']}, {facts['cores']} cores; {facts['system']}.",
-        f"MNIST's test digits as 28 x 28 numbers, pictures a second with all starts, medians of {rounds} rounds; over HTTP",
-        "with twice as many clients as processes, and nothing kept.\n",
+        f"MNIST's test digits as 28 x 28 numbers, pictures a second with all starts, medians of {rounds} rounds; over",
+        "HTTP with twice as many clients as processes, and nothing kept.\n",
         "| net | method | processes | `explain-many` | over HTTP | ratio |",
         "|---|---|---|---|---|---|",
         *(
