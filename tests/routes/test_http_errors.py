@@ -186,6 +186,7 @@ CASES: dict[str, Case] = {
 ELSEWHERE = {  # test_http_limits, test_app, test_tensorflow_serving, test_keys, test_rate_limits, test_repository
     "engine_not_installed",  # test_reference, test_lite
     "feedback_not_kept",  # test_feedback
+    "unknown_job", "job_not_kept", "job_not_done",  # tests/bulk/test_jobs
     "misdirected_request",  # test_hosts
     "internal_error", "body_too_large", "not_ready", "out_of_time", "key_in_query", "unauthorized", "forbidden",
     "too_many_requests", "invalid_tensor", "unknown_signature", "unknown_label", "broken_model", "busy", "client_left",

@@ -106,8 +106,18 @@ def test_a_preflight_is_answered(opened: FlaskClient) -> None:
     assert opened.options(LOAD, headers={"Origin": "https://b.example", **asking}).status_code == 200
 
 
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_a_job_is_neither_sent_nor_removed_by_a_page_of_another_site(
+    make_app: MakeApp, tmp_path: Path, method: str
+) -> None:
+    client = make_app(jobs=tmp_path / "jobs", job_workers=0).test_client()
+    address = "/v1/jobs" + f"/{'0' * 32}" * (method == "DELETE")
+    refused = client.open(address, method=method, data=b"PK", headers={"Sec-Fetch-Site": "cross-site"})
+    check_error(refused, 403, "forbidden", ("another site",))
+
+
 def test_every_route_that_changes_something_is_guarded(make_app: MakeApp) -> None:
     """A new one has to be put into the table, or among those that only compute."""
     posted = {rule.endpoint for rule in make_app().url_map.iter_rules() if {"POST", "PUT", "DELETE"} & rule.methods}
     computing = {endpoint for endpoint, needed in NEEDS.items() if needed in ("predict", "explain")}
-    assert posted - (computing - {"feedback.feedback"}) == OWN_PAGES
+    assert posted - (computing - {"feedback.feedback", "jobs.add", "jobs.remove"}) == OWN_PAGES
