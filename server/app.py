@@ -155,7 +155,7 @@ def _jobs(settings: Settings) -> Jobs | None:
     """The jobs of this server, of which one process starts the next."""
     if settings.jobs is None:
         return None
-    jobs = Jobs(settings.jobs, settings.job_bytes, settings.job_seconds)
+    jobs = Jobs(settings.jobs.resolve(), settings.job_bytes, settings.job_seconds)
     if settings.job_workers:
         PeriodicTask(jobs.start_next, JOBS_EVERY, "jobs cannot be started; predictions and explanations go on").start()
     return jobs

@@ -128,6 +128,9 @@ class Settings:
         0,
         512,
     )
+    job_memory_mib: int = _setting(
+        4096, "MiB of memory that each process of a job may take; not bounded with a GPU", 512
+    )
     job_seconds: int = _setting(86_400, "seconds that the result of a job is kept", 1)
     job_sources: str | None = _setting(
         None,

@@ -11,3 +11,7 @@ class SourceError(BulkError):
 
 class RunError(BulkError):
     """The folder of results cannot be used, or the run cannot go on."""
+
+
+class DiskFull(RunError):
+    """Results cannot be written, which may be mended."""

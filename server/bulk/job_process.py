@@ -8,23 +8,23 @@ cancelled. What it has done stays, and the next process goes on.
 import json
 import logging
 import os
-import shutil
+import resource
 import signal
 import sys
 import threading
 import time
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from server import logs
 from server.bulk import jobs
-from server.bulk.errors import BulkError
+from server.bulk.errors import BulkError, DiskFull
 from server.bulk.jobs import JobRequest
 from server.bulk.plan import ordered, planned
-from server.bulk.processes import Stopped, run_shards
+from server.bulk.processes import LOOK, Stopped, run_shards
 from server.bulk.run import Run, files_of
 from server.bulk.sources import Bounds
 from server.config import Settings
@@ -35,6 +35,9 @@ UNPACKED = 4  # times the bytes that may be sent: what may be unpacked in memory
 LOWEST = 19  # niceness: predictions and explanations come first
 MOST_STARTS = 5  # of a job, without a shard between them
 ENDED = f"its process ended {MOST_STARTS} times before it had got any further; are its pictures too large for memory?"
+
+UNTIL_ROOM = 30.0  # seconds after which a job is tried again that found no room
+INTERNAL = "internal_error"
 
 log = logging.getLogger(__name__)
 
@@ -47,19 +50,37 @@ def main(folder: Path) -> None:
     os.chdir(folder)  # so that nothing which people get names a place on this machine
     logs.configure(settings.log_format, settings.log_level)
     should_stop = _should_stop(folder)
+    _count_start(folder)
     try:
+        _bound_memory(settings)
         run_job(folder, settings, should_stop)
-    except Stopped:
+    except (Stopped, DiskFull) as reason:
+        _take_back_start(folder)
+        if isinstance(reason, DiskFull):
+            _wait_for_room(folder, reason, should_stop)
         return
     except (BulkError, ServiceError) as error:
         log.info("job %s failed: %s", folder.name, error)
-        _say(folder / jobs.FAILED, {"error": str(error), "code": getattr(error, "code", "bad_job")})
+        jobs.write(folder / jobs.FAILED, {"error": str(error), "code": getattr(error, "code", "bad_job")})
     except Exception:
         log.exception("job %s failed", folder.name)
-        raise
-    if (folder / jobs.FAILED).exists() or (folder / jobs.DONE).exists():
-        shutil.rmtree(folder / jobs.OUT, ignore_errors=True)
-        (folder / jobs.INPUT).unlink(missing_ok=True)
+        jobs.write(folder / jobs.FAILED, {"error": "an internal error; the server's log says more", "code": INTERNAL})
+    jobs.discard(folder)
+
+
+def _wait_for_room(folder: Path, reason: DiskFull, should_stop: Callable[[], bool]) -> None:
+    """Leave some time before the next process tries again."""
+    log.warning("job %s waits: %s", folder.name, reason)
+    deadline = time.monotonic() + UNTIL_ROOM
+    while time.monotonic() < deadline and not should_stop():
+        time.sleep(LOOK)
+
+
+def _bound_memory(settings: Settings) -> None:
+    """End a process that takes too much, before the system ends another in its place. A GPU's driver takes more."""
+    if not prefers_tensorflow(settings):
+        most = settings.job_memory_mib << 20
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def _with_whole_paths(settings: Settings) -> Settings:
@@ -82,7 +103,8 @@ def run_job(folder: Path, settings: Settings, should_stop: Callable[[], bool]) -
     )  # fmt: skip
     out = Path(jobs.OUT)
     trust = None if settings.trust is None else read_trust(settings.trust)
-    _check_starts(folder, jobs.progress(out).get("done", 0))
+    if (folder / jobs.DONE).exists():
+        return
     order = planned(wanted, settings.model_store, trust, Bounds(settings.job_rows, UNPACKED * settings.job_bytes))
     with Run(out, order).locked():
         run, began = Run.begun(out, order), time.monotonic()
@@ -93,17 +115,25 @@ def run_job(folder: Path, settings: Settings, should_stop: Callable[[], bool]) -
         _pack(run, folder / jobs.RESULT)
         codes = json.loads((out / "manifest.json").read_text())["codes"]
         facts = {"rows": total.rows, "done": total.rows, "explained": total.explained, "errors": total.errors}
-        _say(folder / jobs.DONE, {**facts, "codes": codes, "bytes": (folder / jobs.RESULT).stat().st_size})
+        jobs.write(folder / jobs.DONE, {**facts, "codes": codes, "bytes": (folder / jobs.RESULT).stat().st_size})
 
 
-def _check_starts(folder: Path, done: int) -> None:
-    """Count the starts of this job. Raises BulkError: too many of them did not get any further."""
-    path = folder / jobs.STARTS
-    with path.open("a") as file:
-        file.write(f"{done}\n")
-    starts = path.read_text().split()
-    if starts[-MOST_STARTS - 1 :] == [str(done)] * (MOST_STARTS + 1):
-        raise BulkError(ENDED)
+def _count_start(folder: Path) -> None:
+    """Count the starts of this job that did not get any further; too many fail it."""
+    path, done = folder / jobs.STARTS, str(jobs.progress(folder / jobs.OUT).get("done", 0))
+    starts = path.read_text().split() if path.exists() else []
+    if starts[-MOST_STARTS:] == [done] * MOST_STARTS:
+        jobs.write(folder / jobs.FAILED, {"error": ENDED, "code": INTERNAL})
+        jobs.discard(folder)
+        sys.exit(1)
+    path.write_text("\n".join([*starts, done]))
+
+
+def _take_back_start(folder: Path) -> None:
+    """An end that was ordered, as by a server that stops, does not count."""
+    with suppress(OSError):
+        path = folder / jobs.STARTS
+        path.write_text("\n".join(path.read_text().split()[:-1]))
 
 
 def _pack(run: Run, path: Path) -> None:
@@ -115,12 +145,6 @@ def _pack(run: Run, path: Path) -> None:
     part.rename(path)
 
 
-def _say(path: Path, facts: dict[str, Any]) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(facts))
-    part.rename(path)
-
-
 def _should_stop(folder: Path) -> Callable[[], bool]:
     """Whether the job is cancelled, or the process that started this one has ended or told it to."""
     told = threading.Event()
@@ -128,7 +152,7 @@ def _should_stop(folder: Path) -> Callable[[], bool]:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then ends this
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        os.read(0, 1)  # not by sys.stdin, whose lock a thread would hold at the end of this process
         told.set()
 
     threading.Thread(target=watch, name="parent", daemon=True).start()

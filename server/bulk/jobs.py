@@ -77,18 +77,19 @@ class Jobs:
             Busy: as many jobs as may wait do.
             JobNotKept: the folder cannot be written.
         """
-        waiting = sum(self._is_unfinished(folder) for folder in self._folders())
-        if waiting >= MOST_WAITING:
-            raise Busy(f"{waiting} jobs are not done, as many as may wait", 60)
         identity = secrets.token_hex(16)
         incoming = self.folder / f"{INCOMING}{identity}"
         try:
+            waiting = sum(self._is_unfinished(folder) for folder in self._folders())
+            if waiting >= MOST_WAITING:
+                raise Busy(f"{waiting} jobs are not done, as many as may wait", 60)
             incoming.mkdir(mode=0o700)
             if read is not None:
                 self._receive(incoming / INPUT, read)
             facts = {"request": asdict(request), "created": time.time()}
-            (incoming / JOB).write_text(json.dumps(facts))
+            write(incoming / JOB, facts)
             incoming.rename(self.folder / identity)
+            sync(self.folder)
         except OSError as error:
             log.error("a job could not be kept: %s", error)
             raise JobNotKept(f"the job could not be kept ({error.strerror}); the server's log says more") from error
@@ -104,6 +105,8 @@ class Jobs:
                 if received > self.max_bytes:
                     raise BodyTooLarge(f"the body is larger than {self.max_bytes} bytes; send it in several jobs")
                 file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
 
     def find(self, identity: str) -> Job | None:
         """None where there is none of this id."""
@@ -116,10 +119,18 @@ class Jobs:
         return [job for folder in self._folders() if (job := self._job(folder)) is not None]
 
     def remove(self, identity: str) -> None:
-        """Cancel a job that is not done, and remove all that is kept of it as soon as its process has ended."""
+        """Cancel a job that is not done, and remove all that is kept of it as soon as its process has ended.
+
+        Raises:
+            JobNotKept: the folder cannot be written.
+        """
         folder = self.folder / identity
-        with suppress(FileNotFoundError):
+        try:
             (folder / CANCELLED).touch()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise JobNotKept(f"the job cannot be removed ({error.strerror}); the server's log says more") from error
         if not self._is_running(folder):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -149,7 +160,7 @@ class Jobs:
     def _folders(self) -> list[Path]:
         """Of all jobs that were sent whole, the oldest first."""
         found = []
-        for folder in self.folder.iterdir():
+        for folder in self.folder.iterdir() if self.folder.is_dir() else ():
             with suppress(OSError):  # it is removed just now
                 if not folder.name.startswith(".") and (folder / JOB).is_file():
                     found.append(((folder / JOB).stat().st_mtime_ns, folder))
@@ -198,7 +209,7 @@ class Jobs:
     def _sweep(self) -> None:
         """Remove jobs that are kept no longer, those that were cancelled, and uploads that broke off."""
         now = time.time()
-        for folder in list(self.folder.iterdir()):
+        for folder in list(self.folder.iterdir()) if self.folder.is_dir() else ():
             with suppress(OSError):
                 if folder.name.startswith(INCOMING):
                     if now - folder.stat().st_mtime > LONGEST_UPLOAD:
@@ -208,6 +219,36 @@ class Jobs:
                         shutil.rmtree(folder, ignore_errors=True)
                 elif any(now - ended > self._keep_seconds for ended in _ended(folder)):
                     shutil.rmtree(folder, ignore_errors=True)
+                elif (folder / JOB).exists() and self._job(folder) is None:
+                    log.error("the job in %s cannot be read, perhaps of another release, and is removed", folder)
+                    shutil.rmtree(folder, ignore_errors=True)
+                elif not self._is_unfinished(folder) and not self._is_running(folder):
+                    discard(folder)  # what a process that was killed just then has left
+
+
+def write(path: Path, facts: Mapping[str, Any]) -> None:
+    """Write JSON that is there whole or not at all, also after a power cut."""
+    part = path.with_suffix(".part")
+    with part.open("w") as file:
+        file.write(json.dumps(facts))
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(path)
+
+
+def sync(folder: Path) -> None:
+    """Have the names in a folder outlast a power cut."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def discard(folder: Path) -> None:
+    """Remove what a job that has ended needs no more."""
+    shutil.rmtree(folder / OUT, ignore_errors=True)
+    (folder / INPUT).unlink(missing_ok=True)
 
 
 def _ended(folder: Path) -> Iterator[float]:

@@ -47,7 +47,7 @@ def run_shards_on_ray(
         Stopped: `should_stop` said so.
     """
     results: queue.Queue[tuple[int, bytes] | BaseException | None] = queue.Queue(maxsize=2 * workers)
-    missing = run.missing()
+    missing = run.missing(verify=True)
     arguments = (run.order.to_json(), str(store), run.identity, device)
     threading.Thread(target=_consume, args=(results, missing, arguments, workers), name="ray", daemon=True).start()
     waited = 0.0

@@ -6,14 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from server import explainers, reference
 from server.bulk.errors import RunError, SourceError
 from server.bulk.sources import Bounds, open_source
 from server.bulk.worker import Order, request_of
 from server.errors import InvalidOption
 from server.inference.explain_if import Condition
-from server.inference.predict import class_index
-from server.inference.trial import best
+from server.inference.explain_request import check_possible
 from server.models.card import BrokenVersion, read_card
 from server.models.repository.scan import ModelListing, scan
 from server.models.repository.served_model import STABLE
@@ -25,15 +23,20 @@ if TYPE_CHECKING:
 SHARDS, LEAST_SHARD, MOST_SHARD = 64, 20, 500  # files that results are divided into where they can be, and rows of one
 
 
-def planned(order: Order, store: Path, trust: "Trust | None" = None, bounds: Bounds | None = None) -> Order:
+def planned(
+    order: Order, store: Path, trust: "Trust | None" = None, bounds: Bounds | None = None, begun: Order | None = None
+) -> Order:
     """The order with the version that its label, or "" for the default, stands for now, and with what its source
-    holds.
+    holds. One that was `begun` keeps its version, wherever the label has moved.
 
     Raises:
         BulkError: no pictures, or more than `bounds` allow; no such model or version.
         ServiceError: no such method, option or class, or the version cannot do it.
     """
-    number = _number(order.model, order.version, store, trust)
+    if begun is not None and (begun.model, begun.asked) == (order.model, order.asked):
+        number = begun.version
+    else:
+        number = _number(order.model, order.asked, store, trust)
     try:
         card = read_card(store / order.model / number, trust)
     except BrokenVersion as error:
@@ -64,24 +67,14 @@ def ordered(
 ) -> Order:
     """An order as it is given, for `planned` to complete; with 0 `shard_rows` as fits the number of pictures."""
     return Order(
-        source, array, "", 0, shard_rows, model, version or "", "", dict(options), explain_if, preprocess, half,
+        source, array, "", 0, shard_rows, model, version or "", "", "", dict(options), explain_if, preprocess, half,
         max_picture_bytes,
     )  # fmt: skip
 
 
 def _check_request(order: Order, card: ModelCard) -> None:
     """Raises ServiceError: what the version of this card cannot do."""
-    request = request_of(order.options)
-    if request.method == explainers.BEST and request.engine == "inkling":
-        best(card, card.verbs)
-    else:
-        build = reference.build if request.engine == "reference" else explainers.build
-        build(request.method, request.options, card, card.verbs)
-    for name, given in (("target", request.target), ("versus", request.versus)):
-        if given is not None:
-            class_index(name, given, card.classes)
-    if request.versus is not None and request.versus == request.target:
-        raise InvalidOption(f"target and versus are both {request.target}; give two classes")
+    check_possible(request_of(order.options), card, card.verbs)
     if order.explain_if is not None:
         Condition.parse(order.explain_if)
     if order.preprocess not in ("auto", "none"):

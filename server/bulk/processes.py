@@ -22,6 +22,7 @@ from server.errors import ServiceError
 
 CHANCES = 2  # of a row whose reading ends the process
 STARTS = 5  # of processes that end before they have read a row, in a row
+MOST_ENDS = 40  # of processes, without a file between them
 LOOK = 0.2  # seconds between two looks whether to stop
 
 SPAWN = multiprocessing.get_context("spawn")  # what is forked from threads may hang
@@ -49,6 +50,7 @@ class _State:
     waiting: list[int]
     ended_at: dict[int, int] = field(default_factory=dict)  # row -> processes that ended there
     idle_ends: int = 0  # processes that ended before any row, since the last shard
+    ends: int = 0  # processes that ended, since the last shard
 
 
 def run_shards(
@@ -60,7 +62,7 @@ def run_shards(
         BulkError: the run cannot go on.
         Stopped: `should_stop` said so.
     """
-    state = _State(run.missing())
+    state = _State(run.missing(verify=True))
     crew: list[_Process] = []
     try:
         while state.waiting or any(one.shard is not None for one in crew):
@@ -104,7 +106,7 @@ def _heard(one: _Process, run: Run, state: _State) -> tuple[int, Counts] | None:
     done = None
     if one.shard is not None:
         done = one.shard, run.write_file(one.shard, said)
-        state.idle_ends = 0
+        state.idle_ends = state.ends = 0
     one.ready, one.shard, one.row.value = True, None, -1
     return done
 
@@ -113,6 +115,9 @@ def _buried(one: _Process, state: _State) -> None:
     """A process has ended: remember at which row, and put its shard back."""
     one.process.join()
     one.pipe.close()
+    state.ends += 1
+    if state.ends >= MOST_ENDS:
+        raise RunError(f"{MOST_ENDS} processes ended without one file more; what they wrote on standard error says why")
     if one.shard is None or one.row.value < 0:
         state.idle_ends += 1
         if state.idle_ends >= STARTS:

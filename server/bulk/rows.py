@@ -104,10 +104,15 @@ def table(rows: Sequence[Row], of: pa.Schema) -> pa.Table:
     columns = [
         _fixed([row.get(field.name) for row in rows], field.type)
         if pa.types.is_fixed_size_list(field.type)
-        else pa.array([row.get(field.name) for row in rows], field.type)
+        else pa.array([_encodable(row.get(field.name)) for row in rows], field.type)
         for field in of
     ]
     return pa.table(columns, schema=of)
+
+
+def _encodable(value: object) -> object:
+    """Names of files need not be text: what is none of UTF-8 is replaced."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _fixed(values: Sequence[Array | None], kind: pa.DataType) -> pa.Array:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from server import __version__
-from server.bulk.errors import RunError
+from server.bulk.errors import DiskFull, RunError
 from server.bulk.rows import counted
 from server.bulk.worker import Order
 
@@ -46,8 +46,8 @@ class Run:
 
     def __init__(self, out: Path, order: Order) -> None:
         self.out, self.order = out, order
-        # where the source lies may change; what it holds may not
-        self.identity = hashlib.sha256(replace(order, source="").to_json().encode()).hexdigest()
+        # where the source lies may change, and how the version is called; what they are may not
+        self.identity = hashlib.sha256(replace(order, source="", asked="").to_json().encode()).hexdigest()
 
     @staticmethod
     def begun(out: Path, order: Order) -> "Run":
@@ -73,24 +73,37 @@ class Run:
         """What in a manifest is not as it is ordered, in words; "" where all is."""
         if there.get("format") != FORMAT:
             return f"its {MANIFEST} has format {there.get('format')}"
-        ordered, found = replace(self.order, source=""), replace(Order(**there["order"]), source="")
+        ordered, found = (replace(one, source="", asked="") for one in (self.order, Order(**there["order"])))
         names = [name for name, value in asdict(ordered).items() if asdict(found)[name] != value]
         return "" if not names else "another " + ", ".join(names).replace("_", " ")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Nobody else works on this folder meanwhile. Raises RunError: somebody does."""
-        self.out.mkdir(parents=True, exist_ok=True)
-        with (self.out / LOCK).open("w") as lock:
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            lock = (self.out / LOCK).open("w")
+        except OSError as error:
+            raise RunError(f"{self.out} cannot be written ({error.strerror}); give a folder for results") from error
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise RunError(f"another process works on {self.out}; wait for it, or end it") from error
             yield
 
-    def missing(self) -> list[int]:
-        """The shards that are still to be done."""
-        return [shard for shard in range(self.order.shards) if self.counts_of(shard) is None]
+    def missing(self, verify: bool = False) -> list[int]:
+        """The shards that are still to be done; with `verify`, those among them whose files do not fit their checksums,
+        for which all are read."""
+        shards = range(self.order.shards)
+        return [one for one in shards if self.counts_of(one) is None or (verify and not self._is_sound(one))]
+
+    def _is_sound(self, shard: int) -> bool:
+        try:
+            parquet.read_table(self._path(shard), page_checksum_verification=True)
+        except (OSError, pa.ArrowException):
+            return False
+        return True
 
     def counts_of(self, shard: int) -> Counts | None:
         """Of a shard that is done; None where it is not, or its file is damaged."""
@@ -103,12 +116,8 @@ class Run:
         whole = metadata.get(ORDER) == self.identity.encode() and counts.rows == len(self.order.rows_of(shard))
         return counts if whole else None
 
-    def write(self, shard: int, table: pa.Table) -> Counts:
-        """Put the rows of a shard into the folder, all at once."""
-        return self.write_file(shard, encoded(table, self.identity))
-
     def write_file(self, shard: int, body: bytes) -> Counts:
-        """The same for rows that are encoded already."""
+        """Put the rows of a shard, as `encoded` makes them, into the folder, all at once."""
         path = self._path(shard)
         part = self.out / f".{path.name}.{os.getpid()}.part"
         try:
@@ -117,6 +126,7 @@ class Run:
                 file.flush()
                 os.fsync(file.fileno())
             part.rename(path)
+            _sync(path.parent)
         except OSError as error:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
@@ -164,15 +174,23 @@ class Run:
     def _write_manifest(self, state: Mapping[str, Any]) -> None:
         facts = {"format": FORMAT, "inkling": __version__, "order": asdict(self.order), **state}
         part = self.out / f".{MANIFEST}.{os.getpid()}.part"
-        part.write_text(json.dumps(facts, indent=1) + "\n")
-        part.rename(self.out / MANIFEST)
+        try:
+            with part.open("w") as file:
+                file.write(json.dumps(facts, indent=1) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            part.rename(self.out / MANIFEST)
+            _sync(self.out)
+        except OSError as error:
+            why = f"{self.out / MANIFEST} cannot be written ({error.strerror}); make room, and begin again: it goes on"
+            raise DiskFull(why) from error
 
 
 def encoded(table: pa.Table, identity: str) -> bytes:
     """A Parquet file of a shard's rows, which says of which run it is."""
     about = {COUNTS: json.dumps(counted(table)).encode(), ORDER: identity.encode()}
     sink = pa.BufferOutputStream()
-    parquet.write_table(table.replace_schema_metadata(about), sink, compression="zstd")
+    parquet.write_table(table.replace_schema_metadata(about), sink, compression="zstd", write_page_checksum=True)
     return bytes(sink.getvalue())
 
 
@@ -194,9 +212,24 @@ def manifest_of(out: Path) -> dict[str, Any] | None:
     return found
 
 
+def is_complete(out: Path) -> bool:
+    """Whether the manifest says that the run is whole."""
+    there = manifest_of(out)
+    return there is not None and bool(there.get("complete"))
+
+
 def files_of(out: Path) -> Collection[Path]:
     """The Parquet files of a run, in the order of its rows."""
     return sorted((out / DATA).glob("part-*.parquet"))
+
+
+def _sync(folder: Path) -> None:
+    """Have the names of files in a folder outlast a power cut."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _sha256(path: Path) -> str:

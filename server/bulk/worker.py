@@ -12,7 +12,7 @@ import pyarrow as pa
 from server.bulk.errors import RunError, SourceError
 from server.bulk.rows import Row, error_row, explanation_row, prediction_row, schema, table
 from server.bulk.sources import Item, open_source
-from server.errors import ServiceError
+from server.errors import DamagedImage, ServiceError
 from server.inference.explain import ExplainRequest, build_explainer, run_explainer
 from server.inference.explain_if import Condition
 from server.inference.explain_request import explain_request_of
@@ -49,6 +49,7 @@ class Order:
     rows: int
     shard_rows: int
     model: str
+    asked: str  # version, as it was asked for: a number, a label, or "" for the default
     version: str  # number
     digest: str  # of its card
     options: Mapping[str, str]  # as in a query: method, target, seed, ..., and those of the method
@@ -108,18 +109,19 @@ class ShardWorker:
     def explain(
         self, shard: int, skip: Collection[int] = (), on_row: Callable[[int], object] = lambda row: None
     ) -> pa.Table:
-        """The rows of a shard; those to `skip` get an error. `on_row` is called with each before it is read."""
-        rows = self._order.rows_of(shard)
+        """The rows of a shard; those to `skip` are not read, and get an error. `on_row` is called with each before."""
         found: list[Row] = []
-        for row, item in zip(rows, self._source.read(rows), strict=True):
+        for row in self._order.rows_of(shard):
             on_row(row)
-            if row in skip:
-                found.append(error_row(row, item.name, InternalError(ENDED)))
-            else:
-                found.append(self._row(row, item))
+            found.append(error_row(row, str(row), InternalError(ENDED)) if row in skip else self._row(row))
         return table(found, self.schema)
 
-    def _row(self, row: int, item: Item) -> Row:
+    def _row(self, row: int) -> Row:
+        try:
+            item = self._source.read(row)
+        except Exception as error:  # what strangers send may raise anything in those that read it
+            log.exception("row %d cannot be read", row)
+            return error_row(row, str(row), DamagedImage(f"it cannot be read ({type(error).__name__})"))
         if item.picture is None:
             assert item.error is not None  # an item has either
             return error_row(row, item.name, item.error)

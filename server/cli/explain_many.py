@@ -9,10 +9,11 @@ from pathlib import Path
 
 import click
 
-from server.bulk.errors import BulkError
+from server.bulk.errors import BulkError, RunError
 from server.bulk.plan import ordered, planned
 from server.bulk.processes import Stopped, run_shards
-from server.bulk.run import Counts, Run
+from server.bulk.run import Counts, Run, is_complete, manifest_of
+from server.bulk.worker import Order
 from server.config import Settings, SettingsError
 from server.errors import ServiceError
 from server.process.preflight import prefers_tensorflow, read_trust
@@ -47,7 +48,10 @@ def explain_many(
         settings = Settings.from_env()
         trust = None if settings.trust is None else read_trust(settings.trust)
         wanted = ordered(source, model or settings.model, version, options, settings.max_body_bytes, **how)  # type: ignore[arg-type]
-        order = planned(wanted, settings.model_store, trust)
+        _check_apart(source, out)
+        there = manifest_of(out)
+        begun = None if there is None else Order(**there["order"])
+        order = planned(wanted, settings.model_store, trust, begun=begun)
         run = Run(out, order)
         with run.locked():
             run = Run.begun(out, order)
@@ -62,21 +66,29 @@ def explain_many(
         f"{out}: {total.rows} pictures read by {order.model}/{order.version}, {total.explained} explained{errors}; "
         f"{seconds:.1f} s"
     )
+    if total.errors == total.rows:
+        raise click.ClickException("no picture could be read; the column error in the results says why")
+
+
+def _check_apart(source: str, out: Path) -> None:
+    """Raises RunError where results would come among the pictures."""
+    if "://" not in source and out.resolve().is_relative_to(Path(source).resolve()):
+        raise RunError(f"{out} lies in {source}, among the pictures; give a folder elsewhere")
 
 
 def _run(run: Run, settings: Settings, engine: str, workers: int, stall_seconds: float) -> tuple[Counts, float]:
     """Do what is missing, with a bar."""
     done, began = run.done(), time.monotonic()
-    left = run.order.rows - done.rows
+    left = run.missing(verify=True)
     with (
         _stopping() as should_stop,
         click.progressbar(length=run.order.rows, label="explaining", file=sys.stderr) as bar,
     ):
-        bar.update(done.rows)
+        bar.update(run.order.rows - sum(len(run.order.rows_of(shard)) for shard in left))
         for _, counts in _shards(run, settings, engine, workers, stall_seconds, should_stop) if left else ():
             bar.update(counts.rows)
     seconds = time.monotonic() - began
-    return run.finish(seconds), seconds
+    return (run.finish(seconds) if left or not is_complete(run.out) else done), seconds
 
 
 def _shards(

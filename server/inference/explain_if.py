@@ -18,7 +18,7 @@ from server.scheduling import Outcome, Session
 from server.types import Digit, Explanation, Picture, Prediction
 
 EXPECTED = "expected such as probability<0.9, margin<0.2 or out_of_distribution, with commas between several"
-COMPARISON = re.compile(r"\s*(probability|margin)\s*(<=|>=|<|>)\s*(\d?\.?\d{1,12}|\d\.)\s*")
+COMPARISON = re.compile(r"\s*(probability|margin)\s*(<=|>=|<|>)\s*(\d?\.?\d{1,12}|\d\.)\s*", re.ASCII)
 COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip

@@ -5,11 +5,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
+from server import explainers, reference
 from server.errors import InvalidOption
 from server.explainers import ALIASES, BEST, EXPLAINERS
 from server.inference.explain import ExplainRequest
+from server.inference.predict import class_index
+from server.inference.trial import best
 from server.options import boolean, choice, number, reject_unknown
 from server.reference import ENGINES, REFERENCES
+from server.types import ModelCard, Verb
 
 METHOD = "shapley"
 LARGEST_SEED = 2**32 - 1  # what numpy's RandomState takes
@@ -64,3 +68,21 @@ def method_options(values: Mapping[str, str], about: Collection[str], method: An
     if method is not None:
         reject_unknown(options, [*about, *(one.name for one in fields(method))], where)
     return options
+
+
+def check_possible(request: ExplainRequest, card: ModelCard, verbs: frozenset[Verb]) -> None:
+    """Check all that can be checked before there is a picture.
+
+    Raises:
+        ServiceError: no such method, option or class; the version cannot do it; or `versus` is the target itself.
+    """
+    if request.method == BEST and request.engine == "inkling":
+        best(card, verbs)
+    else:
+        build = reference.build if request.engine == "reference" else explainers.build
+        build(request.method, request.options, card, verbs)
+    for name, given in (("target", request.target), ("versus", request.versus)):
+        if given is not None:
+            class_index(name, given, card.classes)
+    if request.versus is not None and request.versus == request.target:
+        raise InvalidOption(f"target and versus are both {request.target}; give two classes")

@@ -137,9 +137,17 @@ def _check_jobs(settings: Settings) -> None:
             "INKLING_JOBS keeps pictures until their job is done, and what came out for INKLING_JOB_SECONDS; "
             "INKLING_KEEP=off says that nothing of a picture is held after its answer; expected one of them alone"
         )
-    for package in ("pyarrow", *({"fsspec"} if settings.job_sources else ())):
+    try:
+        settings.jobs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"INKLING_JOBS={settings.jobs} cannot be a folder ({error.strerror}); name another"
+        ) from error
+    schemes = [one.partition("://")[0] for one in (settings.job_sources or "").split(",") if one]
+    needed = dict.fromkeys(["pyarrow", *("fsspec" for _ in schemes), *(SOURCES.get(one, "fsspec") for one in schemes)])
+    for package in needed:
         if importlib.util.find_spec(package) is None:
-            raise SettingsError(f"INKLING_JOBS needs the package {package}; `pip install {package}`")
+            raise SettingsError(f"INKLING_JOBS needs the package {package} here; `pip install {package}`")
 
 
 def _check_tracing() -> None:

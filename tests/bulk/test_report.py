@@ -22,7 +22,7 @@ from server.bulk.report.report import report, write
 from server.bulk.report.shift import shift_of
 from server.bulk.report.told import Told
 from server.bulk.rows import Row, error_row, schema, table
-from server.bulk.run import Run
+from server.bulk.run import Run, encoded
 from server.bulk.worker import Order
 from server.errors import DamagedImage
 from server.models.card import CARD, read_card
@@ -67,7 +67,7 @@ def made_run(out: Path, rows: Sequence[Row], written: int | None = None, **order
     run = Run.begun(out, ordered)
     of = schema(ImageSpec(SIDE, SIDE), CLASSES, ordered.half)
     for shard in range(ordered.shards)[:written]:
-        run.write(shard, table([rows[at] for at in ordered.rows_of(shard)], of))
+        run.write_file(shard, encoded(table([rows[at] for at in ordered.rows_of(shard)], of), run.identity))
     if written is None:
         run.finish(3.25)
     return out

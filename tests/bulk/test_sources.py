@@ -68,7 +68,7 @@ NUMBERS: dict[str, Callable[[Path], Path]] = {
 def items(path: Path | str, rows: range = range(5), array: str | None = None) -> list[Item]:
     with closing(open_source(str(path), array, LARGEST)) as source:
         assert len(source) == 5
-        return list(source.read(rows))
+        return [source.read(row) for row in rows]
 
 
 def fingerprint(path: Path) -> str:
@@ -246,7 +246,7 @@ def test_rows_of_one_large_group_are_decoded_once(tmp_path: Path) -> None:
     parquet.write_table(table, tmp_path / "in", row_group_size=200)
     with closing(open_source(str(tmp_path / "in"), None, LARGEST)) as source:
         for rows in (range(40), range(80, 120), range(190, 210), range(299, 300), range(3, 4)):
-            found = list(source.read(rows))
+            found = [source.read(row) for row in rows]
             assert [item.name for item in found] == [str(row) for row in rows]
             assert [item.picture and item.picture.pixels[0] for item in found] == [float(row % 2) for row in rows]  # type: ignore[index]
 
@@ -262,7 +262,7 @@ def test_a_group_that_is_damaged_is_an_error_for_each_of_its_rows(tmp_path: Path
     body[start : start + 60] = bytes(60)
     path.write_bytes(body)
     with closing(open_source(str(path), None, LARGEST)) as source:
-        found = list(source.read(range(40)))
+        found = [source.read(row) for row in range(40)]
     assert [item.error is not None for item in found] == [False] * 10 + [True] * 10 + [False] * 20
     assert found[15].error is not None and found[15].error.code == "damaged_image"
 

@@ -8,10 +8,10 @@ import zipfile
 from contextlib import ExitStack
 from typing import BinaryIO
 
-from server.bulk.errors import SourceError
+from server.bulk.errors import BulkError, SourceError
 from server.bulk.sources.archives import FolderSource, ZipSource
 from server.bulk.sources.arrays import ArraySource, array_in, loaded
-from server.bulk.sources.files import files_at, is_hidden
+from server.bulk.sources.files import Files, files_at, is_hidden
 from server.bulk.sources.parquet import ParquetSource
 from server.bulk.sources.types import DAMAGED, Bounds, Item, Source
 
@@ -28,11 +28,20 @@ def open_source(address: str, array: str | None, max_picture_bytes: int, bounds:
     Raises:
         SourceError: nothing is there, or no pictures.
     """
-    files = files_at(address)
+    try:
+        return _opened(files_at(address), array, max_picture_bytes, bounds)
+    except BulkError:
+        raise
+    except Exception as error:  # what strangers send may raise anything in those that read it
+        raise SourceError(f"{address} cannot be read ({type(error).__name__}: {str(error)[:200]})") from error
+
+
+def _opened(files: Files, array: str | None, max_picture_bytes: int, bounds: Bounds | None) -> Source:
     listed = files.listed()
     if files.is_folder:
-        if listed and all(one.name.endswith(".parquet") for one in listed):
-            return ParquetSource(files, listed, array)
+        tables = [one for one in listed if one.name.endswith(".parquet")]
+        if tables and all(one.name.rpartition("/")[2].startswith("_") for one in listed if one not in tables):
+            return ParquetSource(files, tables, array, max_picture_bytes)
         _refuse_array(array, "a folder")
         return FolderSource(files, listed, max_picture_bytes)
     (file,) = listed
@@ -41,7 +50,7 @@ def open_source(address: str, array: str | None, max_picture_bytes: int, bounds:
         start = opened.read(8)
         opened.seek(0)
         if start.startswith(b"PAR1"):
-            return ParquetSource(files, [file], array)
+            return ParquetSource(files, [file], array, max_picture_bytes)
         if start.startswith(b"\x93NUMPY"):
             _refuse_array(array, "an npy file")
             return ArraySource(file.name, loaded(opened, file.name, bounds))

@@ -1,7 +1,7 @@
 """Pictures as files: in a folder, or in a zip."""
 
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from server.bulk.sources.files import File, Files
@@ -23,16 +23,14 @@ class FolderSource:
     def __len__(self) -> int:
         return len(self._listed)
 
-    def read(self, rows: range) -> Iterator[Item]:
-        for row in rows:
-            file = self._listed[row]
-            try:
-                with self._files.open(file.name) as opened:
-                    body = opened.read(self._max_bytes + 1)
-            except Exception as error:  # of a disk, or of a store's client
-                yield Item(file.name, None, DamagedImage(f"the file cannot be read ({type(error).__name__})"))
-                continue
-            yield _item(file.name, body, self._max_bytes)
+    def read(self, row: int) -> Item:
+        file = self._listed[row]
+        try:
+            with self._files.open(file.name) as opened:
+                body = opened.read(self._max_bytes + 1)
+        except Exception as error:  # of a disk, or of a store's client
+            return Item(file.name, None, DamagedImage(f"the file cannot be read ({type(error).__name__})"))
+        return item_of(file.name, body, self._max_bytes)
 
 
 class ZipSource:
@@ -48,20 +46,21 @@ class ZipSource:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def read(self, rows: range) -> Iterator[Item]:
-        for row in rows:
-            entry = self._entries[row]
-            try:
-                with self._archive.open(entry) as opened:
-                    body = opened.read(self._max_bytes + 1)
-            except DAMAGED as error:
-                why = f"it cannot be taken out of the zip ({type(error).__name__}: {str(error)[:200]})"
-                yield Item(entry.filename, None, DamagedImage(why))
-                continue
-            yield _item(entry.filename, body, self._max_bytes)
+    def read(self, row: int) -> Item:
+        entry = self._entries[row]
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack as much as they like
+            why = "it is compressed by another method than deflate; make the zip as zip files are made commonly"
+            return Item(entry.filename, None, DamagedImage(why))
+        try:
+            with self._archive.open(entry) as opened:
+                body = opened.read(self._max_bytes + 1)
+        except DAMAGED as error:
+            why = f"it cannot be taken out of the zip ({type(error).__name__}: {str(error)[:200]})"
+            return Item(entry.filename, None, DamagedImage(why))
+        return item_of(entry.filename, body, self._max_bytes)
 
 
-def _item(name: str, body: bytes, max_bytes: int) -> Item:
+def item_of(name: str, body: bytes, max_bytes: int) -> Item:
     if not body:
         return Item(name, None, EmptyBody("the file is empty; expected a picture"))
     if len(body) > max_bytes:

@@ -2,7 +2,7 @@
 
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
@@ -26,9 +26,8 @@ class ArraySource:
     def __len__(self) -> int:
         return len(self._array)
 
-    def read(self, rows: range) -> Iterator[Item]:
-        for row in rows:
-            yield Item(str(row), Picture(pixels=self._array[row].tolist()))
+    def read(self, row: int) -> Item:
+        return Item(str(row), Picture(pixels=self._array[row].tolist()))
 
 
 def array_in(
@@ -40,6 +39,8 @@ def array_in(
     if len(found) != 1 or found[0] not in shapes:
         there = ", ".join(f"{one} {shape}" for one, shape in list(shapes.items())[:MOST_NAMED])
         raise SourceError(f"{name} has the arrays {there}; name the one of pictures with --array")
+    if archive.getinfo(found[0] + ".npy").compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise SourceError(f"{found[0]} in {name} is compressed by another method than deflate; write it with numpy")
     try:
         with archive.open(found[0] + ".npy") as entry:
             return loaded(cast(BinaryIO, entry), found[0], bounds)

@@ -59,11 +59,8 @@ def files_at(address: str) -> Files:
 
 def is_hidden(name: str) -> bool:
     """Whether a file is one that systems leave behind: its name, or that of a folder above it, says so."""
-    parts = name.split("/")
-    return any(part.startswith(".") or part == "__MACOSX" for part in parts) or parts[-1] in (
-        "Thumbs.db",
-        "desktop.ini",
-    )
+    parts = [part for part in name.split("/") if part not in ("", ".", "..")]
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts) or parts[-1] in LEFT_BEHIND
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ class LocalFiles:
     path: Path
 
     def __post_init__(self) -> None:
-        if not self.path.exists():
+        if not (self.path.is_file() or self.path.is_dir()):
             raise SourceError(f"{self.path} is not there; give a folder, zip, npz, npy or Parquet file of pictures")
 
     @property
@@ -121,14 +118,14 @@ class RemoteFiles:
     def _found(self) -> list[File]:
         system, path = self._place
         try:
-            found = system.find(path, detail=True)
+            is_file = system.isfile(path)
+            found = {path: system.info(path)} if is_file else system.find(path, detail=True)
         except Exception as error:  # a store's client may raise anything
             raise SourceError(f"{self.address} cannot be listed ({type(error).__name__})") from error
         if not found:
             raise SourceError(f"nothing is at {self.address}; give a folder, zip, npz, npy or Parquet file of pictures")
-        return sorted(
-            File(_below(name, path), facts["size"], str(facts.get("ETag", ""))) for name, facts in found.items()
-        )
+        facts = sorted(found.items())
+        return [File(_below(name, path), told.get("size") or 0, str(told.get("ETag", ""))) for name, told in facts]
 
     @property
     def is_folder(self) -> bool:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from server.bulk.errors import SourceError
+from server.bulk.sources.archives import item_of
 from server.bulk.sources.files import File, Files
 from server.bulk.sources.types import MOST_NAMED, Item, fingerprint_of
 from server.errors import DamagedImage, EmptyBody
@@ -24,8 +25,8 @@ class ParquetSource:
     group can only be decoded from its beginning, and may have a million rows.
     """
 
-    def __init__(self, files: Files, listed: Sequence[File], column: str | None) -> None:
-        self._files = files
+    def __init__(self, files: Files, listed: Sequence[File], column: str | None, max_bytes: int) -> None:
+        self._files, self._max_bytes = files, max_bytes
         self._groups: list[_Group] = []
         content, rows = [], 0
         for file in listed:
@@ -63,15 +64,14 @@ class ParquetSource:
     def __len__(self) -> int:
         return self._rows
 
-    def read(self, rows: range) -> Iterator[Item]:
-        for row in rows:
-            group = self._groups[bisect_right(self._groups, row, key=lambda group: group.rows.stop)]
-            if self._reading is None or self._group != group or self._next > row:
-                self._reading, self._group, self._next = self._from(group), group, group.rows.start
-            for _ in range(row - self._next):
-                next(self._reading)
-            self._next = row + 1
-            yield next(self._reading)
+    def read(self, row: int) -> Item:
+        group = self._groups[bisect_right(self._groups, row, key=lambda group: group.rows.stop)]
+        if self._reading is None or self._group != group or self._next > row:
+            self._reading, self._group, self._next = self._from(group), group, group.rows.start
+        for _ in range(row - self._next):
+            next(self._reading)
+        self._next = row + 1
+        return next(self._reading)
 
     def _from(self, group: "_Group") -> Iterator[Item]:
         """The rows of a group; where one cannot be decoded, it and all that follow are errors."""
@@ -83,12 +83,24 @@ class ParquetSource:
                     names = None if self._names is None else batch.column(self._names)
                     for at in range(batch.num_rows):
                         name = None if names is None else names[at].as_py()
-                        yield _of_value(name, row, batch.column(self.column)[at].as_py())
+                        yield self._item(name, row, batch.column(self.column)[at].as_py())
                         row += 1
-        except (SourceError, OSError, ValueError) as error:  # Arrow's errors are of the latter two
+        except Exception as error:  # Arrow has its own, and raises others' for what is damaged
             why = f"its row group cannot be decoded ({type(error).__name__}: {str(error)[:200]})"
             for damaged in range(row, group.rows.stop):
                 yield Item(str(damaged), None, DamagedImage(why))
+
+    def _item(self, name: object, row: int, value: Any) -> Item:
+        """A cell: bytes, a struct of bytes and path, or numbers."""
+        if isinstance(value, dict):
+            name = name if name is not None else value.get("path")
+            value = value.get("bytes")
+        known = str(row) if name is None else str(name)
+        if value is None:
+            return Item(known, None, EmptyBody("the cell is empty; expected the bytes of a picture, or its pixels"))
+        return (
+            item_of(known, value, self._max_bytes) if isinstance(value, bytes) else Item(known, Picture(pixels=value))
+        )
 
 
 class _Group(NamedTuple):
@@ -112,14 +124,3 @@ def _column(schema: Any, column: str | None, name: str) -> str:
         got = ", ".join(there[:MOST_NAMED])
         raise SourceError(f"{name} has the columns {got}; name the one of pictures with --array")
     return str(found[0])
-
-
-def _of_value(name: object, row: int, value: Any) -> Item:
-    """A cell of Parquet: bytes, a struct of bytes and path, or numbers."""
-    if isinstance(value, dict):
-        name = name if name is not None else value.get("path")
-        value = value.get("bytes")
-    known = str(row) if name is None else str(name)
-    if value is None:
-        return Item(known, None, EmptyBody("the cell is empty; expected the bytes of a picture, or its pixels"))
-    return Item(known, Picture(bytes(value)) if isinstance(value, bytes) else Picture(pixels=value))

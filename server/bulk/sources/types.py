@@ -6,7 +6,7 @@ import json
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from lzma import LZMAError
 from typing import BinaryIO, NamedTuple, Protocol
@@ -61,8 +61,8 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self, rows: range) -> Iterator[Item]:
-        """These rows, which follow each other, one item each."""
+    def read(self, row: int) -> Item:
+        """A row. Reading them in their order is quickest."""
         ...
 
     def close(self) -> None:

@@ -4,18 +4,14 @@ its end."""
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import IO, Any
+from typing import Any
 
 from flask import Blueprint, Response, request, send_file, url_for
-from werkzeug.exceptions import ClientDisconnected
-from werkzeug.wsgi import get_input_stream
 
 from server.bulk.jobs import Job, JobRequest, Jobs
 from server.errors import BadRequest, BodyTooLarge, EmptyBody, Forbidden, InvalidOption, JobNotDone, UnknownJob
-from server.inference.explain import build_explainer
 from server.inference.explain_if import Condition
-from server.inference.explain_request import explain_request_of
-from server.inference.predict import class_index
+from server.inference.explain_request import check_possible, explain_request_of
 from server.options import boolean, choice, shown
 from server.routes.bodies import request_body
 from server.routes.inkling import parsing
@@ -28,7 +24,7 @@ blueprint = Blueprint("jobs", __name__)
 ABOUT_JOB = (*ABOUT_MODEL, "array", "explain_if", "float16", "source")
 OF_REQUEST = ("method", "engine", "target", "versus", "output", "seed")
 SENT = "a zip of pictures, an npz or npy of them as numbers, or Parquet"
-REFUSED = re.compile(r"(^|/)\.\.(/|$)|::|[?#*\s]")  # in an address: what leads elsewhere, or to several places
+REFUSED = re.compile(r"(^|/)\.\.(/|$)|::|[?#*%\\\s]")  # in an address: what leads elsewhere, or to several places
 BEGINNINGS = (b"PK", b"PAR1", b"\x93NUMPY")
 
 
@@ -119,10 +115,7 @@ def _request(options: Mapping[str, str]) -> JobRequest:
     if "explain_if" in options:
         Condition.parse(options["explain_if"])
     with service().store.handle(options.get("model", service().model), options.get("version")) as version:
-        build_explainer(wanted, version)
-        for name, label in (("target", wanted.target), ("versus", wanted.versus)):
-            if label is not None:
-                class_index(name, label, version.card.classes)
+        check_possible(wanted, version.card, version.verbs)
         return JobRequest(
             source=_allowed(options["source"]) if "source" in options else None,
             array=options.get("array"),
@@ -147,32 +140,36 @@ def _allowed(source: str) -> str:
 
 
 def _body(jobs: Jobs) -> Callable[[int], bytes]:
-    """Reads what was sent, piece by piece.
+    """Reads what was sent, piece by piece. What it gives raises BadRequest where the body breaks off.
 
     Raises:
         EmptyBody, BodyTooLarge, BadRequest: nothing was sent, too much, or no archive of pictures.
     """
-    length = request.content_length
-    if length is None and not request.environ.get("wsgi.input_terminated"):
+    left = request.content_length
+    if left is None and not request.environ.get("wsgi.input_terminated"):
         raise EmptyBody(f"the body is empty; send {SENT}")
-    if length is not None and length > jobs.max_bytes:
-        raise BodyTooLarge(f"the body has {length} bytes; {jobs.max_bytes} at most are taken, send it in several jobs")
-    stream = get_input_stream(request.environ, max_content_length=jobs.max_bytes)
-    first = _read(stream, 8)
+    if left is not None and left > jobs.max_bytes:
+        raise BodyTooLarge(f"the body has {left} bytes; {jobs.max_bytes} at most are taken, send it in several jobs")
+    stream = request.environ["wsgi.input"]  # not werkzeug's, which takes one that breaks off for whole
+
+    def read(size: int) -> bytes:
+        nonlocal left
+        try:
+            piece: bytes = stream.read(size if left is None else min(size, left))
+        except Exception as error:  # of the server in front, whose errors have no class that is known here
+            raise BadRequest("the body breaks off, or its chunks cannot be read; send it again") from error
+        if not piece and left:
+            raise BadRequest(f"the body breaks off {left} bytes before its end; send it whole")
+        left = None if left is None else left - len(piece)
+        return piece
+
+    first = read(8)
     if not first:
         raise EmptyBody(f"the body is empty; send {SENT}")
     if not first.startswith(BEGINNINGS):
         raise BadRequest(f"the body begins with {first!r}; expected {SENT}: curl --data-binary @pictures.zip")
     pieces = [first]
-    return lambda size: pieces.pop() if pieces else _read(stream, size)
-
-
-def _read(stream: IO[bytes], size: int) -> bytes:
-    """Raises BadRequest: the client has sent less than it announced."""
-    try:
-        return stream.read(size)
-    except ClientDisconnected as error:
-        raise BadRequest("the body breaks off before its end; send it whole") from error
+    return lambda size: pieces.pop() if pieces else read(size)
 
 
 def _json(job: Job) -> dict[str, Any]:
