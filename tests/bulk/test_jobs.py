@@ -1,9 +1,11 @@
 """Jobs of many pictures over HTTP: what is refused at once, and what a real server does with the rest."""
 
+import http.client
 import io
 import json
 import os
 import signal
+import socket
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +39,7 @@ def server(tmp_path: Path) -> Iterator[Running]:
     settings = {"JOBS": str(tmp_path / "jobs"), "WORKERS": "2", "JOB_SOURCES": f"file://{tmp_path}/open"}
     with serving(tmp_path, settings, explain="ready") as found:
         yield found
+        assert "Fatal Python error" not in found.log.read_text()
 
 
 def sent(server: Running, body: bytes, query: str = WHAT, content_type: str = "application/octet-stream") -> Any:
@@ -105,6 +108,9 @@ def test_a_job_survives_when_every_worker_is_killed_twice(server: Running, tmp_p
         eventually(lambda killed=killed: not set(killed) & set(workers_of(server)), "new workers")  # type: ignore[misc]
         eventually(lambda: _answers(server), "new workers answer")
     out = result(server, job, tmp_path / "out")
+    assert (
+        len((tmp_path / "jobs" / job["id"] / "starts").read_text().split()) == 1
+    )  # ends that were ordered do not count
     explain_many(pictures, tmp_path / "expected", *QUICK)
     assert rows_in(out).equals(rows_in(tmp_path / "expected"))
 
@@ -173,6 +179,8 @@ REFUSED: list[tuple[str, bytes, str, str, int, str]] = [
     ("", b'{"source": "file:///etc/passwd"}', "application/json", "", 403, "INKLING_JOB_SOURCES"),
     ("", b'{"source": "s3://open/../other"}', "application/json", "", 403, "INKLING_JOB_SOURCES"),
     ("", b'{"source": "s3://opener/in"}', "application/json", "", 403, "INKLING_JOB_SOURCES"),
+    ("", b'{"source": "s3://open/%2e%2e/other"}', "application/json", "", 403, "INKLING_JOB_SOURCES"),
+    ("target=3&versus=3", ARCHIVE, "application/zip", "", 400, "target and versus are both 3"),
     ("", b'{"source": "s3://open/in::file:///etc"}', "application/json", "", 403, "INKLING_JOB_SOURCES"),
     ("source=s3://open/in", ARCHIVE, "application/zip", "", 400, "source is beside a body"),
 ]  # fmt: skip
@@ -279,3 +287,41 @@ def test_the_result_says_what_was_ordered(server: Running, tmp_path: Path) -> No
     )  # fmt: skip
     assert parquet.read_schema(out / "data" / "part-000000.parquet").field("values").type.value_type == "halffloat"
     assert str(tmp_path) not in (out / "manifest.json").read_text()
+
+
+def raw(server: Running, head: str, body: bytes) -> tuple[int, Any]:
+    """The answer to a request that is sent as it is, by a client that then sends no more."""
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as sock:
+        sock.sendall(f"POST /v1/jobs?{WHAT} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{head}\r\n\r\n".encode() + body)
+        sock.shutdown(socket.SHUT_WR)
+        answer = http.client.HTTPResponse(sock)
+        answer.begin()
+        return answer.status, json.loads(answer.read())
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        ("Content-Length: 999", b"PK\x03\x04"),
+        ("Content-Length: 200000", b"PK\x03\x04" + bytes(100_000)),
+        ("Transfer-Encoding: chunked", b"4\r\nPK\x03\x04\r\nzz"),
+        ("Transfer-Encoding: chunked", b"8\r\nPK\x03\x04"),
+    ],
+)
+def test_an_upload_that_breaks_off_is_no_job(server: Running, tmp_path: Path, head: str, body: bytes) -> None:
+    status, answer = raw(server, head, body)
+    assert (status, answer["code"]) == (400, "bad_request")
+    assert "breaks off" in answer["error"]
+    assert [path for path in (tmp_path / "jobs").iterdir() if path.is_dir()] == []
+
+
+def test_a_job_that_cannot_be_read_holds_up_no_other(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path, 1000, 60)
+    broken, ended, whole = (jobs.add(ORDER, io.BytesIO(b"PK").read) for _ in range(3))
+    (tmp_path / broken / "job.json").write_text("{bad")
+    (tmp_path / ended / "done.json").write_text("{}")
+    (tmp_path / whole / "cancelled").touch()  # so that nothing is started
+    jobs.start_next()
+    assert not (tmp_path / broken).exists()
+    assert not (tmp_path / ended / "input").exists()  # left by a process that was killed just then
