@@ -5,6 +5,7 @@ It ends when its standard input is closed, which is when the server's process th
 cancelled. What it has done stays, and the next process goes on.
 """
 
+import errno
 import json
 import logging
 import os
@@ -35,9 +36,9 @@ UNPACKED = 4  # times the bytes that may be sent: what may be unpacked in memory
 LOWEST = 19  # niceness: predictions and explanations come first
 MOST_STARTS = 5  # of a job, without a shard between them
 ENDED = f"its process ended {MOST_STARTS} times before it had got any further; are its pictures too large for memory?"
-
 UNTIL_ROOM = 30.0  # seconds after which a job is tried again that found no room
 INTERNAL = "internal_error"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 log = logging.getLogger(__name__)
 
@@ -54,21 +55,29 @@ def main(folder: Path) -> None:
     try:
         _bound_memory(settings)
         run_job(folder, settings, should_stop)
-    except (Stopped, DiskFull) as reason:
+    except Stopped:
         _take_back_start(folder)
-        if isinstance(reason, DiskFull):
-            _wait_for_room(folder, reason, should_stop)
         return
-    except (BulkError, ServiceError) as error:
-        log.info("job %s failed: %s", folder.name, error)
-        jobs.write(folder / jobs.FAILED, {"error": str(error), "code": getattr(error, "code", "bad_job")})
-    except Exception:
-        log.exception("job %s failed", folder.name)
-        jobs.write(folder / jobs.FAILED, {"error": "an internal error; the server's log says more", "code": INTERNAL})
+    except Exception as error:
+        if isinstance(error, DiskFull) or getattr(error, "errno", None) in NO_ROOM:
+            _take_back_start(folder)
+            _wait_for_room(folder, error, should_stop)
+            return
+        if isinstance(error, BulkError | ServiceError):
+            log.info("job %s failed: %s", folder.name, error)
+            said = str(error).replace(str(settings.model_store), "the model store")
+            _fail(folder, said, getattr(error, "code", "bad_job"))
+        else:
+            log.exception("job %s failed", folder.name)
+            _fail(folder, "an internal error; the server's log says more", INTERNAL)
     jobs.discard(folder)
 
 
-def _wait_for_room(folder: Path, reason: DiskFull, should_stop: Callable[[], bool]) -> None:
+def _fail(folder: Path, error: str, code: str) -> None:
+    jobs.write(folder / jobs.FAILED, {"error": error, "code": code})
+
+
+def _wait_for_room(folder: Path, reason: Exception, should_stop: Callable[[], bool]) -> None:
     """Leave some time before the next process tries again."""
     log.warning("job %s waits: %s", folder.name, reason)
     deadline = time.monotonic() + UNTIL_ROOM
@@ -123,7 +132,7 @@ def _count_start(folder: Path) -> None:
     path, done = folder / jobs.STARTS, str(jobs.progress(folder / jobs.OUT).get("done", 0))
     starts = path.read_text().split() if path.exists() else []
     if starts[-MOST_STARTS:] == [done] * MOST_STARTS:
-        jobs.write(folder / jobs.FAILED, {"error": ENDED, "code": INTERNAL})
+        _fail(folder, ENDED, INTERNAL)
         jobs.discard(folder)
         sys.exit(1)
     path.write_text("\n".join([*starts, done]))

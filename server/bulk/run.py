@@ -130,9 +130,8 @@ class Run:
         except OSError as error:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
-            raise RunError(
-                f"{path} cannot be written ({error.strerror}); make room, and begin again: it goes on"
-            ) from error
+            why = f"{path} cannot be written ({error.strerror}); make room, and begin again: it goes on"
+            raise DiskFull(why) from error
         counts = self.counts_of(shard)
         assert counts is not None  # it was just written
         return counts

@@ -22,6 +22,7 @@ from tests.auth.test_keys import write_keys
 from tests.bulk.pictures import as_png, digits, npz_bytes, rows_in, write_npz
 from tests.bulk.test_runs import QUICK, columns, explain_many
 from tests.conftest import MakeApp
+from tests.faults.disks import disk
 from tests.faults.processes import eventually
 from tests.support.models.stores import zipped
 from tests.support.processes.servers import Running, ask, serving
@@ -325,3 +326,16 @@ def test_a_job_that_cannot_be_read_holds_up_no_other(tmp_path: Path) -> None:
     jobs.start_next()
     assert not (tmp_path / broken).exists()
     assert not (tmp_path / ended / "input").exists()  # left by a process that was killed just then
+
+
+def test_a_job_on_a_full_disk_waits_for_room_and_is_then_done(tmp_path: Path) -> None:
+    pictures = npz_bytes(images=digits(40))
+    with disk(tmp_path / "disk", 1 << 20) as place:
+        ballast = place / "ballast"
+        with serving(tmp_path, {"JOBS": str(place / "jobs")}, explain="ready") as server:
+            ballast.write_bytes(bytes((1 << 20) - len(pictures) - 40_000))
+            job = sent(server, pictures)
+            eventually(lambda: "waits" in server.log.read_text(), "the log says that it waits", SLOWEST)
+            assert looked_at(server, job)["state"] in ("queued", "running")
+            ballast.unlink()
+            assert columns(result(server, job, tmp_path / "out"))["row"] == list(range(40))
