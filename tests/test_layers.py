@@ -212,7 +212,12 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
         for beside, more in {
             "attack": {"server.attacks"},
             "explain_if": {"server.options"},
-            "explain_request": {"server.explainers", "server.options", "server.reference"},
+            "explain_request": {
+                "server.explainers",
+                "server.inference.trial",
+                "server.options",
+                "server.reference",
+            },
             "compare": {"server.inference.trial"},
             "tensors": {"server.images"},
         }.items()
