@@ -53,7 +53,7 @@ def answered(without_tensorflow: Running, path: str, sent: Any = SEVEN) -> Any:
     return answer
 
 
-MORE = {"fsspec", "redis", "cryptography", "opentelemetry"}  # imported where settings ask for them
+MORE = {"fsspec", "redis", "cryptography", "opentelemetry", "pyarrow"}  # imported where settings ask for them
 
 
 def test_the_heavy_packages_are_not_there_and_nothing_else_is_missed() -> None:

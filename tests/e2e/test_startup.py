@@ -143,7 +143,8 @@ def test_nginx_is_set_for_what_it_stands_before() -> None:
         (found,) = re.findall(pattern, site)
         return int(found)
 
-    assert reported(r"client_max_body_size (\d+)m;") << 20 == Settings().max_body_bytes
+    assert reported(r"client_max_body_size (\d+)m;\s+# INKLING_MAX_BODY_BYTES") << 20 == Settings().max_body_bytes
+    assert reported(r"client_max_body_size (\d+)m;\s+# INKLING_JOB_BYTES") << 20 == Settings().job_bytes
     assert reported(r"keepalive \d+;\s+keepalive_timeout (\d+)s;") < gunicorn["keepalive"]
     longest = max(Settings().max_budget_ms / 1000 + OVERRUN, LOAD_TIMEOUT + RELOAD_TIMEOUT)
     assert longest < reported(r"proxy_read_timeout (\d+)s;")
