@@ -33,7 +33,7 @@ def test_what_tensorflow_and_the_packages_write_is_json_too(tmp_path: Path) -> N
         assert "XNNPACK" in "".join(line["message"] for line in found if line["logger"] == "output")
         ready = r"explanations of (\w+) \d+ are ready after \d+\.\d s"
         told = [match[1] for line in found if (match := re.fullmatch(ready, line["message"]))]
-        assert sorted(told) == ["cnn", "lstm", "mlp"]
+        assert set(told) == {"cnn", "lstm", "mlp"}  # of the cnn two versions, of which the second comes later
         (first,) = workers(running)
         os.kill(first, signal.SIGKILL)
         eventually(lambda: workers(running) not in ([first], []), "another worker")
