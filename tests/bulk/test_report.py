@@ -34,7 +34,7 @@ from tests.support.processes.servers import ROOT
 CLASSES, SIDE = 10, 28
 HOSTILE = "<img src=x onerror=alert(1)>"
 ORDER = Order(
-    "pictures.npz", None, "f", 0, 50, "fake", "1", "", {"method": "shapley"}, None, "auto", False, 1 << 20
+    "pictures.npz", None, "f", 0, 50, "fake", "", "1", "", {"method": "shapley"}, None, "auto", False, 1 << 20
 )  # fmt: skip
 
 
