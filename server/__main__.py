@@ -7,11 +7,6 @@ from pathlib import Path
 import click
 
 
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @click.group()
 def main() -> None:
     """Look after an Inkling server."""
@@ -76,7 +71,7 @@ def verify(store: Path, trust: Path | None) -> None:
 @click.option("--array", help="The array of an npz, or the column of Parquet, that has the pictures.")
 @click.option("--float16", "half", is_flag=True, help="Maps and pixels in 16 bits.")
 @click.option("--shard-rows", type=click.IntRange(0, 100_000), default=0, help="Rows of a file; 0 = 20 to 500.")
-@click.option("--workers", type=click.IntRange(1, 512), default=_cores, show_default="one for each core")
+@click.option("--workers", type=click.IntRange(1, 512), help="Processes; by default one for each core.")
 @click.option("--engine", type=click.Choice(["processes", "ray"]), default="processes", show_default=True)
 @click.option(
     "--stall-seconds",
@@ -96,7 +91,7 @@ def explain_many(
     versus: str | None,
     output: str | None,
     seed: str | None,
-    workers: int,
+    workers: int | None,
     engine: str,
     stall_seconds: float,
     **how: object,

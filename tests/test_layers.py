@@ -54,7 +54,8 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
         "server.render",
     },
     "server.bulk.rows": {"server.render"},
-    "server.bulk.sources": {"server.bulk.errors", "server.bulk.sources"},
+    "server.bulk.sources": {"server.bulk.errors", "server.bulk.sources", "server.process.preflight"},
+    "server.bulk.durable": set(),
     "server.bulk.report": {
         "server.bulk",
         "server.explainers",
@@ -76,7 +77,12 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
     "server.bulk.job_process": {"server.bulk", "server.config", "server.logs", "server.process.preflight"},
     "server.__main__": {"server.cli"},
     "server.cli": {"server.auth.keys", "server.config", "server.process.preflight"},
-    "server.cli.explain_many": {"server.bulk", "server.config", "server.process.preflight"},
+    "server.cli.explain_many": {
+        "server.bulk",
+        "server.config",
+        "server.models.model_loaders",
+        "server.process.preflight",
+    },
     "server.cli.explain_report": {"server.bulk", "server.config", "server.process.preflight"},
     "server.cli.verify": {"server.config", "server.models", "server.process.preflight"},
     "server.auth": {"server.config"},

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from server import logs
 from server.bulk import jobs
+from server.bulk.durable import write_json
 from server.bulk.errors import BulkError, DiskFull
 from server.bulk.jobs import JobRequest
 from server.bulk.plan import ordered, planned
@@ -74,7 +75,7 @@ def main(folder: Path) -> None:
 
 
 def _fail(folder: Path, error: str, code: str) -> None:
-    jobs.write(folder / jobs.FAILED, {"error": error, "code": code})
+    write_json(folder / jobs.FAILED, {"error": error, "code": code})
 
 
 def _wait_for_room(folder: Path, reason: Exception, should_stop: Callable[[], bool]) -> None:
@@ -124,7 +125,7 @@ def run_job(folder: Path, settings: Settings, should_stop: Callable[[], bool]) -
         _pack(run, folder / jobs.RESULT)
         codes = json.loads((out / "manifest.json").read_text())["codes"]
         facts = {"rows": total.rows, "done": total.rows, "explained": total.explained, "errors": total.errors}
-        jobs.write(folder / jobs.DONE, {**facts, "codes": codes, "bytes": (folder / jobs.RESULT).stat().st_size})
+        write_json(folder / jobs.DONE, {**facts, "codes": codes, "bytes": (folder / jobs.RESULT).stat().st_size})
 
 
 def _count_start(folder: Path) -> None:

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from server.bulk.durable import sync_folder, write_json
 from server.errors import BodyTooLarge, Busy, JobNotKept
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -30,6 +31,7 @@ RUNNING = "running.lock"
 INCOMING = ".incoming-"
 MOST_WAITING = 16  # jobs that are not done
 LONGEST_UPLOAD = 3600.0  # seconds after which what was not sent whole is removed
+UNREADABLE = (ValueError, KeyError, TypeError)  # what a damaged job raises, or one of another release
 PIECE = 1 << 20  # bytes that are read at once
 
 log = logging.getLogger(__name__)
@@ -87,9 +89,9 @@ class Jobs:
             if read is not None:
                 self._receive(incoming / INPUT, read)
             facts = {"request": asdict(request), "created": time.time()}
-            write(incoming / JOB, facts)
+            write_json(incoming / JOB, facts)
             incoming.rename(self.folder / identity)
-            sync(self.folder)
+            sync_folder(self.folder)
         except OSError as error:
             log.error("a job could not be kept: %s", error)
             raise JobNotKept(f"the job could not be kept ({error.strerror}); the server's log says more") from error
@@ -175,13 +177,11 @@ class Jobs:
 
     def _job(self, folder: Path) -> Job | None:
         try:
-            facts = json.loads((folder / JOB).read_text())
-            request = JobRequest(**facts["request"])
+            created, request = _ordered(folder)
             state, summary = self._state(folder)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, *UNREADABLE):
             return None
-        result = folder / RESULT
-        return Job(folder.name, state, facts["created"], request, result if state == "done" else None, summary)
+        return Job(folder.name, state, created, request, folder / RESULT if state == "done" else None, summary)
 
     def _state(self, folder: Path) -> tuple[State, Mapping[str, Any]]:
         if (folder / CANCELLED).exists():
@@ -219,30 +219,26 @@ class Jobs:
                         shutil.rmtree(folder, ignore_errors=True)
                 elif any(now - ended > self._keep_seconds for ended in _ended(folder)):
                     shutil.rmtree(folder, ignore_errors=True)
-                elif (folder / JOB).exists() and self._job(folder) is None:
+                elif (folder / JOB).exists() and not _is_readable(folder):
                     log.error("the job in %s cannot be read, perhaps of another release, and is removed", folder)
                     shutil.rmtree(folder, ignore_errors=True)
                 elif not self._is_unfinished(folder) and not self._is_running(folder):
                     discard(folder)  # what a process that was killed just then has left
 
 
-def write(path: Path, facts: Mapping[str, Any]) -> None:
-    """Write JSON that is there whole or not at all, also after a power cut."""
-    part = path.with_suffix(".part")
-    with part.open("w") as file:
-        file.write(json.dumps(facts))
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(path)
+def _ordered(folder: Path) -> tuple[float, JobRequest]:
+    """When a job was sent, and what was. Raises OSError, or one of UNREADABLE."""
+    facts = json.loads((folder / JOB).read_text())
+    return float(facts["created"]), JobRequest(**facts["request"])
 
 
-def sync(folder: Path) -> None:
-    """Have the names in a folder outlast a power cut."""
-    opened = os.open(folder, os.O_RDONLY)
+def _is_readable(folder: Path) -> bool:
+    """Whether what was sent can be understood. Raises OSError: that cannot be told just now."""
     try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+        _ordered(folder)
+    except UNREADABLE:
+        return False
+    return True
 
 
 def discard(folder: Path) -> None:

@@ -19,6 +19,7 @@ from server.bulk.errors import BulkError, RunError
 from server.bulk.run import Counts, Run, encoded
 from server.bulk.worker import Order, ShardWorker
 from server.errors import ServiceError
+from server.models.model_loaders import available_cores
 
 CHANCES = 2  # of a row whose reading ends the process
 STARTS = 5  # of processes that end before they have read a row, in a row
@@ -68,7 +69,7 @@ def run_shards(
         while state.waiting or any(one.shard is not None for one in crew):
             busy = sum(one.shard is not None for one in crew)
             while len(crew) < min(workers, busy + len(state.waiting)):
-                crew.append(_started(run.order, store, device, max(1, _cores() // workers)))
+                crew.append(_started(run.order, store, device, max(1, available_cores() // workers)))
             ready = wait([one.pipe for one in crew], LOOK)
             if should_stop():
                 raise Stopped
@@ -175,7 +176,3 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

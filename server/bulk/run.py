@@ -8,9 +8,8 @@ and doubles none.
 import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,14 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from server import __version__
+from server.bulk.durable import write_bytes, write_json
 from server.bulk.errors import DiskFull, RunError
 from server.bulk.rows import counted
 from server.bulk.worker import Order
 
 FORMAT = 1
 MANIFEST, DATA, LOCK = "manifest.json", "data", ".lock"
+PARTS = ".*.part"  # of files whose writing broke off
 COUNTS = b"inkling.counts"  # in the metadata of a file
 ORDER = b"inkling.order"
 
@@ -59,13 +60,13 @@ class Run:
         run = Run(out, order)
         there = manifest_of(out)
         if there is None:
-            if out.exists() and any(one.name != LOCK for one in out.iterdir()):
+            if _has_something_else(out):
                 raise RunError(f"{out} is not empty and has no {MANIFEST}; give a new folder for results")
             (out / DATA).mkdir(parents=True, exist_ok=True)
             run._write_manifest({"complete": False})
         elif differing := run._differing(there):
             raise RunError(f"{out} holds another run ({differing}); give a new folder for results, or the same order")
-        for left in out.glob(".*.part"):
+        for left in [*out.glob(PARTS), *(out / DATA).glob(PARTS)]:
             left.unlink(missing_ok=True)
         return run
 
@@ -119,19 +120,8 @@ class Run:
     def write_file(self, shard: int, body: bytes) -> Counts:
         """Put the rows of a shard, as `encoded` makes them, into the folder, all at once."""
         path = self._path(shard)
-        part = self.out / f".{path.name}.{os.getpid()}.part"
-        try:
-            with part.open("wb") as file:
-                file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
-            part.rename(path)
-            _sync(path.parent)
-        except OSError as error:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-            why = f"{path} cannot be written ({error.strerror}); make room, and begin again: it goes on"
-            raise DiskFull(why) from error
+        with _with_room(path):
+            write_bytes(path, body)
         counts = self.counts_of(shard)
         assert counts is not None  # it was just written
         return counts
@@ -172,17 +162,24 @@ class Run:
 
     def _write_manifest(self, state: Mapping[str, Any]) -> None:
         facts = {"format": FORMAT, "inkling": __version__, "order": asdict(self.order), **state}
-        part = self.out / f".{MANIFEST}.{os.getpid()}.part"
-        try:
-            with part.open("w") as file:
-                file.write(json.dumps(facts, indent=1) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            part.rename(self.out / MANIFEST)
-            _sync(self.out)
-        except OSError as error:
-            why = f"{self.out / MANIFEST} cannot be written ({error.strerror}); make room, and begin again: it goes on"
-            raise DiskFull(why) from error
+        with _with_room(self.out / MANIFEST):
+            write_json(self.out / MANIFEST, facts, indent=1)
+
+
+@contextmanager
+def _with_room(path: Path) -> Iterator[None]:
+    """Raises DiskFull where this file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        why = f"{path} cannot be written ({error.strerror}); make room, and begin again: it goes on"
+        raise DiskFull(why) from error
+
+
+def _has_something_else(out: Path) -> bool:
+    """Whether a folder without a manifest has more than a run leaves that was killed as it began."""
+    mine = (*out.glob(PARTS), *(out / name for name in (LOCK, DATA)), *(out / DATA).glob(PARTS))
+    return out.is_dir() and any(one not in mine for one in (*out.iterdir(), *(out / DATA).glob("*")))
 
 
 def encoded(table: pa.Table, identity: str) -> bytes:
@@ -220,15 +217,6 @@ def is_complete(out: Path) -> bool:
 def files_of(out: Path) -> Collection[Path]:
     """The Parquet files of a run, in the order of its rows."""
     return sorted((out / DATA).glob("part-*.parquet"))
-
-
-def _sync(folder: Path) -> None:
-    """Have the names of files in a folder outlast a power cut."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def _sha256(path: Path) -> str:

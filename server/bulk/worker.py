@@ -15,7 +15,7 @@ from server.bulk.sources import Item, open_source
 from server.errors import DamagedImage, ServiceError
 from server.inference.explain import ExplainRequest, build_explainer, run_explainer
 from server.inference.explain_if import Condition
-from server.inference.explain_request import explain_request_of
+from server.inference.explain_request import ABOUT, explain_request_of
 from server.inference.predict import ModelSelector, Stages, decode_and_predict
 from server.models.card import BrokenVersion
 from server.models.litert import predictor
@@ -26,14 +26,6 @@ from server.process.preflight import has_tensorflow
 from server.protocols import NO_DEADLINE
 
 INTERPRETER_BYTES = 64 << 20
-ABOUT = (
-    "method",
-    "engine",
-    "target",
-    "versus",
-    "output",
-    "seed",
-)  # of an explanation; the rest are its method's options
 ENDED = "the process that read this picture ended, more than once; the run went on without the picture"
 
 log = logging.getLogger(__name__)

@@ -16,6 +16,7 @@ from server.bulk.run import Counts, Run, is_complete, manifest_of
 from server.bulk.worker import Order
 from server.config import Settings, SettingsError
 from server.errors import ServiceError
+from server.models.model_loaders import available_cores
 from server.process.preflight import prefers_tensorflow, read_trust
 
 GO_ON = "the same command goes on where it stopped"
@@ -36,7 +37,7 @@ def explain_many(
     source: str,
     out: Path,
     engine: str,
-    workers: int,
+    workers: int | None,
     stall_seconds: float,
     model: str | None,
     version: str | None,
@@ -55,7 +56,7 @@ def explain_many(
         run = Run(out, order)
         with run.locked():
             run = Run.begun(out, order)
-            total, seconds = _run(run, settings, engine, workers, stall_seconds)
+            total, seconds = _run(run, settings, engine, workers or available_cores(), stall_seconds)
     except (BulkError, ServiceError, SettingsError) as error:
         raise click.ClickException(str(error)) from error
     except Stopped:

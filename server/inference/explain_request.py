@@ -15,6 +15,7 @@ from server.options import boolean, choice, number, reject_unknown
 from server.reference import ENGINES, REFERENCES
 from server.types import ModelCard, Verb
 
+ABOUT = ("method", "engine", "target", "versus", "output", "seed")  # the rest are options of the method
 METHOD = "shapley"
 LARGEST_SEED = 2**32 - 1  # what numpy's RandomState takes
 

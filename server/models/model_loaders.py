@@ -31,7 +31,7 @@ def litert_loader(
     `partly`: also where the files cannot do all that the card says. `load_savedmodel` loads the SavedModel for packages
     that need one. Threads that help to compute one explanation have `niceness`; `on_batch` is called with the rows of
     each call. One explanation is computed on so many `cores`, by default all."""
-    cores = cores or _cores()
+    cores = cores or available_cores()
     pool = InterpreterPool(capacity, max_lent=cores)  # with more threads at work, predictions would wait for longer
     helpers = helper_threads(max(1, cores - 1), niceness)
 
@@ -91,7 +91,7 @@ def _set_niceness(niceness: int) -> None:
         os.setpriority(os.PRIO_PROCESS, thread, max(niceness, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
-def _cores() -> int:
+def available_cores() -> int:
     """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -6,12 +6,13 @@ from math import inf
 from typing import Any
 
 from server.errors import KeyInQuery
+from server.inference import explain_request
 from server.inference.explain import ExplainRequest
 from server.inference.explain_request import explain_request_of
 from server.options import number
 from server.routes.service import service
 
-ABOUT = ("method", "engine", "target", "versus", "output", "seed", "budget_ms", "quality")
+ABOUT = (*explain_request.ABOUT, "budget_ms", "quality")
 COMMON_PARAMETERS = {  # clients send them to any server
     "binary_data_output", "priority", "timeout", "sequence_id", "sequence_start", "sequence_end", "content_type",
 }  # fmt: skip

@@ -1,10 +1,9 @@
 """Goes from the results of a run to a page that tells what all of them say."""
 
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from server.bulk.durable import write_bytes
 from server.bulk.errors import RunError
 from server.bulk.report.cases import doubtful, strange
 from server.bulk.report.gather import gather, run_in
@@ -49,11 +48,7 @@ def _about(told: Told) -> str:
 
 def write(page: str, to: Path) -> None:
     """Put a page into a file, whole or not at all. Raises RunError: it cannot be written."""
-    part = to.with_name(f".{to.name}.{os.getpid()}.part")
     try:
-        part.write_text(page, "utf-8", "replace")  # half of a surrogate pair has no bytes
-        part.rename(to)
+        write_bytes(to, page.encode("utf-8", "replace"))  # half of a surrogate pair has no bytes
     except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
         raise RunError(f"{to} cannot be written ({error.strerror}); name another file with --to") from error

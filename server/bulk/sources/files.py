@@ -8,17 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 from server.bulk.errors import SourceError
-
-SCHEMES = {
-    "s3": "s3fs",
-    "gs": "gcsfs",
-    "gcs": "gcsfs",
-    "az": "adlfs",
-    "abfs": "adlfs",
-    "http": "aiohttp",
-    "https": "aiohttp",
-}
-
+from server.process.preflight import SOURCES
 
 LEFT_BEHIND = ("Thumbs.db", "desktop.ini")  # by systems
 
@@ -109,7 +99,7 @@ class RemoteFiles:
 
             return cast("tuple[Any, str]", fsspec.core.url_to_fs(self.address))
         except ImportError as error:
-            needed = SCHEMES.get(scheme, "fsspec")
+            needed = SOURCES.get(scheme, "fsspec")
             raise SourceError(f"{scheme}://... needs the package {needed}; `pip install {needed}`") from error
         except ValueError as error:
             raise SourceError(f"{scheme}://... is of no kind that fsspec knows; expected s3, gs, ...") from error

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, request, send_file, url_for
 from server.bulk.jobs import Job, JobRequest, Jobs
 from server.errors import BadRequest, BodyTooLarge, EmptyBody, Forbidden, InvalidOption, JobNotDone, UnknownJob
 from server.inference.explain_if import Condition
-from server.inference.explain_request import check_possible, explain_request_of
+from server.inference.explain_request import ABOUT, check_possible, explain_request_of
 from server.options import boolean, choice, shown
 from server.routes.bodies import request_body
 from server.routes.inkling import parsing
@@ -22,7 +22,6 @@ from server.routes.service import service
 blueprint = Blueprint("jobs", __name__)
 
 ABOUT_JOB = (*ABOUT_MODEL, "array", "explain_if", "float16", "source")
-OF_REQUEST = ("method", "engine", "target", "versus", "output", "seed")
 SENT = "a zip of pictures, an npz or npy of them as numbers, or Parquet"
 REFUSED = re.compile(r"(^|/)\.\.(/|$)|::|[?#*%\\\s]")  # in an address: what leads elsewhere, or to several places
 BEGINNINGS = (b"PK", b"PAR1", b"\x93NUMPY")
@@ -34,7 +33,7 @@ def add() -> Response:
     if "HTTP_CONTENT_ENCODING" in request.environ:
         raise BadRequest(f"the body has a Content-Encoding; send {SENT} as it is")
     if request.mimetype == "application/json":
-        options = {**_fields(request_body.json_object(request_body.whole_body())), **parsing.query()}
+        options = parsing.options_beside(request_body.json_object(request_body.whole_body()))
         if "source" not in options:
             raise InvalidOption("source is missing; name the address of the pictures, or send them as the body")
         ordered, read = _request(options), None
@@ -94,16 +93,6 @@ def _found(identity: str) -> Job:
     return job
 
 
-def _fields(sent: Mapping[str, Any]) -> dict[str, str]:
-    """Options in JSON as the query writes them."""
-    fields = {}
-    for name, value in sent.items():
-        if not isinstance(value, str | int | float):
-            raise InvalidOption(f"{shown(name)} is {shown(value)}; expected a text, a number or a boolean")
-        fields[name] = str(value).lower() if isinstance(value, bool) else str(value)
-    return fields
-
-
 def _request(options: Mapping[str, str]) -> JobRequest:
     """What is ordered, with all that can be checked before a picture is read.
 
@@ -111,7 +100,7 @@ def _request(options: Mapping[str, str]) -> JobRequest:
         ServiceError: no such model, version, method, option or class, or an address that jobs may not read.
     """
     of_method = {name: value for name, value in options.items() if name not in ABOUT_JOB}
-    wanted = explain_request_of(of_method, OF_REQUEST, "/v1/jobs")
+    wanted = explain_request_of(of_method, ABOUT, "/v1/jobs")
     if "explain_if" in options:
         Condition.parse(options["explain_if"])
     with service().store.handle(options.get("model", service().model), options.get("version")) as version:

@@ -63,7 +63,7 @@ def received() -> Sent:
         return Sent([Picture(one) for one in form.pictures], _options_with(_once(form.texts), "form"))
     if mimetype == "application/json" or body.lstrip()[:1] == b"{":
         picture, options = _from_json(body)
-        return Sent([picture], _options_with(options, "JSON"))
+        return Sent([picture], options_beside(options))
     if not body:
         raise EmptyBody(
             "the body is empty; send a picture as the body, as multipart field `image`, or as JSON " + JSON_FORMS
@@ -81,8 +81,8 @@ def _reject_url_encoded(body: bytes) -> None:
         raise BadRequest(f"the body is a URL-encoded form that begins with {found[0].decode()}; {how}")
 
 
-def _from_json(body: bytes) -> tuple[Picture, dict[str, str]]:
-    """A picture, and the options beside it."""
+def _from_json(body: bytes) -> tuple[Picture, dict[str, Any]]:
+    """A picture, and the fields beside it."""
     try:
         sent = read_json(body)
     except ValueError as error:
@@ -96,7 +96,7 @@ def _from_json(body: bytes) -> tuple[Picture, dict[str, str]]:
     if len(sent) > forms.MAX_FIELDS:
         raise BadRequest(f"{len(sent)} fields are beside the picture; at most {forms.MAX_FIELDS} options are read")
     picture = _of_pixels(value) if pictures == ["pixels"] else _of_image(value)
-    return picture, {name: _option(name, value) for name, value in sent.items()}
+    return picture, sent
 
 
 def _of_pixels(value: Any) -> Picture:
@@ -152,6 +152,15 @@ def _once(sent: MultiDict[str, str]) -> dict[str, str]:
             raise InvalidOption(f"{name[:100]} is given {len(given)} times; give it once")
         values[name] = given[0]
     return values
+
+
+def options_beside(fields: Mapping[str, Any]) -> dict[str, str]:
+    """The options of the query, and those among the fields of a JSON object, as the query writes them.
+
+    Raises:
+        InvalidOption: an option that is no text, number or boolean, or given differently in both.
+    """
+    return _options_with({name: _option(name, value) for name, value in fields.items()}, "JSON")
 
 
 def _options_with(options: Mapping[str, str], where: str) -> dict[str, str]:

@@ -228,7 +228,7 @@ def test_deep_ones_are_refused(client: FlaskClient, caplog: pytest.LogCaptureFix
     (b'{"a": "' + b"x" * 3 * STEP, ("Unterminated string",)),
     (b'{"a": "' + b"x\\n" * STEP + b"\\", ("Unterminated string",)),
     (b'{"a": "' + b"x\\n" * STEP + b'\\x"}', (r"Invalid \escape", f"char {7 + 3 * STEP}")),
-    (b'{"a": "' + b"x\\n" * STEP + b'\\u12"}', (r"Invalid \uXXXX escape",)),
+    (b'{"a": "' + b"x\\n" * STEP + b'\\u12"}', ("Invalid \\u" + 4 * "X" + " escape",)),
     (b'{"a": "' + b"x" * 3 * STEP + b'" "b": 1}', ("Expecting ',' delimiter",)),
     (b'{"a" "' + b"x" * 3 * STEP + b'"}', ("Expecting ':' delimiter",)),
     (b'{"a": "' + b"x" * 3 * STEP + b'",}', ("property name",)),
