@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from server.bulk.on_ray import run_shards_on_ray
-from server.bulk.plan import ordered, planned
+from server.bulk.plan import plan_run, run_spec
 from server.bulk.run import Run
 from server.config import Settings
 
@@ -20,13 +20,13 @@ from server.config import Settings
 def main(pictures: str, results: Path) -> None:
     settings = Settings.from_env()
     store = settings.model_store.resolve()
-    order = planned(
-        ordered(pictures, settings.model, None, {"method": "integrated_gradients"}, settings.max_body_bytes), store
+    spec = plan_run(
+        run_spec(pictures, settings.model, None, {"method": "integrated_gradients"}, settings.max_body_bytes), store
     )
-    with Run(results, order).locked():
-        run = Run.begun(results, order)
+    with Run(results, spec).locked():
+        run = Run.begin_or_resume(results, spec)
         for shard, counts in run_shards_on_ray(run, store, workers=4, device="cpu", stall_seconds=600):
-            print(f"file {shard} of {order.shards}: {counts.rows} pictures, {counts.errors} with an error")
+            print(f"file {shard} of {spec.shards}: {counts.rows} pictures, {counts.errors} with an error")
         print(run.finish(seconds=0))
 
 

@@ -69,7 +69,7 @@ def verify(store: Path, trust: Path | None) -> None:
 @click.option("--explain-if", metavar="CONDITION", help="Explain only where it holds, such as probability<0.9.")
 @click.option("--preprocess", type=click.Choice(["auto", "none"]), default="auto", show_default=True)
 @click.option("--array", help="The array of an npz, or the column of Parquet, that has the pictures.")
-@click.option("--float16", "half", is_flag=True, help="Maps and pixels in 16 bits.")
+@click.option("--float16", is_flag=True, help="Maps and pixels in 16 bits.")
 @click.option("--shard-rows", type=click.IntRange(0, 100_000), default=0, help="Rows of a file; 0 = 20 to 500.")
 @click.option("--workers", type=click.IntRange(1, 512), help="Processes; by default one for each core.")
 @click.option("--engine", type=click.Choice(["processes", "ray"]), default="processes", show_default=True)

@@ -71,7 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {  # longest prefix counts
     },
     "server.bulk.report.clusters": set(),
     "server.bulk.report.figures": {"server.render"},
-    "server.bulk.report.lowest": set(),
+    "server.bulk.report.k_smallest": set(),
     "server.bulk.report.page": set(),
     "server.bulk.jobs": {"server.bulk"},
     "server.bulk.job_process": {"server.bulk", "server.config", "server.logs", "server.process.preflight"},

@@ -25,7 +25,7 @@ from server.bulk import jobs
 from server.bulk.durable import write_json
 from server.bulk.errors import BulkError, DiskFull
 from server.bulk.jobs import JobRequest
-from server.bulk.plan import ordered, planned
+from server.bulk.plan import plan_run, run_spec
 from server.bulk.processes import LOOK, Stopped, run_shards
 from server.bulk.run import Run, files_of
 from server.bulk.sources import Bounds
@@ -106,18 +106,18 @@ def run_job(folder: Path, settings: Settings, should_stop: Callable[[], bool]) -
         Stopped: it is not wanted any more, or not now.
     """
     request = JobRequest(**json.loads((folder / jobs.JOB).read_text())["request"])
-    wanted = ordered(
+    wanted = run_spec(
         request.source or jobs.INPUT, request.model, request.version, request.options,
         settings.max_body_bytes, array=request.array, explain_if=request.explain_if, preprocess=request.preprocess,
-        half=request.half,
+        float16=request.float16,
     )  # fmt: skip
     out = Path(jobs.OUT)
     trust = None if settings.trust is None else read_trust(settings.trust)
     if (folder / jobs.DONE).exists():
         return
-    order = planned(wanted, settings.model_store, trust, Bounds(settings.job_rows, UNPACKED * settings.job_bytes))
-    with Run(out, order).locked():
-        run, began = Run.begun(out, order), time.monotonic()
+    spec = plan_run(wanted, settings.model_store, trust, Bounds(settings.job_rows, UNPACKED * settings.job_bytes))
+    with Run(out, spec).locked():
+        run, began = Run.begin_or_resume(out, spec), time.monotonic()
         device = "gpu" if prefers_tensorflow(settings) else "cpu"
         for _ in run_shards(run, settings.model_store, settings.job_workers, device, should_stop):
             pass

@@ -48,7 +48,7 @@ class JobRequest:
     options: Mapping[str, str]  # of the explanation, as in a query
     explain_if: str | None
     preprocess: str
-    half: bool
+    float16: bool
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ def progress(out: Path) -> Mapping[str, Any]:
     """How far a run in this folder is; nothing where it has not begun."""
     from server.bulk.errors import RunError
     from server.bulk.run import Run, manifest_of
-    from server.bulk.worker import Order
+    from server.bulk.worker import RunSpec
 
     try:
         manifest = manifest_of(out)
@@ -274,6 +274,6 @@ def progress(out: Path) -> Mapping[str, Any]:
         return {}
     if manifest is None:
         return {}
-    order = Order(**manifest["order"])
-    done = Run(out, order).done()
-    return {"rows": order.rows, "done": done.rows, "explained": done.explained, "errors": done.errors}
+    spec = RunSpec(**manifest["spec"])
+    done = Run(out, spec).done()
+    return {"rows": spec.rows, "done": done.rows, "explained": done.explained, "errors": done.errors}

@@ -13,8 +13,8 @@ from typing import Any
 
 from server.bulk.errors import RunError
 from server.bulk.processes import LOOK, Stopped
-from server.bulk.run import Counts, Run, encoded
-from server.bulk.worker import Order, ShardWorker
+from server.bulk.run import RowCounts, Run, encoded
+from server.bulk.worker import RunSpec, ShardWorker
 
 HALF = 0.5  # CPUs that an actor asks for: fewer than it uses, so that actors and readers find room on what is left
 
@@ -22,9 +22,9 @@ HALF = 0.5  # CPUs that an actor asks for: fewer than it uses, so that actors an
 class RayWorker:
     """A ShardWorker as `map_batches` wants it: a batch of shard numbers in, their files out."""
 
-    def __init__(self, order: str, store: str, identity: str, device: str) -> None:
+    def __init__(self, spec: str, store: str, identity: str, device: str) -> None:
         self._identity = identity
-        self._worker = ShardWorker(Order.from_json(order), Path(store), 1, device)
+        self._worker = ShardWorker(RunSpec.from_json(spec), Path(store), 1, device)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         shards = [int(shard) for shard in batch["shard"]]
@@ -38,7 +38,7 @@ def run_shards_on_ray(
     device: str,
     stall_seconds: float,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Iterator[tuple[int, Counts]]:
+) -> Iterator[tuple[int, RowCounts]]:
     """Do what is missing of a run with so many actors at most; each shard when it is there, and its counts. The cluster
     is the one that RAY_ADDRESS names, or one of this machine.
 
@@ -48,7 +48,7 @@ def run_shards_on_ray(
     """
     results: queue.Queue[tuple[int, bytes] | BaseException | None] = queue.Queue(maxsize=2 * workers)
     missing = run.missing(verify=True)
-    arguments = (run.order.to_json(), str(store), run.identity, device)
+    arguments = (run.spec.to_json(), str(store), run.identity, device)
     threading.Thread(target=_consume, args=(results, missing, arguments, workers), name="ray", daemon=True).start()
     waited = 0.0
     while True:

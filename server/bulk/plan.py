@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from server.bulk.errors import RunError, SourceError
 from server.bulk.sources import Bounds, open_source
-from server.bulk.worker import Order, request_of
+from server.bulk.worker import RunSpec, request_of
 from server.errors import InvalidOption
 from server.inference.explain_if import Condition
 from server.inference.explain_request import check_possible
@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 SHARDS, LEAST_SHARD, MOST_SHARD = 64, 20, 500  # files that results are divided into where they can be, and rows of one
 
 
-def planned(
-    order: Order, store: Path, trust: "Trust | None" = None, bounds: Bounds | None = None, begun: Order | None = None
-) -> Order:
+def plan_run(
+    spec: RunSpec,
+    store: Path,
+    trust: "Trust | None" = None,
+    bounds: Bounds | None = None,
+    resumed: RunSpec | None = None,
+) -> RunSpec:
     """The order with the version that its label, or "" for the default, stands for now, and with what its source
     holds. One that was `begun` keeps its version, wherever the label has moved.
 
@@ -33,26 +37,26 @@ def planned(
         BulkError: no pictures, or more than `bounds` allow; no such model or version.
         ServiceError: no such method, option or class, or the version cannot do it.
     """
-    if begun is not None and (begun.model, begun.asked) == (order.model, order.asked):
-        number = begun.version
+    if resumed is not None and (resumed.model, resumed.requested_version) == (spec.model, spec.requested_version):
+        number = resumed.version
     else:
-        number = _number(order.model, order.asked, store, trust)
+        number = _number(spec.model, spec.requested_version, store, trust)
     try:
-        card = read_card(store / order.model / number, trust)
+        card = read_card(store / spec.model / number, trust)
     except BrokenVersion as error:
-        raise RunError(f"{order.model}/{number} cannot be used: {error}") from error
-    _check_request(order, card)
-    with closing(open_source(order.source, order.array, order.max_picture_bytes, bounds)) as source:
+        raise RunError(f"{spec.model}/{number} cannot be used: {error}") from error
+    _check_request(spec, card)
+    with closing(open_source(spec.source, spec.array, spec.max_picture_bytes, bounds)) as source:
         rows, fingerprint = len(source), source.fingerprint
     if not rows:
-        raise SourceError(f"{order.source} has no pictures")
+        raise SourceError(f"{spec.source} has no pictures")
     if bounds is not None and rows > bounds.rows:
         raise SourceError(f"{rows} pictures; at most {bounds.rows} are taken, send them in several parts")
-    shard_rows = order.shard_rows or max(LEAST_SHARD, min(-(-rows // SHARDS), MOST_SHARD))
-    return replace(order, version=number, digest=card.digest, fingerprint=fingerprint, rows=rows, shard_rows=shard_rows)
+    shard_rows = spec.shard_rows or max(LEAST_SHARD, min(-(-rows // SHARDS), MOST_SHARD))
+    return replace(spec, version=number, digest=card.digest, fingerprint=fingerprint, rows=rows, shard_rows=shard_rows)
 
 
-def ordered(
+def run_spec(
     source: str,
     model: str,
     version: str | None,
@@ -62,23 +66,23 @@ def ordered(
     array: str | None = None,
     explain_if: str | None = None,
     preprocess: str = "auto",
-    half: bool = False,
+    float16: bool = False,
     shard_rows: int = 0,
-) -> Order:
+) -> RunSpec:
     """An order as it is given, for `planned` to complete; with 0 `shard_rows` as fits the number of pictures."""
-    return Order(
-        source, array, "", 0, shard_rows, model, version or "", "", "", dict(options), explain_if, preprocess, half,
+    return RunSpec(
+        source, array, "", 0, shard_rows, model, version or "", "", "", dict(options), explain_if, preprocess, float16,
         max_picture_bytes,
     )  # fmt: skip
 
 
-def _check_request(order: Order, card: ModelCard) -> None:
+def _check_request(spec: RunSpec, card: ModelCard) -> None:
     """Raises ServiceError: what the version of this card cannot do."""
-    check_possible(request_of(order.options), card, card.verbs)
-    if order.explain_if is not None:
-        Condition.parse(order.explain_if)
-    if order.preprocess not in ("auto", "none"):
-        raise InvalidOption(f"preprocess={order.preprocess!r}; expected one of auto, none")
+    check_possible(request_of(spec.options), card, card.verbs)
+    if spec.explain_if is not None:
+        Condition.parse(spec.explain_if)
+    if spec.preprocess not in ("auto", "none"):
+        raise InvalidOption(f"preprocess={spec.preprocess!r}; expected one of auto, none")
 
 
 def _number(model: str, version: str, store: Path, trust: "Trust | None") -> str:

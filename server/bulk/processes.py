@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from server.bulk.errors import BulkError, RunError
-from server.bulk.run import Counts, Run, encoded
-from server.bulk.worker import Order, ShardWorker
+from server.bulk.run import RowCounts, Run, encoded
+from server.bulk.worker import RunSpec, ShardWorker
 from server.errors import ServiceError
 from server.models.model_loaders import available_cores
 
-CHANCES = 2  # of a row whose reading ends the process
-STARTS = 5  # of processes that end before they have read a row, in a row
-MOST_ENDS = 40  # of processes, without a file between them
+MAX_DEATHS_AT_ROW = 2  # of a row whose reading ends the process
+MAX_DEATHS_BEFORE_ROWS = 5  # of processes that end before they have read a row, in a row
+MAX_DEATHS = 40  # of processes, without a file between them
 LOOK = 0.2  # seconds between two looks whether to stop
 
 SPAWN = multiprocessing.get_context("spawn")  # what is forked from threads may hang
@@ -49,14 +49,14 @@ class _State:
     """What is left to do, and what went wrong."""
 
     waiting: list[int]
-    ended_at: dict[int, int] = field(default_factory=dict)  # row -> processes that ended there
-    idle_ends: int = 0  # processes that ended before any row, since the last shard
-    ends: int = 0  # processes that ended, since the last shard
+    deaths_by_row: dict[int, int] = field(default_factory=dict)  # row -> processes that ended there
+    deaths_before_rows: int = 0  # processes that ended before any row, since the last shard
+    deaths: int = 0  # processes that ended, since the last shard
 
 
 def run_shards(
     run: Run, store: Path, workers: int, device: str, should_stop: Callable[[], bool] = lambda: False
-) -> Iterator[tuple[int, Counts]]:
+) -> Iterator[tuple[int, RowCounts]]:
     """Do what is missing of a run with so many processes; each shard when it is there, and its counts.
 
     Raises:
@@ -64,94 +64,96 @@ def run_shards(
         Stopped: `should_stop` said so.
     """
     state = _State(run.missing(verify=True))
-    crew: list[_Process] = []
+    pool: list[_Process] = []
     try:
-        while state.waiting or any(one.shard is not None for one in crew):
-            busy = sum(one.shard is not None for one in crew)
-            while len(crew) < min(workers, busy + len(state.waiting)):
-                crew.append(_started(run.order, store, device, max(1, available_cores() // workers)))
-            ready = wait([one.pipe for one in crew], LOOK)
+        while state.waiting or any(one.shard is not None for one in pool):
+            busy = sum(one.shard is not None for one in pool)
+            while len(pool) < min(workers, busy + len(state.waiting)):
+                pool.append(_started(run.spec, store, device, max(1, available_cores() // workers)))
+            ready = wait([one.pipe for one in pool], LOOK)
             if should_stop():
                 raise Stopped
-            for one in [one for one in crew if one.pipe in ready]:
-                done = _heard(one, run, state)
+            for one in [one for one in pool if one.pipe in ready]:
+                done = _receive(one, run, state)
                 if done is not None:
                     yield done
-            crew = [one for one in crew if not one.pipe.closed]
-            _assign(crew, state)
+            pool = [one for one in pool if not one.pipe.closed]
+            _assign_shards(pool, state)
     finally:
-        for one in crew:
+        for one in pool:
             one.process.kill()
             one.process.join()
 
 
-def _assign(crew: Sequence[_Process], state: _State) -> None:
+def _assign_shards(pool: Sequence[_Process], state: _State) -> None:
     """Give processes that wait the next shards."""
-    skip = [row for row, ends in state.ended_at.items() if ends >= CHANCES]
-    for one in crew:
+    skip = [row for row, deaths in state.deaths_by_row.items() if deaths >= MAX_DEATHS_AT_ROW]
+    for one in pool:
         if one.ready and one.shard is None and state.waiting:
             one.shard = state.waiting.pop(0)
             with suppress(OSError):  # it has just ended, which the next look finds
                 one.pipe.send((one.shard, skip))
 
 
-def _heard(one: _Process, run: Run, state: _State) -> tuple[int, Counts] | None:
+def _receive(one: _Process, run: Run, state: _State) -> tuple[int, RowCounts] | None:
     """Take what a process says; a shard where one is done."""
     try:
-        said = one.pipe.recv()
+        message = one.pipe.recv()
     except (EOFError, OSError):
-        _buried(one, state)
+        _reap(one, state)
         return None
-    if isinstance(said, str):
-        raise RunError(said)
+    if isinstance(message, str):
+        raise RunError(message)
     done = None
     if one.shard is not None:
-        done = one.shard, run.write_file(one.shard, said)
-        state.idle_ends = state.ends = 0
+        done = one.shard, run.write_file(one.shard, message)
+        state.deaths_before_rows = state.deaths = 0
     one.ready, one.shard, one.row.value = True, None, -1
     return done
 
 
-def _buried(one: _Process, state: _State) -> None:
+def _reap(one: _Process, state: _State) -> None:
     """A process has ended: remember at which row, and put its shard back."""
     one.process.join()
     one.pipe.close()
-    state.ends += 1
-    if state.ends >= MOST_ENDS:
-        raise RunError(f"{MOST_ENDS} processes ended without one file more; what they wrote on standard error says why")
+    state.deaths += 1
+    if state.deaths >= MAX_DEATHS:
+        raise RunError(
+            f"{MAX_DEATHS} processes ended without one file more; what they wrote on standard error says why"
+        )
     if one.shard is None or one.row.value < 0:
-        state.idle_ends += 1
-        if state.idle_ends >= STARTS:
+        state.deaths_before_rows += 1
+        if state.deaths_before_rows >= MAX_DEATHS_BEFORE_ROWS:
             raise RunError(
-                f"{STARTS} processes ended before they had read a picture (the last with {one.process.exitcode}); is "
-                "there enough memory for so many --workers?"
+                f"{MAX_DEATHS_BEFORE_ROWS} processes ended before they had read a picture (the last with "
+                f"{one.process.exitcode}); is there enough memory for so many --workers?"
             )
     else:
-        state.ended_at[one.row.value] = state.ended_at.get(one.row.value, 0) + 1
+        state.deaths_by_row[one.row.value] = state.deaths_by_row.get(one.row.value, 0) + 1
     if one.shard is not None:
         state.waiting.insert(0, one.shard)
     one.shard = None
 
 
-def _started(order: Order, store: Path, device: str, cores: int) -> _Process:
+def _started(spec: RunSpec, store: Path, device: str, cores: int) -> _Process:
     mine, theirs = SPAWN.Pipe()
     row = SPAWN.Value("q", -1, lock=False)
-    process = SPAWN.Process(target=_work, args=(theirs, row, order.to_json(), store, device, cores), daemon=True)
+    process = SPAWN.Process(target=_work, args=(theirs, row, spec.to_json(), store, device, cores), daemon=True)
     process.start()
     theirs.close()  # so that its end is heard
     return _Process(process, mine, row)
 
 
-def _work(pipe: Connection, row: Any, order: str, store: Path, device: str, cores: int) -> None:
+def _work(pipe: Connection, row: Any, spec: str, store: Path, device: str, cores: int) -> None:
     """What a process does: one shard after the other, as they are named, until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that leads
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        worker = ShardWorker(Order.from_json(order), store, cores, device)
+        worker = ShardWorker(RunSpec.from_json(spec), store, cores, device)
     except (BulkError, ServiceError) as error:
         pipe.send(str(error))
         return
-    identity = Run(Path(), Order.from_json(order)).identity
+    identity = Run(Path(), RunSpec.from_json(spec)).identity
     _end_with(os.getppid())
     pipe.send(None)  # ready
     while True:

@@ -16,9 +16,9 @@ from server.types import Array, Digit, Explanation, ImageSpec, Prediction
 Row = dict[str, Any]
 
 
-def schema(spec: ImageSpec, classes: int, half: bool) -> pa.Schema:
+def schema(spec: ImageSpec, classes: int, float16: bool) -> pa.Schema:
     """The columns for pictures of this size; with `half`, maps and pixels in 16 bits."""
-    pixel = pa.float16() if half else pa.float32()
+    pixel = pa.float16() if float16 else pa.float32()
     image = pa.list_(pixel, spec.height * spec.width)
     return pa.schema(
         [

@@ -21,43 +21,43 @@ from server import __version__
 from server.bulk.durable import write_bytes, write_json
 from server.bulk.errors import DiskFull, RunError
 from server.bulk.rows import counted
-from server.bulk.worker import Order
+from server.bulk.worker import RunSpec
 
 FORMAT = 1
 MANIFEST, DATA, LOCK = "manifest.json", "data", ".lock"
 PARTS = ".*.part"  # of files whose writing broke off
 COUNTS = b"inkling.counts"  # in the metadata of a file
-ORDER = b"inkling.order"
+SPEC = b"inkling.spec"
 
 
 @dataclass(frozen=True)
-class Counts:
+class RowCounts:
     """Of rows that are done."""
 
     rows: int = 0
     explained: int = 0
     errors: int = 0
 
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(self.rows + other.rows, self.explained + other.explained, self.errors + other.errors)
+    def __add__(self, other: "RowCounts") -> "RowCounts":
+        return RowCounts(self.rows + other.rows, self.explained + other.explained, self.errors + other.errors)
 
 
 class Run:
     """An order and its folder of results."""
 
-    def __init__(self, out: Path, order: Order) -> None:
-        self.out, self.order = out, order
+    def __init__(self, out: Path, spec: RunSpec) -> None:
+        self.out, self.spec = out, spec
         # where the source lies may change, and how the version is called; what they are may not
-        self.identity = hashlib.sha256(replace(order, source="", asked="").to_json().encode()).hexdigest()
+        self.identity = hashlib.sha256(replace(spec, source="", requested_version="").to_json().encode()).hexdigest()
 
     @staticmethod
-    def begun(out: Path, order: Order) -> "Run":
+    def begin_or_resume(out: Path, spec: RunSpec) -> "Run":
         """A new run, or the one that was begun in this folder with the same order.
 
         Raises:
             RunError: something else is there.
         """
-        run = Run(out, order)
+        run = Run(out, spec)
         there = manifest_of(out)
         if there is None:
             if _has_something_else(out):
@@ -74,8 +74,8 @@ class Run:
         """What in a manifest is not as it is ordered, in words; "" where all is."""
         if there.get("format") != FORMAT:
             return f"its {MANIFEST} has format {there.get('format')}"
-        ordered, found = (replace(one, source="", asked="") for one in (self.order, Order(**there["order"])))
-        names = [name for name, value in asdict(ordered).items() if asdict(found)[name] != value]
+        wanted, found = (replace(one, source="", requested_version="") for one in (self.spec, RunSpec(**there["spec"])))
+        names = [name for name, value in asdict(wanted).items() if asdict(found)[name] != value]
         return "" if not names else "another " + ", ".join(names).replace("_", " ")
 
     @contextmanager
@@ -96,7 +96,7 @@ class Run:
     def missing(self, verify: bool = False) -> list[int]:
         """The shards that are still to be done; with `verify`, those among them whose files do not fit their checksums,
         for which all are read."""
-        shards = range(self.order.shards)
+        shards = range(self.spec.shards)
         return [one for one in shards if self.counts_of(one) is None or (verify and not self._is_sound(one))]
 
     def _is_sound(self, shard: int) -> bool:
@@ -106,18 +106,18 @@ class Run:
             return False
         return True
 
-    def counts_of(self, shard: int) -> Counts | None:
+    def counts_of(self, shard: int) -> RowCounts | None:
         """Of a shard that is done; None where it is not, or its file is damaged."""
         path = self._path(shard)
         try:
             metadata = parquet.read_schema(path).metadata
-            counts = Counts(**json.loads(metadata[COUNTS]))
+            counts = RowCounts(**json.loads(metadata[COUNTS]))
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
             return None
-        whole = metadata.get(ORDER) == self.identity.encode() and counts.rows == len(self.order.rows_of(shard))
+        whole = metadata.get(SPEC) == self.identity.encode() and counts.rows == len(self.spec.rows_of(shard))
         return counts if whole else None
 
-    def write_file(self, shard: int, body: bytes) -> Counts:
+    def write_file(self, shard: int, body: bytes) -> RowCounts:
         """Put the rows of a shard, as `encoded` makes them, into the folder, all at once."""
         path = self._path(shard)
         with _with_room(path):
@@ -126,21 +126,21 @@ class Run:
         assert counts is not None  # it was just written
         return counts
 
-    def done(self) -> Counts:
+    def done(self) -> RowCounts:
         """Of all shards that are there."""
-        found = (self.counts_of(shard) for shard in range(self.order.shards))
-        return sum((one for one in found if one is not None), Counts())
+        found = (self.counts_of(shard) for shard in range(self.spec.shards))
+        return sum((one for one in found if one is not None), RowCounts())
 
-    def finish(self, seconds: float) -> Counts:
+    def finish(self, seconds: float) -> RowCounts:
         """Say in the manifest that the run is whole. Raises RunError: it is not."""
         if missing := self.missing():
             raise RunError(
-                f"{len(missing)} of {self.order.shards} shards are missing in {self.out}; begin again: it goes on"
+                f"{len(missing)} of {self.spec.shards} shards are missing in {self.out}; begin again: it goes on"
             )
         total = self.done()
         files = [
             {"path": f"{DATA}/{path.name}", "bytes": path.stat().st_size, "sha256": _sha256(path)}
-            for path in map(self._path, range(self.order.shards))
+            for path in map(self._path, range(self.spec.shards))
         ]
         codes = self._codes()
         self._write_manifest(
@@ -151,7 +151,7 @@ class Run:
     def _codes(self) -> dict[str, int]:
         """How often each error came."""
         found: dict[str, int] = {}
-        for shard in range(self.order.shards):
+        for shard in range(self.spec.shards):
             for code in parquet.read_table(self._path(shard), columns=["code"])["code"].to_pylist():
                 if code is not None:
                     found[code] = found.get(code, 0) + 1
@@ -161,7 +161,7 @@ class Run:
         return self.out / DATA / f"part-{shard:06d}.parquet"
 
     def _write_manifest(self, state: Mapping[str, Any]) -> None:
-        facts = {"format": FORMAT, "inkling": __version__, "order": asdict(self.order), **state}
+        facts = {"format": FORMAT, "inkling": __version__, "spec": asdict(self.spec), **state}
         with _with_room(self.out / MANIFEST):
             write_json(self.out / MANIFEST, facts, indent=1)
 
@@ -184,7 +184,7 @@ def _has_something_else(out: Path) -> bool:
 
 def encoded(table: pa.Table, identity: str) -> bytes:
     """A Parquet file of a shard's rows, which says of which run it is."""
-    about = {COUNTS: json.dumps(counted(table)).encode(), ORDER: identity.encode()}
+    about = {COUNTS: json.dumps(counted(table)).encode(), SPEC: identity.encode()}
     sink = pa.BufferOutputStream()
     parquet.write_table(table.replace_schema_metadata(about), sink, compression="zstd", write_page_checksum=True)
     return bytes(sink.getvalue())
@@ -198,7 +198,7 @@ def manifest_of(out: Path) -> dict[str, Any] | None:
     """
     try:
         found: dict[str, Any] = json.loads((out / MANIFEST).read_text())
-        Order(**found["order"])
+        RunSpec(**found["spec"])
     except FileNotFoundError:
         return None
     except NotADirectoryError as error:

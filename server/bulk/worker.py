@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Order:
+class RunSpec:
     """What a run is to do; two runs with equal orders give the same rows."""
 
     source: str  # path or address
@@ -41,13 +41,13 @@ class Order:
     rows: int
     shard_rows: int
     model: str
-    asked: str  # version, as it was asked for: a number, a label, or "" for the default
+    requested_version: str  # version, as it was asked for: a number, a label, or "" for the default
     version: str  # number
     digest: str  # of its card
     options: Mapping[str, str]  # as in a query: method, target, seed, ..., and those of the method
     explain_if: str | None
     preprocess: str
-    half: bool
+    float16: bool
     max_picture_bytes: int
 
     @property
@@ -61,8 +61,8 @@ class Order:
         return json.dumps(asdict(self), sort_keys=True)
 
     @staticmethod
-    def from_json(text: str) -> "Order":
-        return Order(**json.loads(text))
+    def from_json(text: str) -> "RunSpec":
+        return RunSpec(**json.loads(text))
 
 
 class InternalError(ServiceError):
@@ -77,26 +77,26 @@ def request_of(options: Mapping[str, str]) -> ExplainRequest:
 class ShardWorker:
     """A version and a source that are open (worker object): `explain` gives the rows of a shard."""
 
-    def __init__(self, order: Order, store: Path, cores: int = 1, device: str = "cpu") -> None:
+    def __init__(self, spec: RunSpec, store: Path, cores: int = 1, device: str = "cpu") -> None:
         """Open them. `store` is the folder of models here; rows are computed on so many `cores`.
 
         Raises:
             BulkError: the source or the version is not there, or not the one that was ordered.
             ServiceError: the version cannot do what the order requests.
         """
-        self._order = order
-        self._source = open_source(order.source, order.array, order.max_picture_bytes)
-        if self._source.fingerprint != order.fingerprint:
-            raise SourceError(f"{order.source} is not what it was when the run began; begin another in a new folder")
-        self._version = open_version(store / order.model / order.version, cores, device)
-        if self._version.card.digest != order.digest:
-            raise RunError(f"{order.model}/{order.version} is not the version that the run began with")
-        self._request = request_of(order.options)
+        self._order = spec
+        self._source = open_source(spec.source, spec.array, spec.max_picture_bytes)
+        if self._source.fingerprint != spec.fingerprint:
+            raise SourceError(f"{spec.source} is not what it was when the run began; begin another in a new folder")
+        self._version = open_version(store / spec.model / spec.version, cores, device)
+        if self._version.card.digest != spec.digest:
+            raise RunError(f"{spec.model}/{spec.version} is not the version that the run began with")
+        self._request = request_of(spec.options)
         self._explainer = build_explainer(self._request, self._version)
-        self._condition = None if order.explain_if is None else Condition.parse(order.explain_if)
-        self._selector = ModelSelector(order.model, None, "none" if order.preprocess == "none" else "auto")
+        self._condition = None if spec.explain_if is None else Condition.parse(spec.explain_if)
+        self._selector = ModelSelector(spec.model, None, "none" if spec.preprocess == "none" else "auto")
         card = self._version.card
-        self.schema = schema(card.image, len(card.classes), order.half)
+        self.schema = schema(card.image, len(card.classes), spec.float16)
 
     def explain(
         self, shard: int, skip: Collection[int] = (), on_row: Callable[[int], object] = lambda row: None

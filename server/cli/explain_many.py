@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 
 from server.bulk.errors import BulkError, RunError
-from server.bulk.plan import ordered, planned
+from server.bulk.plan import plan_run, run_spec
 from server.bulk.processes import Stopped, run_shards
-from server.bulk.run import Counts, Run, is_complete, manifest_of
-from server.bulk.worker import Order
+from server.bulk.run import RowCounts, Run, is_complete, manifest_of
+from server.bulk.worker import RunSpec
 from server.config import Settings, SettingsError
 from server.errors import ServiceError
 from server.models.model_loaders import available_cores
@@ -48,14 +48,14 @@ def explain_many(
     try:
         settings = Settings.from_env()
         trust = None if settings.trust is None else read_trust(settings.trust)
-        wanted = ordered(source, model or settings.model, version, options, settings.max_body_bytes, **how)  # type: ignore[arg-type]
+        wanted = run_spec(source, model or settings.model, version, options, settings.max_body_bytes, **how)  # type: ignore[arg-type]
         _check_apart(source, out)
         there = manifest_of(out)
-        begun = None if there is None else Order(**there["order"])
-        order = planned(wanted, settings.model_store, trust, begun=begun)
-        run = Run(out, order)
+        resumed = None if there is None else RunSpec(**there["spec"])
+        spec = plan_run(wanted, settings.model_store, trust, resumed=resumed)
+        run = Run(out, spec)
         with run.locked():
-            run = Run.begun(out, order)
+            run = Run.begin_or_resume(out, spec)
             total, seconds = _run(run, settings, engine, workers or available_cores(), stall_seconds)
     except (BulkError, ServiceError, SettingsError) as error:
         raise click.ClickException(str(error)) from error
@@ -64,7 +64,7 @@ def explain_many(
         sys.exit(130)
     errors = f", {total.errors} with an error" if total.errors else ""
     click.echo(
-        f"{out}: {total.rows} pictures read by {order.model}/{order.version}, {total.explained} explained{errors}; "
+        f"{out}: {total.rows} pictures read by {spec.model}/{spec.version}, {total.explained} explained{errors}; "
         f"{seconds:.1f} s"
     )
     if total.errors == total.rows:
@@ -77,15 +77,15 @@ def _check_apart(source: str, out: Path) -> None:
         raise RunError(f"{out} lies in {source}, among the pictures; give a folder elsewhere")
 
 
-def _run(run: Run, settings: Settings, engine: str, workers: int, stall_seconds: float) -> tuple[Counts, float]:
+def _run(run: Run, settings: Settings, engine: str, workers: int, stall_seconds: float) -> tuple[RowCounts, float]:
     """Do what is missing, with a bar."""
     done, began = run.done(), time.monotonic()
     left = run.missing(verify=True)
     with (
         _stopping() as should_stop,
-        click.progressbar(length=run.order.rows, label="explaining", file=sys.stderr) as bar,
+        click.progressbar(length=run.spec.rows, label="explaining", file=sys.stderr) as bar,
     ):
-        bar.update(run.order.rows - sum(len(run.order.rows_of(shard)) for shard in left))
+        bar.update(run.spec.rows - sum(len(run.spec.rows_of(shard)) for shard in left))
         for _, counts in _shards(run, settings, engine, workers, stall_seconds, should_stop) if left else ():
             bar.update(counts.rows)
     seconds = time.monotonic() - began
@@ -94,7 +94,7 @@ def _run(run: Run, settings: Settings, engine: str, workers: int, stall_seconds:
 
 def _shards(
     run: Run, settings: Settings, engine: str, workers: int, stall_seconds: float, should_stop: Callable[[], bool]
-) -> Iterator[tuple[int, Counts]]:
+) -> Iterator[tuple[int, RowCounts]]:
     device = "gpu" if prefers_tensorflow(settings) else "cpu"
     if engine == "processes":
         return run_shards(run, settings.model_store, workers, device, should_stop)

@@ -19,10 +19,10 @@ def explain_report(out: Path, to: Path | None) -> None:
     try:
         settings = Settings.from_env()
         trust = None if settings.trust is None else read_trust(settings.trust)
-        page, told = report(out, settings.model_store, trust)
+        page, summary = report(out, settings.model_store, trust)
         write(page, path)
     except (BulkError, ServiceError, SettingsError) as error:
         raise click.ClickException(str(error)) from error
-    found, order = told.gathered, told.order
-    missing = "" if told.whole else f", of {order.rows} that were ordered"
+    found, spec = summary.gathered, summary.spec
+    missing = "" if summary.whole else f", of {spec.rows} that were ordered"
     click.echo(f"{path}: {found.rows} pictures{missing}, {found.explained} explained, {found.errors} with an error")

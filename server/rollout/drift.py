@@ -78,7 +78,7 @@ class _Recent:
     explained: int = 0
 
     def __post_init__(self) -> None:
-        self.counts = Counts.none(len(self.reference.classes))
+        self.counts = PictureCounts.none(len(self.reference.classes))
 
     def add(self, index: int, probability: float, familiar: bool) -> bool:
         """Whether its indices are due."""
@@ -105,7 +105,7 @@ class _Recent:
 
 
 @dataclass(frozen=True)
-class Counts:
+class PictureCounts:
     """How many pictures were read as each class, with each bin of confidence, and how many are like the training data
     or not."""
 
@@ -114,9 +114,9 @@ class Counts:
     unfamiliar: Array  # (2,) int: familiar, unfamiliar
 
     @staticmethod
-    def none(classes: int) -> "Counts":
+    def none(classes: int) -> "PictureCounts":
         """Of a version with so many classes."""
-        return Counts(np.zeros(classes, int), np.zeros(len(REFERENCE_BOUNDS) + 1, int), np.zeros(2, int))
+        return PictureCounts(np.zeros(classes, int), np.zeros(len(REFERENCE_BOUNDS) + 1, int), np.zeros(2, int))
 
     def add(self, index: int | Array, confidence: int | Array, unfamiliar: int | Array, by: int = 1) -> None:
         """Count a picture, or several at once, by their classes, bins and whether they are unfamiliar."""

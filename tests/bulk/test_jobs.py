@@ -31,7 +31,7 @@ SLOWEST = 240.0  # seconds
 MANY = 140
 WHAT = "model=mlp&method=saliency"
 ARCHIVE = zipped({f"{at}.png": as_png(digit) for at, digit in enumerate(digits(3))})
-ORDER = JobRequest(None, None, "mlp", "8", {"method": "saliency"}, None, "auto", False)
+REQUEST = JobRequest(None, None, "mlp", "8", {"method": "saliency"}, None, "auto", False)
 
 
 @pytest.fixture
@@ -240,17 +240,17 @@ def test_a_key_needs_the_scope_to_explain_and_only_an_admin_lists(make_app: Make
 
 def test_as_many_jobs_wait_as_may_and_others_are_told_to_come_later(tmp_path: Path) -> None:
     jobs = Jobs(tmp_path, 1000, 60)
-    ids = [jobs.add(ORDER, io.BytesIO(b"PK").read) for _ in range(16)]
+    ids = [jobs.add(REQUEST, io.BytesIO(b"PK").read) for _ in range(16)]
     with pytest.raises(Busy, match="16 jobs are not done"):
-        jobs.add(ORDER, io.BytesIO(b"PK").read)
+        jobs.add(REQUEST, io.BytesIO(b"PK").read)
     jobs.remove(ids[3])
-    jobs.add(ORDER, io.BytesIO(b"PK").read)
+    jobs.add(REQUEST, io.BytesIO(b"PK").read)
     assert [job.id for job in jobs.all()][:4] == [*ids[:3], ids[4]]
 
 
 def test_what_ended_is_kept_for_its_time_and_what_broke_off_is_removed(tmp_path: Path) -> None:
     jobs = Jobs(tmp_path, 1000, keep_seconds=100)
-    old, new = (jobs.add(ORDER, io.BytesIO(b"PK").read) for _ in range(2))
+    old, new = (jobs.add(REQUEST, io.BytesIO(b"PK").read) for _ in range(2))
     for identity, age in ((old, 101), (new, 50)):
         done = tmp_path / identity / "done.json"
         done.write_text("{}")
@@ -268,7 +268,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "jobs").rmdir()
     (tmp_path / "jobs").write_text("no folder")
     with pytest.raises((JobNotKept, NotADirectoryError)):
-        jobs.add(ORDER, io.BytesIO(b"PK").read)
+        jobs.add(REQUEST, io.BytesIO(b"PK").read)
 
 
 def test_predictions_are_answered_while_a_job_runs(server: Running, tmp_path: Path) -> None:
@@ -282,8 +282,8 @@ def test_predictions_are_answered_while_a_job_runs(server: Running, tmp_path: Pa
 def test_the_result_says_what_was_ordered(server: Running, tmp_path: Path) -> None:
     job = sent(server, ARCHIVE, "model=mlp&method=gradient_x_input&explain_if=probability<0.5&float16=true")
     out = result(server, job, tmp_path / "out")
-    order = json.loads((out / "manifest.json").read_text())["order"]
-    assert (order["options"], order["explain_if"], order["half"]) == (
+    spec = json.loads((out / "manifest.json").read_text())["spec"]
+    assert (spec["options"], spec["explain_if"], spec["float16"]) == (
         {"method": "gradient_x_input"}, "probability<0.5", True,
     )  # fmt: skip
     assert parquet.read_schema(out / "data" / "part-000000.parquet").field("values").type.value_type == "halffloat"
@@ -319,7 +319,7 @@ def test_an_upload_that_breaks_off_is_no_job(server: Running, tmp_path: Path, he
 
 def test_a_job_that_cannot_be_read_holds_up_no_other(tmp_path: Path) -> None:
     jobs = Jobs(tmp_path, 1000, 60)
-    broken, ended, whole = (jobs.add(ORDER, io.BytesIO(b"PK").read) for _ in range(3))
+    broken, ended, whole = (jobs.add(REQUEST, io.BytesIO(b"PK").read) for _ in range(3))
     (tmp_path / broken / "job.json").write_text("{bad")
     (tmp_path / ended / "done.json").write_text("{}")
     (tmp_path / whole / "cancelled").touch()  # so that nothing is started
@@ -339,3 +339,24 @@ def test_a_job_on_a_full_disk_waits_for_room_and_is_then_done(tmp_path: Path) ->
             assert looked_at(server, job)["state"] in ("queued", "running")
             ballast.unlink()
             assert columns(result(server, job, tmp_path / "out"))["row"] == list(range(40))
+
+
+def test_a_job_that_cannot_be_looked_at_just_now_is_kept(tmp_path: Path) -> None:
+    """Only what can be read and not be understood is removed."""
+    jobs = Jobs(tmp_path, 1000, 60)
+    identity = jobs.add(REQUEST, io.BytesIO(b"PK").read)
+    (tmp_path / identity / "done.json").write_text("{}")
+    job = tmp_path / identity / "job.json"
+    job.unlink()
+    job.symlink_to("/proc/self/mem")  # a file whose first bytes cannot be read
+    jobs.start_next()
+    assert job.is_symlink()
+
+
+def test_an_option_that_is_given_twice_differently_is_refused(make_app: MakeApp, tmp_path: Path) -> None:
+    client = make_app(jobs=tmp_path / "jobs", job_workers=0, job_sources="s3://open").test_client()
+    sent = {"source": "s3://open/in", "method": "saliency"}
+    assert client.post("/v1/jobs?method=saliency", json=sent).status_code == 202
+    answer = client.post("/v1/jobs?method=lime", json=sent)
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_option")
+    assert "give it once" in answer.get_json()["error"]

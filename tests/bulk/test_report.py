@@ -16,14 +16,14 @@ import pytest
 
 from server.bulk.errors import RunError
 from server.bulk.report.clusters import _affinity, _assigned, _coarse, _count, clusters
+from server.bulk.report.drift import compare_with_reference
 from server.bulk.report.gather import BATCH, SAMPLE, SHOWN, Gathered, gather, run_in
-from server.bulk.report.lowest import Lowest, scrambled
+from server.bulk.report.k_smallest import KSmallest, scrambled
 from server.bulk.report.report import report, write
-from server.bulk.report.shift import shift_of
-from server.bulk.report.told import Told
+from server.bulk.report.summary import RunSummary
 from server.bulk.rows import Row, error_row, schema, table
 from server.bulk.run import Run, encoded
-from server.bulk.worker import Order
+from server.bulk.worker import RunSpec
 from server.errors import DamagedImage
 from server.models.card import CARD, read_card
 from server.rollout.evidence import cell_shares
@@ -33,7 +33,7 @@ from tests.support.processes.servers import ROOT
 
 CLASSES, SIDE = 10, 28
 HOSTILE = "<img src=x onerror=alert(1)>"
-ORDER = Order(
+SPEC = RunSpec(
     "pictures.npz", None, "f", 0, 50, "fake", "", "1", "", {"method": "shapley"}, None, "auto", False, 1 << 20
 )  # fmt: skip
 
@@ -61,13 +61,13 @@ def made_row(row: int, index: int, **changes: Any) -> Row:
     return {**found, "probability": float(np.max(found["probabilities"]))}
 
 
-def made_run(out: Path, rows: Sequence[Row], written: int | None = None, **order: Any) -> Path:
+def made_run(out: Path, rows: Sequence[Row], written: int | None = None, **spec: Any) -> Path:
     """A run of these rows, of which so many shards are written."""
-    ordered = replace(ORDER, rows=len(rows), **order)
-    run = Run.begun(out, ordered)
-    of = schema(ImageSpec(SIDE, SIDE), CLASSES, ordered.half)
-    for shard in range(ordered.shards)[:written]:
-        run.write_file(shard, encoded(table([rows[at] for at in ordered.rows_of(shard)], of), run.identity))
+    run_spec = replace(SPEC, rows=len(rows), **spec)
+    run = Run.begin_or_resume(out, run_spec)
+    of = schema(ImageSpec(SIDE, SIDE), CLASSES, run_spec.float16)
+    for shard in range(run_spec.shards)[:written]:
+        run.write_file(shard, encoded(table([rows[at] for at in run_spec.rows_of(shard)], of), run.identity))
     if written is None:
         run.finish(3.25)
     return out
@@ -77,7 +77,7 @@ def gathered(out: Path) -> Gathered:
     return gather(run_in(out)[0], None)[0]
 
 
-def told(out: Path, store: Path = Path("nowhere")) -> Told:
+def summary(out: Path, store: Path = Path("nowhere")) -> RunSummary:
     return report(out, store)[1]
 
 
@@ -124,7 +124,7 @@ def test_class_means_are_the_means_of_their_rows(tmp_path: Path) -> None:
     rows = rows_of(*mixed(330))
     rows[7] = {**rows[7], "explained": False, "values": None, "target": None}
     rows[8] = error_row(8, "broken.png", DamagedImage("it is cut off"))
-    found = told(made_run(tmp_path / "out", rows))
+    found = summary(made_run(tmp_path / "out", rows))
     read = [row for row in rows if "class" in row]
     for index in found.read_classes:
         pictures = [row["pixels"].astype(np.float32) for row in read if row["class"] == index]
@@ -138,11 +138,11 @@ def test_class_means_are_the_means_of_their_rows(tmp_path: Path) -> None:
 
 def test_sixteen_bits_give_the_same_to_their_rounding(tmp_path: Path) -> None:
     rows = rows_of(*mixed(120))
-    full, half = (told(made_run(tmp_path / str(of), rows, half=of)) for of in (False, True))
+    full, float16 = (summary(made_run(tmp_path / str(of), rows, float16=of)) for of in (False, True))
     for index in full.read_classes:
-        np.testing.assert_allclose(half.mean_map(index), full.mean_map(index), atol=4 * 2.0**-11)
-        np.testing.assert_allclose(half.mean_picture(index), full.mean_picture(index), atol=2.0**-11)
-    names = [[case.name for case in one.gathered.doubtful.ascending()] for one in (full, half)]
+        np.testing.assert_allclose(float16.mean_map(index), full.mean_map(index), atol=4 * 2.0**-11)
+        np.testing.assert_allclose(float16.mean_picture(index), full.mean_picture(index), atol=2.0**-11)
+    names = [[case.name for case in one.gathered.doubtful.ascending()] for one in (full, float16)]
     assert names[0] == names[1]
 
 
@@ -150,7 +150,7 @@ def test_a_map_that_is_too_large_for_sixteen_bits_is_left_out_and_told(tmp_path:
     rows = rows_of(3, 3, 3)
     rows[1]["values"] = np.full((SIDE, SIDE), 1e6)
     with np.errstate(over="ignore"):
-        out = made_run(tmp_path / "out", rows, half=True)
+        out = made_run(tmp_path / "out", rows, float16=True)
     page, found = report(out, Path("nowhere"))
     assert (found.gathered.odd, found.gathered.mapped[3], found.gathered.explained) == (1, 2, 3)
     assert "as they hold numbers that are not finite: 1 maps" in page
@@ -242,16 +242,16 @@ def test_drift_is_the_stability_index_by_hand(tmp_path: Path, store: Path) -> No
         made_row(row, index, in_distribution=bool(row % 9), probabilities=np.insert(np.full(9, (1 - p) / 9), index, p))
         for row, (index, p) in enumerate(zip(mixed(300), np.linspace(0.25, 0.9995, 300), strict=True))
     ]
-    found = told(made_run(tmp_path / "out", rows, **of_card(store)), store)
+    found = summary(made_run(tmp_path / "out", rows, **of_card(store)), store)
     classes = [sum(row["class"] == index for row in rows) for index in range(CLASSES)]
     edges = [0.0, *REFERENCE_BOUNDS, 1.1]
     bins = [sum(low < row["probability"] <= high for row in rows) for low, high in pairwise(edges)]
     strange = sum(not row["in_distribution"] for row in rows)
     cells = sum(cell_shares(row["values"].astype(np.float32)).ravel() for row in rows)
-    assert found.shift.indices["classes"] == pytest.approx(by_hand(classes, [0.1] * 10))
-    assert found.shift.indices["confidence"] == pytest.approx(by_hand(bins, [0.1] * 10))
-    assert found.shift.indices["out_of_distribution"] == pytest.approx(by_hand([300 - strange, strange], [0.99, 0.01]))
-    assert found.shift.indices["evidence"] == pytest.approx(by_hand(cells, [1 / 16] * 16), rel=1e-5)
+    assert found.drift.indices["classes"] == pytest.approx(by_hand(classes, [0.1] * 10))
+    assert found.drift.indices["confidence"] == pytest.approx(by_hand(bins, [0.1] * 10))
+    assert found.drift.indices["out_of_distribution"] == pytest.approx(by_hand([300 - strange, strange], [0.99, 0.01]))
+    assert found.drift.indices["evidence"] == pytest.approx(by_hand(cells, [1 / 16] * 16), rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -260,22 +260,22 @@ def test_drift_is_the_stability_index_by_hand(tmp_path: Path, store: Path) -> No
 )
 def test_drift_is_told_where_labels_are_shifted(tmp_path: Path, store: Path, classes: list[int], words: str) -> None:
     page, found = report(made_run(tmp_path / "out", rows_of(*classes), **of_card(store)), store)
-    assert (found.shift.indices["classes"] > 0.25) == (words == "moved much")
+    assert (found.drift.indices["classes"] > 0.25) == (words == "moved much")
     assert f"<td>classes</td><td><b>{words}</b></td>" in page
 
 
 def test_of_few_pictures_no_drift_is_told(tmp_path: Path, store: Path) -> None:
     page, found = report(made_run(tmp_path / "out", rows_of(*[3] * 150), **of_card(store)), store)
-    assert found.shift.indices["classes"] > 0.25
+    assert found.drift.indices["classes"] > 0.25
     assert "moved much</b>" not in page
     assert "Of fewer than 200 pictures, an index is mostly chance" in page
     found.gathered.counts.add(np.full(100, 3), np.zeros(100, int), np.zeros(100, int))
-    shift = shift_of(found.gathered, found.order, found.version)
-    assert [shift.in_words(of) for of in ("classes", "evidence")] == ["moved much", "too few to tell"]
+    drift = compare_with_reference(found.gathered, found.spec, found.version)
+    assert [drift.in_words(of) for of in ("classes", "evidence")] == ["moved much", "too few to tell"]
 
 
 @pytest.mark.parametrize(
-    ("order", "why"),
+    ("spec", "why"),
     [
         ({"options": {"method": "saliency"}}, "the reference is of shapley with its defaults, this run is not"),
         ({"options": {"method": "shapley", "grid": "4"}}, "the reference is of shapley with its defaults"),
@@ -284,9 +284,9 @@ def test_of_few_pictures_no_drift_is_told(tmp_path: Path, store: Path) -> None:
         ({"options": {"method": "shapley"}, "explain_if": "probability<0.9"}, "only those with probability&lt;0.9"),
     ],
 )
-def test_evidence_is_compared_with_its_like_alone(tmp_path: Path, store: Path, order: Any, why: str) -> None:
-    page, found = report(made_run(tmp_path / "out", rows_of(*mixed(30)), **of_card(store), **order), store)
-    assert "evidence" not in found.shift.indices
+def test_evidence_is_compared_with_its_like_alone(tmp_path: Path, store: Path, spec: Any, why: str) -> None:
+    page, found = report(made_run(tmp_path / "out", rows_of(*mixed(30)), **of_card(store), **spec), store)
+    assert "evidence" not in found.drift.indices
     assert why in page
 
 
@@ -336,9 +336,9 @@ def test_what_is_kept_does_not_depend_on_the_order_or_on_the_pieces() -> None:
     keys[::7] = np.inf
     expected = [int(at) for at in np.lexsort((np.arange(500), keys))[:30]]
     for pieces in (1, 7, 100):
-        for order in (np.arange(500), np.arange(500)[::-1]):
-            kept = Lowest[int](30)
-            for piece in np.array_split(order, pieces):
+        for spec in (np.arange(500), np.arange(500)[::-1]):
+            kept = KSmallest[int](30)
+            for piece in np.array_split(spec, pieces):
                 kept.add(keys[piece], piece, lambda at, piece=piece: int(piece[at]))  # type: ignore[misc]
             assert kept.ascending() == expected
     kept.add(keys, np.arange(500), int)  # all of them once more

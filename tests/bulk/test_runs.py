@@ -265,11 +265,11 @@ def test_only_what_is_doubtful_is_explained(tmp_path: Path, source: Path, undist
 
 def test_maps_in_16_bits_are_the_same_but_for_their_rounding(tmp_path: Path, source: Path, undisturbed: Path) -> None:
     explain_many(source, tmp_path / "out", *QUICK, "--float16")
-    half, full = rows_in(tmp_path / "out"), rows_in(undisturbed)
-    assert str(half.schema.field("values").type.value_type) == "halffloat"
-    ours, theirs = (np.array(table["values"].to_pylist(), float) for table in (half, full))
+    float16, full = rows_in(tmp_path / "out"), rows_in(undisturbed)
+    assert str(float16.schema.field("values").type.value_type) == "halffloat"
+    ours, theirs = (np.array(table["values"].to_pylist(), float) for table in (float16, full))
     np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
-    assert half["id"].to_pylist() == full["id"].to_pylist()
+    assert float16["id"].to_pylist() == full["id"].to_pylist()
     sizes = [sum(path.stat().st_size for path in out.glob("data/*")) for out in (tmp_path / "out", undisturbed)]
     assert sizes[0] < 0.75 * sizes[1]
 
@@ -375,3 +375,20 @@ def test_a_complete_run_is_left_as_it_is(undisturbed: Path, source: Path) -> Non
     before = (undisturbed / "manifest.json").read_bytes()
     explain_many(source, undisturbed, *QUICK)
     assert (undisturbed / "manifest.json").read_bytes() == before
+
+
+def test_a_run_that_was_killed_as_it_began_goes_on(tmp_path: Path, source: Path, undisturbed: Path) -> None:
+    """Before its manifest was there."""
+    out = tmp_path / "out"
+    (out / "data").mkdir(parents=True)
+    for left in (out / ".lock", out / ".manifest.json.1.part", out / "data" / ".part-000000.parquet.1.part"):
+        left.touch()
+    explain_many(source, out, *QUICK)
+    assert rows_in(out).equals(rows_in(undisturbed))
+    assert not list(out.rglob(".*.part"))
+
+
+def test_a_file_beside_nothing_of_ours_is_not_ours(tmp_path: Path, source: Path) -> None:
+    (tmp_path / "out" / "data").mkdir(parents=True)
+    (tmp_path / "out" / "data" / "part-000000.parquet").write_bytes(b"somebody's")
+    assert "is not empty and has no manifest.json" in explain_many(source, tmp_path / "out", *QUICK, code=1)

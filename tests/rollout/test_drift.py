@@ -10,7 +10,7 @@ from server.explainers.saliency import Saliency
 from server.explainers.shapley import Shapley
 from server.models.card import BrokenVersion, read_card
 from server.models.reference import parse_reference
-from server.rollout.drift import EVERY, LEAST, WINDOW, Counts, Drift, bin_of, stability_index
+from server.rollout.drift import EVERY, LEAST, WINDOW, Drift, PictureCounts, bin_of, stability_index
 from server.types import REFERENCE_BOUNDS, Array, ModelCard, Reference, Target
 from tests.conftest import MakeApp
 from tests.support.explanations import explanation
@@ -75,7 +75,7 @@ def test_what_has_changed_is_told_by_what_it_is(what: str, sent: dict[str, objec
 
 def test_pictures_are_counted_together_as_one_by_one() -> None:
     index, probability, unfamiliar = RANDOM.integers(0, 10, 80), RANDOM.uniform(0.2, 1, 80), RANDOM.integers(0, 2, 80)
-    together, alone = Counts.none(10), Counts.none(10)
+    together, alone = PictureCounts.none(10), PictureCounts.none(10)
     together.add(index, bin_of(probability), unfamiliar)
     for one in zip(index.tolist(), probability.tolist(), unfamiliar.tolist(), strict=True):
         alone.add(one[0], bin_of(one[1]), one[2])

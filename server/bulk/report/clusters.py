@@ -67,8 +67,8 @@ def _count(affinity: Array) -> int:
     """How many clusters there are, by the widest gap between the lowest eigenvalues."""
     scale = 1 / np.sqrt(affinity.sum(axis=1))
     laplacian = np.eye(len(affinity)) - scale[:, None] * affinity * scale
-    lowest = np.linalg.eigvalsh(laplacian)[: MOST + 1]
-    return int(np.argmax(np.diff(lowest))) + 1
+    k_smallest = np.linalg.eigvalsh(laplacian)[: MOST + 1]
+    return int(np.argmax(np.diff(k_smallest))) + 1
 
 
 def _assigned(affinity: Array, count: int, seed: int) -> Array:

@@ -13,10 +13,10 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from server.bulk.errors import RunError
-from server.bulk.report.lowest import Lowest, scrambled
+from server.bulk.report.k_smallest import KSmallest, scrambled
 from server.bulk.run import FORMAT, MANIFEST, Run, files_of, manifest_of
-from server.bulk.worker import Order
-from server.rollout.drift import Counts, bin_of
+from server.bulk.worker import RunSpec
+from server.rollout.drift import PictureCounts, bin_of
 from server.rollout.evidence import cell_shares
 from server.types import REFERENCE_CELLS, Array, Unit
 
@@ -64,7 +64,7 @@ class Gathered:
         self.rows = self.explained = 0
         self.odd = 0  # maps with numbers that are not finite, as 16 bits may hold; they are left out
         self.failed: dict[str, Failed] = {}
-        self.counts = Counts.none(classes)
+        self.counts = PictureCounts.none(classes)
         self.pixels = np.zeros((classes, *shape))  # sums of the pictures read as each class
         self.maps = np.zeros((classes, *shape))  # and of their maps
         self.mapped = np.zeros(classes, int)  # how many maps
@@ -76,8 +76,8 @@ class Gathered:
         self.threshold = -np.inf, np.inf  # energies that the version's threshold lies between
         each = SAMPLE_BYTES // (8 * classes * shape[0] * shape[1])
         self.sample_size = max(1, min(SAMPLE, each))
-        self.samples: list[Lowest[Case]] = [Lowest(self.sample_size) for _ in range(classes)]
-        self.doubtful, self.strange = Lowest[Case](SHOWN), Lowest[Case](SHOWN)
+        self.samples: list[KSmallest[Case]] = [KSmallest(self.sample_size) for _ in range(classes)]
+        self.doubtful, self.strange = KSmallest[Case](SHOWN), KSmallest[Case](SHOWN)
 
     @property
     def read(self) -> int:
@@ -219,7 +219,7 @@ def run_in(out: Path) -> tuple[Run, Mapping[str, Any]]:
     if manifest is None or manifest.get("format") != FORMAT:
         has = "no" if manifest is None else f"format {manifest.get('format')!r:.20} in its"
         raise RunError(f"{out} has {has} {MANIFEST}; give the folder that explain-many has written its results to")
-    return Run(out, Order(**manifest["order"])), manifest
+    return Run(out, RunSpec(**manifest["spec"])), manifest
 
 
 def gather(run: Run, shape: tuple[int, int] | None) -> tuple[Gathered, int]:

@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING
 
 from server.bulk.durable import write_bytes
 from server.bulk.errors import RunError
-from server.bulk.report.cases import doubtful, strange
+from server.bulk.report.cluster_section import cluster_section
+from server.bulk.report.drift import compare_with_reference
 from server.bulk.report.gather import gather, run_in
-from server.bulk.report.groups import groups
 from server.bulk.report.page import page, paragraph
+from server.bulk.report.picture_sections import doubtful, strange
 from server.bulk.report.sections import done, means, moved
-from server.bulk.report.shift import shift_of
-from server.bulk.report.told import Told
-from server.bulk.report.version import known
+from server.bulk.report.summary import RunSummary
+from server.bulk.report.version import version_facts
 
 if TYPE_CHECKING:
     from server.models.trust import Trust
 
 
-def report(out: Path, store: Path, trust: "Trust | None" = None) -> tuple[str, Told]:
+def report(out: Path, store: Path, trust: "Trust | None" = None) -> tuple[str, RunSummary]:
     """The page about the run in the folder `out`, and what it tells; `store` is the folder of models.
 
     Raises:
@@ -26,21 +26,23 @@ def report(out: Path, store: Path, trust: "Trust | None" = None) -> tuple[str, T
         ServiceError: its options are not those of an explanation.
     """
     run, manifest = run_in(out)
-    version = known(run.order, store, trust)
+    version = version_facts(run.spec, store, trust)
     image = None if version.card is None else (version.card.image.height, version.card.image.width)
     gathered, files = gather(run, image)
-    told = Told(run.order, manifest, gathered, files, version, shift_of(gathered, run.order, version))
-    title = f"What {told.gathered.explained} explanations by {told.named} say"
-    parts = (done, means, groups, moved, doubtful, strange)
-    return page(title, _about(told), [part(told) for part in parts]), told
+    summary = RunSummary(
+        run.spec, manifest, gathered, files, version, compare_with_reference(gathered, run.spec, version)
+    )
+    title = f"What {summary.gathered.explained} explanations by {summary.named} say"
+    parts = (done, means, cluster_section, moved, doubtful, strange)
+    return page(title, _about(summary), [part(summary) for part in parts]), summary
 
 
-def _about(told: Told) -> str:
-    found, order = told.gathered, told.order
-    if told.whole:
-        return paragraph(f"The run is whole: all of its {order.rows} pictures are here.", "quiet")
+def _about(summary: RunSummary) -> str:
+    found, spec = summary.gathered, summary.spec
+    if summary.whole:
+        return paragraph(f"The run is whole: all of its {spec.rows} pictures are here.", "quiet")
     return paragraph(
-        f"The run is not whole: {found.rows} of {order.rows} pictures are here, in {told.files} of {order.shards} "
+        f"The run is not whole: {found.rows} of {spec.rows} pictures are here, in {summary.files} of {spec.shards} "
         "files. All that follows is of these alone.",
         "notice",
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from server.bulk.worker import Order, request_of
+from server.bulk.worker import RunSpec, request_of
 from server.errors import ServiceError
 from server.explainers import ALIASES, BEST, EXPLAINERS
 from server.inference.explain import ExplainRequest
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Known:
+class VersionFacts:
     """The card of the version, or why there is none; the request, and the method that it comes to where that is
     known."""
 
@@ -30,28 +30,28 @@ class Known:
     explainer: Explainer | None
 
 
-def known(order: Order, store: Path, trust: "Trust | None" = None) -> Known:
+def version_facts(spec: RunSpec, store: Path, trust: "Trust | None" = None) -> VersionFacts:
     """What the folder of models says of the version of an order.
 
     Raises:
         ServiceError: the order's options are not those of an explanation.
     """
-    card, missing = _card(order, store, trust)
-    request = request_of(order.options)
-    return Known(card, missing, request, _explainer(request, card))
+    card, missing = _card(spec, store, trust)
+    request = request_of(spec.options)
+    return VersionFacts(card, missing, request, _explainer(request, card))
 
 
-def _card(order: Order, store: Path, trust: "Trust | None") -> tuple[ModelCard | None, str]:
-    named, folder = f"{order.model}/{order.version}", store / order.model / order.version
+def _card(spec: RunSpec, store: Path, trust: "Trust | None") -> tuple[ModelCard | None, str]:
+    named, folder = f"{spec.model}/{spec.version}", store / spec.model / spec.version
     # a manifest may come from anywhere, and must not lead out of the store
-    inside = Path(order.model).name == order.model and order.version.isdecimal()
+    inside = Path(spec.model).name == spec.model and spec.version.isdecimal()
     if not inside or not (folder / CARD).is_file():
         return None, f"the folder of models (INKLING_MODEL_STORE) does not have {named}"
     try:
         card = read_card(folder, trust)
     except BrokenVersion as error:
         return None, f"{named} cannot be used: {error}"
-    if card.digest != order.digest:
+    if card.digest != spec.digest:
         return None, f"{named} in the folder of models is another version than the one that this run was made with"
     return card, ""
 

@@ -13,14 +13,14 @@ from server.bulk.sources.archives import FolderSource, ZipSource
 from server.bulk.sources.arrays import ArraySource, array_in, loaded
 from server.bulk.sources.files import Files, files_at, is_hidden
 from server.bulk.sources.parquet import ParquetSource
-from server.bulk.sources.types import DAMAGED, Bounds, Item, Source
+from server.bulk.sources.types import DAMAGED, Bounds, Item, PictureSource
 
 EXPECTED = "expected a folder or zip of pictures, an npz or npy of them as numbers, or Parquet"
 
 __all__ = ["Bounds", "Item", "Source", "open_source"]
 
 
-def open_source(address: str, array: str | None, max_picture_bytes: int, bounds: Bounds | None = None) -> Source:
+def open_source(address: str, array: str | None, max_picture_bytes: int, bounds: Bounds | None = None) -> PictureSource:
     """The pictures at a path or an address. `array` names the array of an npz, or the column of Parquet, where there is
     more than one; of an encoded picture at most so many bytes are read. What is larger than `bounds` is refused before
     it is read.
@@ -36,7 +36,7 @@ def open_source(address: str, array: str | None, max_picture_bytes: int, bounds:
         raise SourceError(f"{address} cannot be read ({type(error).__name__}: {str(error)[:200]})") from error
 
 
-def _opened(files: Files, array: str | None, max_picture_bytes: int, bounds: Bounds | None) -> Source:
+def _opened(files: Files, array: str | None, max_picture_bytes: int, bounds: Bounds | None) -> PictureSource:
     listed = files.listed()
     if files.is_folder:
         tables = [one for one in listed if one.name.endswith(".parquet")]
@@ -68,7 +68,7 @@ def _refuse_array(array: str | None, kind: str) -> None:
 
 def _archive(
     opened: BinaryIO, name: str, array: str | None, max_picture_bytes: int, resources: ExitStack, bounds: Bounds | None
-) -> Source:
+) -> PictureSource:
     """What a zip holds: arrays, as an npz does, or files, for which it stays open."""
     try:
         archive = zipfile.ZipFile(opened)

@@ -54,7 +54,7 @@ class Bounds:
             raise SourceError(f"{name} takes more than {self.unpacked} bytes; send it as whole numbers of 8 bits")
 
 
-class Source(Protocol):
+class PictureSource(Protocol):
     """Pictures in a fixed order."""
 
     fingerprint: str

@@ -36,15 +36,15 @@ def add() -> Response:
         options = parsing.options_beside(request_body.json_object(request_body.whole_body()))
         if "source" not in options:
             raise InvalidOption("source is missing; name the address of the pictures, or send them as the body")
-        ordered, read = _request(options), None
+        job_request, read = _request(options), None
     else:
         options = parsing.query()
         if "source" in options:
             raise InvalidOption(
                 "source is beside a body of another type; send it alone, as JSON, or the pictures alone"
             )
-        ordered, read = _request(options), _body(jobs)
-    identity = jobs.add(ordered, read)
+        job_request, read = _request(options), _body(jobs)
+    identity = jobs.add(job_request, read)
     job = jobs.find(identity)
     assert job is not None  # it was just added
     answer = json_answer(_json(job), 202)
@@ -113,7 +113,7 @@ def _request(options: Mapping[str, str]) -> JobRequest:
             options=of_method,
             explain_if=options.get("explain_if"),
             preprocess=choice(options, "preprocess", ("auto", "none"), "auto"),
-            half=boolean("float16", options.get("float16", False)),
+            float16=boolean("float16", options.get("float16", False)),
         )
 
 

@@ -11,7 +11,7 @@ from server.types import Array
 T = TypeVar("T")
 
 
-class Lowest(Generic[T]):
+class KSmallest(Generic[T]):
     """The things with the lowest keys of all that were given, at most so many; of equal keys, those with the lowest
     numbers. Which they are does not depend on the order in which they were given."""
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from server.bulk.report.gather import Gathered
-from server.bulk.report.version import Known
-from server.bulk.worker import Order
+from server.bulk.report.version import VersionFacts
+from server.bulk.worker import RunSpec
 from server.rollout.drift import LEAST, evidence_index
 from server.types import Reference
 
@@ -14,7 +14,7 @@ LITTLE, MUCH = 0.1, 0.25  # customary bounds of the population stability index (
 
 
 @dataclass(frozen=True)
-class Shift:
+class DriftSummary:
     """Population stability indices by what they are of, or why there are none."""
 
     reference: Reference | None
@@ -33,21 +33,21 @@ class Shift:
         return "moved somewhat" if self.indices[of] <= MUCH else "moved much"
 
 
-def shift_of(gathered: Gathered, order: Order, version: Known) -> Shift:
+def compare_with_reference(gathered: Gathered, spec: RunSpec, version: VersionFacts) -> DriftSummary:
     """Of all pictures that were read, against the reference of the version's card."""
     if version.card is None or version.card.reference is None:
-        return Shift(None, version.missing or "the card of the version has no reference (reference.json)", {})
+        return DriftSummary(None, version.missing or "the card of the version has no reference (reference.json)", {})
     reference = version.card.reference
     if not gathered.read:
-        return Shift(reference, "no picture was read", {})
+        return DriftSummary(reference, "no picture was read", {})
     indices = gathered.counts.indices(reference)
-    why = _incomparable(gathered, order, version, reference)
+    why = _incomparable(gathered, spec, version, reference)
     if not why:
         indices["evidence"] = evidence_index(gathered.cells, gathered.mapped, reference)
-    return Shift(reference, "", indices, why, gathered.read, int(gathered.mapped.sum()))
+    return DriftSummary(reference, "", indices, why, gathered.read, int(gathered.mapped.sum()))
 
 
-def _incomparable(gathered: Gathered, order: Order, version: Known, reference: Reference) -> str:
+def _incomparable(gathered: Gathered, spec: RunSpec, version: VersionFacts, reference: Reference) -> str:
     """Why the evidence of a run cannot be compared; "" where it can."""
     request, explainer = version.request, version.explainer
     same = explainer is not None and explainer.name == reference.method and explainer == type(explainer)()
@@ -55,6 +55,6 @@ def _incomparable(gathered: Gathered, order: Order, version: Known, reference: R
         return f"the reference is of {reference.method} with its defaults, this run is not"
     if request.target is not None or request.versus is not None:
         return "the reference explains the predicted class alone, this run another one, or a contrast"
-    if order.explain_if is not None:
-        return f"the reference is of all pictures, this run explains only those with {order.explain_if}"
+    if spec.explain_if is not None:
+        return f"the reference is of all pictures, this run explains only those with {spec.explain_if}"
     return "" if gathered.mapped.any() else "no picture is explained"

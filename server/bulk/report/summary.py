@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from server.bulk.report.drift import DriftSummary
 from server.bulk.report.gather import Gathered
-from server.bulk.report.shift import Shift
-from server.bulk.report.version import Known
-from server.bulk.worker import Order
+from server.bulk.report.version import VersionFacts
+from server.bulk.worker import RunSpec
 from server.inference.trial import track_record
 from server.render.language import ENGLISH
 from server.render.legend import meanings
@@ -17,24 +17,24 @@ from server.types import Array, Unit
 
 
 @dataclass(frozen=True)
-class Told:
+class RunSummary:
     """A run, what its rows say, and what is known beside them."""
 
-    order: Order
+    spec: RunSpec
     manifest: Mapping[str, Any]
     gathered: Gathered
     files: int  # that are there
-    version: Known
-    shift: Shift
+    version: VersionFacts
+    drift: DriftSummary
 
     @property
     def named(self) -> str:
         """The version."""
-        return f"{self.order.model} {self.order.version}"
+        return f"{self.spec.model} {self.spec.version}"
 
     @property
     def whole(self) -> bool:
-        return self.gathered.rows == self.order.rows
+        return self.gathered.rows == self.spec.rows
 
     @property
     def signed(self) -> bool:
